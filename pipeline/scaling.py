@@ -1,0 +1,66 @@
+"""Between a chip's own values and the networks' range, per band, fitted on a split's training chips."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map per band between chip values and [-1, 1].
+
+    Attributes:
+        low: Chip value that becomes -1, one per band.
+        high: Chip value that becomes 1, one per band.
+        dtype: NumPy name of the chips' dtype.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dtype: str
+
+    def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Chips (..., C) in their own dtype to float32 in [-1, 1]; values outside the fitted range are clipped."""
+        low, high = np.float32(self.low), np.float32(self.high)
+        scaled = (chips.astype(np.float32) - low) * (np.float32(2) / (high - low)) - np.float32(1)
+        return np.clip(scaled, -1, 1, out=scaled)
+
+    def invert(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
+        """Values (..., C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
+        low, high = np.float32(self.low), np.float32(self.high)
+        chips = (np.clip(values, -1, 1) + np.float32(1)) * ((high - low) / np.float32(2)) + low
+        dtype = np.dtype(self.dtype)
+        if np.issubdtype(dtype, np.integer):
+            info = np.iinfo(dtype)
+            chips = np.clip(np.rint(chips), info.min, info.max)
+        return chips.astype(dtype)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Scaling:
+        """Read what :meth:`save` wrote."""
+        raw = json.loads(path.read_text("utf-8"))
+        return cls(tuple(raw["low"]), tuple(raw["high"]), raw["dtype"])
+
+
+def fit(chips: npt.NDArray[np.generic], percentiles: tuple[float, float] = (0.1, 99.9)) -> Scaling:
+    """Fit a scaling on training chips (N, H, W, C).
+
+    uint8 chips keep the whole range 0 to 255, so that a generated chip is an ordinary image; other dtypes are
+    stretched between two percentiles of each band.
+    """
+    if chips.dtype == np.uint8:
+        bands = chips.shape[-1]
+        return Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
+    flat = chips.reshape(-1, chips.shape[-1]).astype(np.float64)
+    low, high = np.nanpercentile(flat, percentiles, axis=0)
+    high = np.where(high > low, high, low + 1)
+    return Scaling(tuple(map(float, low)), tuple(map(float, high)), str(chips.dtype))

@@ -1,0 +1,149 @@
+"""The tables between stages: their columns, types and checks.
+
+A table is a pandas frame with the columns that its :class:`Table` names, in that order, and group columns after them,
+each prefixed ``group_``. Tables are written as Parquet without an index and without anything that differs from run to
+run, so that the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import StoreError
+
+GROUP_PREFIX = "group_"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Name, and pandas dtype of each column. `Int64`, `Float64` and `string` may be missing, others may not."""
+
+    name: str
+    columns: dict[str, str]
+
+    def frame(self, rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
+        """Rows as a frame of this table: columns ordered and typed, group columns kept as strings.
+
+        Raises:
+            StoreError: If a column is missing, unknown, or holds a value of another type.
+        """
+        frame = pd.DataFrame(rows) if not isinstance(rows, pd.DataFrame) else rows
+        if frame.empty and not len(frame.columns):
+            frame = pd.DataFrame(columns=list(self.columns))
+        groups = sorted(column for column in frame.columns if column.startswith(GROUP_PREFIX))
+        missing = [column for column in self.columns if column not in frame.columns]
+        unknown = [column for column in frame.columns if column not in self.columns and column not in groups]
+        if missing or unknown:
+            raise StoreError(f"the {self.name} table lacks {missing} and has unknown columns {unknown}")
+        try:
+            typed = {column: frame[column].astype(dtype) for column, dtype in self.columns.items()}
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"the {self.name} table has a value of another type: {error}") from None
+        typed |= {column: frame[column].astype("string") for column in groups}
+        return pd.DataFrame(typed).reset_index(drop=True)
+
+    def write(self, rows: list[dict[str, object]] | pd.DataFrame, path: Path) -> pd.DataFrame:
+        """Check rows, write them to ``path`` as Parquet and return the frame."""
+        frame = self.frame(rows)
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        pq.write_table(table, path, compression="zstd")
+        return frame
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read and check a table."""
+        return self.frame(pq.read_table(path).to_pandas())
+
+
+SCENES = Table(
+    "scene",
+    {
+        "scene_id": "string",  # unique over all sources
+        "source": "string",  # name of the source
+        "path": "string",  # absolute, or `ingest/<digest>/<file>` relative to the store of parts
+        "item": "Int64",  # position within a file that holds many scenes (a JSON of chips), else missing
+        "width": "Int64",
+        "height": "Int64",
+        "crs": "string",  # WKT or EPSG code, missing without georeference
+        "transform": "string",  # JSON list of the six affine coefficients a..f, missing without georeference
+        "gsd_m": "Float64",
+        "bands": "string",  # JSON list of the band numbers that are read, from 1
+        "dtype": "string",
+        "nodata": "Float64",
+        "mask": "string",  # where valid pixels are known from: `nodata`, `alpha`, `mask`, or missing
+        "sha256": "string",
+        "licence": "string",
+        "simulated": "boolean",
+        "quarantined": "string",  # the reason, or missing
+    },
+)
+
+LABELS = Table(
+    "label",
+    {
+        "label_id": "string",
+        "scene_id": "string",
+        "class": "string",
+        "kind": "string",  # `box`, `point` or `scene` (covers a chip that arrived cut)
+        "row_min": "float64",  # pixel edges in the scene's own grid; a point has min == max
+        "col_min": "float64",
+        "row_max": "float64",
+        "col_max": "float64",
+        "origin": "string",  # file and line or feature
+        "quarantined": "string",
+    },
+)
+
+CHIPS = Table(
+    "chip",
+    {
+        "chip_id": "string",
+        "scene_id": "string",
+        "class": "string",
+        "kind": "string",  # `label`, `random`, `textured`, `near_miss`, `grid`; `synthetic`
+        "label_id": "string",
+        "row": "Int64",  # top left pixel in the scene at the chips' GSD; may be negative at an edge
+        "col": "Int64",
+        "valid_fraction": "float64",
+        "footprint": "string",  # WKT polygon in lon/lat, missing without georeference
+        "shard": "string",  # `<stage>/<digest>/<file>.npy` relative to the store of parts
+        "position": "Int64",  # row in the shard
+    },
+)
+
+SYNTHETIC = Table(
+    "synthetic chip",
+    CHIPS.columns
+    | {
+        "split": "string",
+        "seed": "Int64",  # seed of this chip's z
+        "label_score": "float64",  # probability of its class, by a classifier of the split's training chips
+        "nearest_distance": "float64",  # to the nearest training chip, in the feature space
+        "accepted": "boolean",
+        "reason": "string",  # why not
+    },
+)
+
+SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
+"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction) or `dropped` (a leak)."""
+
+PREDICTIONS = Table(
+    "prediction",
+    {
+        "fold": "Int64",
+        "fraction": "float64",
+        "replicate": "Int64",
+        "arm": "string",
+        "role": "string",  # `test` or `validation`
+        "chip_id": "string",
+        "unit": "string",  # the test group that the bootstrap resamples
+        "class": "string",  # true class
+        "predicted": "string",  # class after the threshold from validation
+        "score": "float64",  # calibrated probability of not being background
+        "threshold": "float64",
+    },
+)
