@@ -48,6 +48,7 @@ class SimulatedSource(SourceBase):
 
     type: Literal["simulated"] = "simulated"
     licence: str = "CC0-1.0 (simulated data)"
+    """Licence of the simulated imagery; travels with what is made from it."""
     scenes: PositiveCount = 24
     """How many scenes."""
     size_px: Annotated[int, Field(ge=64)] = 512
@@ -91,6 +92,7 @@ class ShipsnetSource(SourceBase):
     path: str
     """Folder with `{label}__{scene id}__{lon}_{lat}.png` files, a `shipsnet.json`, or a folder with both."""
     gsd_m: Positive | None = 3.0
+    """Ground sampling distance in metres per pixel; the published chips have 3 m."""
 
 
 class FoldersSource(SourceBase):

@@ -1,0 +1,65 @@
+# The two commands of a newcomer are `make run` and `make test`. They assume Python 3.11 or later, pip and make.
+#
+#   make run     makes the environment if needed and runs the embedded demo
+#   make test    makes the environment if needed and runs every check and test
+#   make lint    the checks alone
+#   make dev     the environment for development alone
+#
+# PYTHON=python3.12 takes another interpreter, VENV=/some/folder another place for the environment,
+# PIP_ARGS="..." adds options to every `pip install`, WORKERS=8 runs more tests at a time.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format dev clean-env
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+run: $(VENV)/.run-ready ## run the embedded demo and print its verdict
+	@$(BIN)/satpipe run all
+
+test: lint ## run every check and test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev-ready ## run the checks alone
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev-ready ## format the code and mend what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+dev: $(VENV)/.dev-ready ## make the environment for development
+
+clean-env: ## remove the environment
+	rm -rf $(VENV)
+
+# Debian's python3 comes without ensurepip unless python3-venv is installed. Then the environment is made without pip,
+# and the pip that is there installs one into it.
+$(VENV)/.pip-ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "satpipe needs Python 3.11 or later; name one, e.g. make run PYTHON=python3.12" >&2; exit 2; }
+	@echo "making the environment in $(VENV)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { $(PYTHON) -m venv --without-pip $(VENV) \
+	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	@touch $@
+
+$(VENV)/.run-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
+	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
+	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.run-ready
