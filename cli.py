@@ -1,0 +1,365 @@
+"""The command line: says what to do, does none of it.
+
+Nothing heavy is imported before a command needs it: ``satpipe --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from pipeline.stages import NAMES, STAGES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import RunConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+DEFECT = 70
+
+click.rich_click.MAX_WIDTH = 100
+
+
+def _console(error: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=error)
+
+
+def _say(text: str) -> None:
+    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _config_options(command: Command) -> Command:
+    """The options that choose and change a configuration."""
+    options = (
+        click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; default: demo."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one key; may be repeated."),
+        click.option("--name", help="Name of the run; default: the configuration's."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="working folder",
+    help="Folder that holds data/ and reports/.",
+)
+
+
+def _load(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> RunConfig:
+    from pipeline.configfile import load
+
+    return load(config_path, overrides, name)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="satpipe", prog_name="satpipe")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Does training on GAN-generated chips help a ship classifier, by how much, and how sure are we?
+
+    `satpipe run all` takes scenes and labels in and gives a report out.
+    """
+
+
+# -------------------------------------------------------------------------------------------------------------- run
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...")
+@_config_options
+@_root_option
+@click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
+@click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
+@click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
+def run(
+    targets: tuple[str, ...],
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    root: Path,
+    first: str | None,
+    last: str | None,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Run the pipeline, or the named stages and what they need.
+
+    Stages: ingest, chips, gan, synth, classify, report. What is up to date is not made again.
+    """
+    from pipeline.display import display_for, log_file
+    from pipeline.runner import Runner
+
+    selection = _selection(targets, first, last, force)
+    config = _load(config_path, overrides, name)
+    console = _console()
+    if dry_run:
+        _dry_run(Runner(root, display_for(console, None)), config, selection)
+        return
+    with log_file(root / "data" / "logs", config.name) as logger:
+        runner = Runner(root, display_for(console, logger))
+        logger.info("satpipe %s", " ".join(sys.argv[1:]))
+        try:
+            outcome = runner.run(config, selection)
+        except BaseException as error:
+            logger.error("%s: %s", type(error).__name__, error)
+            raise
+    if not outcome.made:
+        _say(f"{config.name}: everything is up to date ({outcome.total} parts)")
+    if outcome.sentence:
+        _say(f"\n{outcome.sentence}\nreport: {outcome.report}")
+
+
+def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool) -> Any:
+    from pipeline.runner import Selection
+
+    unknown = [target for target in targets if target not in (*NAMES, "all")]
+    if unknown:
+        raise click.UsageError(f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`")
+    if "all" in targets and len(targets) > 1:
+        raise click.UsageError("`all` goes alone")
+    named = NAMES if "all" in targets else tuple(stage for stage in NAMES if stage in targets)
+    low = NAMES.index(first) if first else 0
+    high = NAMES.index(last or named[-1])
+    if low > high:
+        raise click.UsageError(f"--from {first} comes after {NAMES[high]}")
+    forced = tuple(stage for stage in named if low <= NAMES.index(stage) <= high) if force else ()
+    return Selection(NAMES[low], NAMES[high], forced)
+
+
+def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
+    waves = runner.plan(config, selection)
+    missing = [(wave, wave.orders[position]) for wave in waves for position in wave.missing]
+    if not missing:
+        _say(f"{config.name}: everything is up to date")
+        return
+    seconds = 0.0
+    for wave, order in missing:
+        cost = runner.expected_seconds(order)
+        seconds += cost
+        reason = "; ".join(wave.reasons[order.part.title][:3])
+        _say(f"{order.part.title}: about {_duration(cost)}: {reason}")
+    workers = runner.workers(config)
+    _say(f"{len(missing)} parts to make, about {_duration(seconds / workers)} with {workers} workers")
+    reached = NAMES.index(missing[-1][0].stage.name)
+    later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
+    if later:
+        _say(f"then {', '.join(later)}: what they make depends on the parts above")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# ----------------------------------------------------------------------------------------------------------- looking
+
+
+@cli.command()
+@_config_options
+@_root_option
+def status(config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
+    """Show what is up to date and what is missing, stage by stage."""
+    from rich.table import Table
+
+    from pipeline.display import PlainDisplay
+    from pipeline.runner import Runner
+
+    config = _load(config_path, overrides, name)
+    waves = Runner(root, PlainDisplay(_console())).plan(config)
+    table = Table("stage", "parts", "up to date", "to make", "first reason", box=None, pad_edge=False)
+    blocked = False
+    for stage in STAGES:
+        mine = [wave for wave in waves if wave.stage.name == stage.name]
+        total, missing = sum(len(wave.orders) for wave in mine), sum(len(wave.missing) for wave in mine)
+        reasons = [f"{title}: {why[0]}" for wave in mine for title, why in wave.reasons.items()]
+        if blocked or not mine:
+            table.add_row(stage.name, "", "", "", "waits for the stage before it" if blocked else "")
+        else:
+            more = "+" if missing else ""
+            table.add_row(stage.name, f"{total}{more}", str(total - missing), str(missing), *reasons[:1])
+        blocked = blocked or bool(missing)
+    _console().print(table)
+
+
+@cli.command()
+@click.argument("stage", type=click.Choice(NAMES))
+@_config_options
+@_root_option
+def why(stage: str, config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
+    """Say for each part of a stage why it would be made, or when and from what it was."""
+    from pipeline.display import PlainDisplay
+    from pipeline.runner import Runner
+
+    runner = Runner(root, PlainDisplay(_console()))
+    waves = runner.plan(_load(config_path, overrides, name))
+    mine = [wave for wave in waves if wave.stage.name == stage]
+    if not mine:
+        waiting = waves[-1].stage.name if waves else NAMES[0]
+        _say(f"{stage}: not planned yet; it depends on what {waiting} makes")
+    for wave in mine:
+        for order, record in zip(wave.orders, wave.records, strict=True):
+            title = order.part.title
+            if record is None:
+                _say(f"{title}: to be made: {'; '.join(wave.reasons[title])}")
+            else:
+                _say(f"{title}: up to date: {runner.history(record)}")
+
+
+@cli.command()
+@_root_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def runs(root: Path, as_json: bool) -> None:
+    """List the runs with data, preset, verdict, time and report."""
+    from rich.table import Table
+
+    from pipeline.display import PlainDisplay
+    from pipeline.runner import Runner
+
+    rows = Runner(root, PlainDisplay(_console())).runs()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        _say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
+        return
+    columns = ("run", "state", "data", "preset", "verdict", "time", "report")
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(row[column] if row[column] is not None else "") for column in columns))
+    _console().print(table)
+
+
+@cli.command()
+@_root_option
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--forget", multiple=True, metavar="RUN", help="Forget this run first, so that its parts go too.")
+def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
+    """Delete parts that no run refers to, and say how much that frees."""
+    from pipeline.cleaning import find_garbage
+
+    with find_garbage(root / "data", forget) as garbage:
+        if not garbage.files:
+            _say("nothing to delete: every part belongs to a run")
+            return
+        _say(f"{garbage.parts:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
+        if yes or click.confirm("Delete them?"):
+            garbage.delete()
+            _say(f"freed {garbage.size_bytes / 1e6:,.1f} MB")
+
+
+# ------------------------------------------------------------------------------------------------------------ config
+
+
+@cli.group()
+def config() -> None:
+    """Show, check or describe configurations."""
+
+
+@config.command("show")
+@_config_options
+def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
+    """Print the configuration with every default filled in, as YAML."""
+    import yaml
+
+    from pipeline.config import as_json
+
+    text = yaml.safe_dump(as_json(_load(config_path, overrides, name)), sort_keys=False, allow_unicode=True)
+    click.echo(text, nl=False)
+
+
+@config.command("validate")
+@_config_options
+def config_validate(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
+    """Check a configuration; the exit code tells."""
+    loaded = _load(config_path, overrides, name)
+    _say(f"{loaded.name}: valid")
+
+
+@config.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of configurations, with the help of every key."""
+    from pipeline.config import RunConfig
+
+    click.echo(json.dumps(RunConfig.model_json_schema(), indent=1))
+
+
+# ------------------------------------------------------------------------------------------------------------- main
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    from pipeline.errors import SatpipeError
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        with _terminable():
+            code = cli.main(arguments, prog_name="satpipe", standalone_mode=False)
+    except click.Abort:
+        sys.exit(_interrupted())
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SatpipeError as error:
+        if debug:
+            raise
+        _fail(str(error).partition("\n")[0])
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")
+        sys.exit(DEFECT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted() -> int:
+    _fail("interrupted; the same command goes on where it was")
+    return INTERRUPTED
+
+
+def _fail(sentence: str) -> None:
+    _console(error=True).print(f"satpipe: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

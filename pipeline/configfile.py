@@ -1,0 +1,232 @@
+"""From a YAML file and ``--set`` overrides to a checked :class:`~pipeline.config.RunConfig`.
+
+What is wrong ends in one sentence that names the key, the file and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .config import RunConfig
+from .errors import ConfigError
+
+DEFAULT = "demo.yaml"
+PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
+"""Keys whose strings are paths: relative to the file that holds them, or to the working folder in ``--set``."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader to which a key given twice is an error."""
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if not isinstance(key, str):
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key `{key}` is given twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def configs_folder() -> Path:
+    """Folder of the configurations that travel with the package."""
+    inside = Path(str(resources.files("pipeline"))) / "configs"
+    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+
+def default_config() -> Path:
+    """The configuration of ``satpipe run all`` without ``--config``."""
+    return configs_folder() / DEFAULT
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; duplicate keys and anything but plain data are errors.
+
+    Raises:
+        ConfigError: If the file is missing, unreadable, not YAML or not a mapping.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
+        raise ConfigError(f"configuration {path} does not exist; satpipe brings {known}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} cannot be read: {error}") from None
+    try:
+        raw = yaml.load(text, _UniqueKeyLoader)
+    except RecursionError:
+        raise ConfigError(f"configuration {path} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"configuration {path} is not valid YAML: {_one_line(error)}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"configuration {path} must be a mapping of sections, such as `ingest:` and `gan:`")
+    return raw
+
+
+def _one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" in line {mark.line + 1}" if mark is not None else ""
+    return f"{getattr(error, 'problem', None) or error}{where}".replace("\n", " ")
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """Split ``a.b.0.c=value`` into its keys and its value, read as YAML.
+
+    Raises:
+        ConfigError: If there is no ``=`` or the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected key=value, such as --set gan.images=20000")
+    try:
+        return key.strip().split("."), yaml.load(value, _UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {text}: the value is not valid YAML: {_one_line(error)}") from None
+
+
+def _absolute(raw: Any, base: Path) -> Any:
+    """The same data with every path resolved against ``base``."""
+    if isinstance(raw, dict):
+        return {
+            key: str(_resolve(value, base)) if key in PATH_KEYS and isinstance(value, str) else _absolute(value, base)
+            for key, value in raw.items()
+        }
+    return [_absolute(item, base) for item in raw] if isinstance(raw, list) else raw
+
+
+def _resolve(value: str, base: Path) -> Path:
+    # Not Path.resolve(): a symbolic link keeps the name that the user gave it.
+    return Path(base, Path(value).expanduser())
+
+
+def _apply(raw: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
+    here: Any = raw
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        name = ".".join(keys[: depth + 1])
+        if isinstance(here, list):
+            if not key.isdigit() or int(key) >= len(here):
+                raise ConfigError(f"{source}: `{name}` is not there; the list has {len(here)} items, counted from 0")
+            position: Any = int(key)
+        elif isinstance(here, dict):
+            position = key
+        else:
+            raise ConfigError(f"{source}: `{'.'.join(keys[:depth])}` is a value and has no key `{key}`")
+        if last:
+            here[position] = value
+        else:
+            if isinstance(here, dict) and here.get(position) is None:
+                here[position] = {}
+            here = here[position]
+
+
+def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | None = None) -> RunConfig:
+    """Load and check a configuration.
+
+    Args:
+        path: YAML file; None takes the default that travels with the package.
+        overrides: ``key=value`` texts; keys are dotted, list items by number; later ones win.
+        name: Name of the run, instead of the file's ``name`` or its stem.
+
+    Raises:
+        ConfigError: One sentence on the first thing that is wrong.
+    """
+    path = default_config() if path is None else path
+    raw: dict[str, Any] = _absolute(read_yaml(path), path.resolve().parent)
+    raw.setdefault("name", path.stem)
+    for text in overrides:
+        keys, value = parse_override(text)
+        if keys[-1] in PATH_KEYS and isinstance(value, str):
+            value = str(_resolve(value, Path.cwd()))
+        _apply(raw, keys, _absolute(value, Path.cwd()), f"--set {text}")
+    if name is not None:
+        raw["name"] = name
+    return check(raw, str(path))
+
+
+def check(raw: Mapping[str, Any], source: str) -> RunConfig:
+    """Check plain data against the models.
+
+    Raises:
+        ConfigError: One sentence on the first thing that is wrong.
+    """
+    try:
+        return RunConfig.model_validate(raw)
+    except RecursionError:
+        raise ConfigError(f"configuration {source} is nested too deeply") from None
+    except ValidationError as error:
+        raise ConfigError(f"configuration {source}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    # An unknown key explains more than what is missing because of it.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in _without_tags(first["loc"]))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key `{key}`{_hint(first['loc'])}{more}"
+    if first["type"] == "missing":
+        return f"`{key}` is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = "" if isinstance(given, (dict, list)) else f", got {given!r}"
+    return f"`{key}`: {message[:1].lower() + message[1:]}{shown}{more}"
+
+
+def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:
+    """A location without the names of union members, which pydantic puts behind list positions."""
+    previous: int | str | None = None
+    for part in loc:
+        if not (isinstance(previous, int) and isinstance(part, str) and part in _source_types()):
+            yield part
+        previous = part
+
+
+def _source_types() -> dict[str, type[BaseModel]]:
+    from . import config
+
+    members = typing.get_args(typing.get_args(config.Source)[0])
+    return {str(member.model_fields["type"].default): member for member in members}
+
+
+def valid_keys(loc: Sequence[int | str]) -> list[str]:
+    """The keys that are valid in the section at ``loc``, where union members are named by their type."""
+    models: list[type[BaseModel]] = [RunConfig]
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        if part in _source_types() and len(models) != 1:
+            models = [_source_types()[part]]
+            continue
+        found = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        models = [model for annotation in found for model in _models_in(annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
+
+
+def _hint(loc: tuple[int | str, ...]) -> str:
+    keys = valid_keys(loc[:-1])
+    close = difflib.get_close_matches(str(loc[-1]), keys, 1, 0.4)
+    if close:
+        return f"; did you mean `{'.'.join([*map(str, _without_tags(loc[:-1])), close[0]])}`?"
+    return f"; valid keys there are {', '.join(keys)}" if keys else ""

@@ -1,0 +1,169 @@
+"""What a run says while it works: progress bars on a terminal, plain lines elsewhere, and everything in a log file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .executor import Order
+from .stages import Stage
+from .store import Record
+
+LOG_FILES_KEPT = 20
+LINE_EVERY_S = 20.0
+
+
+@contextmanager
+def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
+    """A logger that writes to a new file for this run; the oldest files beyond ``LOG_FILES_KEPT`` go."""
+    logger = logging.getLogger("satpipe")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob(f"{run}-*.log"))[: -LOG_FILES_KEPT + 1]:
+        old.unlink(missing_ok=True)
+    handler = logging.FileHandler(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items())
+
+
+def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What a stage's parts amount to, in lines: what was kept, what was dropped and why."""
+    if stage == "ingest" and "tables" in facts:
+        tables = facts["tables"]
+        lines = [f"{len(tables['scenes']):,} scenes; labels: {_counts(tables['labels']) or 'none'}"]
+        left_out = [*tables.get("quarantined", []), *tables.get("labels_quarantined", [])]
+        lines += [f"left out: {name}: {reason}" for name, reason in left_out[:5]]
+        return lines + ([f"left out: {len(left_out) - 5:,} more, all in the report"] if len(left_out) > 5 else [])
+    if stage == "chips" and "index" in facts:
+        index = facts["index"]
+        dropped = {reason: number for reason, number in index.get("dropped", {}).items() if number}
+        lines = [f"chips: {_counts(index['chips'])}"]
+        return lines + ([f"windows not used: {_counts(dropped)}"] if dropped else [])
+    if stage == "synth":
+        accepted: dict[str, int] = {}
+        candidates: dict[str, int] = {}
+        for part in facts.values():
+            for total, name in ((accepted, "accepted"), (candidates, "candidates")):
+                for label, number in part.get(name, {}).items():
+                    total[label] = total.get(label, 0) + number
+        kept = (f"{label} {accepted.get(label, 0):,} of {number:,}" for label, number in candidates.items())
+        return [f"synthetic chips accepted: {', '.join(kept)}"]
+    return []
+
+
+class PlainDisplay:
+    """Plain lines, for a log, a pipe or a file."""
+
+    def __init__(self, console: Console, logger: logging.Logger | None = None) -> None:
+        """Say things on ``console`` and in ``logger``."""
+        self.console = console
+        self.logger = logger
+        self._made = self._missing = 0
+        self._said: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self.logger:
+            self.logger.info("%s", text)
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """Say how many parts there are to make."""
+        self._made, self._missing = 0, missing
+        self.say(f"{stage.name}: {missing} of {total} parts to make: {stage.does}")
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """Say that a part was made, and in which time."""
+        self._made += 1
+        self._said.pop(order.key, None)
+        self.say(f"  {order.part.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """Say how far a part is, now and then."""
+        now = time.monotonic()
+        if now - self._said.setdefault(order.key, now) >= LINE_EVERY_S:
+            self._said[order.key] = now
+            note = f", {state['note']}" if state.get("note") else ""
+            self.say(f"  {order.part.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """Say what the stage amounts to."""
+        state = f"{made} of {total} parts made" if made else f"up to date, {total} parts"
+        self.say(f"{stage.name}: {state}")
+        if made:
+            for line in summary(stage.name, facts):
+                self.say(f"  {line}")
+
+
+class TerminalDisplay(PlainDisplay):
+    """Progress bars with rate and time left; what is finished stays as a line above them."""
+
+    def __init__(self, console: Console, logger: logging.Logger | None = None) -> None:
+        """Draw on ``console``."""
+        super().__init__(console, logger)
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+        rate = TextColumn("{task.fields[rate]}")
+        self.bars = Progress(*columns, rate, TimeRemainingColumn(compact=True), console=console, transient=True)
+        self._parts: dict[str, TaskID] = {}
+        self._stage: TaskID | None = None
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """Draw the stage's bar."""
+        self._missing = missing
+        if self.logger:
+            self.logger.info("%s: %d of %d parts to make", stage.name, missing, total)
+        self._drop_stage()
+        self._stage = self.bars.add_task(f"{stage.name}: parts", total=missing, rate="")
+        self.bars.start()
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """Move the stage's bar."""
+        if self.logger:
+            self.logger.info("%s made in %.1f s", order.part.title, record.seconds)
+        if (task := self._parts.pop(order.key, None)) is not None:
+            self.bars.remove_task(task)
+        if self._stage is not None:
+            self.bars.advance(self._stage)
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """Move the part's bar."""
+        if order.key not in self._parts:
+            self._parts[order.key] = self.bars.add_task(f"  {order.part.name}", total=state["total"], rate="")
+        task = self._parts[order.key]
+        speed = next((one.speed for one in self.bars.tasks if one.id == task), None)
+        rate = f"{speed:,.0f} {state['unit']}/s" if speed else str(state["unit"])
+        self.bars.update(task, completed=state["done"], total=state["total"], rate=f"{rate} {state.get('note', '')}")
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """Take the bars away and say what the stage amounts to."""
+        self._drop_stage()
+        self.bars.stop()
+        super().stage_ends(stage, made, total, facts)
+
+    def _drop_stage(self) -> None:
+        for task in [*self._parts.values(), *([] if self._stage is None else [self._stage])]:
+            self.bars.remove_task(task)
+        self._parts.clear()
+        self._stage = None
+
+
+def display_for(console: Console, logger: logging.Logger | None) -> PlainDisplay:
+    """Bars on a terminal, plain lines elsewhere."""
+    return TerminalDisplay(console, logger) if console.is_terminal else PlainDisplay(console, logger)

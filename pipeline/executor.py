@@ -1,0 +1,117 @@
+"""Where makers run: a pool of processes on this machine, through the interface of ``concurrent.futures``.
+
+Every part is made by :func:`make_part` in a fresh-started (spawned) worker, with as many threads as the profile says,
+so that neither the number of workers nor what the calling process did before can change a byte.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .compute import Profile
+from .errors import PartFailedError, SatpipeError
+from .parts import FACTS, Job, Part
+from .progress import Progress
+from .store import Record, Store, canonical
+
+PROGRESS = "progress.json"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A part to make, with its key already known."""
+
+    part: Part
+    key: str
+    components: dict[str, Any]
+    store: Path
+    profile: Profile
+
+
+def resolve(make: str) -> Any:
+    """The function that ``package.module:function`` names."""
+    module, _, function = make.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def make_part(order: Order) -> Record:
+    """Make one part and commit it; runs in a worker.
+
+    Raises:
+        SatpipeError: What the maker raised, if that is a user's error.
+        PartFailedError: Anything else, with the last line of its traceback in the sentence.
+    """
+    part, store = order.part, Store(order.store)
+    scratch = store.work(order.key)
+    scratch.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    inputs = {
+        name: tuple(store.open(one) for one in ref) if isinstance(ref, tuple) else store.open(ref)
+        for name, ref in part.inputs.items()
+    }
+    try:
+        with store.staging(order.key) as staged:
+            progress = Progress(scratch / PROGRESS)
+            job = Job(part, staged, scratch, store.parts, inputs, order.profile, progress)
+            facts = resolve(part.make)(job)
+            (staged / FACTS).write_bytes(canonical(facts) + b"\n")
+            return store.commit(staged, part, order.key, order.components, time.perf_counter() - started)
+    except (SatpipeError, MemoryError):
+        raise
+    except Exception as error:
+        import traceback
+
+        detail = traceback.format_exc()
+        raise PartFailedError(f"part {part.title} failed: {type(error).__name__}: {error}\n{detail}") from None
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """Prepare a worker: threads of the numerical libraries, no interrupts, no life without its parent."""
+    import signal
+
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def process_pool(workers: int, threads: int) -> Iterator[Executor]:
+    """A pool of ``workers`` processes of ``threads`` threads each.
+
+    Workers end with this process, also when it is killed. On an exception they are stopped where they are: what they
+    had not committed is made again by the next run.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, os.getpid()))
+    before = {variable: os.environ.get(variable) for variable in THREAD_VARIABLES}
+    # Set here too: a spawned worker may load a numerical library before its initialiser runs.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        for variable, value in before.items():
+            os.environ.pop(variable, None) if value is None else os.environ.update({variable: value})
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,335 @@
+"""Run a configuration: make what is missing, in order, and publish the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import progress
+from .compute import Profile, resolve_profile
+from .config import RunConfig, as_json
+from .errors import SatpipeError, StoreError
+from .executor import PROGRESS, Order, make_part, process_pool
+from .parts import FACTS
+from .planning import BlockedError, Walk, Wave
+from .stages import NAMES, STAGES, Stage
+from .store import MANIFEST, Record, Store, canonical, sha256_file, sync_folder, write_atomic
+
+POLL_S = 0.3
+TIMINGS = "timings.json"
+
+
+class Display(Protocol):
+    """Who is told what happens: the terminal, a log, a test."""
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """A wave of a stage begins, with this many parts to make."""
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """A part was made."""
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """A part under way says how far it is."""
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """A stage is complete; facts by part."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stages to run.
+
+    Attributes:
+        first: First stage whose parts may be made; those of earlier ones must be committed.
+        last: Last stage.
+        forced: Stages whose parts are made again.
+    """
+
+    first: str = NAMES[0]
+    last: str = NAMES[-1]
+    forced: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        made: Parts made now.
+        total: Parts that the run has, as far as it went.
+        sentence: The verdict in one sentence, where the report was reached.
+        report: The report's page, where it was reached.
+    """
+
+    made: int = 0
+    total: int = 0
+    sentence: str | None = None
+    report: Path | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs configurations in one root folder, with parts below ``data/`` and reports below ``reports/``."""
+
+    def __init__(self, root: Path, display: Display) -> None:
+        """Open the root folder's store."""
+        self.root = root
+        self.store = Store(root / "data")
+        self.display = display
+        self._seconds: dict[str, dict[str, list[float]]] = {}
+
+    def report_folder(self, config: RunConfig) -> Path:
+        """Where the report of a run goes."""
+        return self.root / "reports" / config.name
+
+    def workers(self, config: RunConfig) -> int:
+        """How many parts are made at the same time."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return config.compute.workers or max(1, cores // config.compute.threads)
+
+    def walk(self, config: RunConfig, forced: Sequence[str] = ()) -> Walk:
+        """A walk over the stages as the run last left them."""
+        previous = (self.store.read_run(config.name) or {}).get("parts", {})
+        cache = self.store.root / "cache" / "profile.json"
+        known: list[Profile] = []
+
+        def profile() -> Profile:
+            if not known:
+                known.append(resolve_profile(config.compute, cache))
+            return known[0]
+
+        return Walk(config, self.store, profile, forced, previous)
+
+    def run(self, config: RunConfig, selection: Selection | None = None) -> Outcome:
+        """Make what is missing.
+
+        Raises:
+            StoreLockedError: If another process writes to the same store.
+            SatpipeError: What stopped the run, in one sentence; what was committed before stays.
+        """
+        selection = selection or Selection()
+        with self.store.lock():
+            walk = self.walk(config, selection.forced)
+            run = _RunRecord(self.store, config, walk)
+            try:
+                outcome = self._stages(config, selection, walk, run)
+            except KeyboardInterrupt:
+                run.write("interrupted", "interrupted")
+                raise
+            except SatpipeError as error:
+                run.write("failed", str(error).splitlines()[0])
+                raise
+            finally:
+                walk.fingerprints.save()
+            run.write("finished", outcome.sentence or f"complete up to {selection.last}", outcome)
+            return outcome
+
+    def _stages(self, config: RunConfig, selection: Selection, walk: Walk, run: _RunRecord) -> Outcome:
+        outcome = Outcome()
+        first, last = NAMES.index(selection.first), NAMES.index(selection.last)
+        with ExitStack() as stack:
+            pool: list[Executor] = []
+
+            def executor() -> Executor:
+                # Started when the first part is missing: a run that is up to date starts no process.
+                if not pool:
+                    pool.append(stack.enter_context(process_pool(self.workers(config), config.compute.threads)))
+                return pool[0]
+
+            for position, stage in enumerate(STAGES[: last + 1]):
+                made = total = 0
+
+                def handle(wave: Wave, may_make: bool = position >= first) -> Sequence[Record]:
+                    if wave.missing and not may_make:
+                        title = wave.orders[wave.missing[0]].part.title
+                        raise StoreError(
+                            f"part {title} is missing and --from {selection.first} starts after it;"
+                            f" run `satpipe run {wave.stage.name}` first"
+                        )
+                    return self._make(wave, executor) if wave.missing else [one for one in wave.records if one]
+
+                for wave in walk.stage(stage, handle):
+                    made += len(wave.missing)
+                    total += len(wave.orders)
+                    if wave.missing:
+                        run.write("running", f"in {stage.name}")
+                outcome.made += made
+                outcome.total += total
+                facts = {name: done.facts for name, done in walk.done[stage.name].items()}
+                self.display.stage_ends(stage, made, total, facts)
+        if selection.last == NAMES[-1]:
+            page = walk.done["report"]["page"]
+            outcome.facts = page.facts
+            outcome.sentence = outcome.facts.get("sentence")
+            outcome.report = self._publish(config, walk)
+        return outcome
+
+    def _make(self, wave: Wave, executor: Any) -> list[Record]:
+        """Make the missing parts of a wave, show how far they are, and return all records."""
+        self.display.stage_begins(wave.stage, len(wave.missing), len(wave.orders))
+        records = list(wave.records)
+        pending: dict[Future[Record], int] = {
+            executor().submit(make_part, wave.orders[position]): position for position in wave.missing
+        }
+        while pending:
+            finished, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in finished:
+                position = pending.pop(future)
+                record = _result(future, wave.orders[position])
+                records[position] = record
+                facts = json.loads((self.store.folder(record.ref) / FACTS).read_text("utf-8"))
+                self.display.part_done(wave.orders[position], record, facts)
+            for position in pending.values():
+                order = wave.orders[position]
+                state = progress.read(self.store.work(order.key) / PROGRESS)
+                if state is not None:
+                    self.display.part_progress(order, state)
+        return [record for record in records if record is not None]
+
+    def _publish(self, config: RunConfig, walk: Walk) -> Path:
+        """Copy the report's page to ``reports/<run>/``, unless it is there unchanged."""
+        page = self.store.open(walk.done["report"]["page"].ref)
+        target = self.report_folder(config)
+        files = {
+            path.relative_to(page): path
+            for path in sorted(page.rglob("*"))
+            if path.is_file() and path.name not in (FACTS, MANIFEST)
+        }
+        same = all((target / name).is_file() for name in files) and all(
+            sha256_file(target / name) == sha256_file(path) for name, path in files.items()
+        )
+        try:
+            if not same:
+                fresh = target.with_name(f".{target.name}.new")
+                shutil.rmtree(fresh, ignore_errors=True)
+                for name, path in files.items():
+                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, fresh / name)
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(fresh, target)
+                sync_folder(target.parent)
+            timings = {
+                title: record.seconds
+                for title, (stage, key) in sorted(walk.keys.items())
+                if (record := self.store.record(stage, key)) is not None
+            }
+            text = canonical({"seconds": timings, "total_seconds": round(sum(timings.values()), 3)}) + b"\n"
+            if not (target / TIMINGS).is_file() or (target / TIMINGS).read_bytes() != text:
+                write_atomic(target / TIMINGS, text)
+        except OSError as error:
+            raise StoreError(f"the report cannot be written to {target}: {error.strerror or error}") from None
+        return target / "report.html"
+
+    # ------------------------------------------------------------------------------------------- looking only
+
+    def expected_seconds(self, order: Order) -> float:
+        """How long a part will about take: as its like took on this store, else what its planner says."""
+        if order.part.stage not in self._seconds:
+            seconds = self._seconds.setdefault(order.part.stage, {})
+            for record in self.store.records(order.part.stage):
+                like = (record.components.get("make"), str(record.components.get("config")))
+                seconds.setdefault(str(like), []).append(record.seconds)
+        like = (order.part.make, str(order.components["config"]))
+        known = self._seconds[order.part.stage].get(str(like), [])
+        return sum(known) / len(known) if known else order.part.cost
+
+    def history(self, record: Record) -> str:
+        """When a part was made and from what, in words."""
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.made_at))
+        inputs = ", ".join(record.components.get("inputs", {})) or "the configuration"
+        return f"made {when} in {record.seconds:.1f} s from {inputs}; key {record.key[:12]}"
+
+    def runs(self) -> list[dict[str, Any]]:
+        """A row per run that wrote to this store, for people."""
+        rows = []
+        for name in self.store.run_names():
+            run = self.store.read_run(name)
+            if run is None:
+                continue
+            sources = run["config"]["ingest"]["sources"]
+            rows.append(
+                {
+                    "run": name,
+                    "state": run["state"],
+                    "data": ", ".join(source["name"] or source["type"] for source in sources),
+                    "preset": run["config"]["gan"]["preset"],
+                    "verdict": run["verdict"] or run["sentence"],
+                    "time": f"{run['seconds']:.0f} s" if run["seconds"] is not None else None,
+                    "report": run["report"],
+                }
+            )
+        return rows
+
+    def plan(self, config: RunConfig, selection: Selection | None = None) -> list[Wave]:
+        """The waves that can be planned from what is committed; the last one may have missing parts."""
+        selection = selection or Selection()
+        walk = self.walk(config, selection.forced)
+        seen: list[Wave] = []
+
+        def handle(wave: Wave) -> Sequence[Record]:
+            seen.append(wave)
+            if wave.missing:
+                raise BlockedError
+            return [record for record in wave.records if record is not None]
+
+        try:
+            for stage in STAGES[: NAMES.index(selection.last) + 1]:
+                for _ in walk.stage(stage, handle):
+                    pass
+        except BlockedError:
+            pass
+        finally:
+            walk.fingerprints.save()
+        return seen
+
+
+def _result(future: Future[Record], order: Order) -> Record:
+    try:
+        return future.result()
+    except MemoryError:
+        raise StoreError(f"part {order.part.title} ran out of memory; lower compute.workers") from None
+    except SatpipeError:
+        raise
+    except Exception as error:
+        # A worker that the system killed breaks the pool: the error names the pool, the user needs the part.
+        raise StoreError(
+            f"part {order.part.title} was lost with its worker ({type(error).__name__}: {error});"
+            " `satpipe run all` goes on where it was"
+        ) from None
+
+
+class _RunRecord:
+    """What ``satpipe runs``, ``status`` and ``why`` know of a run."""
+
+    def __init__(self, store: Store, config: RunConfig, walk: Walk) -> None:
+        self.store, self.config, self.walk = store, config, walk
+        self.started = time.time()
+        self.before = store.read_run(config.name) or {}
+
+    def write(self, state: str, sentence: str, outcome: Outcome | None = None) -> None:
+        """Remember the run; what it did not reach keeps its earlier keys, so that `why` can compare with them."""
+        earlier = self.before.get("parts", {})
+        parts = self.walk.keys if state == "finished" else {**earlier, **self.walk.keys}
+        made = outcome is None or outcome.made > 0 or self.before.get("state") != "finished"
+        self.store.write_run(
+            self.config.name,
+            {
+                "name": self.config.name,
+                "state": state,
+                "sentence": sentence,
+                "verdict": outcome.facts.get("verdict") if outcome else None,
+                "report": str(outcome.report) if outcome and outcome.report else None,
+                "config": as_json(self.config),
+                "parts": parts,
+                "started": self.started if made else self.before.get("started", self.started),
+                "seconds": round(time.time() - self.started, 1) if made else self.before.get("seconds"),
+            },
+        )

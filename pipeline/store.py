@@ -1,0 +1,362 @@
+"""Parts on disk: content by digest, records by key, commits that are whole or absent.
+
+Layout below the root (``data/``)::
+
+    store.json                       version of this layout
+    parts/<stage>/<digest>/          what a maker wrote, and manifest.json with size and SHA-256 of each file
+    records/<stage>/<key>.json       which key led to which digest, from what, when, in how many seconds
+    work/<key>/                      checkpoints and progress of parts that are being made
+    runs/<run>.json                  which keys a run used last
+    logs/, cache/                    for people; for speed
+
+A commit writes a temporary folder, syncs it, renames it into place and writes the record last: a record never exists
+without what it records. Content is verified against its manifest when it is opened for work; :meth:`Store.is_current`
+looks at sizes and times and reads a file only where these changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .errors import StoreError, StoreLockedError
+from .parts import Part, Ref
+
+VERSION = 1
+MANIFEST = "manifest.json"
+DIGEST_LENGTH = 32
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def canonical(data: Any) -> bytes:
+    """The one JSON text of ``data``: sorted keys, no spaces, no NaN."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(data: Any) -> str:
+    """Digest of JSON data, in hexadecimal, as keys and parts use it."""
+    return hashlib.sha256(canonical(data)).hexdigest()[:DIGEST_LENGTH]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` survive a power loss, where the platform can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, also after a power loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a committed part.
+
+    Attributes:
+        key: Digest of ``components``.
+        stage: Stage of the part.
+        name: Name within the stage.
+        digest: Digest of the content.
+        components: What the key was made from.
+        files: Size in bytes and modification time in ns of each file, as last verified.
+        seconds: How long the maker ran.
+        made_at: When it was committed, in seconds since the epoch.
+    """
+
+    key: str
+    stage: str
+    name: str
+    digest: str
+    components: Mapping[str, Any]
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    made_at: float = 0.0
+
+    @property
+    def ref(self) -> Ref:
+        """The content it leads to."""
+        return Ref(self.stage, self.name, self.digest)
+
+
+def _files_below(folder: Path) -> dict[str, Path]:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: files[name] for name in sorted(files) if name != MANIFEST}
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+class Store:
+    """The store of parts below one folder; several runs share it."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store at ``root``, without making it.
+
+        Raises:
+            StoreError: If it was written by another version of this layout.
+        """
+        self.root = root
+        self.parts = root / "parts"
+        self._verified: dict[str, dict[str, tuple[int, int]]] = {}
+        marker = root / "store.json"
+        try:
+            version = json.loads(marker.read_text("utf-8"))["version"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(f"{marker} cannot be read; move {root} away or choose another --root") from None
+        if version != VERSION:
+            raise StoreError(
+                f"{root} was written by version {version} of the store's layout and this satpipe writes {VERSION};"
+                " use the satpipe that made it, or another --root"
+            )
+
+    def create(self) -> None:
+        """Make the folders of the store, if they are not there.
+
+        Raises:
+            StoreError: If that is not permitted or there is no room.
+        """
+        try:
+            for name in ("parts", "records", "work", "runs", "logs", "cache"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            if not (self.root / "store.json").exists():
+                write_atomic(self.root / "store.json", canonical({"version": VERSION}) + b"\n")
+        except OSError as error:
+            raise StoreError(f"the store {self.root} cannot be written: {error.strerror or error}") from None
+
+    # ------------------------------------------------------------------------------------------------ places
+
+    def folder(self, ref: Ref) -> Path:
+        """Folder of committed content."""
+        return self.parts / ref.stage / ref.digest
+
+    def work(self, key: str) -> Path:
+        """Folder for what a part under way keeps across a kill."""
+        return self.root / "work" / key
+
+    def _record_path(self, stage: str, key: str) -> Path:
+        return self.root / "records" / stage / f"{key}.json"
+
+    # ----------------------------------------------------------------------------------------------- reading
+
+    def record(self, stage: str, key: str) -> Record | None:
+        """The record of a key, or None. A record that cannot be read counts as none: its part is made again."""
+        try:
+            raw = json.loads(self._record_path(stage, key).read_text("utf-8"))
+            files = {name: (int(size), int(mtime)) for name, (size, mtime) in raw.pop("files").items()}
+            found = Record(**raw, files=files)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        return found if digest_of(found.components) == key == found.key else None
+
+    def records(self, stage: str) -> Iterator[Record]:
+        """All records of a stage."""
+        for path in sorted((self.root / "records" / stage).glob("*.json")):
+            if (found := self.record(stage, path.stem)) is not None:
+                yield found
+
+    def is_current(self, record: Record) -> bool:
+        """Whether the content of a record is there and unchanged; reads only files whose size or time changed."""
+        folder = self.folder(record.ref)
+        try:
+            seen = {name: _stat(path) for name, path in _files_below(folder).items()}
+        except OSError:
+            return False
+        if seen == dict(record.files) and seen:
+            return True
+        return self._content_matches(record.ref)
+
+    def _content_matches(self, ref: Ref) -> bool:
+        folder = self.folder(ref)
+        try:
+            files = _files_below(folder)
+            manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
+        except OSError:
+            return False
+        if not manifest or digest_of(manifest) != ref.digest:
+            return False
+        self._verified[ref.digest] = {name: _stat(path) for name, path in files.items()}
+        return True
+
+    def open(self, ref: Ref) -> Path:
+        """Folder of committed content, verified against its digest once per process and change.
+
+        Raises:
+            StoreError: If the content is missing or is not what was committed.
+        """
+        folder = self.folder(ref)
+        try:
+            seen = {name: _stat(path) for name, path in _files_below(folder).items()}
+        except OSError:
+            seen = {}
+        if (seen and self._verified.get(ref.digest) == seen) or self._content_matches(ref):
+            return folder
+        raise StoreError(
+            f"part {ref.stage}/{ref.name} in {folder} is not what was committed{self._first_change(ref)};"
+            " `satpipe run all` makes it again"
+        )
+
+    def _first_change(self, ref: Ref) -> str:
+        folder = self.folder(ref)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        except (OSError, ValueError, KeyError):
+            return ""
+        for name, (size, sha256) in manifest.items():
+            path = folder / name
+            if not path.is_file():
+                return f": {name} is missing"
+            if path.stat().st_size != size or sha256_file(path) != sha256:
+                return f": {name} was changed"
+        return ": a file was added"
+
+    # ----------------------------------------------------------------------------------------------- writing
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store for writing.
+
+        Raises:
+            StoreLockedError: At once, with the holder's pid, host and command.
+        """
+        self.create()
+        info = self.root / "lock.json"
+        lock = FileLock(self.root / "store.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreLockedError(f"{self._holder(info)} is writing to {self.root}; wait for it or stop it") from None
+        except OSError as error:
+            raise StoreError(f"the store {self.root} cannot be locked: {error.strerror or error}") from None
+        try:
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)}
+            write_atomic(info, canonical(holder) + b"\n")
+            yield
+        finally:
+            info.unlink(missing_ok=True)
+            lock.release()
+
+    @staticmethod
+    def _holder(info: Path) -> str:
+        try:
+            holder = json.loads(info.read_text("utf-8"))
+            return f"process {holder['pid']} on {holder['host']} (`{holder['command']}`)"
+        except (OSError, ValueError, KeyError):
+            return "another process"
+
+    @contextmanager
+    def staging(self, key: str) -> Iterator[Path]:
+        """An empty folder beside the committed parts, for a maker to write in; gone afterwards unless committed."""
+        folder = self.parts / f".{key}.{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, staged: Path, part: Part, key: str, components: Mapping[str, Any], seconds: float) -> Record:
+        """Commit what a maker wrote in ``staged`` and record it under ``key``.
+
+        Raises:
+            StoreError: If there is no room or no permission; nothing is recorded then.
+        """
+        try:
+            return self._commit(staged, part, key, components, seconds)
+        except OSError as error:
+            raise StoreError(
+                f"part {part.title} could not be committed to {self.root}: {error.strerror or error};"
+                f" {_way_out(error)}, then `satpipe run all` goes on"
+            ) from None
+
+    def _commit(self, staged: Path, part: Part, key: str, components: Mapping[str, Any], seconds: float) -> Record:
+        files = _files_below(staged)
+        manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
+        digest = digest_of(manifest)
+        (staged / MANIFEST).write_bytes(canonical({"files": manifest}) + b"\n")
+        for path in [*files.values(), staged / MANIFEST]:
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        for folder in {path.parent for path in files.values()} | {staged}:
+            sync_folder(folder)
+        ref = Ref(part.stage, part.name, digest)
+        target = self.folder(ref)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not self._content_matches(ref):
+            # Spoilt since it was committed: out of the way, so that the rename below puts sound content there.
+            spoilt = self.parts / f".spoilt.{digest}.{os.getpid()}"
+            os.replace(target, spoilt)
+            shutil.rmtree(spoilt, ignore_errors=True)
+        try:
+            os.replace(staged, target)
+        except OSError:
+            # The same content is there already: made under another key, or by another worker this moment.
+            if not self._content_matches(ref):
+                raise
+        sync_folder(target.parent)
+        stats = {name: _stat(path) for name, path in _files_below(target).items()}
+        self._verified[digest] = dict(stats)
+        record = Record(key, part.stage, part.name, digest, components, stats, round(seconds, 3), round(time.time(), 3))
+        write_atomic(self._record_path(part.stage, key), canonical(asdict(record)) + b"\n")
+        shutil.rmtree(self.work(key), ignore_errors=True)
+        return record
+
+    # ------------------------------------------------------------------------------------------------- runs
+
+    def read_run(self, name: str) -> dict[str, Any] | None:
+        """What the run ``name`` last did, or None."""
+        try:
+            run: dict[str, Any] = json.loads((self.root / "runs" / f"{name}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return run
+
+    def write_run(self, name: str, run: Mapping[str, Any]) -> None:
+        """Remember what the run ``name`` did."""
+        write_atomic(self.root / "runs" / f"{name}.json", canonical(run) + b"\n")
+
+    def run_names(self) -> list[str]:
+        """Names of the runs that wrote here."""
+        return sorted(path.stem for path in (self.root / "runs").glob("*.json"))
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "make the folder writable or choose another --root"
+    return "mend that"
