@@ -168,4 +168,3 @@ def test_changelog_begins_with_this_version_or_unreleased() -> None:
     version = pyproject()["project"]["version"]
     assert headings[0] in {"Unreleased", version}
     assert len(headings) == len(set(headings))
-
