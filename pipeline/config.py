@@ -7,15 +7,17 @@ The docstring below a field is its help: ``satpipe config schema`` and the refer
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
+Paths = str | Annotated[tuple[str, ...], Field(min_length=1)]
 Resampling = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
 
 
@@ -31,8 +33,8 @@ class Section(BaseModel):
 class SourceBase(Section):
     """What every source of scenes and labels has in common."""
 
-    name: str | None = None
-    """Name of the source in tables and messages; by default its type."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")] | None = None
+    """Name of the source in tables, scene names and messages; by default its type."""
     licence: str = "unknown"
     """Licence of the imagery; travels with every chip set and generator made from it."""
     gsd_m: Positive | None = None
@@ -40,7 +42,19 @@ class SourceBase(Section):
     groups_csv: str | None = None
     """CSV with a column `file` and any group columns (site, aoi, date ...), one row per scene file."""
     groups_regex: str | None = None
-    """Regular expression on the file name; each named group becomes a group column."""
+    """Regular expression searched in the file's path below the source's folder; each named group is a group column."""
+
+    @field_validator("groups_regex")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                named = re.compile(value).groupindex
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if not named:
+                raise ValueError("it needs a named group such as (?P<site>[^_]+)")
+        return value
 
 
 class SimulatedSource(SourceBase):
@@ -51,20 +65,55 @@ class SimulatedSource(SourceBase):
     """Licence of the simulated imagery; travels with what is made from it."""
     scenes: PositiveCount = 24
     """How many scenes."""
-    size_px: Annotated[int, Field(ge=64)] = 512
+    size_px: Annotated[int, Field(ge=64, le=2048)] = 512
     """Height and width of a scene in pixels of 3 m."""
-    ships_per_scene: Positive = 10.0
-    """Mean number of ships in a scene."""
+    ships_per_scene: Annotated[float, Field(ge=0.0)] = 10.0
+    """Mean number of ships in a scene; a crowded scene holds fewer."""
     seed: Count = 1
-    """Seed of the scenes."""
+    """Seed of the scenes; a scene depends on the seed and its number, not on how many there are."""
+    ship_length_m: tuple[Positive, Positive, Positive] = (40.0, 115.0, 250.0)
+    """Shortest, median and longest ship; between them lengths are log-normal."""
+    ship_length_spread: Positive = 0.45
+    """Standard deviation of the logarithm of the length."""
+    moored_share: Fraction = 0.45
+    """Share of the ships that lie at a berth, in scenes that have berths."""
+    under_way_share: Fraction = 0.5
+    """Share of the other ships that make way and draw a wake; the rest lie at anchor."""
+    land_share: Fraction = 0.75
+    """Share of the scenes with land: harbours, river banks and open coast in turn."""
+    nodata_wedge_share: Fraction = 0.15
+    """Share of the scenes that the edge of the swath cuts."""
+    cloud_share: Fraction = 0.25
+    """Share of the scenes with clouds."""
+    cloud_cover: Fraction = 0.08
+    """Mean cover of the scenes with clouds; a ship that a cloud hides is not labelled."""
+    haze: Fraction = 0.22
+    """Mean opacity of the haze."""
+    waves: Annotated[float, Field(ge=0.0)] = 1.0
+    """Mean contrast of the waves; 0 is a flat calm."""
+    glint: Annotated[float, Field(ge=0.0)] = 1.0
+    """Mean strength of the sun's reflection on the water."""
+    clutter: Annotated[float, Field(ge=0.0)] = 1.0
+    """Number of things that resemble ships: boats, breakwaters, jetties, pontoons, long roofs, containers."""
+    blur_px: Annotated[float, Field(ge=0.0)] = 0.6
+    """Standard deviation of the optics' point spread in pixels."""
+    noise: Annotated[float, Field(ge=0.0)] = 2.5
+    """Standard deviation of the sensor noise in 8-bit numbers."""
+
+    @model_validator(mode="after")
+    def _ordered_lengths(self) -> SimulatedSource:
+        shortest, median, longest = self.ship_length_m
+        if not shortest <= median <= longest:
+            raise ValueError("ship_length_m is shortest, median, longest, in that order")
+        return self
 
 
 class YoloSource(SourceBase):
     """Images with a label file of the same name: `class x_centre y_centre width height`, normalised."""
 
     type: Literal["yolo"] = "yolo"
-    path: str
-    """Folder (or glob) of images with their .txt files beside them."""
+    path: Paths
+    """Folder, file, glob or list of images; labels are beside them, or in `labels/` beside their `images/`."""
     class_names: tuple[str, ...] = ("ship",)
     """Names of the class numbers in the label files."""
     normalised_by_px: PositiveCount | None = None
@@ -75,10 +124,16 @@ class GeojsonSource(SourceBase):
     """Scenes with vector labels in any CRS that geopandas can read."""
 
     type: Literal["geojson"] = "geojson"
-    path: str
-    """Scene file, folder or glob of scenes."""
-    labels: str
-    """Vector file with the labels."""
+    path: Paths
+    """Folder, file, glob or list of scenes."""
+    labels: Paths | None = None
+    """Vector file, folder, glob or list; null looks beside the scenes. A file named like a scene is for that one."""
+    labels_crs: str | None = None
+    """CRS of label files that do not say theirs; `pixel` where coordinates are columns and rows of the scene."""
+    swap_axes: bool = False
+    """Whether the label files have latitude (or northing) first."""
+    layer: str | None = None
+    """Layer of a GeoPackage with several."""
     class_column: str | None = "class"
     """Column with the class name; null takes `default_class` for every label."""
     default_class: str = "ship"
@@ -89,9 +144,10 @@ class ShipsnetSource(SourceBase):
     """The layout of Kaggle's "Ships in Satellite Imagery": named chips, a planar JSON, or both."""
 
     type: Literal["shipsnet"] = "shipsnet"
-    path: str
+    path: Paths
     """Folder with `{label}__{scene id}__{lon}_{lat}.png` files, a `shipsnet.json`, or a folder with both."""
     gsd_m: Positive | None = 3.0
+    """Ground sampling distance in metres per pixel; with a chip's lon and lat it gives the chip's footprint."""
     """Ground sampling distance in metres per pixel; the published chips have 3 m."""
 
 
@@ -100,7 +156,7 @@ class FoldersSource(SourceBase):
 
     type: Literal["folders"] = "folders"
     path: str
-    """Folder with one folder per class."""
+    """Folder with one folder per class, named as in `ingest.classes`."""
 
 
 Source = Annotated[
@@ -119,13 +175,20 @@ class IngestConfig(Section):
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000
     """A scene that claims more pixels than this is quarantined unread."""
-    scenes_per_part: PositiveCount = 64
-    """How many scenes one ingest part checks."""
+    scenes_per_part: PositiveCount = 256
+    """How many scenes one ingest part checks at most; large scenes get parts of their own."""
+    strict: bool = False
+    """Stop when a scene is quarantined, instead of going on without it."""
 
     @model_validator(mode="after")
     def _distinct(self) -> IngestConfig:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("class names must differ")
+        if len(set(self.bands or ())) != len(self.bands or ()):
+            raise ValueError("bands must differ")
+        names = [source.name for source in self.sources if source.name]
+        if len(set(names)) != len(names):
+            raise ValueError("names of sources must differ")
         return self
 
 
@@ -133,16 +196,32 @@ class IngestConfig(Section):
 
 
 class NegativesConfig(Section):
-    """How background chips are sampled in scenes that come with object labels."""
+    """How background chips are found in scenes that come with object labels."""
 
+    method: Literal["sampled", "grid"] = "sampled"
+    """Drawn windows, `per_positive` for each object, or every window of a grid that holds no object."""
     per_positive: Annotated[float, Field(ge=0.0)] = 2.0
-    """Background chips for each labelled object of the whole data set; scenes share them by area."""
+    """Background chips for each labelled object of the whole data set; scenes share them by area. For `sampled`."""
     textured_share: Fraction = 0.5
-    """Share drawn where the image has texture (quays, roofs, waves); the others are drawn anywhere."""
+    """Share taken where the image has texture (quays, roofs, waves); the others are taken anywhere. For `sampled`."""
+    candidates: PositiveCount = 4
+    """Windows looked at for each drawn chip: the first valid one is taken, or the one with most texture."""
+    margin_px: Count = 4
+    """Pixels that a background window keeps from every object."""
     near_miss: Literal["drop", "background"] = "drop"
     """A window that holds part of an object: not used, or a background chip as in shipsnet."""
     near_miss_share: Fraction = 0.0
-    """Share of the background chips drawn as near misses, where `near_miss` is `background`."""
+    """Share of the drawn chips that are near misses, where `near_miss` is `background`."""
+    grid_stride_px: PositiveCount | None = None
+    """Step of the grid, for `grid`; null takes the chip size."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> NegativesConfig:
+        if self.near_miss_share > 0 and self.near_miss == "drop":
+            raise ValueError("near_miss_share draws near misses, but near_miss is drop: set near_miss to background")
+        if self.textured_share + self.near_miss_share > 1:
+            raise ValueError("textured_share and near_miss_share together are larger than 1")
+        return self
 
 
 class DuplicatesConfig(Section):
@@ -167,6 +246,8 @@ class ChipsConfig(Section):
     """Kernel for scenes of another GSD; null stops with a sentence where one would be needed."""
     jitter_px: Count = 0
     """Labelled windows are moved by up to this many pixels, drawn per label."""
+    edge_shift_px: Count | None = None
+    """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
     min_valid_fraction: Fraction = 0.95
     """Chips with fewer valid pixels than this are dropped and counted."""
     negatives: NegativesConfig = NegativesConfig()
@@ -194,6 +275,8 @@ class SplitConfig(Section):
     """Independent repetitions: each seeds the draw, the GAN, the sampling and the classifier."""
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
     """Share of the training units that chooses checkpoint, threshold and calibration."""
+    overlap: Literal["join", "drop"] = "join"
+    """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
 
 
 # ------------------------------------------------------------------------------------------------------------- gan
@@ -239,6 +322,30 @@ class SynthConfig(Section):
 # -------------------------------------------------------------------------------------------------------- classify
 
 ArmName = Literal["real", "classic", "gan", "classic+gan"]
+SyntheticUse = Literal["mixed", "falling", "pretraining"]
+
+
+class AugmentConfig(Section):
+    """Classic augmentation (albumentations). Chips are always flipped and turned by quarters beside it."""
+
+    rotate_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 45.0
+    """Chips are turned by up to this angle."""
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """Chips are magnified or shrunk by up to this share."""
+    shift: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Chips are moved by up to this share of their side."""
+    brightness: Fraction = 0.2
+    """Largest change of brightness, as a share of the range."""
+    contrast: Fraction = 0.2
+    """Largest change of contrast."""
+    colour: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Each band is multiplied by up to this much more or less than one."""
+    blur_share: Fraction = 0.1
+    """Share of the chips that are blurred."""
+    noise_share: Fraction = 0.1
+    """Share of the chips that get sensor noise."""
+    uses_of_a_view: PositiveCount = 3
+    """How often a view is used, in other orientations, before a new one is drawn; 1 is slower and hardly better."""
 
 
 class ClassifyConfig(Section):
@@ -246,20 +353,27 @@ class ClassifyConfig(Section):
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
     """Training sets to compare: real chips, with classic augmentation, with synthetic chips, with both."""
-    steps: PositiveCount = 1500
+    steps: PositiveCount = 600
     """Optimiser steps, the same for every arm."""
-    batch: PositiveCount = 64
+    batch: Annotated[int, Field(ge=4)] = 64
     """Chips in a step, with equal class shares."""
-    learning_rate: Positive = 1e-3
-    """Peak learning rate."""
+    learning_rate: Positive = 2e-3
+    """Peak learning rate; one cycle from a 25th of it and down to nothing."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
     """AdamW's weight decay."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of a label's weight that is spread over all classes; helps where labels are wrong now and then."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay per step of the moving average of the weights, which is what is kept."""
     base_channels: PositiveCount = 24
-    """Channels of the first layer."""
+    """Channels of the first layer; each further stage doubles them."""
     synthetic_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.33
-    """Share of synthetic chips in a batch of the arms with them."""
+    """Share of synthetic chips in a batch of the arms with them; of the steps, for `pretraining`."""
+    synthetic_use: SyntheticUse = "mixed"
+    """Synthetic chips at a constant share, at one that falls to nothing, or alone before the real ones."""
     validate_every: PositiveCount = 100
-    """Steps between looks at the validation chips; the best of them is kept."""
+    """Steps between looks at the validation chips; the weights with the lowest loss there are kept."""
+    augment: AugmentConfig = AugmentConfig()
 
 
 # ---------------------------------------------------------------------------------------------------------- report
@@ -270,12 +384,20 @@ class ReportConfig(Section):
 
     metric: Literal["accuracy", "balanced_accuracy", "f1", "average_precision"] = "accuracy"
     """The one metric of the verdict."""
+    treatment: str = "classic+gan"
+    """Arm that the question is about."""
+    baseline: str = "classic"
+    """Arm that the treatment has to beat."""
+    fraction: PositiveFraction | None = None
+    """Real fraction that the verdict is on; null takes the largest of `split.fractions`."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     """Confidence of the intervals."""
     bootstrap: PositiveCount = 10_000
     """Bootstrap draws."""
     title: str | None = None
     """Title of the page; null names the run."""
+    examples: PositiveCount = 24
+    """Real and synthetic chips shown of each class."""
 
 
 # --------------------------------------------------------------------------------------------------------- compute
@@ -311,6 +433,20 @@ class RunConfig(Section):
     classify: ClassifyConfig = ClassifyConfig()
     report: ReportConfig = ReportConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _question(self) -> RunConfig:
+        asked = self.report
+        if asked.treatment == asked.baseline:
+            raise ValueError(f"report.treatment and report.baseline are both `{asked.baseline}`; name two arms")
+        for key, arm in (("treatment", asked.treatment), ("baseline", asked.baseline)):
+            if arm not in self.classify.arms:
+                arms = ", ".join(self.classify.arms)
+                raise ValueError(f"report.{key} is `{arm}`, which is not in classify.arms ({arms})")
+        if asked.fraction is not None and asked.fraction not in self.split.fractions:
+            fractions = ", ".join(f"{fraction:g}" for fraction in self.split.fractions)
+            raise ValueError(f"report.fraction is {asked.fraction:g}, which is not in split.fractions ({fractions})")
+        return self
 
 
 def as_json(section: Section) -> dict[str, Any]:
