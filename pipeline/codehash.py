@@ -12,7 +12,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class _Strip(ast.NodeTransformer):
     def __init__(self) -> None:
         self.depth = 0
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802 - named by ast
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         return self.generic_visit(node)
@@ -66,17 +66,17 @@ class _Strip(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self._function(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         self.generic_visit(node)
         if not self.depth:
             return node
@@ -126,7 +126,7 @@ def _bound_names(statement: ast.stmt) -> list[str]:
     return names if plain else []
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(name: str) -> Module:
     path = _source(name)
     if path is None:
@@ -170,7 +170,7 @@ def _uses(nodes: list[ast.stmt], module: str) -> Iterator[Alias]:
             yield alias if alias.name else Alias(alias.module, dotted.get(id(leaf), "*"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _definition(module: str, name: str) -> tuple[str, tuple[Alias, ...]]:
     """Digest of one definition (``*``: all of them, empty: what always runs) and what it uses."""
     here = _module(module)
@@ -199,7 +199,7 @@ def _follow(alias: Alias) -> Alias:
     return Alias(alias.module, "*") if alias.name is None else alias
 
 
-@lru_cache(maxsize=None)
+@cache
 def definitions_used(make: str) -> dict[str, str]:
     """Digest of each definition that the maker ``package.module:function`` reaches, itself included.
 

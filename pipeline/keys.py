@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +14,7 @@ from .parts import Part, Ref
 from .store import digest_of
 
 
-@lru_cache(maxsize=None)
+@cache
 def _version(library: str) -> str:
     try:
         return version(library)
@@ -26,7 +26,7 @@ HANDED = ("pipeline.parts:Job", "pipeline.compute:Profile")
 """What every maker is handed and calls without naming it."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _code(make: str) -> dict[str, str]:
     return {title: digest for root in (*HANDED, make) for title, digest in codehash.definitions_used(root).items()}
 

@@ -26,13 +26,13 @@ class Scaling:
 
     def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         """Chips (..., C) in their own dtype to float32 in [-1, 1]; values outside the fitted range are clipped."""
-        low, high = np.float32(self.low), np.float32(self.high)
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
         scaled = (chips.astype(np.float32) - low) * (np.float32(2) / (high - low)) - np.float32(1)
         return np.clip(scaled, -1, 1, out=scaled)
 
     def invert(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
         """Values (..., C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
-        low, high = np.float32(self.low), np.float32(self.high)
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
         chips = (np.clip(values, -1, 1) + np.float32(1)) * ((high - low) / np.float32(2)) + low
         dtype = np.dtype(self.dtype)
         if np.issubdtype(dtype, np.integer):

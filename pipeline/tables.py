@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -41,7 +42,7 @@ class Table:
         if missing or unknown:
             raise StoreError(f"the {self.name} table lacks {missing} and has unknown columns {unknown}")
         try:
-            typed = {column: frame[column].astype(dtype) for column, dtype in self.columns.items()}
+            typed = {column: frame[column].astype(cast("Any", dtype)) for column, dtype in self.columns.items()}
         except (TypeError, ValueError) as error:
             raise StoreError(f"the {self.name} table has a value of another type: {error}") from None
         typed |= {column: frame[column].astype("string") for column in groups}

@@ -1,0 +1,110 @@
+"""Configuration files: one sentence that names the key, the file and the nearest valid key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import configfile
+from pipeline.config import as_json
+from pipeline.errors import ConfigError
+
+SMALLEST = "ingest:\n  sources:\n    - type: simulated\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALLEST + "gan:\n  imags: 3\n", "unknown key `gan.imags`; did you mean `gan.images`?"),
+        (SMALLEST.replace("simulated", "simulated\n      scens: 3"), "did you mean `ingest.sources.0.scenes`?"),
+        (SMALLEST + "gam: {}\n", "did you mean `gan`?"),
+        (SMALLEST + "seed: [1]\n", "`seed`: input should be a valid integer"),
+        (SMALLEST + "chips: {size_px: 33}\n", "`chips.size_px`: input should be a multiple of 16, got 33"),
+        (SMALLEST + "seed: 1\nseed: 2\n", "key `seed` is given twice in line 5"),
+        (SMALLEST + "? [a]\n: 1\n", "is not text"),
+        ("ingest: [", "is not valid YAML"),
+        ("- 1\n", "must be a mapping of sections"),
+        ("", "must be a mapping of sections"),
+        ("seed: 1\n", "`ingest` is missing"),
+        (SMALLEST + "seed: !!python/object/apply:os.system [ls]\n", "is not valid YAML"),
+    ],
+)
+def test_wrong_file_ends_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        configfile.load(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_names_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not exist; satpipe brings .*demo\.yaml"):
+        configfile.load(tmp_path / "nothing.yaml")
+
+
+def test_paths_are_relative_to_the_file_and_in_overrides_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").mkdir()
+    path = write(tmp_path / "configs", "ingest:\n  sources:\n    - {type: folders, path: ../chips}\n")
+    assert Path(configfile.load(path).ingest.sources[0].path).resolve() == tmp_path / "chips"  # type: ignore[union-attr]
+    monkeypatch.chdir(tmp_path)
+    changed = configfile.load(path, ["ingest.sources.0.path=elsewhere"])
+    assert changed.ingest.sources[0].path == str(tmp_path / "elsewhere")  # type: ignore[union-attr]
+
+
+def test_overrides_are_read_as_yaml_and_later_ones_win(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALLEST)
+    loaded = configfile.load(path, ["seed=3", "seed=4", "split.fractions=[0.5, 1]", "gan.images=null"], "other")
+    assert (loaded.seed, loaded.split.fractions, loaded.gan.images, loaded.name) == (4, (0.5, 1.0), None, "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("seed=[", "not valid YAML"),
+        ("ingest.sources.7.path=x", "the list has 1 items"),
+        ("ingest.sources.x.path=x", "the list has 1 items"),
+        ("name.first=x", "`name` is a value and has no key `first`"),
+    ],
+)
+def test_wrong_override_ends_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configfile.load(write(tmp_path, SMALLEST), [text])
+    assert said in str(caught.value)
+
+
+def test_run_is_named_for_its_file(tmp_path: Path) -> None:
+    assert configfile.load(write(tmp_path, SMALLEST)).name == "mine"
+
+
+def test_shown_configuration_loads_as_itself(tmp_path: Path) -> None:
+    import yaml
+
+    loaded = configfile.load()
+    path = write(tmp_path, yaml.safe_dump(as_json(loaded), sort_keys=False))
+    assert configfile.load(path) == loaded
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_configuration_or_one_sentence(text: str) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "any.yaml"
+        path.write_text(text, "utf-8", errors="replace")
+        with pytest.raises(ConfigError) as caught:
+            configfile.load(path)
+    assert "\n" not in str(caught.value)
