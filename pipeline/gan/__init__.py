@@ -1,0 +1,1 @@
+"""The gan stage: one conditional generator per split."""

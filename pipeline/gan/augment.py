@@ -1,0 +1,80 @@
+"""Augmentation that the generator learns through (Zhao et al. 2020, DiffAugment, arXiv:2006.10738).
+
+Real and generated chips pass the same random changes before the discriminator sees them, so it cannot learn the few
+training chips by heart, and the generator is not taught to make shifted or tinted chips. Random numbers are drawn on
+the host from a NumPy generator: the same seed gives the same changes on every device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What happens to each chip of a batch.
+
+    Attributes:
+        brightness: Added, (N,).
+        saturation: Factor on the distance from the grey of the pixel, (N,).
+        contrast: Factor on the distance from the mean of the chip, (N,).
+        shift_px: (N, 2) rows and columns that the content moves down and right.
+    """
+
+    brightness: npt.NDArray[np.float32]
+    saturation: npt.NDArray[np.float32]
+    contrast: npt.NDArray[np.float32]
+    shift_px: npt.NDArray[np.int64]
+
+
+def draw(rng: np.random.Generator, count: int, size_px: int, colour: float, translation: float) -> Changes | None:
+    """Changes for ``count`` chips of ``size_px``, or None where both strengths are 0.
+
+    At strength 1: brightness from U(-0.5, 0.5), saturation from U(0, 2), contrast from U(0.5, 1.5), as in DiffAugment.
+    """
+    if colour == 0 and translation == 0:
+        return None
+    unit = rng.random((3, count), dtype=np.float32)
+    reach = round(translation * size_px)
+    return Changes(
+        np.float32(colour) * (unit[0] - np.float32(0.5)),
+        1 + np.float32(colour) * (2 * unit[1] - 1),
+        1 + np.float32(colour) * (unit[2] - np.float32(0.5)),
+        rng.integers(-reach, reach + 1, (count, 2)),
+    )
+
+
+def augment(chips: Tensor, changes: Changes | None) -> Tensor:
+    """Chips (N, C, H, W) float32 changed; differentiable. What moves in at an edge is 0, the middle of the range."""
+    if changes is None:
+        return chips
+    return translate(colour(chips, changes), changes.shift_px)
+
+
+def colour(chips: Tensor, changes: Changes) -> Tensor:
+    """Brightness, then saturation, then contrast, in one pass.
+
+    With m the mean of a pixel's bands and M the mean of a chip, x + b becomes m + b + s (x - m) and that becomes
+    M + b + c (m + s (x - m) - M), which is c s x + c (1 - s) m + (1 - c) M + b.
+    """
+    host = np.stack([changes.brightness, changes.saturation, changes.contrast])
+    b, s, c = torch.from_numpy(host)[:, :, None, None, None].to(chips.device, non_blocking=True)
+    grey = chips.mean(dim=1, keepdim=True)
+    rest = c * (1 - s) * grey + ((1 - c) * grey.mean(dim=(2, 3), keepdim=True) + b)
+    return torch.addcmul(rest, chips, c * s)
+
+
+def translate(chips: Tensor, shift_px: npt.NDArray[np.int64]) -> Tensor:
+    """Each chip moved by its own whole number of rows and columns."""
+    if not shift_px.any():
+        return chips
+    moved = [
+        F.pad(chip, (col, -col, row, -row)) for chip, (row, col) in zip(chips.unbind(0), shift_px.tolist(), strict=True)
+    ]
+    return torch.stack(moved).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,80 @@
+"""What a training is given: a split's chips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import scaling
+from ..chipstore import ChipStore
+from ..errors import TooLittleDataError
+from ..parts import Job
+from ..tables import CHIPS, SPLIT
+
+LEAST_CHIPS = 2
+"""Fewer training chips of a class than this, and there is nothing to learn a variety from."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Chips of one split.
+
+    Attributes:
+        train: Training chips (N, H, W, C) in their own dtype.
+        train_labels: Class numbers (N,).
+        validation: Validation chips (M, H, W, C).
+        validation_labels: Class numbers (M,).
+        scaling: Fitted on the training chips.
+        classes: Class names; the position is the class number.
+    """
+
+    train: npt.NDArray[Any]
+    train_labels: npt.NDArray[np.int64]
+    validation: npt.NDArray[Any]
+    validation_labels: npt.NDArray[np.int64]
+    scaling: scaling.Scaling
+    classes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a chip."""
+        height, width, bands = self.train.shape[1:]
+        return height, width, bands
+
+    def counts(self, labels: npt.NDArray[np.int64]) -> dict[str, int]:
+        """Chips of each class."""
+        return {name: int((labels == number).sum()) for number, name in enumerate(self.classes)}
+
+
+def read_inputs(job: Job) -> Inputs:
+    """Read the training and validation chips of the job's split.
+
+    Raises:
+        TooLittleDataError: If a class has fewer than :data:`LEAST_CHIPS` training chips.
+    """
+    classes = tuple(job.config["classes"])
+    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
+    split = SPLIT.read(job.folder("split") / "split.parquet")
+    number = {name: position for position, name in enumerate(classes)}
+
+    def of(role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        mine = store.of(split.loc[split["role"] == role, "chip_id"])
+        labels = np.array([number[name] for name in mine.index["class"]], np.int64)
+        if not len(mine):
+            shard = store.read([0])
+            return np.empty((0, *shard.shape[1:]), shard.dtype), labels
+        return mine.read(), labels
+
+    train, train_labels = of("train")
+    for name, position in number.items():
+        count = int((train_labels == position).sum())
+        if count < LEAST_CHIPS:
+            raise TooLittleDataError(
+                f"{job.part.title} has {count} training chips of class {name!r}, a generator needs at least"
+                f" {LEAST_CHIPS}; give more labels, or raise split.fractions"
+            )
+    validation, validation_labels = of("validation")
+    return Inputs(train, train_labels, validation, validation_labels, scaling.fit(train), classes)

@@ -1,0 +1,40 @@
+"""What a training leaves: weights and card, scaling, the log, sample sheets, and the facts of the part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from ..generator import SCALING, GeneratorNetwork, save
+from ..parts import Job
+from .inputs import Inputs
+from .train import Log
+
+METRICS = "metrics.jsonl"
+
+
+def write_outputs(job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log) -> dict[str, Any]:
+    """Write the part's files and return its facts."""
+    assert log.best is not None
+    facts = {
+        "preset": job.config["preset"],
+        "images": log.lines[-1]["images"],
+        "best_images": log.best["images"],
+        "train": inputs.counts(inputs.train_labels),
+        "validation": inputs.counts(inputs.validation_labels),
+        "quality": log.best.get("quality", {}),
+    }
+    card = {
+        **facts,
+        "training": job.config["training"],
+        "seed": job.config["seed"],
+        "profile": job.profile.as_json(),
+        "licences": job.config["licences"],
+        "data": {name: getattr(job.part.inputs[name], "digest", None) for name in ("index", "split")},
+    }
+    save(generator, inputs.classes, card, job.out)
+    inputs.scaling.save(job.out / SCALING)
+    (job.out / METRICS).write_text("".join(json.dumps(line) + "\n" for line in log.lines), "utf-8")
+    shutil.copytree(job.scratch / "sheets", job.out / "sheets")
+    return facts

@@ -1,0 +1,76 @@
+"""The gan stage: plans one generator per split, and makes them. Importable without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import as_json
+from ..names import FINAL
+from ..parts import Done, Job, Part, Plan, PlanContext
+from .presets import as_json as preset_json
+from .presets import resolve
+
+STAGE = "gan"
+MAKE = "pipeline.gan.stage:make_generator"
+FINAL_SEED = 1_000_003
+"""Stands for the replicate in the seed of the final generator; no run has as many replicates."""
+COST_S = 1.0e-8
+"""Seconds per image, pixel and channel at half resolution: the order of one CPU core."""
+
+
+def plan(context: PlanContext) -> Plan:
+    """One generator for every split of the experiment, and one for the final split of all labelled chips."""
+    index = context.one("chips", "index")
+    splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
+    wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
+    yield [_part(context, name, index, splits[name]) for name in wanted]
+
+
+def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
+    config = context.config
+    preset = resolve(as_json(config.gan))
+    height, width, _ = index.facts["shape"]
+    replicate = FINAL_SEED if name == FINAL else int(split.facts["replicate"])
+    return Part(
+        stage=STAGE,
+        name=name,
+        make=MAKE,
+        config={
+            "preset": config.gan.preset,
+            "training": preset_json(preset),
+            "checkpoint_images": config.gan.checkpoint_images,
+            "classes": list(config.ingest.classes),
+            "seed": [config.seed, replicate],
+            "licences": list(context.one("ingest", "tables").facts["licences"]),
+        },
+        inputs={"index": index.ref, "split": split.ref},
+        libraries=("torch", "numpy", "safetensors"),
+        training=True,
+        cost=COST_S * preset.images * height * width * preset.base_channels,
+    )
+
+
+def make_generator(job: Job) -> dict[str, Any]:
+    """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
+    from .batches import Batches
+    from .inputs import read_inputs
+    from .outputs import write_outputs
+    from .presets import Preset
+    from .train import Setting, train
+
+    inputs = read_inputs(job)
+    preset = Preset(**job.config["training"])
+    seed, replicate = job.config["seed"]
+    batches = Batches(
+        inputs.train,
+        inputs.train_labels,
+        inputs.scaling,
+        preset.batch,
+        (seed, replicate),
+        preset.balanced,
+        preset.symmetries,
+    )
+    every = int(job.config["checkpoint_images"])
+    setting = Setting(preset, batches, inputs.shape, len(inputs.classes), job.profile, every, job.scratch)
+    generator, log = train(setting, lambda network, images: {}, job.progress)
+    return write_outputs(job, inputs, generator, log)

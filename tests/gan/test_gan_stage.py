@@ -1,0 +1,125 @@
+"""The stage as the runner sees it: what it plans, and what a maker leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gan_toy import planned, write_store
+from PIL import Image
+
+from pipeline.compute import Profile
+from pipeline.errors import ConfigError, TooLittleDataError
+from pipeline.gan import train
+from pipeline.gan.stage import make_generator
+from pipeline.generator import generate, load
+from pipeline.parts import Job
+from pipeline.scaling import Scaling
+
+MakeJob = Callable[..., Job]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    assert [part.name for part in planned(tmp_path)] == ["fold0-f100-r0", "final"]
+
+
+def test_planning_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, pipeline.gan.stage; print([m for m in ('torch', 'numpy', 'pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_an_unknown_preset_is_named_with_its_nearest(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    with pytest.raises(ConfigError, match="did you mean dcgan-lowdata"):
+        planned(tmp_path, preset="dcgan-lowdat")
+
+
+def test_values_of_the_configuration_replace_the_presets(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    part = planned(tmp_path, preset="dcgan", base_channels=7)[0]
+    assert part.config["training"]["base_channels"] == 7
+    assert part.config["training"]["batch"] == 128
+
+
+def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
+    made = job()
+    facts = make_generator(made)
+    assert facts["images"] == 64
+    assert facts["train"] == {"non-ship": 20, "ship": 20}
+    generator = load(made.out)
+    assert generator.classes == ("non-ship", "ship")
+    assert generator.card["licences"] == ["CC0-1.0"]
+    chips = Scaling.load(made.out / "scaling.json").invert(generate(generator, [0, 1, 1], [1, 2, 3]))
+    assert chips.shape == (3, 16, 16, 3)
+    assert chips.dtype == np.uint8
+    lines = [json.loads(line) for line in (made.out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines] == [32, 64]
+    sheets = sorted((made.out / "sheets").iterdir())
+    assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_and_resumed_training_gives_the_same_bytes(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
+) -> None:
+    profile = Profile(precision=precision)
+    whole = job("whole", profile, preset=preset)
+    facts = make_generator(whole)
+
+    class Killed(BaseException):
+        pass
+
+    killed = job("killed", profile, preset=preset)
+    step = train.train_step
+
+    def dies(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+        if number == 6:
+            raise Killed
+        return step(setting, networks, number, device)
+
+    monkeypatch.setattr(train, "train_step", dies)
+    with pytest.raises(Killed):
+        make_generator(killed)
+    monkeypatch.setattr(train, "train_step", step)
+    resumed = make_generator(killed)
+    assert resumed == facts
+    assert digests(killed.out) == digests(whole.out)
+
+
+def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(job: MakeJob) -> None:
+    first, second = job("first"), job("second")
+    make_generator(first)
+    (second.scratch / train.CHECKPOINT).write_bytes(b"half of a file")
+    make_generator(second)
+    assert digests(first.out) == digests(second.out)
+
+
+def test_another_replicate_is_another_generator(job: MakeJob, with_part: Callable[..., Job]) -> None:
+    first, second = job("first"), with_part(job("second"), seed=[1, 1])
+    make_generator(first)
+    make_generator(second)
+    assert digests(first.out)["generator.safetensors"] != digests(second.out)["generator.safetensors"]
+
+
+def test_a_class_without_training_chips_is_one_sentence(job: MakeJob, with_part: Callable[..., Job]) -> None:
+    made = with_part(job(), classes=["non-ship", "ship", "cloud"])
+    with pytest.raises(TooLittleDataError, match="0 training chips of class 'cloud'"):
+        make_generator(made)
