@@ -39,6 +39,8 @@ class SourceBase(Section):
     """Licence of the imagery; travels with every chip set and generator made from it."""
     gsd_m: Positive | None = None
     """Ground sampling distance in metres per pixel, for scenes without georeference."""
+    nodata: float | None = None
+    """Value of pixels without data (in every band), for scenes that do not say; 0 where tiles have black wedges."""
     groups_csv: str | None = None
     """CSV with a column `file` and any group columns (site, aoi, date ...), one row per scene file."""
     groups_regex: str | None = None
@@ -317,6 +319,12 @@ class SynthConfig(Section):
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True
     """Whether candidates are screened; without it the first ones are taken."""
+    min_label_score: Fraction = 0.5
+    """Least probability of its own class, by networks trained on the split's training chips."""
+    distance_quantile: PositiveFraction = 0.98
+    """A candidate may be as far from its class as this share of unseen real chips; 1 is as far as any of them."""
+    copy_correlation: Fraction = 0.95
+    """Pixel correlation with a training chip, in any of eight orientations, from which a candidate is a copy."""
 
 
 # -------------------------------------------------------------------------------------------------------- classify

@@ -102,10 +102,17 @@ def _absolute(raw: Any, base: Path) -> Any:
     """The same data with every path resolved against ``base``."""
     if isinstance(raw, dict):
         return {
-            key: str(_resolve(value, base)) if key in PATH_KEYS and isinstance(value, str) else _absolute(value, base)
+            key: _absolute_path(value, base) if key in PATH_KEYS else _absolute(value, base)
             for key, value in raw.items()
         }
     return [_absolute(item, base) for item in raw] if isinstance(raw, list) else raw
+
+
+def _absolute_path(value: Any, base: Path) -> Any:
+    """A path, or a list of paths, resolved against ``base``; anything else is left for the check to refuse."""
+    if isinstance(value, list):
+        return [_absolute_path(item, base) for item in value]
+    return str(_resolve(value, base)) if isinstance(value, str) else value
 
 
 def _resolve(value: str, base: Path) -> Path:
@@ -150,8 +157,8 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | No
     raw.setdefault("name", path.stem)
     for text in overrides:
         keys, value = parse_override(text)
-        if keys[-1] in PATH_KEYS and isinstance(value, str):
-            value = str(_resolve(value, Path.cwd()))
+        if keys[-1] in PATH_KEYS:
+            value = _absolute_path(value, Path.cwd())
         _apply(raw, keys, _absolute(value, Path.cwd()), f"--set {text}")
     if name is not None:
         raw["name"] = name

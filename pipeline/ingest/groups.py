@@ -1,0 +1,63 @@
+"""Group columns of scenes, from a CSV or from the names of their files."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+
+Lookup = Callable[[str], dict[str, str | None] | None]
+"""The group columns of a scene file, by its path below the source's folder; None where nothing is known of it."""
+
+
+def from_csv(path: Path, files: Sequence[str]) -> Lookup:
+    """Groups from a CSV with a column `file` and one column per group.
+
+    A file is looked up by its path below the source's folder, then by its name alone, if no other file and no other
+    row has that name. An empty cell is a missing group.
+
+    Args:
+        path: The CSV.
+        files: Paths of all scene files of the source.
+
+    Raises:
+        InputError: If the file is no such CSV, names a file twice, or has no group column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            columns = [name for name in reader.fieldnames or [] if name and name != "file"]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"groups_csv {path.name} cannot be read: {error}") from None
+    if not columns or not rows or "file" not in rows[0]:
+        raise InputError(f"groups_csv {path.name} needs a column `file` and at least one group column, and rows")
+    known: dict[str, dict[str, str | None]] = {}
+    for number, row in enumerate(rows, 2):
+        name = (row["file"] or "").replace("\\", "/")
+        if name in known:
+            raise InputError(f"groups_csv {path.name} names {name} twice, the second time in line {number}")
+        known[name] = {column: (row[column] or "").strip() or None for column in columns}
+    by_name = {name.rpartition("/")[2]: groups for name, groups in known.items()}
+    rows_of, files_of = (Counter(name.rpartition("/")[2] for name in names) for names in (known, files))
+
+    def look_up(file: str) -> dict[str, str | None] | None:
+        name = file.rpartition("/")[2]
+        return known.get(file) or (by_name.get(name) if rows_of[name] == files_of[name] == 1 else None)
+
+    return look_up
+
+
+def from_regex(pattern: str) -> Lookup:
+    """Groups from a regular expression that is searched in the file's path; each named group is a column."""
+    compiled = re.compile(pattern)
+
+    def look_up(file: str) -> dict[str, str | None] | None:
+        found = compiled.search(file)
+        return dict(found.groupdict()) if found else None
+
+    return look_up
