@@ -73,9 +73,9 @@ class SimulatedSource(SourceBase):
     """Mean number of ships in a scene; a crowded scene holds fewer."""
     seed: Count = 1
     """Seed of the scenes; a scene depends on the seed and its number, not on how many there are."""
-    ship_length_m: tuple[Positive, Positive, Positive] = (40.0, 115.0, 250.0)
+    ship_length_m: tuple[Positive, Positive, Positive] = (40.0, 125.0, 250.0)
     """Shortest, median and longest ship; between them lengths are log-normal."""
-    ship_length_spread: Positive = 0.45
+    ship_length_spread: Positive = 0.4
     """Standard deviation of the logarithm of the length."""
     moored_share: Fraction = 0.45
     """Share of the ships that lie at a berth, in scenes that have berths."""
@@ -89,7 +89,7 @@ class SimulatedSource(SourceBase):
     """Share of the scenes with clouds."""
     cloud_cover: Fraction = 0.08
     """Mean cover of the scenes with clouds; a ship that a cloud hides is not labelled."""
-    haze: Fraction = 0.22
+    haze: Fraction = 0.18
     """Mean opacity of the haze."""
     waves: Annotated[float, Field(ge=0.0)] = 1.0
     """Mean contrast of the waves; 0 is a flat calm."""
@@ -99,7 +99,7 @@ class SimulatedSource(SourceBase):
     """Number of things that resemble ships: boats, breakwaters, jetties, pontoons, long roofs, containers."""
     blur_px: Annotated[float, Field(ge=0.0)] = 0.6
     """Standard deviation of the optics' point spread in pixels."""
-    noise: Annotated[float, Field(ge=0.0)] = 2.5
+    noise: Annotated[float, Field(ge=0.0)] = 1.7
     """Standard deviation of the sensor noise in 8-bit numbers."""
 
     @model_validator(mode="after")

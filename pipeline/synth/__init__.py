@@ -1,0 +1,1 @@
+"""Labelled synthetic chips: generated, screened, and kept with the reasons."""

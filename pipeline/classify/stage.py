@@ -1,0 +1,66 @@
+"""The door of the classify stage: one part for each split and arm, and the final classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..names import FINAL
+from ..parts import Done, Job, Part, Plan, PlanContext, Ref
+from .arms import GAN, Arm, parse, settings
+
+SPLIT = "split-"
+LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scipy")
+
+
+def plan(context: PlanContext) -> Plan:
+    """Plan a training for each split of the experiment and each arm; reads the facts of the splits."""
+    splits = {
+        name.removeprefix(SPLIT): done
+        for name, done in context.done["chips"].items()
+        if name.startswith(SPLIT) and name != f"{SPLIT}{FINAL}"
+    }
+    arms = [parse(name) for name in context.config.classify.arms]
+    yield [_part(context, split, done, arm) for split, done in splits.items() for arm in arms]
+
+
+def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
+    facts = done.facts
+    config = context.config
+    inputs: dict[str, Ref | tuple[Ref, ...]] = {"index": context.one("chips", "index").ref, "split": done.ref}
+    if arm.synthetic == GAN:
+        inputs["synth"] = context.one("synth", split).ref
+    return Part(
+        stage="classify",
+        name=f"{split}-{arm.name}",
+        make="pipeline.classify.stage:make_classifier",
+        config={
+            "classify": settings(config.classify, arm),
+            "classes": list(config.ingest.classes),
+            "seed": config.seed,
+            "arm": arm.name,
+            **{name: facts[name] for name in ("fold", "fraction", "replicate")},
+        },
+        inputs=inputs,
+        libraries=LIBRARIES,
+        training=True,
+        cost=expected_seconds(config.classify.steps, config.classify.batch, config.chips.size_px),
+    )
+
+
+def expected_seconds(steps: int, batch: int, size_px: int) -> float:
+    """Rough seconds of one training on one core: 2 microseconds a pixel and step, and the start of a process."""
+    return 2.0 + steps * batch * size_px**2 * 2.0e-7
+
+
+def make_classifier(job: Job) -> dict[str, Any]:
+    """Train one arm of one split; writes predictions.parquet, the classifier and history.jsonl."""
+    from .experiment import run_arm
+
+    return run_arm(job)
+
+
+def make_final(job: Job) -> dict[str, Any]:
+    """Train the classifier that `detect` uses, on all labelled chips; writes the classifier and history.jsonl."""
+    from .experiment import run_final
+
+    return run_final(job)

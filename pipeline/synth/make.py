@@ -1,0 +1,225 @@
+"""The synthetic chips of one split: generate, screen, write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .. import generator as generators
+from ..chipstore import ChipStore, write_shard
+from ..config import SynthConfig
+from ..errors import TooLittleDataError
+from ..generator import Generator
+from ..parts import Job
+from ..scaling import Scaling
+from ..tables import CHIPS, SPLIT, SYNTHETIC
+from .scorer import Panel, train_panel
+from .screen import Limits, Measures, copy_correlation, reasons
+from .sheet import write_sheet
+
+Chips = npt.NDArray[Any]
+Labels = npt.NDArray[np.int64]
+
+PER_SHARD = 2048
+SHEET_COLUMNS = 16
+MIN_TEXTURE = 0.02
+"""Chips flatter than this share of the value range are never called copies: flat water resembles all water."""
+SEEDS_PER_CLASS = 2**24
+"""Distance between the first seeds of two classes; more candidates of a class than this are never made."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What the split's training chips teach about candidates.
+
+    Attributes:
+        chips: Training chips (N, S, S, C) in their own dtype.
+        labels: Class numbers (N,).
+        scaling: The generator's scaling, fitted on the same chips.
+        panel: Networks trained on them, or None where they are too few to teach anything.
+        limits: What a candidate must keep to.
+    """
+
+    chips: Chips
+    labels: Labels
+    scaling: Scaling
+    panel: Panel | None
+    limits: Limits
+
+    def measure(self, values: npt.NDArray[np.float32], labels: Labels) -> Measures:
+        """Measures of candidates (N, S, S, C) in [-1, 1]."""
+        nothing = np.full(len(labels), np.nan)
+        score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
+        correlation = copy_correlation(values, self.scaling.apply(self.chips), MIN_TEXTURE, value_range=2.0)
+        return Measures(score, distance, correlation)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates of one round, with what was found out about them.
+
+    Attributes:
+        values: (N, S, S, C) float32 in [-1, 1].
+        labels: Class numbers (N,).
+        seeds: Seed of each one's z (N,).
+        measures: What screening measured, or None without screening.
+        reasons: Why each is not kept (N,); empty for the kept ones.
+    """
+
+    values: npt.NDArray[np.float32]
+    labels: Labels
+    seeds: Labels
+    measures: Measures | None
+    reasons: npt.NDArray[np.object_]
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Make the synthetic chips of the job's split: chips-*.npy, index.parquet, sheet.png.
+
+    Raises:
+        TooLittleDataError: If the split has no training chips.
+    """
+    config = SynthConfig.model_validate(job.config["synth"])
+    classes = tuple(job.config["classes"])
+    chips, labels = training_chips(job, classes)
+    generator = generators.load(job.folder("generator"), job.profile.device)
+    scaling = Scaling.load(job.folder("generator") / generators.SCALING)
+    wanted = config.per_class or int(np.bincount(labels).max())
+    teacher = teach(chips, labels, classes, scaling, config, job) if config.screen else None
+
+    rounds: list[Candidates] = []
+    for number in range(len(classes)):
+        rounds += candidates_of(number, wanted, generator, teacher, config, first_seed(job.config, number))
+        job.progress.update(number + 1, len(classes), "classes")
+    write(job, rounds, scaling, classes)
+    return facts(rounds, classes, wanted, teacher)
+
+
+def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels]:
+    """Chips (N, S, S, C) and class numbers (N,) of the split's training chips."""
+    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
+    split = SPLIT.read(job.folder("split") / "split.parquet")
+    train = store.of(split.loc[split["role"] == "train", "chip_id"])
+    if not len(train):
+        raise TooLittleDataError(f"split {job.part.name} has no training chips; use more labels or fewer folds")
+    position = {name: number for number, name in enumerate(classes)}
+    return train.read(), np.array([position[name] for name in train.index["class"]], np.int64)
+
+
+def teach(
+    chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, config: SynthConfig, job: Job
+) -> Teacher:
+    """Learn from the training chips what real chips of each class look like to a network that has not seen them."""
+    panel = train_panel(chips, labels, classes, scaling, job.profile, first_seed(job.config, len(classes)))
+    farthest = [np.inf] * len(classes)
+    if panel is not None:
+        away = panel.real_distance
+        farthest = [float(np.quantile(away[labels == one], config.distance_quantile)) for one in range(len(classes))]
+    return Teacher(chips, labels, scaling, panel, Limits(config.min_label_score, farthest, config.copy_correlation))
+
+
+def first_seed(config: Mapping[str, Any], number: int) -> int:
+    """Seed of the first candidate of a class; the others count up from it."""
+    words = [config["seed"], config["replicate"], config["fold"], round(1000 * config["fraction"]), 4]
+    return int(np.random.SeedSequence(words).generate_state(1)[0]) * 2**30 + number * SEEDS_PER_CLASS
+
+
+def candidates_of(
+    number: int, wanted: int, generator: Generator, teacher: Teacher | None, config: SynthConfig, seed: int
+) -> list[Candidates]:
+    """Rounds of candidates of one class, until as many as wanted are kept or the limit is reached."""
+    limit = int(np.ceil(wanted * config.oversample))
+    made = kept = 0
+    rounds = []
+    while kept < wanted and made < limit:
+        count = min(wanted - kept, limit - made)
+        labels, seeds = np.full(count, number), seed + made + np.arange(count)
+        values = generators.generate(generator, labels, seeds, config.truncation)
+        measures = teacher.measure(values, labels) if teacher else None
+        why = reasons(measures, labels, teacher.limits) if teacher and measures else np.full(count, "", object)
+        rounds.append(Candidates(values, labels, seeds, measures, why))
+        made, kept = made + count, kept + int((why == "").sum())
+    return rounds
+
+
+def write(job: Job, rounds: list[Candidates], scaling: Scaling, classes: tuple[str, ...]) -> None:
+    """Write shards, index and sheet."""
+    values = np.concatenate([some.values for some in rounds])
+    labels = np.concatenate([some.labels for some in rounds])
+    why = np.concatenate([some.reasons for some in rounds])
+    chips = scaling.invert(values)
+    shards = [
+        write_shard(chips[start : start + PER_SHARD], job.out, f"chips-{start // PER_SHARD:03d}")
+        for start in range(0, len(chips), PER_SHARD)
+    ]
+    row = np.arange(len(chips))
+    seeds = np.concatenate([some.seeds for some in rounds])
+    names = np.array(classes)[labels]
+    split = job.part.name
+    frame = pd.DataFrame(
+        {
+            "chip_id": [f"synthetic/{split}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
+            "scene_id": f"synthetic/{split}",
+            "class": names,
+            "kind": "synthetic",
+            "label_id": pd.NA,
+            "row": pd.NA,
+            "col": pd.NA,
+            "valid_fraction": 1.0,
+            "footprint": pd.NA,
+            "shard": [shards[number] for number in row // PER_SHARD],
+            "position": row % PER_SHARD,
+            "split": split,
+            "seed": seeds,
+            "label_score": _joined(rounds, "label_score"),
+            "nearest_distance": _joined(rounds, "distance"),
+            "accepted": why == "",
+            "reason": [reason or pd.NA for reason in why],
+        }
+    )
+    SYNTHETIC.write(frame, job.out / "index.parquet")
+    sheet_rows = [
+        values[np.flatnonzero((labels == one) & (why == ""))[: 2 * SHEET_COLUMNS]] for one in range(len(classes))
+    ]
+    write_sheet(sheet_rows, SHEET_COLUMNS, job.out / "sheet.png")
+
+
+def _joined(rounds: list[Candidates], measure: str) -> npt.NDArray[np.float64]:
+    """One measure of all candidates, NaN without screening."""
+    parts = [
+        np.asarray(getattr(some.measures, measure)) if some.measures else np.full(len(some.labels), np.nan)
+        for some in rounds
+    ]
+    return np.concatenate(parts)
+
+
+def facts(rounds: list[Candidates], classes: tuple[str, ...], wanted: int, teacher: Teacher | None) -> dict[str, Any]:
+    """Kept, dropped, why; and which share of unseen real chips the same screening would keep."""
+    labels = np.concatenate([some.labels for some in rounds])
+    why = np.concatenate([some.reasons for some in rounds])
+    accepted = {name: int(((labels == number) & (why == "")).sum()) for number, name in enumerate(classes)}
+    found: dict[str, Any] = {
+        "wanted": wanted,
+        "accepted": accepted,
+        "candidates": {name: int((labels == number).sum()) for number, name in enumerate(classes)},
+        "reasons": dict(sorted(Counter(reason for reason in why if reason).items())),
+        "screened": teacher is not None,
+    }
+    short = [name for name, number in accepted.items() if number < wanted]
+    if short:
+        found["note"] = f"fewer chips than the {wanted} wanted were accepted of: {', '.join(short)}"
+    if teacher is not None and teacher.panel is None:
+        found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
+    if teacher is not None and teacher.panel is not None:
+        panel, farthest = teacher.panel, np.asarray(teacher.limits.max_distance)
+        kept = (panel.real_score >= teacher.limits.min_label_score) & (panel.real_distance <= farthest[panel.labels])
+        found["unseen_real_kept"] = {
+            name: round(float(kept[panel.labels == number].mean()), 4) for number, name in enumerate(classes)
+        }
+    return found
