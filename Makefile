@@ -11,7 +11,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
-WORKERS ?= 2
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -57,9 +57,11 @@ $(VENV)/.pip-ready:
 	@touch $@
 
 $(VENV)/.run-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
-	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	@echo "installing satpipe and what it needs; torch is large, so this can take minutes"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
-	$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@echo "installing satpipe, what it needs and what its tests need; torch is large, so this can take minutes"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.run-ready
