@@ -156,7 +156,8 @@ def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) 
 
 def training_seed(config: Mapping[str, Any]) -> int:
     """The seed of a training: the same for every arm of a split, so that arms differ in their chips alone."""
-    words = [config["seed"], config["replicate"], config["fold"], round(1000 * config["fraction"]), 5]
+    fold, fraction, replicate = (config.get(name, 0) for name in ("fold", "fraction", "replicate"))
+    words = [config["seed"], replicate, fold, round(1000 * fraction), 5]
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 

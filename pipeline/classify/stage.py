@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..names import FINAL
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref
 from .arms import GAN, Arm, parse, settings
 
@@ -14,11 +13,8 @@ LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scip
 
 def plan(context: PlanContext) -> Plan:
     """Plan a training for each split of the experiment and each arm; reads the facts of the splits."""
-    splits = {
-        name.removeprefix(SPLIT): done
-        for name, done in context.done["chips"].items()
-        if name.startswith(SPLIT) and name != f"{SPLIT}{FINAL}"
-    }
+    chips = context.done["chips"]
+    splits = {name.removeprefix(SPLIT): done for name, done in chips.items() if name.startswith(f"{SPLIT}fold")}
     arms = [parse(name) for name in context.config.classify.arms]
     yield [_part(context, split, done, arm) for split, done in splits.items() for arm in arms]
 
