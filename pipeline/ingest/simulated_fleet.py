@@ -9,8 +9,8 @@ from scipy.special import ndtr, ndtri
 
 from ..config import SimulatedSource
 from .simulated_canvas import Canvas, Mask, direction
+from .simulated_hulls import Ship, beam_for, kind_for
 from .simulated_land import Berth
-from .simulated_ships import Ship, beam_for, kind_for
 
 _TRIES = 80
 

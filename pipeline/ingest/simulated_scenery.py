@@ -8,17 +8,9 @@ from typing import Literal
 import numpy as np
 
 from .simulated_canvas import Canvas, Sun
-from .simulated_land import (
-    Berth,
-    Coast,
-    paint_cranes,
-    paint_jetty,
-    paint_mound,
-    paint_platform,
-    paint_quay,
-    paint_shore,
-)
-from .simulated_ships import Ship
+from .simulated_hulls import Ship
+from .simulated_land import Berth, Coast, paint_mound, paint_shore
+from .simulated_port import paint_cranes, paint_jetty, paint_pier, paint_platform, paint_quay
 
 Setting = Literal["sea", "coast", "harbour", "channel"]
 SHORES: tuple[Setting, ...] = ("harbour", "coast", "channel")
@@ -65,6 +57,10 @@ def _bank(
         paint_quay(coast, rng, sun, edge_m, clutter)
         if rng.random() < 0.6:
             scenery.cranes.append((coast, edge_m, int(rng.integers(2, 8))))
+        for a in (-0.28, 0.22):
+            if rng.random() < 0.35:
+                out = float(rng.uniform(0.14, 0.26)) * size
+                paint_pier(coast, rng, sun, edge_m, (a + float(rng.normal(0, 0.03))) * size, out, clutter)
     for _ in range(rng.poisson((0.7 if quay else 1.6) * clutter)):
         paint_jetty(coast, rng, sun, edge_m, float(rng.uniform(-0.35, 0.35)) * size)
     scenery.berths += coast.berths

@@ -29,14 +29,15 @@ def add_clouds(light: Float, rng: np.random.Generator, sun: Sun, cover: float) -
     shape = light.shape[:2]
     if cover <= 0:
         return np.zeros(shape, np.float32)
-    lumps = noise_field(rng, shape, 45, 2.9)
+    lumps = noise_field(rng, shape, 50, 2.6) + 0.12 * noise_field(rng, shape, 6, 1.8)
     body = lumps - np.float32(np.quantile(lumps, 1 - min(cover, 1.0)))
-    opacity = np.clip(body * 1.6, 0, 1) ** np.float32(0.8)
+    opacity = np.clip(body * 1.5, 0, 1) ** np.float32(1.2)
     x, y = sun.shadow
     height_px = rng.uniform(70, 200)
     shadow = np.roll(opacity, (round(y * height_px), round(x * height_px)), axis=(0, 1))
     light *= (1 - 0.55 * gaussian_filter(shadow, 2.0, mode="wrap"))[..., None]
-    white = linear(246, 242, 234) * (1 + 0.10 * np.clip(body, 0, 2))[..., None]
+    relief = 1 + 0.10 * noise_field(rng, shape, 10, 2.2) + 0.15 * np.clip(body, 0, 2)
+    white = linear(240, 236, 228) * relief[..., None]
     light += opacity[..., None] * (white - light)
     return np.asarray(opacity, np.float32)
 
@@ -63,7 +64,9 @@ def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float)
         (H, W, 3) uint8 from 1 to 255: 0 is kept for missing data.
     """
     balance = np.array([1.04, 1.0, 0.95]) * (1 + 0.03 * rng.standard_normal(3)) * (1 + 0.10 * rng.standard_normal())
-    image = gaussian_filter(light * balance.astype(np.float32), (blur_px, blur_px, 0), mode="nearest")
+    grey = light.mean(axis=2, keepdims=True)
+    muted = grey + np.float32(0.88) * (light - grey)  # the bands' responses overlap
+    image = gaussian_filter(muted * balance.astype(np.float32), (blur_px, blur_px, 0), mode="nearest")
     image = np.clip(image, 0, None)
     image = np.where(image > 0.8, 0.8 + 0.45 * np.tanh((image - 0.8) / 0.45), image)  # shoulder of the tone curve
     image = 255 * image ** np.float32(1 / GAMMA)

@@ -32,7 +32,7 @@ def paint_water(canvas: Canvas, rng: np.random.Generator, waves: float, glint: f
 
     toward = float(rng.uniform(0, 360))
     sea = _sea(canvas, rng, toward)
-    contrast = waves * float(rng.gamma(2.0, 0.022))
+    contrast = waves * float(rng.gamma(1.5, 0.018))
     patches = noise_field(rng, shape, 160 / step, 3.0)
     canvas.light *= np.clip(1 + contrast * sea + 0.018 * patches, 0.5, 2)[..., None]
     if rng.random() < 0.5:  # slicks damp the waves and leave smooth bands
@@ -46,7 +46,7 @@ def _sea(canvas: Canvas, rng: np.random.Generator, toward_deg: float) -> Float:
     shape, step = canvas.light.shape[:2], canvas.step_m
     wind = wave_field(rng, shape, rng.uniform(9, 24) / step, toward_deg, 0.35)
     swell = wave_field(rng, shape, rng.uniform(35, 90) / step, toward_deg + rng.normal(0, 30), 0.1)
-    return np.asarray(0.9 * wind + 0.35 * swell, np.float32)
+    return np.asarray(0.75 * wind + 0.45 * swell, np.float32)
 
 
 def _glint(canvas: Canvas, rng: np.random.Generator, sea: Float, strength: float) -> None:
@@ -55,5 +55,5 @@ def _glint(canvas: Canvas, rng: np.random.Generator, sea: Float, strength: float
     angle = rng.uniform(0, 2 * np.pi)
     rows, cols = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
     ramp = np.exp(0.8 * (rows * np.sin(angle) + cols * np.cos(angle))).astype(np.float32)
-    facets = 0.6 + 0.4 * np.exp(np.clip(0.9 * sea, -4, 3))
+    facets = 0.6 + 0.4 * np.exp(np.clip(0.6 * sea, -3, 2))
     canvas.light += (np.float32(strength) * ramp * facets)[..., None] * linear(255, 246, 232)

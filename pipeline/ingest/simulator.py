@@ -21,9 +21,10 @@ from rasterio.transform import from_origin
 from ..config import SimulatedSource
 from .simulated_canvas import GSD_M, OVERSAMPLING, Canvas, Float, Sun
 from .simulated_fleet import place_fleet
+from .simulated_hulls import Ship
 from .simulated_scenery import SHORES, Setting, paint_afloat, paint_cranes_over, paint_setting, small_boats
 from .simulated_sensor import add_clouds, add_haze, expose, to_pixels, wedge
-from .simulated_ships import Ship, draw_ship, draw_wake
+from .simulated_ships import draw_ship, draw_wake
 from .simulated_water import paint_water
 
 NODATA = 0
@@ -109,7 +110,7 @@ def simulate(config: SimulatedSource, number: int) -> tuple[NDArray[np.uint8], l
     cover = config.cloud_cover * float(clouds.gamma(2.0, 0.5)) if cloudy else 0.0
     opacity = add_clouds(light, clouds, sun, min(cover, 0.9))
     haze = draw(Stream.HAZE)
-    add_haze(light, haze, config.haze * float(haze.gamma(3.0, 1 / 3)))
+    add_haze(light, haze, config.haze * float(haze.gamma(1.5, 1 / 1.5)))
     pixels = expose(light, draw(Stream.SENSOR), config.blur_px, config.noise)
     if missing is not None:
         pixels[missing] = NODATA
