@@ -230,7 +230,8 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise StoreError(f"{folder / WEIGHTS} does not fit its card ({error})") from None
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"{folder / WEIGHTS} does not fit its card ({reason}); `satpipe run all` makes both") from None
     network.to(device).eval()
     return Classifier(architecture, network, scaling, temperature, threshold, card)
 
