@@ -1,0 +1,1 @@
+"""Report: from predictions to the verdict, and the page that shows it."""

@@ -1,0 +1,198 @@
+"""From predictions to every figure of the report: one question, one verdict, and explorations named so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import words
+from .metrics import METRICS, describe
+from .panel import Panel, panel
+from .statistics import Interval, crossed_bootstrap, decide, difference, interval, percentile_interval, sign_flip_test
+
+COLUMNS = (
+    "kind",
+    "role",
+    "fraction",
+    "fold",
+    "arm",
+    "baseline",
+    "metric",
+    "estimate",
+    "low",
+    "high",
+    "se",
+    "df",
+    "replicates",
+    "units",
+    "chips",
+    "sign_flip_p",
+)
+"""Columns of metrics.csv. `kind`: `arm` or `difference`; `role`: `primary` in one row only; no fold: all folds."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the verdict is on.
+
+    Attributes:
+        metric: The one metric.
+        treatment: Arm that the question is about.
+        baseline: Arm that it has to beat.
+        fraction: Real fraction.
+        confidence: Confidence of the intervals.
+        draws: Bootstrap draws.
+        seed: Seed of the draws.
+        unit: Column that the test units come from.
+    """
+
+    metric: str
+    treatment: str
+    baseline: str
+    fraction: float
+    confidence: float
+    draws: int
+    seed: int
+    unit: str
+
+
+def finite(value: Any) -> Any:
+    """The same data with None where a number is not finite, as JSON has no other word for it."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tuple[str, str]]:
+    """Pairs (arm, what it is compared with), the primary one first.
+
+    An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
+    `gan`, whose chips it has.
+    """
+    pairs = [(treatment, baseline)]
+    for arm in arms:
+        other = "classic" if arm.startswith("classic+") else "real"
+        pairs.append((arm, other))
+    pairs.append(("gan", "shuffled"))
+    return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1] and set(pair) <= set(arms)]
+
+
+def metric_names(classes: Sequence[str]) -> list[str]:
+    """All metrics, those of single classes too."""
+    return [*METRICS, *(f"recall of {name}" for name in classes)]
+
+
+def _row(found: Interval, view: Panel, **what: Any) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(COLUMNS),
+        "role": "exploration",
+        **what,
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "se": found.se,
+        "df": found.df,
+        "replicates": len(view.replicates),
+        "units": len(view.units),
+        "chips": len(view.chip_id),
+    }
+
+
+def rows_of(view: Panel, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
+    """Rows of metrics.csv for one fraction and one fold (None: all of them)."""
+    where = {"fraction": fraction, "fold": fold}
+    stratum = view.stratum
+    rows = []
+    for metric in metric_names(view.classes):
+        scorers = {arm: view.scorer(arm, metric) for arm in view.arms}
+        for arm, score in scorers.items():
+            found = interval(score, stratum, question.confidence)
+            bounded = Interval(**{**asdict(found), "low": max(found.low, 0.0), "high": min(found.high, 1.0)})
+            rows.append(_row(bounded, view, kind="arm", arm=arm, metric=metric, **where))
+        for arm, other in comparisons(view.arms, question.treatment, question.baseline):
+            score = difference(scorers[arm], scorers[other])
+            found = interval(score, stratum, question.confidence)
+            rng = np.random.default_rng([question.seed, 1])
+            primary = (arm, other, metric, fraction, fold) == (
+                question.treatment,
+                question.baseline,
+                question.metric,
+                question.fraction,
+                None,
+            )
+            row = _row(found, view, kind="difference", arm=arm, baseline=other, metric=metric, **where)
+            row["role"] = "primary" if primary else "exploration"
+            row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
+            rows.append(row)
+    return rows
+
+
+def analyse(
+    predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The verdict as JSON data, and the table of all metrics (metrics.csv).
+
+    Args:
+        predictions: Rows of the ``PREDICTIONS`` table.
+        classes: Class names, background first.
+        arms: Arms of the experiment, in order.
+        question: What is asked.
+    """
+    fractions = sorted({float(value) for value in predictions["fraction"].unique()}, reverse=True)
+    rows: list[dict[str, Any]] = []
+    for fraction in fractions:
+        view = panel(predictions, classes, arms, fraction)
+        rows += rows_of(view, question, fraction, None)
+        folds = sorted(set(view.fold.tolist()))
+        for fold in folds if len(folds) > 1 else []:
+            rows += rows_of(view.of_fold(fold), question, fraction, fold)
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
+    return finite(answer(panel(predictions, classes, arms, question.fraction), question)), table
+
+
+def answer(view: Panel, question: Question) -> dict[str, Any]:
+    """The verdict, its sentence, and what stands behind both."""
+    stratum = view.stratum
+    ones = np.ones((1, len(stratum)))
+    treatment = view.scorer(question.treatment, question.metric)
+    baseline = view.scorer(question.baseline, question.metric)
+    score = difference(treatment, baseline)
+    verdict = decide(score, stratum, len(view.replicates), question.confidence)
+    draws = crossed_bootstrap(score, stratum, question.draws, np.random.default_rng([question.seed, 0]))
+    low, high = percentile_interval(draws, question.confidence)
+    values = {
+        question.treatment: float(np.nanmean(treatment(ones))),
+        question.baseline: float(np.nanmean(baseline(ones))),
+    }
+    favoured = question.treatment if verdict.answer == "helps" else question.baseline
+    return {
+        "question": asdict(question) | describe(question.metric),
+        "verdict": verdict.answer,
+        "sentence": words.sentence(verdict, question, values),
+        "favoured": favoured,
+        "values": values,
+        "difference": asdict(verdict.interval),
+        "detectable": verdict.detectable,
+        "replicates": verdict.replicates,
+        "units": verdict.units,
+        "folds": len(set(view.fold.tolist())),
+        "chips": len(view.chip_id),
+        "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),
+        "arms_by_replicate": {arm: view.scorer(arm, question.metric)(ones)[0].tolist() for arm in view.arms},
+        "bootstrap": {
+            "draws": question.draws,
+            "low": low,
+            "high": high,
+            "histogram": np.histogram(draws[~np.isnan(draws)], bins=60)[0].tolist(),
+            "range": [float(np.nanmin(draws)), float(np.nanmax(draws))],
+        },
+    }

@@ -1,0 +1,117 @@
+"""What a page is made of: sections of blocks, as plain data that the template lays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+Block = dict[str, Any]
+
+
+@dataclass
+class Section:
+    """A part of the page that answers one question.
+
+    Attributes:
+        id: Anchor.
+        title: Heading.
+        blocks: What it shows, in order.
+        data: The same in figures, for report.json.
+    """
+
+    id: str
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, str]:
+        """SVG of each figure in the section, by name."""
+        found = {}
+        for block in self.blocks:
+            for one in block.get("entries", []) if block["kind"] == "figures" else [block]:
+                if "svg" in one:
+                    found[one["name"]] = str(one["svg"])
+        return found
+
+
+def text(words: str, quiet: bool = False) -> Block:
+    """A paragraph."""
+    return {"kind": "text", "text": words, "quiet": quiet}
+
+
+def heading(words: str) -> Block:
+    """A heading within a section."""
+    return {"kind": "heading", "text": words}
+
+
+def figure(name: str, svg: str, caption: str) -> Block:
+    """A figure; its SVG is ours and is not escaped, whatever text it holds was escaped when it was drawn."""
+    return {"kind": "figure", "name": name, "svg": Markup(svg), "caption": caption}
+
+
+def figures(entries: Sequence[Block]) -> Block:
+    """Figures side by side where there is room."""
+    return {"kind": "figures", "entries": list(entries)}
+
+
+def cell(value: str, ci: str = "") -> dict[str, str]:
+    """A table cell with an interval below its value."""
+    return {"value": value, "ci": ci}
+
+
+def row(cells: Sequence[Any], strong: bool = False, series: int | None = None) -> dict[str, Any]:
+    """A table row; the first cell is its heading. ``series`` is the number of its colour, from 0."""
+    return {"cells": list(cells), "strong": strong, "series": None if series is None else series + 1}
+
+
+def table(
+    label: str,
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    numeric: bool = True,
+    fold: str | None = None,
+) -> Block:
+    """A table; with ``fold`` it is behind that line until opened."""
+    return {
+        "kind": "table",
+        "label": label,
+        "caption": caption,
+        "head": list(head),
+        "rows": list(rows),
+        "numeric": numeric,
+        "fold": fold,
+    }
+
+
+def beside(sides: Sequence[Mapping[str, Any]], caption: str) -> Block:
+    """Grids of chips side by side; each side has a title, pictures and an alternative text."""
+    return {"kind": "beside", "sides": list(sides), "caption": caption}
+
+
+def sheet(picture: str, alt: str, caption: str) -> Block:
+    """One large picture."""
+    return {"kind": "sheet", "picture": picture, "alt": alt, "caption": caption}
+
+
+def cases(entries: Sequence[Mapping[str, Any]]) -> Block:
+    """Single chips with a few lines of text each."""
+    return {"kind": "cases", "entries": list(entries)}
+
+
+def pairs(entries: Sequence[Mapping[str, Any]]) -> Block:
+    """Two chips beside one another with a line of text each."""
+    return {"kind": "pairs", "entries": list(entries)}
+
+
+def bullets(entries: Sequence[str]) -> Block:
+    """A list."""
+    return {"kind": "list", "entries": list(entries)}
+
+
+def code(summary: str, words: str) -> Block:
+    """Long text in fixed width, behind a line until opened."""
+    return {"kind": "code", "summary": summary, "text": words}

@@ -1,0 +1,223 @@
+"""By how much, and how sure: arms, differences, where the difference comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from . import blocks, figures
+from .drawing import number_of
+from .gather import Material
+from .metrics import METRICS
+from .words import number, plural, points, unit_name
+
+
+def _of(metrics: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    rows = metrics
+    for column, value in wanted.items():
+        rows = rows[rows[column].isna()] if value is None else rows[rows[column] == value]
+    return rows
+
+
+def _value(row: Mapping[str, Any]) -> dict[str, str]:
+    return blocks.cell(number(row["estimate"]), f"{number(row['low'])} – {number(row['high'])}")
+
+
+def arms_of(material: Material) -> list[str]:
+    """Arms in the order of the experiment."""
+    return list(dict.fromkeys(material.metrics.loc[material.metrics["kind"] == "arm", "arm"]))
+
+
+def arms_table(material: Material) -> blocks.Block:
+    """Every arm and metric at the verdict's fraction, with intervals."""
+    question, arms = material.answer["question"], arms_of(material)
+    order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
+    here = _of(material.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
+    rows = [
+        blocks.row(
+            [arm, *(_value(here.loc[(arm, metric)].to_dict()) for metric in order)],
+            strong=arm in (question["treatment"], question["baseline"]),
+            series=number_of(arm, arms),
+        )
+        for arm in arms
+    ]
+    caption = (
+        f"Each arm over all {plural(material.answer['chips'], 'test chip')}, mean of"
+        f" {plural(material.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
+        " interval. Bold: the two arms of the verdict. Intervals of single arms hold what the arms share, so they"
+        " overlap more than the differences below allow."
+    )
+    return blocks.table("Arms", caption, ["Arm", *(METRICS[name] for name in order)], rows)
+
+
+def arms_figure(material: Material) -> blocks.Block:
+    """The verdict's metric of each arm."""
+    question, arms = material.answer["question"], arms_of(material)
+    here = _of(
+        material.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
+    ).set_index("arm")
+    bars = [_bar(here.loc[arm], arm, number_of(arm, arms), material.answer["arms_by_replicate"][arm]) for arm in arms]
+    svg = figures.intervals("arms", "Arms", bars, f"{question['title']}, %")
+    return blocks.figure("arms", svg, "Each arm with its interval; small strokes are single replicates.")
+
+
+def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: bool = False) -> figures.Bar:
+    low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("low", "high"))
+    estimate = None if pd.isna(row["estimate"]) else float(row["estimate"])
+    return figures.Bar(label, estimate, low, high, dots, series, strong)
+
+
+def differences_figure(material: Material) -> blocks.Block:
+    """Differences between arms on the verdict's metric, the primary one first."""
+    question, arms = material.answer["question"], arms_of(material)
+    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
+    bars = [
+        _bar(
+            row,
+            f"{row['arm']} − {row['baseline']}",
+            number_of(str(row["arm"]), arms),
+            strong=row["role"] == "primary",
+        )
+        for _, row in here.iterrows()
+    ]
+    svg = figures.intervals(
+        "differences", "Differences", bars, f"difference in {question['title']}, points", signed=True, zero=True
+    )
+    return blocks.figure("differences", svg, "Paired differences. The first one is the question; the rest explores.")
+
+
+def differences_table(material: Material) -> blocks.Block:
+    """The primary comparison and the explorations on every metric."""
+    question = material.answer["question"]
+    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"])
+    rows = []
+    for (arm, baseline), group in here.groupby(["arm", "baseline"], sort=False):
+        cells: list[Any] = [f"{arm} − {baseline}"]
+        by_metric = group.set_index("metric")
+        for metric in METRICS:
+            row = by_metric.loc[metric].to_dict()
+            cells.append(blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"))
+        cells.append(number(by_metric.loc[question["metric"], "sign_flip_p"]))
+        primary = (arm, baseline) == (question["treatment"], question["baseline"])
+        rows.append(blocks.row(cells, strong=primary))
+    caption = (
+        "Differences in percentage points. Bold is the one comparison that the verdict is on, and there"
+        f" {question['title']} is the one metric; everything else is exploration, with no correction for"
+        f" looking often. The last column is a sign-flip test of {question['title']} over replicates alone."
+    )
+    head = ["Difference", *METRICS.values(), "sign-flip p"]
+    return blocks.table("Differences between arms", caption, head, rows)
+
+
+def section_sure(material: Material) -> blocks.Section:
+    """By how much and how sure."""
+    answer = material.answer
+    found, boot = answer["difference"], answer["bootstrap"]
+    unit = unit_name(answer["question"]["unit"])
+    section = blocks.Section("how-sure", "By how much, and how sure")
+    section.blocks = [
+        blocks.figures([arms_figure(material), differences_figure(material)]),
+        arms_table(material),
+        differences_table(material),
+        blocks.heading("What the interval rests on"),
+        blocks.text(
+            f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
+            f" labels drawn where there are more than asked for, another GAN, other synthetic chips and another start"
+            f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} that no training saw."
+            " The interval treats both, replicates and test groups, as draws: it is a t interval from the crossed"
+            f" jackknife, with {number(found['df'], 1)} degrees of freedom."
+            if found["df"] is not None
+            else "There is no interval: it takes two replicates and two test groups at least."
+        ),
+    ]
+    if found["variance_replicates"] is not None:
+        section.blocks.append(
+            blocks.text(
+                f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"
+                f" {100 * found['variance_units']:.0f} % from the choice of test groups, and"
+                f" {100 * found['variance_rest']:.0f} % from both together. A second opinion, the crossed bootstrap"
+                f" with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
+                f" {points(boot['high'])} points.",
+                quiet=True,
+            )
+        )
+    return section
+
+
+def _where_row(row: Any, label: str, baseline: Any, treatment: Any) -> dict[str, Any]:
+    ci = f"{points(row['low'])} to {points(row['high'])}" if not pd.isna(row["low"]) else ""
+    cells = [
+        label,
+        f"{int(row['chips']):,}",
+        f"{int(row['units']):,}",
+        number(baseline["estimate"]),
+        number(treatment["estimate"]),
+        blocks.cell(points(row["estimate"]), ci),
+    ]
+    return blocks.row(cells)
+
+
+def section_where(material: Material) -> blocks.Section:
+    """Where: per class, per fold and per real fraction."""
+    question, metrics = material.answer["question"], material.metrics
+    treatment, baseline, metric = question["treatment"], question["baseline"], question["metric"]
+    section = blocks.Section("where", "Where")
+    difference = _of(metrics, kind="difference", arm=treatment, baseline=baseline)
+    single = _of(metrics, kind="arm")
+    rows, bars = [], []
+    for label, wanted in _places(material):
+        found = _of(difference, **wanted)
+        if found.empty:
+            continue
+        row = found.iloc[0]
+        first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
+        rows.append(_where_row(row, label, first, second))
+        bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
+    head = ["Where", "chips", "groups", baseline, treatment, "difference"]
+    caption = (
+        f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of it"
+        " is exploration. A fold that tests a single group has no interval."
+    )
+    axis = f"{treatment} − {baseline}, points"
+    section.blocks = [
+        blocks.figure(
+            "where",
+            figures.intervals("where", "Where the difference is", bars, axis, signed=True, zero=True),
+            f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
+        ),
+        blocks.table("The difference by class, fold and fraction", caption, head, rows),
+    ]
+    section.data = {"metric": metric}
+    return section
+
+
+def _places(material: Material) -> list[tuple[str, dict[str, Any]]]:
+    """Labels of the places to look at, and the rows of the metrics table that they mean."""
+    question, metrics = material.answer["question"], material.metrics
+    fraction, metric = question["fraction"], question["metric"]
+    places: list[tuple[str, dict[str, Any]]] = [
+        (f"class {name}", {"fraction": fraction, "fold": None, "metric": f"recall of {name}"})
+        for name in material.classes
+    ]
+    folds = sorted(int(fold) for fold in metrics["fold"].dropna().unique())
+    places += [(fold_label(material, fold), {"fraction": fraction, "fold": fold, "metric": metric}) for fold in folds]
+    fractions = sorted(metrics["fraction"].unique())
+    if len(fractions) > 1:
+        places += [
+            (f"{100 * value:g} % of the labels", {"fraction": value, "fold": None, "metric": metric})
+            for value in fractions
+        ]
+    return places
+
+
+def fold_label(material: Material, fold: int) -> str:
+    """``fold 0``, with the group that it tests where it is a single one."""
+    groups = {
+        str(group)
+        for split in material.splits.values()
+        if split.facts["fold"] == fold
+        for group in split.facts.get("test_groups", [])
+    }
+    return f"fold {fold} ({next(iter(groups))})" if len(groups) == 1 else f"fold {fold}"

@@ -1,0 +1,65 @@
+"""How to get these figures again: configuration, seeds, digests, versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import yaml
+
+from . import blocks
+from .gather import Material
+
+DIGEST_SHOWN = 12
+
+
+def versions(libraries: Sequence[str]) -> dict[str, str]:
+    """Versions of Python and of installed distributions."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in ("satpipe", *libraries):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
+    """Configuration and provenance."""
+    section = blocks.Section("run", "Configuration and provenance")
+    used = versions(libraries)
+    rows = [
+        blocks.row([f"{stage}/{name}", digest[:DIGEST_SHOWN]])
+        for stage, name, digest in material.provenance
+        if stage != "report"
+    ]
+    scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in material.tables.get("scenes", [])]
+    section.blocks = [
+        blocks.text(
+            f"Seed {material.config['seed']}. " + ", ".join(f"{name} {number}" for name, number in used.items()) + "."
+        ),
+        blocks.code("The whole configuration", configuration(material.config)),
+        blocks.table(
+            "Parts", "The parts that this page was made from, with the digest of their content.", ["Part", "Digest"],
+            rows, False, f"Digests of {len(rows):,} parts",
+        ),
+        blocks.table(
+            "Scenes", "The scenes, with the SHA-256 of each file.", ["Scene", "SHA-256"],
+            scenes, False, f"Digests of {len(scenes):,} scenes",
+        ),
+    ]  # fmt: skip
+    section.data = {
+        "seed": material.config["seed"],
+        "versions": used,
+        "configuration": material.config,
+        "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
+        "scenes": {str(name): str(digest) for name, digest in material.tables.get("scenes", [])},
+    }
+    return section
+
+
+def configuration(config: Any) -> str:
+    """The configuration as YAML."""
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100))

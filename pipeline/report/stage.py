@@ -1,0 +1,185 @@
+"""The report's door: the verdict, the final classifier that it favours, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..config import RunConfig, as_json
+from ..names import FINAL
+from ..parts import Done, Job, Part, Plan, PlanContext, Ref
+
+VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
+PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML")
+RESOURCES = ("report/templates/page.html", "report/templates/page.css")
+FINAL_SEED = 1_000_003
+"""Stands for the replicate in the seed of the final classifier; no run has as many replicates."""
+PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
+
+
+def plan(context: PlanContext) -> Plan:
+    """Plan the verdict from all predictions, then the final classifier, then the page."""
+    (verdict,) = yield [verdict_part(context)]
+    (final,) = yield [final_part(context, str(verdict.facts["favoured"]))]
+    yield [page_part(context, verdict, final)]
+
+
+def predictions(context: PlanContext) -> tuple[Ref, ...]:
+    """The classifiers of the experiment, by name."""
+    return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name != FINAL)
+
+
+def verdict_part(context: PlanContext) -> Part:
+    """The part that answers the question."""
+    config = context.config
+    asked = config.report
+    return Part(
+        stage="report",
+        name="verdict",
+        make="pipeline.report.stage:make_verdict",
+        config={
+            "seed": config.seed,
+            "classes": list(config.ingest.classes),
+            "arms": list(config.classify.arms),
+            "metric": asked.metric,
+            "treatment": asked.treatment,
+            "baseline": asked.baseline,
+            "fraction": asked.fraction if asked.fraction is not None else max(config.split.fractions),
+            "confidence": asked.confidence,
+            "bootstrap": asked.bootstrap,
+            "unit": config.split.unit or config.split.by,
+        },
+        inputs={"predictions": predictions(context)},
+        libraries=VERDICT_LIBRARIES,
+        cost=3.0,
+    )
+
+
+def final_part(context: PlanContext, arm: str) -> Part:
+    """The classifier of all labelled chips, with the arm that the verdict favours."""
+    inputs: dict[str, Ref | tuple[Ref, ...]] = {
+        "index": context.one("chips", "index").ref,
+        "split": context.one("chips", f"split-{FINAL}").ref,
+    }
+    if "gan" in arm:
+        inputs["synth"] = context.one("synth", FINAL).ref
+    classify = as_json(context.config.classify)
+    classify.pop("arms")
+    config = {
+        "classify": classify,
+        "classes": list(context.config.ingest.classes),
+        "seed": context.config.seed,
+        "arm": arm,
+        "fold": 0,
+        "fraction": 1.0,
+        "replicate": FINAL_SEED,
+    }
+    return Part(
+        stage="classify",
+        name=FINAL,
+        make="pipeline.classify.stage:make_final",
+        config=config,
+        inputs=inputs,
+        libraries=("torch", "numpy"),
+        training=True,
+        cost=30.0,
+    )
+
+
+def page_part(context: PlanContext, verdict: Done, final: Done) -> Part:
+    """The page, from everything that the run committed."""
+
+    def group(stage: str, prefix: str = "") -> tuple[Ref, ...]:
+        return tuple(done.ref for name, done in sorted(context.done[stage].items()) if name.startswith(prefix + "fold"))
+
+    return Part(
+        stage="report",
+        name="page",
+        make="pipeline.report.stage:make_page",
+        config={"config": shown_config(context.config)},
+        inputs={
+            "verdict": verdict.ref,
+            "final": final.ref,
+            "tables": context.one("ingest", "tables").ref,
+            "index": context.one("chips", "index").ref,
+            "splits": group("chips", "split-"),
+            "gan": group("gan"),
+            "synth": group("synth"),
+        },
+        libraries=PAGE_LIBRARIES,
+        resources=RESOURCES,
+        cost=8.0,
+    )
+
+
+def shown_config(config: RunConfig) -> dict[str, Any]:
+    """The configuration as the page shows it: without the number of workers, and of the user's paths the last name.
+
+    Neither changes results, and a report is passed on to people who need not know the user's folders.
+    """
+    data = as_json(config)
+    data["compute"].pop("workers", None)
+    shortened = _names_only(data)
+    assert isinstance(shortened, dict)
+    return shortened
+
+
+def _names_only(data: Any, key: str = "") -> Any:
+    if isinstance(data, dict):
+        return {name: _names_only(value, name) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_names_only(item, key) for item in data]
+    return Path(data).name if key in PATH_KEYS and isinstance(data, str) else data
+
+
+def make_verdict(job: Job) -> dict[str, Any]:
+    """Join all predictions, compute every metric, and answer the question."""
+    import pandas as pd
+
+    from ..tables import PREDICTIONS
+    from .analysis import Question, analyse
+
+    config = job.config
+    tables = [PREDICTIONS.read(folder / "predictions.parquet") for folder in job.folders("predictions")]
+    order = ["fold", "fraction", "replicate", "arm", "role", "unit", "chip_id"]
+    frame = pd.concat(tables, ignore_index=True).sort_values(order, ignore_index=True)
+    frame = PREDICTIONS.write(frame, job.out / "predictions.parquet")
+    found = set(frame["arm"])
+    arms = [arm for arm in config["arms"] if arm in found]
+    arms += sorted(found - set(arms))
+    question = Question(
+        metric=config["metric"],
+        treatment=config["treatment"],
+        baseline=config["baseline"],
+        fraction=config["fraction"],
+        confidence=config["confidence"],
+        draws=config["bootstrap"],
+        seed=config["seed"],
+        unit=config["unit"],
+    )
+    answer, metrics = analyse(frame, config["classes"], arms, question)
+    metrics.to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
+    write_json(answer, job.out / "verdict.json")
+    return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
+
+
+def make_page(job: Job) -> dict[str, Any]:
+    """Write the page and what lies beside it."""
+    import shutil
+
+    from . import gather, page
+
+    material = gather.read(job)
+    report = page.write(material, job.part.libraries, job.out)
+    write_json(report, job.out / "report.json")
+    for name in ("metrics.csv", "predictions.parquet"):
+        shutil.copyfile(job.folder("verdict") / name, job.out / name)
+    return {key: material.answer[key] for key in ("verdict", "sentence", "favoured")}
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Write JSON for people and programs: sorted as given, no NaN."""
+    from .analysis import finite
+
+    path.write_text(json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

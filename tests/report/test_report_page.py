@@ -1,0 +1,234 @@
+"""The report of a run that never ran: what it says, that it says it alone, and that it says it twice alike."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_report import CLASSES, FakeRun, World
+from sklearn import metrics as reference
+
+from pipeline.report import stage
+
+
+class Page(HTMLParser):
+    """The page as a list of elements and its visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture(scope="session")
+def html(page_folder):
+    return (page_folder / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture(scope="session")
+def report(page_folder):
+    return json.loads((page_folder / "report.json").read_text("utf-8"))
+
+
+# --------------------------------------------------------------------------------------------------- what it says
+
+
+def test_the_verdict_is_the_first_thing_said(html, report):
+    body = html[html.index("<main") :]
+    sentence = report["answer"]["sentence"]
+    assert report["answer"]["verdict"] == "helps"
+    assert sentence.startswith("classic+gan helps: balanced accuracy 0.")
+    assert body.index(sentence) < body.index("<h2")
+
+
+def test_the_page_says_simulated_data_only_where_it_is(html, tmp_path):
+    assert "Simulated data." in html
+    real = FakeRun(tmp_path, World(hostile="&", replicates=6, chips=8)).report()[0]
+    assert "Simulated data." not in (real / "report.html").read_text("utf-8")
+
+
+def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_run):
+    parts = fake_run.report()[1]
+    assert [part.title for part in parts] == ["report/verdict", "classify/final", "report/page"]
+    assert parts[1].config["arm"] == "classic+gan"
+    assert parts[1].training
+    assert "synth" in parts[1].inputs
+
+
+def test_without_a_gain_the_final_classifier_needs_no_synthetic_chips(tmp_path):
+    world = World(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
+    folder, parts = FakeRun(tmp_path, world).report()
+    facts = json.loads((folder / "facts.json").read_text())
+    assert facts["verdict"] == "no detectable difference"
+    assert "would have been found 80 times in 100" in facts["sentence"]
+    assert parts[1].config["arm"] == "classic"
+    assert "synth" not in parts[1].inputs
+
+
+def test_few_replicates_are_too_little_data(tmp_path):
+    folder, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).report()
+    facts = json.loads((folder / "facts.json").read_text())
+    assert facts["verdict"] == "too little data to tell"
+    assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in facts["sentence"]
+
+
+def test_what_was_left_out_is_counted_with_its_reason(page):
+    text = " ".join(page.text)
+    assert "1 scene quarantined" in text
+    assert "the file ends before its last block" in text
+    assert "holds part of an object 31" in text
+    assert "near-duplicate of a test chip" in text
+
+
+# --------------------------------------------------------------------------------------- one file, and accessible
+
+
+def test_the_page_needs_no_script_and_no_network(page, html):
+    assert not page.all("script")
+    assert not [attrs for _, attrs in page.elements for name in attrs if name.startswith("on")]
+    links = [attrs[name] for _, attrs in page.elements for name in ("src", "href", "data", "action") if name in attrs]
+    assert links
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert len(html.encode()) < 3_000_000
+
+
+def test_every_picture_and_figure_says_what_it_is(page):
+    assert page.all("img")
+    assert all("alt" in attrs for attrs in page.all("img"))
+    drawings = page.all("svg")
+    assert drawings
+    ids = {attrs["id"] for _, attrs in page.elements if attrs.get("id")}
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        assert set(drawing["aria-labelledby"].split()) <= ids
+
+
+def test_no_id_is_used_twice(page):
+    ids = [attrs["id"] for _, attrs in page.elements if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_references_within_figures_lead_somewhere(page, html):
+    ids = {attrs["id"] for _, attrs in page.elements if attrs.get("id")}
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= ids
+    assert {attrs["href"][1:] for attrs in page.all("use")} <= ids
+
+
+def test_headings_and_tables_are_in_order(page):
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert len(page.all("caption")) == len(page.all("table")) > 3
+    assert page.all("html")[0]["lang"] == "en"
+
+
+# ------------------------------------------------------------------------------------------------------ promises
+
+
+def test_equal_runs_give_equal_bytes(fake_run, page_folder):
+    before = {path: path.read_bytes() for path in sorted(page_folder.rglob("*")) if path.is_file()}
+    again = fake_run.report()[0]
+    after = {path: path.read_bytes() for path in sorted(again.rglob("*")) if path.is_file()}
+    assert before == after
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path):
+    attack = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
+    folder, _ = FakeRun(tmp_path, World(hostile=attack, chips=8)).report()
+    hostile = Page((folder / "report.html").read_text("utf-8"))
+    assert not hostile.all("script")
+    assert all("onerror" not in attrs for attrs in hostile.all("img"))
+    assert "<script>alert(1)</script>" in " ".join(hostile.text)
+    for figure in (folder / "figures").glob("*.svg"):
+        assert "<script" not in figure.read_text("utf-8")
+
+
+def test_the_page_tells_nobody_where_the_users_files_lie(tmp_path):
+    source = {"type": "yolo", "path": "/home/somebody/secret project/scenes", "groups_csv": "/home/somebody/t.csv"}
+    run = FakeRun(tmp_path, World(chips=8), ingest={"sources": [source], "classes": list(CLASSES)})
+    folder, _ = run.report()
+    text = (folder / "report.html").read_text("utf-8") + (folder / "report.json").read_text("utf-8")
+    assert "somebody" not in text
+    assert "scenes" in text
+
+
+def test_the_number_of_workers_is_no_part_of_the_page(fake_run):
+    shown = stage.shown_config(fake_run.config)
+    assert "workers" not in shown["compute"]
+    assert shown["split"] == fake_run.config.model_dump(mode="json")["split"]
+
+
+# --------------------------------------------------------------------------- everything again, with pandas alone
+
+
+def recomputed(frame: pd.DataFrame, metric: str) -> float:
+    """A metric of one arm as the report defines it: per replicate over all chips, then the mean over replicates."""
+    functions = {
+        "accuracy": lambda one: reference.accuracy_score(one["class"], one["predicted"]),
+        "balanced_accuracy": lambda one: reference.balanced_accuracy_score(one["class"], one["predicted"]),
+        "recall": lambda one: reference.recall_score(one["class"], one["predicted"], pos_label="ship"),
+        "precision": lambda one: reference.precision_score(one["class"], one["predicted"], pos_label="ship"),
+        "f1": lambda one: reference.f1_score(one["class"], one["predicted"], pos_label="ship"),
+        "average_precision": lambda one: reference.average_precision_score(one["class"] == "ship", one["score"]),
+    }
+    return float(np.mean([functions[metric](one) for _, one in frame.groupby("replicate")]))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "recall", "precision", "f1", "average_precision"])
+def test_every_estimate_can_be_recomputed_from_the_predictions_beside_the_page(page_folder: Path, metric: str):
+    predictions = pd.read_parquet(page_folder / "predictions.parquet")
+    test = predictions[predictions["role"] == "test"]
+    table = pd.read_csv(page_folder / "metrics.csv")
+    rows = table[table["metric"] == metric]
+    assert len(rows) > 20
+    for _, row in rows.iterrows():
+        here = test[np.isclose(test["fraction"], row["fraction"])]
+        if not np.isnan(row["fold"]):
+            here = here[here["fold"] == row["fold"]]
+        value = recomputed(here[here["arm"] == row["arm"]], metric)
+        if row["kind"] == "difference":
+            value -= recomputed(here[here["arm"] == row["baseline"]], metric)
+        assert row["estimate"] == pytest.approx(value, abs=2e-6)
+
+
+def test_one_row_is_the_question_and_all_others_explore(page_folder):
+    table = pd.read_csv(page_folder / "metrics.csv")
+    primary = table[table["role"] == "primary"]
+    assert len(primary) == 1
+    assert primary.iloc[0][["arm", "baseline", "metric"]].tolist() == ["classic+gan", "classic", "balanced_accuracy"]
+    assert set(table["role"]) == {"primary", "exploration"}
+
+
+def test_several_fractions_are_shown_and_the_largest_decides(tmp_path):
+    folder, _ = FakeRun(tmp_path, World(chips=8, fractions=(0.25, 1.0), replicates=6)).report()
+    table = pd.read_csv(folder / "metrics.csv")
+    assert sorted(table["fraction"].unique()) == [0.25, 1.0]
+    assert table.loc[table["role"] == "primary", "fraction"].tolist() == [1.0]
+    assert "25 % of the labels" in (folder / "report.html").read_text("utf-8")
