@@ -30,6 +30,10 @@ class Section(BaseModel):
 # ---------------------------------------------------------------------------------------------------------- ingest
 
 
+BoxColumn = Literal["x_min", "y_min", "x_max", "y_max", "lon_min", "lat_min", "lon_max", "lat_max"]
+CsvColumn = Literal["file", "class", "x", "y", "lon", "lat"] | BoxColumn
+
+
 class SourceBase(Section):
     """What every source of scenes and labels has in common."""
 
@@ -41,6 +45,8 @@ class SourceBase(Section):
     """Ground sampling distance in metres per pixel, for scenes without georeference."""
     nodata: float | None = None
     """Value of pixels without data (in every band), for scenes that do not say; 0 where tiles have black wedges."""
+    class_map: dict[str, str] = {}
+    """Class of `ingest.classes` for a class of the labels, where the names differ, e.g. `{vessel: ship}`."""
     groups_csv: str | None = None
     """CSV with a column `file` and any group columns (site, aoi, date ...), one row per scene file."""
     groups_regex: str | None = None
@@ -115,7 +121,9 @@ class YoloSource(SourceBase):
 
     type: Literal["yolo"] = "yolo"
     path: Paths
-    """Folder, file, glob or list of images; labels are beside them, or in `labels/` beside their `images/`."""
+    """Folder, file, glob or list of images."""
+    labels: str | None = None
+    """Folder of the label files; null looks beside the images, and in `labels/` beside their `images/`."""
     class_names: tuple[str, ...] = ("ship",)
     """Names of the class numbers in the label files."""
     normalised_by_px: PositiveCount | None = None
@@ -142,6 +150,40 @@ class GeojsonSource(SourceBase):
     """Class of labels without one."""
 
 
+class CocoSource(SourceBase):
+    """Images with their boxes in one COCO file (`images`, `annotations`, `categories`)."""
+
+    type: Literal["coco"] = "coco"
+    path: Paths
+    """Folder, file, glob or list of images."""
+    labels: Paths
+    """The COCO file, or several."""
+
+
+class VocSource(SourceBase):
+    """Images with a Pascal VOC file (XML) of the same name each."""
+
+    type: Literal["voc"] = "voc"
+    path: Paths
+    """Folder, file, glob or list of images."""
+    labels: str | None = None
+    """Folder of the XML files; null looks beside the images, and in `Annotations/` beside `JPEGImages/`."""
+
+
+class CsvSource(SourceBase):
+    """Scenes with labels in a CSV, one row per object."""
+
+    type: Literal["csv"] = "csv"
+    path: Paths
+    """Folder, file, glob or list of scenes."""
+    labels: Paths
+    """CSV with x_min,y_min,x_max,y_max or x,y (pixels; needs `file`), or lon_min,lat_min,lon_max,lat_max or lon,lat."""
+    columns: dict[CsvColumn, str] = {}
+    """What the CSV calls a column, by the name used here, e.g. `{file: image_id, x_min: left}`."""
+    default_class: str = "ship"
+    """Class of rows without `class`."""
+
+
 class ShipsnetSource(SourceBase):
     """The layout of Kaggle's "Ships in Satellite Imagery": named chips, a planar JSON, or both."""
 
@@ -153,6 +195,20 @@ class ShipsnetSource(SourceBase):
     """Ground sampling distance in metres per pixel; the published chips have 3 m."""
 
 
+class KaggleSource(SourceBase):
+    """A data set that is downloaded from Kaggle; needs `pip install 'satpipe[kaggle]'`."""
+
+    type: Literal["kaggle"] = "kaggle"
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")] = "rhammell/ships-in-satellite-imagery"
+    """Owner and name of the data set."""
+    version: PositiveCount | None = None
+    """Version of the data set; null takes the newest and needs the network whenever it is not in the store."""
+    layout: Literal["shipsnet", "folders"] = "shipsnet"
+    """How it is read once it is here."""
+    gsd_m: Positive | None = 3.0
+    """Ground sampling distance in metres per pixel."""
+
+
 class FoldersSource(SourceBase):
     """Chips in folders that are named for their class."""
 
@@ -162,7 +218,16 @@ class FoldersSource(SourceBase):
 
 
 Source = Annotated[
-    SimulatedSource | YoloSource | GeojsonSource | ShipsnetSource | FoldersSource, Field(discriminator="type")
+    SimulatedSource
+    | YoloSource
+    | GeojsonSource
+    | CocoSource
+    | VocSource
+    | CsvSource
+    | ShipsnetSource
+    | FoldersSource
+    | KaggleSource,
+    Field(discriminator="type"),
 ]
 
 
@@ -191,6 +256,9 @@ class IngestConfig(Section):
         names = [source.name for source in self.sources if source.name]
         if len(set(names)) != len(names):
             raise ValueError("names of sources must differ")
+        for source in self.sources:
+            for name in sorted(set(source.class_map.values()) - set(self.classes)):
+                raise ValueError(f"class_map leads to {name!r}, which is not in `classes`")
         return self
 
 
@@ -329,7 +397,7 @@ class SynthConfig(Section):
 
 # -------------------------------------------------------------------------------------------------------- classify
 
-ArmName = Literal["real", "classic", "gan", "classic+gan"]
+ArmName = Annotated[str, Field(pattern=r"^(classic\+)?[a-z0-9][a-z0-9_.-]*$")]
 SyntheticUse = Literal["mixed", "falling", "pretraining"]
 
 
@@ -356,11 +424,28 @@ class AugmentConfig(Section):
     """How often a view is used, in other orientations, before a new one is drawn; 1 is slower and hardly better."""
 
 
+class BroughtFolder(Section):
+    """Labelled chips that the user brings, of another generator for example; an arm like `gan`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    """Name of its arm; `classic+` and this name is the arm with classic augmentation."""
+    path: str
+    """Folder with one folder of images per class, of the run's chip size. `{split}` in it stands for the split's name,
+    such as fold0-f100-r3: only chips made from that split's training chips keep the comparison honest."""
+
+
 class ClassifyConfig(Section):
     """The ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
-    """Training sets to compare: real chips, with classic augmentation, with synthetic chips, with both."""
+    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`, with
+    those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the last
+    three with augmentation, as `classic+gan`."""
+    folders: tuple[BroughtFolder, ...] = ()
+    """Folders of labelled chips that the user brings."""
+    model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a torch
+    module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship ConvNet."""
     steps: PositiveCount = 600
     """Optimiser steps, the same for every arm."""
     batch: Annotated[int, Field(ge=4)] = 64
@@ -382,6 +467,20 @@ class ClassifyConfig(Section):
     validate_every: PositiveCount = 100
     """Steps between looks at the validation chips; the weights with the lowest loss there are kept."""
     augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="after")
+    def _known(self) -> ClassifyConfig:
+        brought = [folder.name for folder in self.folders]
+        sources = ["gan", "shuffled", *brought]
+        if len(set(sources) | {"real", "classic"}) != len(sources) + 2:
+            raise ValueError("names of brought folders must differ from each other, and from the built-in arms")
+        known = ["real", "classic", *sources, *(f"classic+{source}" for source in sources)]
+        unknown = [arm for arm in self.arms if arm not in known]
+        if unknown:
+            raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(known)}")
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError("arms must differ")
+        return self
 
 
 # ---------------------------------------------------------------------------------------------------------- report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,18 @@ def catalogue(job: Job) -> dict[str, Any]:
         config["max_pixels"],
         config["gsd_m"],
         config["nodata"],
-        hash_pixels=config["type"] in ("shipsnet", "folders"),
+        hash_pixels=config["kind"] in ("shipsnet", "folders"),
     )
     files = list(_files(job))
+    sizes = [path.stat().st_size if path.is_file() else 0 for _, path, _, _ in files]
     rows: list[dict[str, Any]] = []
     for position, (name, path, where, sha256) in enumerate(files):
-        rows.extend(_scenes(job, name, path, where, sha256, reading))
-        job.progress.update(position + 1, len(files), "files")
+        before, size, total = sum(sizes[:position]) / 1e6, sizes[position] / 1e6, sum(sizes) / 1e6
+
+        def tick(share: float, before: float = before, size: float = size, total: float = total) -> None:
+            job.progress.update(before + share * size, total, "MB")
+
+        rows.extend(_scenes(job, name, path, where, sha256, reading, tick))
     rows.extend(row_of(reading, name, "source", quarantined=reason) for name, reason in config["refused"])
     frame = CATALOGUE.write(rows, job.out / FILE)
     bad = frame[frame["quarantined"].notna()]
@@ -57,12 +62,14 @@ def _files(job: Job) -> Iterator[tuple[str, Path, str, str]]:
                     yield name, path, f"store:{folder.parent.name}/{folder.name}", digest
 
 
-def _scenes(job: Job, name: str, path: Path, where: str, sha256: str, reading: Reading) -> list[dict[str, Any]]:
-    kind = job.config["type"]
+def _scenes(
+    job: Job, name: str, path: Path, where: str, sha256: str, reading: Reading, tick: Callable[[float], None]
+) -> list[dict[str, Any]]:
+    kind = job.config["kind"]
     if kind == "shipsnet" and path.suffix.lower() == ".json":
         array = job.out / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
         return shipsnet.catalogue_json(path, name, array, reading)
-    row = describe(path, name, where, sha256, reading)
+    row = describe(path, name, where, sha256, reading, tick)
     if kind == "folders":
         row["given"] = name.split("/")[0] if "/" in name else None
     if kind == "shipsnet" and row["quarantined"] is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pandas as pd
 
 from ..parts import Job
 from ..tables import GROUP_PREFIX, LABELS, SCENES
-from . import cut, groups, vector, yolo
+from . import groups
 from .catalogue import FILE
-from .labels import Labels, check, row_of
+from .labels import check, row_of
+from .readers import Given, read
 from .scenes import CATALOGUE, is_square
+from .sources import SIDECAR
 
 LABELS_FILE = "labels.parquet"
-SIDECAR = "sidecar/"
-"""Start of the names of files that only belong to label files."""
 REFUSED_FILE = "refused.json"
 LISTED = 200
 """Quarantined labels that the facts name one by one; the table has all of them."""
@@ -46,41 +47,40 @@ def labels(job: Job) -> dict[str, Any]:
         Facts: labels by class, quarantined ones by reason; scenes without a label file, and refused for their labels.
     """
     scenes = [row for folder in job.folders("catalogue") for row in rows_of(CATALOGUE.read(folder / FILE))]
-    read = _read(job, scenes)
+    found = read(job.config["kind"], _given(job, scenes))
     sizes = {row["scene_id"]: (row["height"], row["width"]) for row in scenes if row["quarantined"] is None}
+    names: dict[str, str] = job.config["class_map"]
     classes = job.config["classes"]
-    checked = [check(label, sizes.get(label.scene_id or ""), classes) for label in read.labels]
+    checked = [
+        check(
+            replace(label, class_name=names.get(label.class_name, label.class_name)),
+            sizes.get(label.scene_id or ""),
+            classes,
+        )
+        for label in found.labels
+    ]
+    for label in checked:
+        if label.kind == "scene" and label.reason is not None and label.scene_id is not None:
+            # A chip that arrived cut and has no usable label is neither object nor background.
+            found.refused[label.scene_id] = label.reason
     frame = LABELS.write([row_of(label) for label in checked], job.out / LABELS_FILE)
-    (job.out / REFUSED_FILE).write_text(json.dumps(read.refused, indent=1), "utf-8")
+    (job.out / REFUSED_FILE).write_text(json.dumps(found.refused, indent=1), "utf-8")
     return {
         "labels": _count(frame.loc[frame["quarantined"].isna(), "class"]),
         "labels_quarantined_by_reason": _count(frame["quarantined"].dropna()),
-        "unlabelled_scenes": read.unlabelled,
-        "refused_scenes": len(read.refused),
+        "unlabelled_scenes": found.unlabelled,
+        "refused_scenes": len(found.refused),
     }
 
 
-def _read(job: Job, scenes: Sequence[Row]) -> Labels:
-    config, classes = job.config["source"], job.config["classes"]
-    kind = config["type"]
+def _given(job: Job, scenes: Sequence[Row]) -> Given:
     files = {name: Path(file.path) for name, file in job.part.files.items() if not name.startswith(SIDECAR)}
-    own: dict[str, str] = dict(job.config.get("own", {}))
+    own: dict[str, str] = dict(job.config["own"])
     if "origin" in job.part.inputs:
         made = {path.name: path for folder in job.folders("origin") for path in folder.glob("*.geojson")}
         own = {row["path"]: row["path"].rpartition(".")[0] + ".geojson" for row in scenes}
         files = {name: made[name] for name in own.values()}
-    if kind == "yolo":
-        return yolo.read(
-            scenes,
-            {scene: files[name] for scene, name in own.items()},
-            config["class_names"],
-            config["normalised_by_px"],
-        )
-    if kind == "shipsnet":
-        return cut.numbered(scenes, classes)
-    if kind == "folders":
-        return cut.named(scenes, classes)
-    return vector.read(scenes, files, own, vector.Reading(**config["reading"]))
+    return Given(scenes, files, own, job.config["settings"], job.config["classes"])
 
 
 def _count(values: pd.Series[Any]) -> dict[str, int]:
@@ -94,18 +94,19 @@ def tables(job: Job) -> dict[str, Any]:
     """Write the scene table and the label table of all sources.
 
     Returns:
-        Facts: usable scenes with their digests, quarantined ones with reasons, labels by class, licences, groups.
+        Facts: usable scenes with their digests, quarantined ones with reasons, how many scenes came twice, labels by
+        class, licences, groups.
     """
     scenes, refused = _all_scenes(job)
     for row in scenes:
         if row["quarantined"] is None:
             row["quarantined"] = refused.get(row["scene_id"]) or _not_square(row, job.config["square"])
-    _refuse_copies(scenes)
+    copies = _refuse_copies(scenes)
     _refuse_odd_ones(scenes)
     names = [*SCENES.columns, *sorted({name for row in scenes for name in row if name.startswith(GROUP_PREFIX)})]
     frame = SCENES.write([{name: row.get(name) for name in names} for row in scenes], job.out / "scenes.parquet")
     good = frame[frame["quarantined"].isna()]
-    bad = frame[frame["quarantined"].notna()]
+    bad = frame[frame["quarantined"].notna() & ~frame["scene_id"].isin(copies)]
     known = pd.concat([LABELS.read(folder / LABELS_FILE) for folder in job.folders("labels")], ignore_index=True)
     orphaned = known["quarantined"].isna() & ~known["scene_id"].isin(good["scene_id"])
     known.loc[orphaned, "quarantined"] = "its scene is quarantined"
@@ -114,6 +115,7 @@ def tables(job: Job) -> dict[str, Any]:
     return {
         "scenes": [list(pair) for pair in zip(good["scene_id"], good["sha256"], strict=True)],
         "quarantined": [list(pair) for pair in zip(bad["scene_id"], bad["quarantined"], strict=True)],
+        "copies": len(copies),
         "labels": _count(usable["class"]),
         "labels_quarantined": [list(pair) for pair in zip(unusable["label_id"], unusable["quarantined"], strict=True)][
             :LISTED
@@ -169,7 +171,7 @@ def _placed(row: Row, source: Mapping[str, Any], folder: Path) -> Row:
 def _lookups(
     job: Job, number: int, source: Mapping[str, Any], files: Sequence[str]
 ) -> Iterator[tuple[groups.Lookup, str]]:
-    if source["groups_csv"]:
+    if f"groups/{number}" in job.part.files:
         path = job.file(f"groups/{number}")
         yield groups.from_csv(path, files), f"groups_csv {path.name}"
     if source["groups_regex"]:
@@ -185,17 +187,23 @@ def _not_square(row: Row, needed: bool) -> str | None:
     return f"its pixels are {across:.3g} m wide and {down:.3g} m high; set chips.gsd_m and chips.resampling"
 
 
-def _refuse_copies(scenes: Sequence[Row]) -> None:
-    """A scene that comes twice is used once: a copy under another name would land on both sides of a split."""
+def _refuse_copies(scenes: Sequence[Row]) -> set[str]:
+    """Names of the scenes that repeat another one: a copy would land on both sides of a split.
+
+    shipsnet has every chip twice, in its JSON and in its folder; the one whose groups are known is kept.
+    """
     first: dict[str, str] = {}
-    for row in scenes:
+    copies = set()
+    for row in sorted(scenes, key=lambda row: row.get(f"{GROUP_PREFIX}scene") is None):
         if row["quarantined"] is not None:
             continue
         digest = row["pixels_sha256"] or row["sha256"]
         if digest in first:
             row["quarantined"] = f"it is the same picture as {first[digest]}"
+            copies.add(row["scene_id"])
         else:
             first[digest] = row["scene_id"]
+    return copies
 
 
 def _refuse_odd_ones(scenes: Sequence[Row]) -> None:

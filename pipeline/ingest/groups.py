@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .labels import match
 
 Lookup = Callable[[str], dict[str, str | None] | None]
 """The group columns of a scene file, by its path below the source's folder; None where nothing is known of it."""
@@ -17,8 +17,8 @@ Lookup = Callable[[str], dict[str, str | None] | None]
 def from_csv(path: Path, files: Sequence[str]) -> Lookup:
     """Groups from a CSV with a column `file` and one column per group.
 
-    A file is looked up by its path below the source's folder, then by its name alone, if no other file and no other
-    row has that name. An empty cell is a missing group.
+    A row names a file by its path below the source's folder, or by its name alone, if no other file has that name. An
+    empty cell is a missing group.
 
     Args:
         path: The CSV.
@@ -37,19 +37,14 @@ def from_csv(path: Path, files: Sequence[str]) -> Lookup:
     if not columns or not rows or "file" not in rows[0]:
         raise InputError(f"groups_csv {path.name} needs a column `file` and at least one group column, and rows")
     known: dict[str, dict[str, str | None]] = {}
-    for number, row in enumerate(rows, 2):
-        name = (row["file"] or "").replace("\\", "/")
-        if name in known:
-            raise InputError(f"groups_csv {path.name} names {name} twice, the second time in line {number}")
-        known[name] = {column: (row[column] or "").strip() or None for column in columns}
-    by_name = {name.rpartition("/")[2]: groups for name, groups in known.items()}
-    rows_of, files_of = (Counter(name.rpartition("/")[2] for name in names) for names in (known, files))
-
-    def look_up(file: str) -> dict[str, str | None] | None:
-        name = file.rpartition("/")[2]
-        return known.get(file) or (by_name.get(name) if rows_of[name] == files_of[name] == 1 else None)
-
-    return look_up
+    positions = match([row["file"] or "" for row in rows], files)
+    for number, (row, position) in enumerate(zip(rows, positions, strict=True), 2):
+        if position is None:
+            continue
+        if files[position] in known:
+            raise InputError(f"groups_csv {path.name} names {row['file']} twice, the second time in line {number}")
+        known[files[position]] = {column: (row[column] or "").strip() or None for column in columns}
+    return known.get
 
 
 def from_regex(pattern: str) -> Lookup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,22 @@ class Labels:
     labels: list[Label] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     unlabelled: int = 0
+
+
+def match(names: Sequence[str], paths: Sequence[str]) -> list[int | None]:
+    """Position in ``paths`` of the file that each name means, or None.
+
+    A name means the path that it equals, else the one path with the same last component.
+    """
+    exact = {path: position for position, path in enumerate(paths)}
+    last: dict[str, list[int]] = {}
+    for position, path in enumerate(paths):
+        last.setdefault(path.rpartition("/")[2], []).append(position)
+    found: list[int | None] = []
+    for name in (name.replace("\\", "/").removeprefix("./") for name in names):
+        same = last.get(name.rpartition("/")[2], [])
+        found.append(exact.get(name, same[0] if len(same) == 1 else None))
+    return found
 
 
 def box_or_point(row_min: float, col_min: float, row_max: float, col_max: float) -> tuple[str, Box]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,10 @@ def batches(sizes: Sequence[int], most: int, most_bytes: int) -> Iterator[range]
         yield range(start, len(sizes))
 
 
+PAIRS = {"images": "labels", "JPEGImages": "Annotations"}
+"""Folders of images, and of labels beside them, as YOLO and Pascal VOC have them."""
+
+
 def beside(scenes: Sequence[str], exists: Callable[[str], bool], suffixes: Sequence[str]) -> dict[str, str]:
     """The label file of each scene that has one: of the same name beside it, or in ``labels/`` beside ``images/``.
 
@@ -151,13 +156,36 @@ def beside(scenes: Sequence[str], exists: Callable[[str], bool], suffixes: Seque
     found = {}
     for scene in scenes:
         stem = scene.rpartition(".")[0]
+        *folders, name = stem.split("/")
         stems = [stem]
-        folders = stem.split("/")
-        if "images" in folders[:-1]:
-            last = len(folders) - 1 - folders[-2::-1].index("images") - 1
-            stems.append("/".join([*folders[:last], "labels", *folders[last + 1 :]]))
-        for name in (one + suffix for one in stems for suffix in suffixes):
-            if exists(name):
-                found[scene] = name
+        for at in reversed(range(len(folders))):
+            if folders[at] in PAIRS:
+                stems.append("/".join([*folders[:at], PAIRS[folders[at]], *folders[at + 1 :], name]))
                 break
+        for label in (one + suffix for one in stems for suffix in suffixes):
+            if exists(label):
+                found[scene] = label
+                break
+    return found
+
+
+def named_like(scenes: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """The label file of each scene that has one of its name: the same path but for the suffix, else the same name.
+
+    A name that two label files or two scenes share does not say which is meant, and is passed over.
+    """
+    paths = {label.rpartition(".")[0]: label for label in labels}
+    by_name: dict[str, list[str]] = {}
+    for stem, label in paths.items():
+        by_name.setdefault(stem.rpartition("/")[2], []).append(label)
+    stems = [scene.rpartition(".")[0] for scene in scenes]
+    count = Counter(stem.rpartition("/")[2] for stem in stems)
+    found = {}
+    for scene, stem in zip(scenes, stems, strict=True):
+        name = stem.rpartition("/")[2]
+        alone = by_name.get(name, [])
+        if stem in paths:
+            found[scene] = paths[stem]
+        elif len(alone) == 1 and count[name] == 1:
+            found[scene] = alone[0]
     return found

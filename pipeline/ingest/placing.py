@@ -13,6 +13,8 @@ import numpy.typing as npt
 from ..errors import InputError
 from .labels import NOWHERE, Box, Label, Labels, box_or_point, is_outside
 
+Floats = npt.NDArray[np.float64]
+
 PIXEL = "pixel"
 """The "CRS" of labels whose coordinates are columns and rows of their scene."""
 LONLAT = "EPSG:4326"
@@ -35,7 +37,7 @@ class Feature:
 
     origin: str
     class_name: str
-    points: npt.NDArray[np.float64]
+    points: Floats
     is_point: bool
     reason: str | None = None
 
@@ -62,18 +64,20 @@ def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -
     """
     good = [feature for feature in layer.features if feature.reason is None]
     source = str(scenes[0]["source"]) if scenes else ""
+    cloud = _Cloud(good, str(layer.crs))
     there: list[list[tuple[str, Box]]] = [[] for _ in good]
     fit = []
     for scene in scenes:
         try:
             _check_fit(layer, scene, alone=len(scenes) == 1)
-            for position, box in _touching(good, str(layer.crs), scene):
+            for position, box in cloud.boxes(scene):
                 there[position].append((str(scene["scene_id"]), box))
             fit.append(scene)
         except InputError as error:
             found.refused[str(scene["scene_id"])] = f"its labels are not known: {error}"
     lost = [feature for feature, places in zip(good, there, strict=True) if not places]
-    swapped = _inside_when_swapped(lost, str(layer.crs), fit)
+    turned = _Cloud([Feature(one.origin, "", one.points[:, ::-1], one.is_point) for one in lost], str(layer.crs))
+    swapped = {lost[position].origin for scene in fit for position, _ in turned.boxes(scene)}
     for feature in layer.features:
         if feature.reason is not None:
             found.labels.append(_label(source, feature, None, NOWHERE, feature.reason))
@@ -108,49 +112,46 @@ def _label(
     return Label(label_id, scene_id, feature.class_name, kind, box, feature.origin, reason)
 
 
-def _touching(features: Sequence[Feature], crs: str, scene: Mapping[str, Any]) -> Iterator[tuple[int, Box]]:
-    """Positions and pixel boxes of the features that lie in a scene, wholly or in part."""
-    if not features:
-        return
-    counts = [len(feature.points) for feature in features]
-    cols, rows = to_pixels(np.concatenate([feature.points for feature in features]), crs, scene)
-    starts = np.cumsum([0, *counts[:-1]])
-    first, last = np.minimum.reduceat, np.maximum.reduceat
-    edges = np.stack([first(rows, starts), first(cols, starts), last(rows, starts), last(cols, starts)], axis=1)
-    size = int(scene["height"]), int(scene["width"])
-    for position in np.flatnonzero(np.isfinite(edges).all(axis=1)).tolist():
-        row_min, col_min, row_max, col_max = (float(edge) for edge in edges[position].round(4))
-        box = row_min, col_min, row_max, col_max
-        if not is_outside("point" if features[position].is_point else "box", box, size):
-            yield position, box
+class _Cloud:
+    """The vertices of many features; projected once per CRS, since scenes share few of them."""
+
+    def __init__(self, features: Sequence[Feature], crs: str) -> None:
+        self.features = features
+        self.crs = crs
+        counts = [len(feature.points) for feature in features]
+        self.points = np.concatenate([feature.points for feature in features]) if features else np.empty((0, 2))
+        self.starts = np.cumsum([0, *counts[:-1]])
+        self.known: dict[str, tuple[Floats, Floats, bool]] = {}
+
+    def boxes(self, scene: Mapping[str, Any]) -> Iterator[tuple[int, Box]]:
+        """Positions and pixel boxes of the features that lie in a scene, wholly or in part."""
+        if not self.features:
+            return
+        cols, rows = self._pixels(scene)
+        first, last, at = np.minimum.reduceat, np.maximum.reduceat, self.starts
+        edges = np.stack([first(rows, at), first(cols, at), last(rows, at), last(cols, at)], axis=1)
+        size = int(scene["height"]), int(scene["width"])
+        for position in np.flatnonzero(np.isfinite(edges).all(axis=1)).tolist():
+            row_min, col_min, row_max, col_max = (float(edge) for edge in edges[position].round(4))
+            box = row_min, col_min, row_max, col_max
+            if not is_outside("point" if self.features[position].is_point else "box", box, size):
+                yield position, box
+
+    def _pixels(self, scene: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        if self.crs == PIXEL:
+            return self.points[:, 0], self.points[:, 1]
+        target = str(scene["crs"])
+        if target not in self.known:
+            self.known[target] = project(self.points, self.crs, target)
+        return to_pixels(*self.known[target], scene)
 
 
-def to_pixels(
-    points: npt.NDArray[np.float64], crs: str, scene: Mapping[str, Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Columns and rows in a scene of points (N, 2) in ``crs``; not finite where a point cannot be projected.
-
-    Where the scene's CRS has degrees, longitudes are moved by whole turns to the scene's side: at the antimeridian
-    180.1 and -179.9 are one place.
+def project(points: Floats, crs: str, target: str) -> tuple[Floats, Floats, bool]:
+    """Points (N, 2) in another CRS: x, y (not finite where that is not possible), and whether they are degrees.
 
     Raises:
-        InputError: If ``crs`` is not known.
+        InputError: If a CRS is not known.
     """
-    if crs == PIXEL:
-        return points[:, 0], points[:, 1]
-    a, b, c, d, e, f = json.loads(scene["transform"])
-    x, y, degrees = _project(points, crs, str(scene["crs"]))
-    if degrees:
-        middle = a * scene["width"] / 2 + b * scene["height"] / 2 + c
-        x = x - 360 * np.round((x - middle) / 360)
-    x, y, determinant = x - c, y - f, a * e - b * d
-    return (e * x - b * y) / determinant, (a * y - d * x) / determinant
-
-
-def _project(
-    points: npt.NDArray[np.float64], crs: str, target: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool]:
-    """Points in another CRS, and whether that is one of degrees."""
     import pyproj
     from pyproj.exceptions import ProjError
 
@@ -164,7 +165,15 @@ def _project(
     return np.asarray(x, float), np.asarray(y, float), bool(system.is_geographic)
 
 
-def _inside_when_swapped(features: Sequence[Feature], crs: str, scenes: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Origins of the features that lie in a scene once x and y are exchanged."""
-    swapped = [Feature(one.origin, "", one.points[:, ::-1], one.is_point) for one in features]
-    return {swapped[position].origin for scene in scenes for position, _ in _touching(swapped, crs, scene)}
+def to_pixels(x: Floats, y: Floats, degrees: bool, scene: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """Columns and rows in a scene of points in its own CRS, by the inverse of its transform.
+
+    Degrees of longitude are moved by whole turns to the scene's side: at the antimeridian 180.1 and -179.9 are one
+    place.
+    """
+    a, b, c, d, e, f = json.loads(scene["transform"])
+    if degrees:
+        middle = a * scene["width"] / 2 + b * scene["height"] / 2 + c
+        x = x - 360 * np.round((x - middle) / 360)
+    x, y, determinant = x - c, y - f, a * e - b * d
+    return (e * x - b * y) / determinant, (a * y - d * x) / determinant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,14 +56,25 @@ def row_of(reading: Reading, name: str, where: str, **known: Any) -> dict[str, A
     return row | {"simulated": False, "licence": ""} | known
 
 
-def describe(path: Path, name: str, where: str, sha256: str, reading: Reading) -> dict[str, Any]:
-    """The catalogue's row of the raster at ``path``; where it cannot be used, the reason is in `quarantined`."""
+def describe(
+    path: Path, name: str, where: str, sha256: str, reading: Reading, tick: Callable[[float], None] = lambda _: None
+) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path``; where it cannot be used, the reason is in `quarantined`.
+
+    Args:
+        path: The file.
+        name: Its path below the source's folder.
+        where: What ``name`` is relative to, see `CATALOGUE`.
+        sha256: Digest of the file.
+        reading: How the source is read.
+        tick: Told which share of the scene was read.
+    """
     row = row_of(reading, name, where, sha256=sha256)
     try:
         with raster.open_scene(path, reading.max_pixels) as dataset:
             facts = _facts(dataset, path, reading)
             scene = raster.scene_file(row | facts | {"path": str(path)}, path.parent)
-            facts["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels)
+            facts["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)
             return row | facts
     except InputError as error:
         return row | {"quarantined": str(error)}
@@ -159,7 +170,9 @@ def _georeference(dataset: DatasetReader, name: str) -> tuple[str | None, tuple[
     return code, transform
 
 
-def _read_whole(dataset: DatasetReader, scene: SceneFile, hash_pixels: bool) -> str | None:
+def _read_whole(
+    dataset: DatasetReader, scene: SceneFile, hash_pixels: bool, tick: Callable[[float], None]
+) -> str | None:
     """Read every block once: a truncated file opens well and fails here.
 
     Returns:
@@ -175,6 +188,7 @@ def _read_whole(dataset: DatasetReader, scene: SceneFile, hash_pixels: bool) -> 
         any_valid = any_valid or valid is None or bool(valid.any())
         if hash_pixels:
             digest.update(pixels.tobytes())
+        tick((extent[0] * scene.width + extent[2] * (extent[1] + extent[3])) / (scene.height * scene.width))
     if not any_valid:
         raise InputError(f"{scene.path.name} holds no valid pixel")
     return digest.hexdigest() if hash_pixels else None

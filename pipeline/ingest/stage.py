@@ -1,61 +1,24 @@
 """The door of ingest: plans which files are read, and what is made of them.
 
-Waves: scenes that have to be made first (`simulated-<i>`); then `catalogue-<source>-<batch>`, which read every scene
-whole; then `labels-<source>`; then `tables`, from which the other stages start.
+Waves: what has to be made or fetched first (`simulated-<i>`, `download-<source>`); then `catalogue-<source>-<batch>`,
+which read every scene whole; then `labels-<source>`; then `tables`, from which the other stages start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import (
-    GeojsonSource,
-    IngestConfig,
-    ShipsnetSource,
-    SimulatedSource,
-    Source,
-    YoloSource,
-    as_json,
-)
+from ..config import IngestConfig, KaggleSource, SimulatedSource, as_json
 from ..errors import InputError
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
-from .listing import IMAGES, SIDECARS, VECTORS, Listing, batches, beside, find
+from .listing import batches
+from .sources import Fingerprint, Made, Planned, label_files, sources
 
 MAKERS = "pipeline.ingest.stage:"
 PART_BYTES = 16 << 20
 """A batch of scenes ends with the file that makes it larger than this, so that all cores have something to read."""
-READERS = ("rasterio", "numpy", "pandas", "pyarrow")
-
-
-@dataclass
-class Planned:
-    """A source while it is planned.
-
-    Attributes:
-        name: Its name.
-        source: Its configuration.
-        position: Its place in `ingest.sources`.
-        scenes: Its scene files; None for scenes that are made.
-        origin: Parts that hold its scenes, if they are made.
-        names: Names of the scene files in those parts.
-        catalogue: Its committed catalogues.
-    """
-
-    name: str
-    source: Source
-    position: int
-    scenes: Listing | None = None
-    origin: tuple[Ref, ...] = ()
-    names: tuple[str, ...] = ()
-    catalogue: tuple[Ref, ...] = field(default=())
-
-    @property
-    def key(self) -> str:
-        """Its place in the configuration, for messages."""
-        return f"ingest.sources.{self.position}"
+READERS = ("rasterio", "numpy", "pandas", "pyarrow", "pyproj")
 
 
 def plan(context: PlanContext) -> Plan:
@@ -65,179 +28,122 @@ def plan(context: PlanContext) -> Plan:
         InputError: If a source has no files, or nothing is left after bad ones were quarantined.
     """
     ingest = context.config.ingest
-    sources = _sources(ingest)
-    made = [_simulate(one, number) for one in sources for number in _scene_numbers(one.source)]
-    done = list((yield made)) if made else []
-    for one in sources:
-        mine = [done.pop(0) for _ in _scene_numbers(one.source)]
-        one.origin = tuple(part.ref for part in mine)
-        one.names = tuple(part.facts["scene"] for part in mine)
-    plans = [_catalogues(one, ingest, context.fingerprint) for one in sources]
-    done = list((yield [part for parts in plans for part in parts]))
-    for one, parts in zip(sources, plans, strict=True):
+    planned = sources(ingest)
+    first = [_made(one) for one in planned]
+    done = list((yield [part for parts in first for part in parts])) if any(first) else []
+    for one, parts in zip(planned, first, strict=True):
+        one.made = tuple(file for _ in parts for file in _files(done.pop(0)))
+    catalogues = [_catalogues(one, ingest, context.fingerprint) for one in planned]
+    done = list((yield [part for parts in catalogues for part in parts]))
+    for one, parts in zip(planned, catalogues, strict=True):
         one.catalogue = tuple(done.pop(0).ref for _ in parts)
-    labels = yield [_labels(one, ingest, context.fingerprint) for one in sources]
-    resampled = context.config.chips.resampling is not None
-    tables = yield [_tables(sources, [part.ref for part in labels], not resampled, context.fingerprint)]
+    labels = yield [_labels(one, ingest, context.fingerprint) for one in planned]
+    square = context.config.chips.resampling is None
+    tables = yield [_tables(planned, tuple(part.ref for part in labels), square, context.fingerprint)]
     _check(tables[0], ingest)
 
 
-def _sources(ingest: IngestConfig) -> list[Planned]:
-    """The sources with their files; a source without a name is named for its type, and numbered from the second on."""
-    taken = {source.name for source in ingest.sources if source.name}
-    planned = []
-    for position, source in enumerate(ingest.sources):
-        name, number = source.name or source.type, 2
-        while not source.name and name in taken:
-            name, number = f"{source.type}-{number}", number + 1
-        taken.add(name)
-        one = Planned(name, source, position)
-        if not isinstance(source, SimulatedSource):
-            suffixes = (*IMAGES, ".json") if isinstance(source, ShipsnetSource) else IMAGES
-            one.scenes = find(source.path, suffixes, f"{one.key}.path")
-        planned.append(one)
-    return planned
+def _made(one: Planned) -> list[Part]:
+    """Parts that make or fetch the scenes of a source."""
+    source = one.source
+    if isinstance(source, KaggleSource):
+        config = {"dataset": source.dataset, "version": source.version}
+        return [Part("ingest", f"download-{one.name}", f"{MAKERS}make_download", config=config, cost=60.0)]
+    if not isinstance(source, SimulatedSource):
+        return []
+    prefix = "simulated" if one.name == source.type else f"simulated-{one.name}"
+    # A scene depends on its number and not on how many there are.
+    elsewhere = ("name", "licence", "gsd_m", "nodata", "class_map", "groups_csv", "groups_regex", "scenes")
+    config = {key: value for key, value in as_json(source).items() if key not in elsewhere}
+    return [
+        Part(
+            "ingest",
+            f"{prefix}-{number}",
+            f"{MAKERS}make_simulated",
+            config={"source": config, "number": number},
+            libraries=("numpy", "rasterio"),
+            cost=2.0,
+        )
+        for number in range(source.scenes)
+    ]
 
 
-def _scene_numbers(source: Source) -> range:
-    return range(source.scenes if isinstance(source, SimulatedSource) else 0)
+def _files(done: Done) -> list[Made]:
+    """Scene files of a part that made or fetched them."""
+    facts = done.facts
+    files = facts["files"] if "files" in facts else [[facts["scene"], 0]]
+    return [Made(done.ref, name, size) for name, size in files]
 
 
-# ----------------------------------------------------------------------------------------------------------- parts
-
-
-def _simulate(one: Planned, number: int) -> Part:
-    config = as_json(one.source) | dict.fromkeys(("name", "licence", "gsd_m", "groups_csv", "groups_regex", "scenes"))
-    prefix = "simulated" if one.name == "simulated" else one.name
-    return Part(
-        "ingest",
-        f"{prefix}-{number}",
-        f"{MAKERS}make_simulated",
-        config={"source": config, "number": number},
-        libraries=("numpy", "rasterio"),
-        cost=2.0,
-    )
-
-
-def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Callable[[Path], UserFile]) -> list[Part]:
+def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> list[Part]:
     """Parts that read the scenes of a source."""
-    base = {
+    config = {
         "source": one.name,
-        "type": one.source.type,
+        "kind": one.kind,
         "gsd_m": one.source.gsd_m,
         "nodata": one.source.nodata,
         "bands": ingest.bands,
         "max_pixels": ingest.max_pixels,
     }
-
-    def part(batch: int, cost: float, **given: Any) -> Part:
-        name = f"catalogue-{one.name}-{batch}"
-        return Part("ingest", name, f"{MAKERS}make_catalogue", libraries=READERS, cost=cost, **given)
-
+    refused: list[tuple[str, str]] = []
+    files: dict[str, UserFile] = {}
     if one.scenes is None:
-        most = ingest.scenes_per_part
-        return [
-            part(
-                batch,
-                0.1 * most,
-                config=base | {"refused": [], "names": one.names[start : start + most]},
-                inputs={"origin": one.origin[start : start + most]},
+        sizes = [file.size for file in one.made]
+    else:
+        refused.extend(one.scenes.refused)
+        for name in one.scenes.files:
+            try:
+                files[name] = fingerprint(one.scenes.path(name))
+            except InputError as error:
+                refused.append((name, str(error).replace(str(one.scenes.path(name)), name)))
+        known = dict(zip(one.scenes.files, one.scenes.sizes, strict=True))
+        sizes = [known[name] for name in files]
+    names = [file.name for file in one.made] or list(files)
+    parts = []
+    for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_part, PART_BYTES)) or [range(0)]):
+        origin = tuple(dict.fromkeys(one.made[at].part for at in run)) if one.made else ()
+        parts.append(
+            Part(
+                "ingest",
+                f"catalogue-{one.name}-{batch}",
+                f"{MAKERS}make_catalogue",
+                config=config
+                | {"refused": refused if batch == 0 else [], "names": [names[at] for at in run] if origin else []},
+                inputs={"origin": origin} if origin else {},
+                files={names[at]: files[names[at]] for at in run} if not origin else {},
+                libraries=READERS,
+                cost=0.2 + sum(sizes[at] for at in run) / 20e6,
             )
-            for batch, start in enumerate(range(0, len(one.origin), most))
-        ]
-    refused = list(one.scenes.refused)
-    files: dict[str, UserFile] = {}
-    sizes = []
-    for name, size in zip(one.scenes.files, one.scenes.sizes, strict=True):
-        try:
-            files[name] = fingerprint(one.scenes.path(name))
-            sizes.append(size)
-        except InputError as error:
-            refused.append((name, str(error).replace(str(one.scenes.path(name)), name)))
-    names = list(files)
-    runs = list(batches(sizes, ingest.scenes_per_part, PART_BYTES)) or [range(0)]
-    return [
-        part(
-            batch,
-            0.2 + sum(sizes[at] for at in run) / 20e6,
-            config=base | {"refused": refused if batch == 0 else []},
-            files={names[at]: files[names[at]] for at in run},
         )
-        for batch, run in enumerate(runs)
-    ]
+    return parts
 
 
-def _labels(one: Planned, ingest: IngestConfig, fingerprint: Callable[[Path], UserFile]) -> Part:
+def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Part:
     """The part that reads the labels of a source."""
-    source = one.source
-    config: dict[str, Any] = {"classes": ingest.classes, "source": {"type": source.type}}
-    files: dict[str, UserFile] = {}
+    found = label_files(one, fingerprint)
     inputs: dict[str, Ref | tuple[Ref, ...]] = {"catalogue": one.catalogue}
-    if isinstance(source, SimulatedSource):
-        inputs["origin"] = one.origin
-        config["source"]["reading"] = {"class_column": "class"}
-    elif isinstance(source, YoloSource):
-        config["source"] |= {"class_names": source.class_names, "normalised_by_px": source.normalised_by_px}
-        files, config["own"] = _own_files(one, (".txt",), fingerprint)
-    elif isinstance(source, GeojsonSource):
-        keys = ("class_column", "default_class", "labels_crs", "swap_axes", "layer")
-        config["source"]["reading"] = {key: getattr(source, key) for key in keys}
-        files, config["own"] = _vector_files(one, source, fingerprint)
+    if isinstance(one.source, SimulatedSource):
+        inputs["origin"] = tuple(file.part for file in one.made)
     return Part(
         "ingest",
         f"labels-{one.name}",
         f"{MAKERS}make_labels",
-        config=config,
+        config={
+            "kind": one.kind,
+            "classes": ingest.classes,
+            "class_map": one.source.class_map,
+            "own": found.own,
+            "settings": found.settings,
+        },
         inputs=inputs,
-        files=files,
-        libraries=(*READERS, "geopandas", "pyproj", "shapely"),
+        files=found.files,
+        libraries=(*READERS, "geopandas", "shapely"),
     )
 
 
-def _own_files(
-    one: Planned, suffixes: tuple[str, ...], fingerprint: Callable[[Path], UserFile]
-) -> tuple[dict[str, UserFile], dict[str, str]]:
-    """Label files that lie beside their scenes: by name, and the name of each scene's own."""
-    assert one.scenes is not None
-    places = {str(one.scenes.path(name).as_posix()): name for name in one.scenes.files}
-    found = beside(list(places), lambda path: Path(path).is_file(), suffixes)
-    own = {places[scene]: f"{places[scene]}{Path(label).suffix}" for scene, label in found.items()}
-    files = {own[places[scene]]: fingerprint(Path(label)) for scene, label in found.items()}
-    return files, own
-
-
-def _vector_files(
-    one: Planned, source: GeojsonSource, fingerprint: Callable[[Path], UserFile]
-) -> tuple[dict[str, UserFile], dict[str, str]]:
-    """Vector label files with what belongs to them, and which scenes have one of their own name."""
-    assert one.scenes is not None
-    if source.labels is None:
-        files, own = _own_files(one, VECTORS, fingerprint)
-        if not files:
-            raise InputError(f"{one.key}: no scene has a label file of its name beside it; set {one.key}.labels")
-        return files, own
-    listing = find(source.labels, VECTORS, f"{one.key}.labels")
-    if not listing.files:
-        raise InputError(f"{one.key}.labels: {listing.refused[0][0]} {listing.refused[0][1]}")
-    files = _with_sidecars(listing, fingerprint)
-    stems = {Path(name).stem: name for name in listing.files}
-    own = {scene: stems[Path(scene).stem] for scene in one.scenes.files if Path(scene).stem in stems}
-    return files, own
-
-
-def _with_sidecars(listing: Listing, fingerprint: Callable[[Path], UserFile]) -> dict[str, UserFile]:
-    """Label files by name, and after them the files that belong to a Shapefile: they decide what it says too."""
-    files = {name: fingerprint(listing.path(name)) for name in listing.files}
-    for name in listing.files:
-        if name.lower().endswith(".shp"):
-            for suffix in SIDECARS:
-                path = listing.path(name).with_suffix(suffix)
-                if path.is_file():
-                    files[f"sidecar/{Path(name).with_suffix(suffix).as_posix()}"] = fingerprint(path)
-    return files
-
-
-def _tables(sources: list[Planned], labels: list[Ref], square: bool, fingerprint: Callable[[Path], UserFile]) -> Part:
+def _tables(planned: list[Planned], labels: tuple[Ref, ...], square: bool, fingerprint: Fingerprint) -> Part:
+    """The part that brings all sources together; ``square`` refuses scenes that would need resampling for it."""
+    groups = {one.position: one.source.groups_csv for one in planned if one.source.groups_csv is not None}
     return Part(
         "ingest",
         "tables",
@@ -250,19 +156,14 @@ def _tables(sources: list[Planned], labels: list[Ref], square: bool, fingerprint
                     "type": one.source.type,
                     "licence": one.source.licence,
                     "root": None if one.scenes is None else str(one.scenes.root),
-                    "groups_csv": one.source.groups_csv is not None,
                     "groups_regex": one.source.groups_regex,
                     "parts": len(one.catalogue),
                 }
-                for one in sources
+                for one in planned
             ],
         },
-        inputs={"catalogue": tuple(ref for one in sources for ref in one.catalogue), "labels": tuple(labels)},
-        files={
-            f"groups/{number}": fingerprint(Path(one.source.groups_csv))
-            for number, one in enumerate(sources)
-            if one.source.groups_csv is not None
-        },
+        inputs={"catalogue": tuple(ref for one in planned for ref in one.catalogue), "labels": labels},
+        files={f"groups/{position}": fingerprint(Path(path)) for position, path in groups.items()},
         libraries=READERS,
     )
 
@@ -277,8 +178,8 @@ def _check(tables: Done, ingest: IngestConfig) -> None:
     if not facts["labels"]:
         reasons = facts["labels_quarantined_by_reason"]
         count = sum(reasons.values())
-        why = max(reasons, key=lambda reason: reasons[reason]) if reasons else "there are none"
-        raise InputError(f"no label of {', '.join(facts['sources'])} can be used: {why} ({count} labels)")
+        why = f"{max(reasons, key=lambda one: reasons[one])} ({count} labels)" if count else "there are none"
+        raise InputError(f"no label of {', '.join(facts['sources'])} can be used: {why}")
 
 
 # ---------------------------------------------------------------------------------------------------------- makers
@@ -288,8 +189,14 @@ def make_simulated(job: Job) -> dict[str, Any]:
     """Write one simulated scene and its labels."""
     from .simulator import write_scene
 
-    source = {key: value for key, value in job.config["source"].items() if value is not None}
-    return write_scene(SimulatedSource(**source), job.config["number"], job.out)
+    return write_scene(SimulatedSource(**job.config["source"]), job.config["number"], job.out)
+
+
+def make_download(job: Job) -> dict[str, Any]:
+    """Fetch a data set from Kaggle."""
+    from .kaggle import download
+
+    return download(job.config["dataset"], job.config["version"], job.out, job.progress)
 
 
 def make_catalogue(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .labels import Labels
 from .placing import LONLAT, Feature, Layer, place_in
 
 MAX_BYTES = 4 << 30
+USUAL_COLUMN = "class"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,13 @@ class Reading:
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def read_file(path: Path, reading: Reading) -> Layer:
+def read_file(path: Path, name: str, reading: Reading) -> Layer:
     """Read one vector file. Its content must be what its suffix says: no file that stands for others is opened.
+
+    Args:
+        path: The file.
+        name: What its features are named after.
+        reading: How it is read.
 
     Raises:
         InputError: If it cannot be read as a whole. A single broken feature only gets a reason.
@@ -46,24 +52,37 @@ def read_file(path: Path, reading: Reading) -> Layer:
     suffix = path.suffix.lower()
     try:
         if suffix in (".geojson", ".json"):
-            return _read_geojson(path, reading)
+            return _read_geojson(path, name, reading)
         frame = _read_frame(path, suffix, reading.layer)
+        geometry = frame.geometry
     except InputError:
         raise
     except Exception as error:
         # pyogrio, pyarrow and GDAL raise errors of many families for a damaged file.
         raise InputError(f"label file {path.name} cannot be read: {_said(error, path)}") from None
-    column = reading.class_column
-    if column is not None and column not in frame.columns:
-        known = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-        raise InputError(f"label file {path.name} has no column {column!r}; set class_column to one of: {known}")
+    columns = [str(column) for column in frame.columns if column != geometry.name]
+    column = _class_column(columns, path.name, reading)
     classes = frame[column] if column is not None else [None] * len(frame)
     features = tuple(
-        _feature(f"{path.name}:{number}", geometry, given, reading)
-        for number, (geometry, given) in enumerate(zip(frame.geometry, classes, strict=True))
+        _feature(f"{name}:{number}", shape, given, reading)
+        for number, (shape, given) in enumerate(zip(geometry, classes, strict=True))
     )
     said = None if frame.crs is None else frame.crs.to_wkt()
     return Layer(path.name, reading.labels_crs or said, features)
+
+
+def _class_column(columns: Sequence[str], name: str, reading: Reading) -> str | None:
+    """The column of the class; None where every feature has the default one.
+
+    Raises:
+        InputError: If the user named a column that the file lacks. Without the usual one all are of one class.
+    """
+    if reading.class_column is None or reading.class_column in columns:
+        return reading.class_column
+    if reading.class_column == USUAL_COLUMN:
+        return None
+    known = ", ".join(columns) or "none"
+    raise InputError(f"label file {name} has no column {reading.class_column!r}; it has: {known}")
 
 
 def _said(error: Exception, path: Path) -> str:
@@ -74,13 +93,18 @@ def _read_frame(path: Path, suffix: str, layer: str | None) -> Any:
     import geopandas
 
     with path.open("rb") as file:
-        start = file.read(16)
-    magic = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a", ".parquet": b"PAR1", ".geoparquet": b"PAR1"}
-    if suffix not in magic or not start.startswith(magic[suffix]):
+        start = file.read(72)
+    good = {
+        ".gpkg": start.startswith(b"SQLite format 3\0") and start[68:70] == b"GP",
+        ".shp": start.startswith(b"\0\0\x27\x0a"),
+        ".parquet": start.startswith(b"PAR1"),
+        ".geoparquet": start.startswith(b"PAR1"),
+    }
+    if not good.get(suffix, False):
         raise InputError(
-            f"label file {path.name} is no GeoJSON, GeoPackage, Shapefile or GeoParquet: it begins with {start!r}"
+            f"label file {path.name} is no GeoJSON, GeoPackage, Shapefile or GeoParquet: it begins with {start[:16]!r}"
         )
-    if magic[suffix] == b"PAR1":
+    if suffix in (".parquet", ".geoparquet"):
         return geopandas.read_parquet(path)
     if suffix == ".gpkg":
         layers = list(geopandas.list_layers(path)["name"])
@@ -90,7 +114,7 @@ def _read_frame(path: Path, suffix: str, layer: str | None) -> Any:
     return geopandas.read_file(path)
 
 
-def _read_geojson(path: Path, reading: Reading) -> Layer:
+def _read_geojson(path: Path, name: str, reading: Reading) -> Layer:
     """Read GeoJSON with Python's own parser: it opens nothing else, and a NaN spoils one feature and not the file."""
     try:
         data = json.loads(path.read_text("utf-8-sig"))
@@ -100,11 +124,13 @@ def _read_geojson(path: Path, reading: Reading) -> Layer:
     found = data.get("features") if kind == "FeatureCollection" else [data] if kind == "Feature" else None
     if not isinstance(found, list):
         raise InputError(f"label file {path.name} is no GeoJSON feature collection")
+    said = [one.get("properties") if isinstance(one, dict) else None for one in found]
+    properties = [one if isinstance(one, dict) else {} for one in said]
+    column = _class_column(list(dict.fromkeys(key for one in properties for key in one)), path.name, reading)
     features = []
     for number, feature in enumerate(found):
-        origin = f"{path.name}:{number}"
-        properties = feature.get("properties") if isinstance(feature, dict) else None
-        given = properties.get(reading.class_column) if isinstance(properties, dict) and reading.class_column else None
+        origin = f"{name}:{number}"
+        given = properties[number].get(column) if column else None
         try:
             geometry = shapely.geometry.shape(feature["geometry"]) if feature["geometry"] else None
         except Exception as error:
@@ -161,7 +187,7 @@ def read(
     for name, path in files.items():
         mine = [scene for scene in usable if name not in alone or own.get(str(scene["path"])) == name]
         try:
-            place_in(read_file(path, reading), mine, found)
+            place_in(read_file(path, name, reading), mine, found)
         except InputError as error:
             found.refused |= {str(scene["scene_id"]): f"its labels are not known: {error}" for scene in mine}
     if alone.issuperset(files):
