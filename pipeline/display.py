@@ -77,6 +77,7 @@ class PlainDisplay:
         self.logger = logger
         self._made = self._missing = 0
         self._said: dict[str, float] = {}
+        self._current = ""
 
     def say(self, text: str) -> None:
         """One line."""
@@ -85,9 +86,11 @@ class PlainDisplay:
             self.logger.info("%s", text)
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
-        """Say how many parts there are to make."""
+        """Say what the stage does, at its first wave."""
         self._made, self._missing = 0, missing
-        self.say(f"{stage.name}: {missing} of {total} parts to make: {stage.does}")
+        if stage.name != self._current:
+            self._current = stage.name
+            self.say(f"{stage.name}: {stage.does}")
 
     def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
         """Say that a part was made, and in which time."""
