@@ -12,6 +12,7 @@ import tarfile
 import tomllib
 import zipfile
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def test_the_command_line_imports_no_stage() -> None:
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     assert "pipeline.stages" in imported
     assert not [name for name in imported if name.split(".")[:2] in [["pipeline", stage] for stage in STAGES]]
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level modules that a source file imports, anywhere in it, without the standard library and this project."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"pipeline", "cli"}
+
+
+def test_everything_imported_is_a_declared_dependency() -> None:
+    declared = {canonicalize_name(Requirement(text).name) for text in pyproject()["project"]["dependencies"]}
+    optional = {"kagglehub"}
+    modules = {name for path in [ROOT / "cli.py", *ROOT.glob("pipeline/**/*.py")] for name in imported(path)} - optional
+    distributions = packages_distributions()
+    assert modules
+    undeclared = {
+        name for name in modules if not declared & {canonicalize_name(one) for one in distributions.get(name, [])}
+    }
+    assert not undeclared
 
 
 def requirements() -> list[Requirement]:
