@@ -5,15 +5,17 @@ Real and synthetic chips have the same format, so whatever reads one reads the o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from numpy.lib import format as npy
 
 from .errors import StoreError
 
@@ -34,6 +36,68 @@ def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
         raise ValueError(f"chips have shape (N, H, W, C), got {chips.shape}")
     np.save(folder / f"{name}.npy", np.ascontiguousarray(chips), allow_pickle=False)
     return f"{LOCAL}/{name}.npy"
+
+
+class ShardWriter:
+    """A shard that is written chip by chip, in any order, to places that are known before; nothing stays in memory.
+
+    Use as a context manager and end with :meth:`finish`, which closes the gaps that unwritten places left.
+    """
+
+    def __init__(self, folder: Path, places: int, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str) -> None:
+        """Begin a shard ``name`` in ``folder`` with room for ``places`` chips of ``shape`` (H, W, C)."""
+        self.path = folder / f"{name}.npy"
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._written = np.zeros(places, dtype=bool)
+        self._file = self.path.open("w+b")
+        self._start = self._header(self._file, places)
+
+    def _header(self, file: BinaryIO, count: int) -> int:
+        description = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (count, *self._shape)}
+        npy.write_array_header_1_0(file, description)
+        return file.tell()
+
+    def __enter__(self) -> ShardWriter:
+        """The writer itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def write(self, place: int, chips: Chips) -> None:
+        """Write chips (N, H, W, C) to ``place`` and those after it; what was there is replaced."""
+        if chips.shape[1:] != self._shape or chips.dtype != self._dtype:
+            raise StoreError(
+                f"chips of {chips.dtype} {chips.shape[1:]} do not fit a shard of {self._dtype} {self._shape};"
+                " cut them with one configuration"
+            )
+        self._file.seek(self._start + place * self._bytes)
+        self._file.write(np.ascontiguousarray(chips).data)
+        self._written[place : place + len(chips)] = True
+
+    @property
+    def _bytes(self) -> int:
+        return math.prod(self._shape) * self._dtype.itemsize
+
+    def finish(self) -> npt.NDArray[np.int64]:
+        """Close the gaps; returns for each place its chip's position in the shard, or -1 where none was written."""
+        written = np.flatnonzero(self._written)
+        if len(written) < len(self._written):
+            temporary = self.path.with_suffix(".part")
+            with temporary.open("wb") as whole:
+                self._header(whole, len(written))
+                for place in written:
+                    self._file.seek(self._start + int(place) * self._bytes)
+                    whole.write(self._file.read(self._bytes))
+            self._file.close()
+            temporary.replace(self.path)
+        else:
+            self._file.close()
+        positions = np.full(len(self._written), -1, np.int64)
+        positions[written] = np.arange(len(written))
+        return positions
 
 
 def qualify(index: pd.DataFrame, part: Path) -> pd.DataFrame:

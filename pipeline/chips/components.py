@@ -1,0 +1,25 @@
+"""Connected components: what hangs together through pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def components(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """The sets of names that pairs connect, each sorted, sorted by their first name."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for one, other in pairs:
+        first, second = sorted((root(one), root(other)))
+        parent[second] = first
+    found: dict[str, list[str]] = {}
+    for name in sorted(parent):
+        found.setdefault(root(name), []).append(name)
+    return sorted(tuple(names) for names in found.values() if len(names) > 1)

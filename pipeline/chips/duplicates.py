@@ -1,0 +1,210 @@
+"""Leaks between scenes: chips that show the same ground, or are the same picture.
+
+Two chips *overlap* if their outlines on the ground do. They are *near-duplicates* if one is the other, turned or
+mirrored, up to small changes: a perceptual hash proposes pairs, the correlation of their pixels confirms them. Only
+textured chips are compared, because flat water resembles all water.
+
+The hash is that of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2.1:
+the signs of the lowest DCT coefficients of the small grey chip about their median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from scipy.fft import dctn
+
+from ..chipstore import ChipStore
+from .index import SCENE
+
+THUMB = 32
+"""Side of the grey pictures that are compared."""
+_LOW = 8
+_MOST_BITS = 14
+"""Bits of 64 in which the hashes of a proposed pair may differ."""
+_SHIFTS = (-2, -1, 0, 1, 2)
+_ROWS = 256
+_LEAST_SHARED = 0.01
+"""Share of the smaller outline from which two chips overlap: neighbours that share an edge do not."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Chips as they are compared.
+
+    Attributes:
+        rows: Position (N,) of each in the index.
+        thumbs: Grey pictures (N, 32, 32), float32, with mean 0 and norm 1.
+        hashes: Perceptual hashes (N, 8) of the eight turns and mirror images; the first is the chip's own.
+    """
+
+    rows: npt.NDArray[np.int64]
+    thumbs: npt.NDArray[np.float32]
+    hashes: npt.NDArray[np.uint64]
+
+
+def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Chips (N, H, W, C) as grey pictures (N, 32, 32): the mean of the bands, averaged over equal areas."""
+    flat = chips.mean(axis=-1, dtype=np.float32)
+    down, along = (_areas(side) for side in flat.shape[1:])
+    small: npt.NDArray[np.float32] = np.einsum("ij,njk,lk->nil", down, flat, along, optimize=True)
+    return small
+
+
+def _areas(side: int) -> npt.NDArray[np.float32]:
+    """The matrix (32, side) that averages ``side`` pixels over 32 equal lengths."""
+    edges = np.linspace(0, side, THUMB + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(side)[None]
+    share = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+    matrix: npt.NDArray[np.float32] = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+def turns(pictures: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The eight turns and mirror images (8, N, H, W) of square pictures (N, H, W)."""
+    turned = [np.rot90(pictures, quarter, axes=(1, 2)) for quarter in range(4)]
+    return np.stack([*turned, *(picture[:, :, ::-1] for picture in turned)])
+
+
+def perceptual_hash(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+    """64-bit hashes (N,) of grey pictures (N, 32, 32)."""
+    # The first row and column hold the mean and the brightness gradients of whole rows; the hash starts after them.
+    low = dctn(thumbs, axes=(1, 2), norm="ortho")[:, 1 : _LOW + 1, 1 : _LOW + 1].reshape(len(thumbs), -1)
+    bits = low > np.median(low, axis=1, keepdims=True)
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return np.ascontiguousarray(packed).view(np.uint64).reshape(-1)
+
+
+def pictures(chips: ChipStore, min_texture: float, chunk: int = 2048) -> Pictures:
+    """The textured chips of a store as they are compared; reads ``chunk`` chips at a time.
+
+    Args:
+        chips: The chips.
+        min_texture: Standard deviation, as a share of the data range, from which a chip counts as textured. The range
+            is that of the type for uint8, else from the 0.1st to the 99.9th percentile of the chips.
+        chunk: Chips in memory at a time.
+    """
+    span = _range(chips)
+    rows, thumbs = [], []
+    for start in range(0, len(chips), chunk):
+        chosen = np.arange(start, min(start + chunk, len(chips)))
+        small = grey(chips.read(chosen))
+        textured = small.std(axis=(1, 2)) >= max(min_texture * span, 1e-12)
+        rows.append(chosen[textured])
+        thumbs.append(small[textured])
+    together = np.concatenate(thumbs)
+    together -= together.mean(axis=(1, 2), keepdims=True)
+    together /= np.linalg.norm(together, axis=(1, 2), keepdims=True)
+    if not len(together):
+        return Pictures(np.zeros(0, np.int64), together, np.zeros((0, 8), np.uint64))
+    hashes = np.stack([perceptual_hash(turned) for turned in turns(together)], axis=1)
+    return Pictures(np.concatenate(rows), together, hashes)
+
+
+def _range(chips: ChipStore) -> float:
+    sample = chips.read(np.linspace(0, len(chips) - 1, min(len(chips), 256)).astype(np.int64))
+    if sample.dtype == np.uint8:
+        return 255.0
+    low, high = np.percentile(sample, [0.1, 99.9])
+    return float(high - low) or 1.0
+
+
+def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+    """Pairs of different scenes whose hashes are close: positions of one and the other, and the other's turn."""
+    own, others = found.hashes[:, 0], found.hashes.T.copy()
+    for start in range(0, len(own), _ROWS):
+        here = own[start : start + _ROWS, None]
+        best = np.full((len(here), len(own) - start), 65, np.uint8)
+        turn = np.zeros_like(best)
+        for number, hashes in enumerate(others):
+            bits = np.bitwise_count(here ^ hashes[None, start:])
+            closer = bits < best
+            best[closer] = bits[closer]
+            turn[closer] = number
+        one, other = np.nonzero(best <= _MOST_BITS)
+        later = (other > one) & (scenes[start + one] != scenes[start + other])
+        one, other = one[later], other[later]
+        yield one + start, other + start, turn[one, other].astype(np.int64)
+
+
+def correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Largest correlation (N,) of grey pictures (N, 32, 32) over shifts of up to two of their pixels."""
+    best = np.full(len(one), -1.0)
+    edge = max(_SHIFTS)
+    inner = one[:, edge:-edge, edge:-edge]
+    side = inner.shape[1]
+    for down in _SHIFTS:
+        for along in _SHIFTS:
+            moved = other[:, edge + down : edge + down + side, edge + along : edge + along + side]
+            np.maximum(best, _pearson(inner, moved), out=best)
+    return best
+
+
+def _pearson(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    first = one - one.mean(axis=(1, 2), keepdims=True)
+    second = other - other.mean(axis=(1, 2), keepdims=True)
+    norm = np.sqrt((first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2)))
+    found: npt.NDArray[np.float64] = (first * second).sum(axis=(1, 2)) / np.maximum(norm, 1e-12)
+    return found
+
+
+def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
+    """Pairs of textured chips of different scenes that are one picture, and how many chips were compared.
+
+    Returns:
+        Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
+    """
+    found = pictures(chips, min_texture)
+    codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
+    rows = []
+    for one, other, turn in proposed(found, codes):
+        turned = np.empty((len(other), THUMB, THUMB), np.float32)
+        for number in np.unique(turn):
+            which = turn == number
+            turned[which] = turns(found.thumbs[other[which]])[number]
+        score = correlation(found.thumbs[one], turned)
+        sure = score >= min_correlation
+        rows.append(_pairs(chips, found.rows[one[sure]], found.rows[other[sure]], "duplicate", score[sure]))
+    return _joined(rows), len(found.rows)
+
+
+def overlaps(chips: ChipStore) -> pd.DataFrame:
+    """Pairs of chips of different scenes whose outlines overlap: chip_a, chip_b, kind ``overlap``, score.
+
+    The score is the shared part of the smaller outline.
+    """
+    rows = np.flatnonzero(chips.index["footprint"].notna().to_numpy())
+    outlines = shapely.from_wkt(chips.index["footprint"].iloc[rows].to_numpy(object))
+    codes, _ = pd.factorize(chips.index[SCENE].iloc[rows])
+    one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    later = (one < other) & (codes[one] != codes[other])
+    one, other = one[later], other[later]
+    smaller = np.minimum(shapely.area(outlines[one]), shapely.area(outlines[other]))
+    share = shapely.area(shapely.intersection(outlines[one], outlines[other])) / smaller
+    real = share >= _LEAST_SHARED
+    order = np.lexsort((other[real], one[real]))
+    return _pairs(chips, rows[one[real][order]], rows[other[real][order]], "overlap", share[real][order])
+
+
+def _pairs(
+    chips: ChipStore,
+    one: npt.NDArray[np.int64],
+    other: npt.NDArray[np.int64],
+    kind: str,
+    score: npt.NDArray[np.float64],
+) -> pd.DataFrame:
+    names = chips.index["chip_id"].to_numpy(object)
+    return pd.DataFrame({"chip_a": names[one], "chip_b": names[other], "kind": kind, "score": score.round(4)})
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame({"chip_a": [], "chip_b": [], "kind": [], "score": []}).astype({"score": "float64"})
+    return pd.concat(parts, ignore_index=True)

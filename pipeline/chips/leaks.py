@@ -1,0 +1,127 @@
+"""The parts ``duplicates`` and ``split-<split>``: find leaks once, keep them out of every split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..chipstore import ChipStore
+from ..tables import CHIPS, SPLIT
+from . import split as splitting
+from .components import components
+from .duplicates import near_duplicates, overlaps
+from .index import SCENE, group_columns, group_of
+
+PAIRS = "pairs.parquet"
+
+
+def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
+    """Write ``pairs.parquet``: chip_a, chip_b, kind, score.
+
+    Args:
+        index: The committed index.
+        settings: The duplicates section.
+        store: Root of the committed parts.
+        out: Folder of the part.
+
+    Returns:
+        Facts: numbers of pairs and of chips compared, and per group column the groups that overlapping chips join.
+    """
+    chips = ChipStore.open(CHIPS.read, index / "index.parquet", store)
+    ground = overlaps(chips)
+    alike, compared = ground.iloc[:0], 0
+    if settings["enabled"]:
+        alike, compared = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
+    pairs = pd.concat([frame for frame in (ground, alike) if len(frame)] or [ground], ignore_index=True)
+    table = pa.Table.from_pandas(pairs.astype({"score": "float64"}), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
+    columns = group_columns(chips.index)
+    return {
+        "overlaps": len(ground),
+        "duplicates": len(alike),
+        "compared": compared,
+        "joined": {column: _joined(chips.index, ground, column) for column in columns},
+    }
+
+
+def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
+    """Groups of a column that overlapping chips connect."""
+    group = dict(zip(index["chip_id"], group_of(index, column), strict=True))
+    pairs = {
+        (str(group[one]), str(group[other])) for one, other in zip(ground["chip_a"], ground["chip_b"], strict=True)
+    }
+    return [list(names) for names in components(pair for pair in sorted(pairs) if pair[0] != pair[1])]
+
+
+def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write ``split.parquet``: the role of each chip in one split.
+
+    Args:
+        index: The committed index.
+        duplicates: The committed pairs.
+        config: The part's configuration, as the stage plans it.
+        out: Folder of the part.
+
+    Returns:
+        Facts: what split it is, chips by role and class, units by role, dropped chips by reason.
+
+    Raises:
+        TooLittleDataError: If a role lacks background or foreground.
+    """
+    frame = CHIPS.read(index / "index.parquet")
+    chips, unit = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
+    request = splitting.Request(
+        test_groups=frozenset(config["test"]),
+        fraction=config["fraction"],
+        smallest=config["smallest"],
+        validation_fraction=config["validation_fraction"],
+        background=config["background"],
+        seed=config["seed"],
+        replicate=config["replicate"],
+    )
+    found = splitting.split(chips, request)
+    SPLIT.write(pd.DataFrame({"chip_id": frame["chip_id"], "role": found.role, "unit": unit}), out / "split.parquet")
+    roles = sorted(set(found.role))
+    counted = {role: Counter(map(str, chips.label[found.role == role])) for role in roles}
+    return {
+        "fold": config["fold"],
+        "fraction": config["fraction"],
+        "replicate": config["replicate"],
+        "test_groups": sorted(config["test"]),
+        "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
+        "units": {role: len(set(unit[found.role == role])) for role in roles},
+        "drawn_by": found.drawn_by,
+        "validated_by": found.validated_by,
+        "dropped": found.dropped,
+    }
+
+
+def _chips(
+    frame: pd.DataFrame, pairs: pd.DataFrame, config: dict[str, Any]
+) -> tuple[splitting.Chips, npt.NDArray[Any]]:
+    """The chips as the splitting wants them, and the unit of each as the user knows it."""
+    place = pd.Series(np.arange(len(frame)), index=frame["chip_id"])
+    found = np.stack([place[pairs["chip_a"]].to_numpy(), place[pairs["chip_b"]].to_numpy()], axis=1).reshape(-1, 2)
+    ground = found[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else found[:0]
+    unit = group_of(frame, config["unit"]).to_numpy(object)
+    chips = splitting.Chips(
+        chip_id=frame["chip_id"].to_numpy(object),
+        label=frame["class"].to_numpy(object),
+        group=group_of(frame, config["by"]).to_numpy(object),
+        unit=splitting.joined_units(unit, ground),
+        cluster=splitting.clusters(
+            frame[SCENE].to_numpy(object),
+            frame["row"].to_numpy(np.int64),
+            frame["col"].to_numpy(np.int64),
+            config["size_px"],
+        ),
+        leaks=found.astype(np.int64),
+    )
+    return chips, unit
