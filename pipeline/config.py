@@ -83,7 +83,7 @@ class SimulatedSource(SourceBase):
     """Shortest, median and longest ship; between them lengths are log-normal."""
     ship_length_spread: Positive = 0.4
     """Standard deviation of the logarithm of the length."""
-    moored_share: Fraction = 0.45
+    moored_share: Fraction = 0.5
     """Share of the ships that lie at a berth, in scenes that have berths."""
     under_way_share: Fraction = 0.5
     """Share of the other ships that make way and draw a wake; the rest lie at anchor."""
@@ -95,7 +95,7 @@ class SimulatedSource(SourceBase):
     """Share of the scenes with clouds."""
     cloud_cover: Fraction = 0.08
     """Mean cover of the scenes with clouds; a ship that a cloud hides is not labelled."""
-    haze: Fraction = 0.18
+    haze: Fraction = 0.2
     """Mean opacity of the haze."""
     waves: Annotated[float, Field(ge=0.0)] = 1.0
     """Mean contrast of the waves; 0 is a flat calm."""
@@ -192,7 +192,6 @@ class ShipsnetSource(SourceBase):
     """Folder with `{label}__{scene id}__{lon}_{lat}.png` files, a `shipsnet.json`, or a folder with both."""
     gsd_m: Positive | None = 3.0
     """Ground sampling distance in metres per pixel; with a chip's lon and lat it gives the chip's footprint."""
-    """Ground sampling distance in metres per pixel; the published chips have 3 m."""
 
 
 class KaggleSource(SourceBase):
@@ -364,13 +363,31 @@ class GanConfig(Section):
     z_dim: PositiveCount | None = None
     """Length of the latent vector."""
     base_channels: PositiveCount | None = None
-    """Channels of the layer at full resolution; deeper layers double it up to eight times."""
+    """Channels at half the chip's resolution; each halving doubles them, up to eight times."""
     learning_rate: Positive | None = None
     """Adam's learning rate, both networks."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """Decay of the generator's moving average per step; 0 turns it off."""
+    """Decay per step of the average of the generator's weights that is kept for use; 0 keeps the weights."""
+    upsampling: Literal["transposed", "resize"] | None = None
+    """How the generator doubles the side: transposed convolution, or nearest and convolution."""
+    deviation_group: Count | None = None
+    """Chips whose deviation from each other the discriminator is told; 0 leaves it out."""
+    balanced: bool | None = None
+    """Equal class shares in a batch; otherwise those of the training chips."""
+    symmetries: bool | None = None
+    """Whether real chips are shown flipped and turned by quarters."""
+    colour: Fraction | None = None
+    """Strength of differentiable brightness, saturation and contrast."""
+    translation: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
+    """Greatest differentiable shift, as a share of the chip's side."""
+    r1: Annotated[float, Field(ge=0.0)] | None = None
+    """Weight of the gradient penalty on real chips; 0 is none."""
     checkpoint_images: PositiveCount = 4000
     """A resumable checkpoint, and a look at validation, every so many images."""
+    patience_images: PositiveCount | None = 60_000
+    """The training stops after so many images without a better look; null trains to the end."""
+    restarts: Count = 2
+    """Divergences after which a training goes back to its last good checkpoint with half the learning rate."""
 
 
 # ----------------------------------------------------------------------------------------------------------- synth
@@ -438,14 +455,15 @@ class ClassifyConfig(Section):
     """The ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
-    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`, with
-    those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the last
-    three with augmentation, as `classic+gan`."""
+    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
+    with those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the
+    last three with augmentation, as `classic+gan`."""
     folders: tuple[BroughtFolder, ...] = ()
     """Folders of labelled chips that the user brings."""
     model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
-    """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a torch
-    module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship ConvNet."""
+    """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a
+    torch module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship
+    ConvNet."""
     steps: PositiveCount = 600
     """Optimiser steps, the same for every arm."""
     batch: Annotated[int, Field(ge=4)] = 64

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..config import ClassifyConfig
-
-Synthetic = Literal["gan"]
-CLASSIC = "classic"
-REAL = "real"
-GAN = "gan"
+from ..names import CLASSIC, SHUFFLED, synthetic_source
 
 
 @dataclass(frozen=True)
@@ -20,20 +16,25 @@ class Arm:
     Attributes:
         name: As in the configuration and in tables.
         augmented: Whether chips are augmented by albumentations.
-        synthetic: Where synthetic chips come from, or None.
+        synthetic: Whether there are synthetic chips in it.
+        shuffled: Whether their labels are shuffled.
     """
 
     name: str
     augmented: bool
-    synthetic: str | None
+    synthetic: bool
+    shuffled: bool
 
 
 def parse(name: str) -> Arm:
     """The arm of a name: ``real``, ``classic``, a source of synthetic chips, or ``classic+`` and a source."""
-    augmentation, _, source = name.rpartition("+")
-    if source in (REAL, CLASSIC):
-        return Arm(name, augmented=source == CLASSIC, synthetic=None)
-    return Arm(name, augmented=augmentation == CLASSIC, synthetic=source)
+    source = synthetic_source(name)
+    return Arm(
+        name,
+        augmented=name == CLASSIC or name.startswith(f"{CLASSIC}+"),
+        synthetic=source is not None,
+        shuffled=source == SHUFFLED,
+    )
 
 
 def settings(config: ClassifyConfig, arm: Arm) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def settings(config: ClassifyConfig, arm: Arm) -> dict[str, Any]:
     The list of arms does not, and settings of something the arm lacks do not: a changed share of synthetic chips
     leaves the arms without them as they are.
     """
-    unread = {"arms"}
+    unread = {"arms", "folders"}
     if not arm.augmented:
         unread |= {"augment"}
-    if arm.synthetic is None:
+    if not arm.synthetic:
         unread |= {"synthetic_share", "synthetic_use"}
     return config.model_dump(mode="json", exclude=unread)

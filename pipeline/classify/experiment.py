@@ -103,7 +103,7 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
     training = with_synthetic(real, job, arm, split.classes)
     scaling = scalings.fit(real.chips)
     size_px, bands = int(real.chips.shape[1]), int(real.chips.shape[3])
-    architecture = Architecture(SHIP_CONVNET, bands, split.classes, size_px, config.base_channels)
+    architecture = Architecture(config.model or SHIP_CONVNET, bands, split.classes, size_px, config.base_channels)
     trained = train(
         training,
         validation,
@@ -131,21 +131,26 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
         "synthetic": counts(training, split.classes, synthetic=True),
     }
     without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
-    if arm.synthetic is not None and without:
+    if arm.synthetic and without:
         facts["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
     card = {name: facts[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
     return Classifier(architecture, network, scaling, temperature, threshold, card), trained, facts
 
 
 def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) -> ChipSet:
-    """The training chips with the accepted synthetic chips of the arm, real ones first."""
-    if arm.synthetic is None:
+    """The training chips with the accepted synthetic chips of the arm, real ones first.
+
+    Shuffled labels are dealt out anew among the synthetic chips: as many of each class as before, on any chip.
+    """
+    if not arm.synthetic:
         return real
     store = ChipStore.open(SYNTHETIC.read, job.folder("synth") / INDEX, job.store)
     store = store.where(store.index["accepted"].to_numpy(bool))
     if not len(store):
         return real
     labels = numbers(store.index["class"], classes)
+    if arm.shuffled:
+        labels = np.random.default_rng([training_seed(job.config), 6]).permutation(labels)
     made = np.ones(len(labels), bool)
     return ChipSet(
         np.concatenate([real.chips, store.read()]),

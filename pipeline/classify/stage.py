@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
-from ..parts import Done, Job, Part, Plan, PlanContext, Ref
-from .arms import GAN, Arm, parse, settings
+from ..errors import ConfigError
+from ..names import synth_part
+from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from .arms import Arm, parse, settings
 
 SPLIT = "split-"
 LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scipy")
@@ -23,8 +26,9 @@ def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
     facts = done.facts
     config = context.config
     inputs: dict[str, Ref | tuple[Ref, ...]] = {"index": context.one("chips", "index").ref, "split": done.ref}
-    if arm.synthetic == GAN:
-        inputs["synth"] = context.one("synth", split).ref
+    made = synth_part(arm.name, split)
+    if made is not None:
+        inputs["synth"] = context.one("synth", made).ref
     return Part(
         stage="classify",
         name=f"{split}-{arm.name}",
@@ -37,10 +41,30 @@ def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
             **{name: facts[name] for name in ("fold", "fraction", "replicate")},
         },
         inputs=inputs,
+        files=users_model(context),
         libraries=LIBRARIES,
         training=True,
         cost=expected_seconds(config.classify.steps, config.classify.batch, config.chips.size_px),
     )
+
+
+def users_model(context: PlanContext) -> dict[str, UserFile]:
+    """The source of the user's network, so that an edited one is trained again; what it imports is not looked at.
+
+    Raises:
+        ConfigError: If there is no such module.
+    """
+    name = context.config.classify.model
+    if name is None:
+        return {}
+    module = name.partition(":")[0]
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"classify.model: there is no module {module}; install it, or put its folder on PYTHONPATH")
+    return {"model": context.fingerprint(spec.origin)}
 
 
 def expected_seconds(steps: int, batch: int, size_px: int) -> float:

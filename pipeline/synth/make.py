@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from .. import generator as generators
 from ..chipstore import ChipStore, write_shard
@@ -18,7 +17,8 @@ from ..errors import TooLittleDataError
 from ..generator import Generator
 from ..parts import Job
 from ..scaling import Scaling
-from ..tables import CHIPS, SPLIT, SYNTHETIC
+from ..tables import CHIPS, SPLIT
+from .rows import write_rows
 from .scorer import Panel, train_panel
 from .screen import Limits, Measures, copy_correlation, reasons
 from .sheet import write_sheet
@@ -162,28 +162,20 @@ def write(job: Job, rounds: list[Candidates], scaling: Scaling, classes: tuple[s
     seeds = np.concatenate([some.seeds for some in rounds])
     names = np.array(classes)[labels]
     split = job.part.name
-    frame = pd.DataFrame(
-        {
-            "chip_id": [f"synthetic/{split}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
-            "scene_id": f"synthetic/{split}",
-            "class": names,
-            "kind": "synthetic",
-            "label_id": pd.NA,
-            "row": pd.NA,
-            "col": pd.NA,
-            "valid_fraction": 1.0,
-            "footprint": pd.NA,
-            "shard": [shards[number] for number in row // PER_SHARD],
-            "position": row % PER_SHARD,
-            "split": split,
-            "seed": seeds,
-            "label_score": _joined(rounds, "label_score"),
-            "nearest_distance": _joined(rounds, "distance"),
-            "accepted": why == "",
-            "reason": [reason or pd.NA for reason in why],
-        }
-    )
-    SYNTHETIC.write(frame, job.out / "index.parquet")
+    columns = {
+        "chip_id": [f"synthetic/{split}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
+        "scene_id": [f"synthetic/{split}"] * len(chips),
+        "class": names,
+        "shard": [shards[number] for number in row // PER_SHARD],
+        "position": row % PER_SHARD,
+        "split": [split] * len(chips),
+        "seed": seeds,
+        "label_score": _joined(rounds, "label_score"),
+        "nearest_distance": _joined(rounds, "distance"),
+        "accepted": why == "",
+        "reason": [reason or None for reason in why],
+    }
+    write_rows(columns, job.out / "index.parquet")
     sheet_rows = [
         values[np.flatnonzero((labels == one) & (why == ""))[: 2 * SHEET_COLUMNS]] for one in range(len(classes))
     ]

@@ -77,7 +77,7 @@ def _unit_vectors(chips: Floats) -> Floats:
     """Chips (N, s, s, C) as vectors (N, D) of mean zero per band and length one; a flat chip becomes zero."""
     centred = (chips - chips.mean(axis=(1, 2), keepdims=True)).reshape(len(chips), -1)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9)
+    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9))
 
 
 def copy_correlation(candidates: Chips, training: Chips, min_texture: float, value_range: float) -> Floats:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from classify_shop import SIZE, SPLIT_NAME, draw_chips
 
 from pipeline import classifier
-from pipeline.classify.stage import make_classifier
-from pipeline.errors import TooLittleDataError
+from pipeline.classify.arms import parse
+from pipeline.classify.experiment import with_synthetic
+from pipeline.classify.stage import make_classifier, make_final
+from pipeline.classify.train import ChipSet
+from pipeline.config import ClassifyConfig
+from pipeline.errors import ConfigError, StoreError, TooLittleDataError
+from pipeline.planning import Fingerprints
 from pipeline.tables import PREDICTIONS
 
 FILES = {"predictions.parquet", "classifier.safetensors", "classifier.json", "history.jsonl"}
@@ -145,3 +153,114 @@ def test_history_and_card_tell_what_was_chosen(shop):
     card = json.loads((job.out / "classifier.json").read_text())
     assert card["threshold"] == facts["threshold"]
     assert card["classes"] == ["non-ship", "ship"]
+
+
+def test_shuffled_labels_are_the_negative_control(shop):
+    shop.settings["arms"] = ["gan", "shuffled", "classic+shuffled"]
+    shop.run_settings["report"] = {"treatment": "gan", "baseline": "shuffled"}
+    shop.write_synthetic([0] * 30 + [1] * 30, [True] * 60)
+    parts = shop.planned()
+    assert parts["shuffled"].inputs == parts["gan"].inputs
+    job = shop.job(parts["shuffled"])
+    real = ChipSet(np.zeros((0, SIZE, SIZE, 3), np.uint8), np.zeros(0, int), np.zeros(0, bool))
+    kept = with_synthetic(real, job, parse("gan"), shop.classes).labels
+    shuffled = with_synthetic(real, job, parse("classic+shuffled"), shop.classes).labels
+    assert np.bincount(shuffled).tolist() == np.bincount(kept).tolist() == [30, 30]
+    assert 0.2 < (shuffled == kept).mean() < 0.8
+
+
+def test_a_brought_folder_is_an_arm_alone_and_over_classic(shop):
+    shop.settings |= {
+        "folders": [{"name": "diffusion", "path": "anywhere"}],
+        "arms": ["classic", "diffusion", "classic+diffusion"],
+    }
+    shop.run_settings["report"] = {"treatment": "classic+diffusion", "baseline": "classic"}
+    shop.write_synthetic([0, 1] * 8, [True] * 16)
+    parts = shop.planned()
+    assert parts["diffusion"].inputs["synth"].name == f"brought-diffusion-{SPLIT_NAME}"
+    assert parts["classic+diffusion"].inputs == parts["diffusion"].inputs
+    assert make_classifier(shop.job(parts["classic+diffusion"]))["synthetic"] == {"non-ship": 8, "ship": 8}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arms": ["real", "gam"]}, "no arm 'gam'; arms are real, classic, gan, shuffled, classic"),
+        ({"arms": ["real", "real"]}, "arms must differ"),
+        ({"folders": [{"name": "gan", "path": "x"}]}, "must differ"),
+    ],
+)
+def test_a_wrong_arm_is_one_sentence(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ClassifyConfig.model_validate(settings)
+
+
+MODEL = """
+from torch import nn
+
+def linear(bands, classes, size_px):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(bands * size_px * size_px, classes))
+
+def wrong(bands, classes, size_px):
+    return nn.Flatten()
+
+def nothing(bands, classes, size_px):
+    return None
+
+number = 3
+"""
+
+
+@pytest.fixture
+def users_module(tmp_path, monkeypatch, shop):
+    (tmp_path / "my_networks.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_networks", raising=False)
+    shop.fingerprint = Fingerprints(tmp_path / "fingerprints.json")
+    return tmp_path / "my_networks.py"
+
+
+def test_a_network_of_the_users_is_trained_and_loaded_again(shop, users_module):
+    shop.settings["model"] = "my_networks:linear"
+    job = shop.job(shop.planned()["classic"])
+    make_classifier(job)
+    loaded = classifier.load(job.out, model="my_networks:linear")
+    assert loaded.scores(draw_chips([0, 1])).shape == (2,)
+    with pytest.raises(StoreError, match=r"classify\.model"):
+        classifier.load(job.out)
+
+
+def test_an_edited_network_is_trained_again(shop, users_module):
+    shop.settings["model"] = "my_networks:linear"
+    before = shop.planned()["classic"].files
+    users_module.write_text(MODEL + "# edited\n")
+    assert shop.planned()["classic"].files != before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_networks:wrong", "gives logits"),
+        ("my_networks:nothing", r"not a torch\.nn\.Module"),
+        ("my_networks:number", "is no function"),
+        ("my_networks:absent", "cannot be imported"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_one_sentence(shop, users_module, name, message):
+    shop.settings["model"] = name
+    with pytest.raises(ConfigError, match=message):
+        make_classifier(shop.job(shop.planned()["classic"]))
+
+
+def test_a_missing_module_is_noticed_before_anything_starts(shop):
+    shop.settings["model"] = "no_such_package.networks:make"
+    with pytest.raises(ConfigError, match=r"no module no_such_package\.networks"):
+        shop.planned()
+
+
+def test_the_final_classifier_is_made_like_an_arm_but_predicts_nothing(shop):
+    part = shop.planned()["classic"]
+    job = shop.job(replace(part, name="final", config={**part.config, "fold": 0, "replicate": 7}))
+    facts = make_final(job)
+    assert {path.name for path in job.out.iterdir()} == FILES - {"predictions.parquet"}
+    assert facts["arm"] == "classic"

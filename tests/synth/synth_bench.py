@@ -77,16 +77,21 @@ class Bench:
         (folder / "facts.json").write_text(json.dumps(facts))
         return folder
 
-    def planned(self) -> list[Part]:
-        """What the stage plans."""
+    def context(self, classify: dict[str, Any] | None = None) -> PlanContext:
+        """What the planner is handed."""
 
         def done(stage: str, name: str, digest: str) -> Done:
             return Done(Ref(stage, name, digest), self.store / stage / digest)
 
-        config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "synth": self.settings})
+        config = RunConfig.model_validate(
+            {"ingest": {"sources": [{"type": "simulated"}]}, "synth": self.settings, "classify": classify or {}}
+        )
         chips = {"index": done("chips", "index", "index"), f"split-{NAME}": done("chips", f"split-{NAME}", "split")}
-        context = PlanContext(config, {"chips": chips, "gan": {NAME: done("gan", NAME, "generator")}}, None)
-        return list(next(plan(context)))
+        return PlanContext(config, {"chips": chips, "gan": {NAME: done("gan", NAME, "generator")}}, None)
+
+    def planned(self) -> list[Part]:
+        """What the stage plans."""
+        return list(next(plan(self.context())))
 
     def job(self, folder: str = "a") -> Job:
         """A job for the planned part."""
