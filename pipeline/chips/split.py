@@ -27,6 +27,8 @@ from .components import components
 from .draws import number
 
 TRAIN, VALIDATION, TEST, UNUSED, DROPPED = "train", "validation", "test", "unused", "dropped"
+LEAST = {TRAIN: 8, VALIDATION: 2, TEST: 4}
+"""Background and foreground chips that a role must have at least: with fewer there is nothing to learn or to score."""
 MIN_UNITS = 4
 """A fraction is drawn by unit if the smallest one still reaches this many units with foreground, else by chip."""
 
@@ -98,7 +100,7 @@ def split(chips: Chips, request: Request) -> Split:
     """Make a split.
 
     Raises:
-        TooLittleDataError: If background or foreground is missing in training, validation or test.
+        TooLittleDataError: If training, validation or test has too few background or foreground chips.
     """
     result = Split(np.full(len(chips.chip_id), UNUSED, dtype=object))
     test = np.isin(chips.group, list(request.test_groups))
@@ -207,20 +209,18 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     """Say what is missing, and that no leak is left.
 
     Raises:
-        TooLittleDataError: If a part lacks background or foreground.
+        TooLittleDataError: If a role has too few background or foreground chips.
     """
-    parts = {"training": TRAIN, "validation": VALIDATION} | ({"test": TEST} if request.test_groups else {})
-    for part, role in parts.items():
-        held = result.role == role
+    used = np.isin(result.role, [TRAIN, VALIDATION])
+    for role in LEAST if request.test_groups else (TRAIN, VALIDATION):
         for wanted, name in ((foreground, "foreground"), (~foreground, "background")):
-            if not (held & wanted).any():
-                used = np.isin(result.role, [TRAIN, VALIDATION])
+            held = int(((result.role == role) & wanted).sum())
+            if held < LEAST[role]:
                 units = len(set(chips.unit[used & wanted]))
                 raise TooLittleDataError(
-                    f"too little data: the {part} part of the split has no {name} chip; with"
-                    f" {request.fraction:.0%} of the labels {int((used & wanted).sum())} {name} chip(s) in {units}"
-                    f" unit(s) are left to train and validate with, and both need at least one: add labels, or raise"
-                    " split.fractions"
+                    f"too little data: the {role} part of a split has {held} {name} chip(s) and needs at least"
+                    f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
+                    f" {units} unit(s) to train and validate with: add labels, or raise split.fractions"
                 )
     trained, judged = result.role == TRAIN, np.isin(result.role, [VALIDATION, TEST])
     one, other = chips.leaks[:, 0], chips.leaks[:, 1]
