@@ -133,7 +133,8 @@ def _tanks(patch: Patch, rng: np.random.Generator, sun: Sun, wide: float, deep: 
 
 def _houses(patch: Patch, rng: np.random.Generator, sun: Sun, wide: float, deep: float) -> None:
     """Small houses on plots with trees."""
-    patch.light *= (1 + 0.2 * noise_field(rng, patch.u.shape, 6, 2.0))[..., None].clip(0.4, 1.6).astype(np.float32)
+    gardens = (1 + 0.2 * noise_field(rng, patch.u.shape, 6, 2.0))[..., None].clip(0.4, 1.6).astype(np.float32)
+    patch.paint(patch.rectangle(-wide / 2, wide / 2, -deep / 2, deep / 2), patch.light * gardens)
     for u0 in np.arange(-wide / 2 + 3, wide / 2 - 16, rng.uniform(16, 24)):
         for v0 in np.arange(-deep / 2 + 3, deep / 2 - 14, rng.uniform(15, 24)):
             if rng.random() < 0.2:
@@ -184,6 +185,8 @@ def paint_jetty(coast: Coast, rng: np.random.Generator, sun: Sun, edge_m: float,
     if patch is None:
         return
     top = -(out + 60) / 2
+    if patch.solid[(patch.v < top + 40) & (np.abs(patch.u) < span)].any():
+        return  # a pier or another jetty is in the way
     deck = pick(rng, CONCRETES)
     shifted = [(-2.5, 2.5, top + deep, -top), (-head / 2, head / 2, top, top + deep)]
     for at in (-span, -0.6 * span, 0.6 * span, span):
@@ -204,15 +207,20 @@ def paint_platform(
     canvas: Canvas, rng: np.random.Generator, sun: Sun, centre: tuple[float, float], heading_deg: float
 ) -> None:
     """A rectangular pontoon, caisson or landing stage afloat, empty or with a shed: no ship."""
-    length, width = rng.uniform(25, 110), rng.uniform(10, 34)
+    length, width = rng.uniform(25, 130), rng.uniform(10, 30)
     patch = canvas.patch(*centre, heading_deg, length / 2 + 15, width / 2 + 15)
     if patch is None:
         return
     box = (-length / 2, length / 2, -width / 2, width / 2)
     patch.shade(patch.box_shadow(sun, 3, *box), 0.5)
     patch.paint(patch.rectangle(*box), pick(rng, [*CONCRETES, *ROOFS[:3]]), solid=True)
+    inside = patch.rectangle(-length / 2 + 1.5, length / 2 - 1.5, -width / 2 + 1.5, width / 2 - 1.5)
+    if rng.random() < 0.4:  # stores in rows
+        for u0 in np.arange(-length / 2 + 4, length / 2 - 8, rng.uniform(9, 20)):
+            patch.paint(patch.rectangle(u0, u0 + rng.uniform(4, 8), -0.35 * width, 0.35 * width), pick(rng, ROOFS))
     for _ in range(int(rng.integers(0, 4))):
         u0, v0 = rng.uniform(-length / 2, length / 2 - 8), rng.uniform(-width / 2, width / 2 - 6)
         shed = (u0, u0 + rng.uniform(5, 20), v0, v0 + rng.uniform(4, 9))
-        patch.paint(patch.rectangle(*shed) & patch.rectangle(*box), pick(rng, ROOFS))
+        patch.shade(patch.box_shadow(sun, 6, *shed), 0.6)
+        patch.paint(patch.rectangle(*shed) & inside, pick(rng, ROOFS))
     patch.close()

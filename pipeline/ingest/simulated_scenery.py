@@ -74,7 +74,7 @@ def paint_cranes_over(scenery: Scenery, rng: np.random.Generator, sun: Sun) -> N
 
 def paint_afloat(canvas: Canvas, rng: np.random.Generator, sun: Sun, clutter: float) -> None:
     """Breakwaters, islets, sandbanks and pontoons off the shore."""
-    for _ in range(rng.poisson(1.6 * clutter)):
+    for _ in range(rng.poisson(2.0 * clutter)):
         size = (float(rng.uniform(50, 260)), float(rng.uniform(9, 24)))
         paint_mound(canvas, rng, _anywhere(canvas, rng), float(rng.uniform(0, 360)), size)
     for _ in range(rng.poisson(0.5 * clutter)):
@@ -82,25 +82,28 @@ def paint_afloat(canvas: Canvas, rng: np.random.Generator, sun: Sun, clutter: fl
         paint_mound(
             canvas, rng, _anywhere(canvas, rng), float(rng.uniform(0, 360)), (wide * rng.uniform(1.1, 2.5), wide)
         )
-    for _ in range(rng.poisson(1.6 * clutter)):
+    for _ in range(rng.poisson(2.6 * clutter)):
         paint_platform(canvas, rng, sun, _anywhere(canvas, rng), float(rng.uniform(0, 360)))
 
 
 def _anywhere(canvas: Canvas, rng: np.random.Generator) -> tuple[float, float]:
-    """A point (x, y) of the scene, on water if one is soon found."""
+    """A point (x, y) of the scene, on open water if some is soon found."""
+    around = round(50 / canvas.step_m)
     for _ in range(20):
         x, y = (float(rng.uniform(0, canvas.size_m)) for _ in range(2))
-        if not canvas.solid[int(y / canvas.step_m), int(x / canvas.step_m)]:
+        row, col = int(y / canvas.step_m), int(x / canvas.step_m)
+        near = canvas.solid[max(0, row - around) : row + around : 4, max(0, col - around) : col + around : 4]
+        if not near.any():
             break
     return x, y
 
 
 def small_boats(canvas: Canvas, rng: np.random.Generator, fleet: list[Ship], clutter: float) -> list[Ship]:
-    """Boats of 6 to 30 m, some under way and some in mooring fields; none on land or over a ship. Never labelled."""
+    """Boats of 6 to 32 m, some under way and some in mooring fields; none on land or over a ship. Never labelled."""
     heading = float(rng.uniform(0, 360))
     boats = [
         _boat(rng, _anywhere(canvas, rng), float(rng.uniform(0, 360)), rng.random() < 0.45)
-        for _ in range(rng.poisson(9 * clutter))
+        for _ in range(rng.poisson(11 * clutter))
     ]
     if rng.random() < 0.3 * clutter:
         x, y = _anywhere(canvas, rng)
@@ -111,7 +114,7 @@ def small_boats(canvas: Canvas, rng: np.random.Generator, fleet: list[Ship], clu
 
 
 def _boat(rng: np.random.Generator, spot: tuple[float, float], heading: float, sails: bool) -> Ship:
-    length = float(np.clip(6 * np.exp(0.55 * abs(rng.standard_normal()) + 0.2), 6, 30))
+    length = float(np.clip(6 * np.exp(0.7 * abs(rng.standard_normal()) + 0.2), 6, 32))
     return Ship(*spot, heading % 360, length, length / 3.2, "boat", "under way" if sails else "moored")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.transform import from_origin
 
 from ..config import SimulatedSource
 from .simulated_canvas import GSD_M, OVERSAMPLING, Canvas, Float, Sun
@@ -142,9 +141,10 @@ def _opacity_over(opacity: Float, ship: Ship) -> float:
 
 def _write_raster(path: Path, pixels: NDArray[np.uint8], epsg: int, west: float, north: float) -> None:
     """Write pixels (H, W, 3) as a tiled, deflated GeoTIFF."""
+    transform = rasterio.Affine(GSD_M, 0, west, 0, -GSD_M, north)
     with rasterio.open(
         path, "w", driver="GTiff", height=pixels.shape[0], width=pixels.shape[1], count=3, dtype="uint8",
-        crs=f"EPSG:{epsg}", transform=from_origin(west, north, GSD_M, GSD_M), nodata=NODATA, photometric="RGB",
+        crs=f"EPSG:{epsg}", transform=transform, nodata=NODATA, photometric="RGB",
         tiled=True, blockxsize=256, blockysize=256, compress="deflate", predictor=2,
     ) as file:  # fmt: skip
         file.write(np.moveaxis(pixels, -1, 0))
