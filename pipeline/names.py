@@ -4,6 +4,9 @@ from __future__ import annotations
 
 FINAL = "final"
 """The split of all labelled chips, fitted after the experiment."""
+
+FINAL_REPLICATE = 1_000_003
+"""Stands for the replicate in the seeds of the final split; no run has as many replicates."""
 REAL, CLASSIC, GAN, SHUFFLED = "real", "classic", "gan", "shuffled"
 """Words that arms are named with, beside the names of the user's own folders."""
 

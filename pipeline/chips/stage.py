@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..config import as_json
-from ..names import FINAL, split_name
+from ..names import FINAL, FINAL_REPLICATE, split_name
 from ..parts import FACTS, Done, Job, Part, Plan, PlanContext
 from .folds import Rule, bundled, deal, group_column
 
@@ -106,7 +106,7 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
         for fraction in settings.fractions
         for replicate in range(settings.replicates)
     ]
-    chosen.append((FINAL, -1, (), 1.0, 0))
+    chosen.append((FINAL, 0, (), 1.0, FINAL_REPLICATE))
     return [
         Part(
             "chips",

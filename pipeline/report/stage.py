@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, as_json
-from ..names import FINAL
+from ..names import FINAL, FINAL_REPLICATE
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML")
 RESOURCES = ("report/templates/page.html", "report/templates/page.css")
-FINAL_SEED = 1_000_003
-"""Stands for the replicate in the seed of the final classifier; no run has as many replicates."""
 PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 
 
@@ -73,7 +71,7 @@ def final_part(context: PlanContext, arm: str) -> Part:
         "arm": arm,
         "fold": 0,
         "fraction": 1.0,
-        "replicate": FINAL_SEED,
+        "replicate": FINAL_REPLICATE,
     }
     return Part(
         stage="classify",
