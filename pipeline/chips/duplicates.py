@@ -26,7 +26,7 @@ from .index import SCENE
 THUMB = 32
 """Side of the grey pictures that are compared."""
 _LOW = 8
-_MOST_BITS = 14
+_MOST_BITS = 18
 """Bits of 64 in which the hashes of a proposed pair may differ."""
 _SHIFTS = (-2, -1, 0, 1, 2)
 _ROWS = 256
