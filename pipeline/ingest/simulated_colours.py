@@ -45,7 +45,7 @@ def pick(rng: np.random.Generator, palette: Palette, jitter: float = 0.08) -> Co
     """One colour (3,) of a weighted palette, its brightness and bands moved by a relative ``jitter``."""
     limits = np.cumsum([weight for weight, _ in palette])
     _, colour = palette[int(np.searchsorted(limits, rng.random() * limits[-1], side="right"))]
-    shift = 1 + jitter * (1.2 * rng.standard_normal() + 0.5 * rng.standard_normal(3))
+    shift = 1 + jitter * (1.2 * rng.standard_normal() + 0.3 * rng.standard_normal(3))
     return np.asarray(linear(*colour) * np.clip(shift, 0.4, 1.8), np.float32)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from ..config import SimulatedSource
-from .simulated_canvas import Canvas, Mask, direction
+from .simulated_canvas import Canvas, Mask
 from .simulated_hulls import Ship, beam_for, kind_for
 from .simulated_land import Berth
 
@@ -110,9 +110,7 @@ def _footprint(canvas: Canvas, ship: Ship, side: float, ends: float) -> tuple[np
     """Rows and columns of the canvas under the ship's rectangle, grown by ``side`` and ``ends`` metres."""
     u = np.arange(-ship.length_m / 2 - ends, ship.length_m / 2 + ends, canvas.step_m)
     v = np.arange(-ship.beam_m / 2 - side, ship.beam_m / 2 + side, canvas.step_m)
-    ux, uy = direction(ship.heading_deg)
-    x = ship.x + u[:, None] * ux - v[None, :] * uy
-    y = ship.y + u[:, None] * uy + v[None, :] * ux
+    x, y = ship.points(u, v)
     last = canvas.light.shape[0] - 1
     rows, cols = (np.clip((value / canvas.step_m).astype(int), 0, last) for value in (y, x))
     return rows.ravel(), cols.ravel()

@@ -44,6 +44,11 @@ class Ship:
         shape = (1 - ahead**2.2) ** (0.75 if bow > 0.1 else 0.2) * (1 - 0.28 * behind**2)
         return np.asarray(np.where(np.abs(u) < half, self.beam_m / 2 * shape, 0), np.float32)
 
+    def points(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(x, y), each (U, V), of all pairs of ``u`` (U,) metres ahead and ``v`` (V,) metres to starboard."""
+        ux, uy = direction(self.heading_deg)
+        return self.x + u[:, None] * ux - v * uy, self.y + u[:, None] * uy + v * ux
+
     def outline(self) -> NDArray[np.float64]:
         """Closed polygon of the hull (N, 2) as x, y in metres of the scene."""
         half = self.length_m / 2

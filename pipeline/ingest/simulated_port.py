@@ -149,7 +149,10 @@ def _open(patch: Patch, rng: np.random.Generator, sun: Sun, wide: float, deep: f
     tone = pick(rng, [*SOILS, *GREENS, (1.5, (64, 62, 60))])
     u1, v1 = rng.uniform(0.2, 0.5) * wide, rng.uniform(0.2, 0.45) * deep
     rough = 1 + 0.15 * noise_field(rng, patch.u.shape, 9, 2.2)
-    patch.paint(patch.rectangle(-u1, u1, -v1, v1), (tone * rough[..., None].clip(0.4, 1.8)).astype(np.float32))
+    u0, v0 = rng.uniform(u1 - wide / 2, wide / 2 - u1), rng.uniform(v1 - deep / 2, deep / 2 - v1)
+    patch.paint(
+        patch.rectangle(u0 - u1, u0 + u1, v0 - v1, v0 + v1), (tone * rough[..., None].clip(0.4, 1.8)).astype(np.float32)
+    )
     for _ in range(int(rng.integers(0, 25))):
         u0, v0 = rng.uniform(-0.48, 0.42) * wide, rng.uniform(-0.48, 0.42) * deep
         box = (u0, u0 + rng.uniform(6, 14), v0, v0 + 3)

@@ -27,8 +27,8 @@ from .simulated_ships import draw_ship, draw_wake
 from .simulated_water import paint_water
 
 NODATA = 0
-_HIDDEN = 0.55
-"""Mean cloud opacity over a hull above which nobody could label it."""
+_HIDDEN = 0.4
+"""Mean cloud opacity over a hull above which it is not labelled."""
 _PLACES_IN_A_ROW = 40
 _PLACE_M = 10_000.0
 """Scenes of one source lie this far apart on a grid inside their UTM zone, so that no two overlap."""
@@ -133,10 +133,9 @@ def _setting(config: SimulatedSource, number: int) -> Setting:
 
 
 def _opacity_over(opacity: Float, ship: Ship) -> float:
-    """Mean opacity of the clouds around a ship's middle; ``opacity`` (H, W) in [0, 1]."""
-    reach = max(1, round(ship.length_m / 4 / GSD_M))
-    row, col = round(ship.y / GSD_M), round(ship.x / GSD_M)
-    return float(opacity[max(0, row - reach) : row + reach, max(0, col - reach) : col + reach].mean())
+    """Mean opacity of the clouds over a ship's hull; ``opacity`` (H, W) in [0, 1]."""
+    x, y = ship.points(np.linspace(-0.48, 0.48, 25) * ship.length_m, np.linspace(-0.4, 0.4, 5) * ship.beam_m)
+    return float(opacity[(y / GSD_M).astype(int), (x / GSD_M).astype(int)].mean())
 
 
 def _write_raster(path: Path, pixels: NDArray[np.uint8], epsg: int, west: float, north: float) -> None:
