@@ -70,7 +70,7 @@ _SAFE: dict[str, str | int | bool] = {
     "GDAL_PAM_ENABLED": False,
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # a name inside a file never becomes a request
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,  # else a truncated JPEG is read as grey
-    "GDAL_MAX_DATASET_POOL_SIZE": 2,
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # GDAL 3.10's fast way returns a truncated PNG without an error
 }
 
 
@@ -136,7 +136,7 @@ def local_file(path: Path | str) -> Path:
         InputError: If the path is a URL, a GDAL virtual path or inline data, or no regular file with content.
     """
     text = str(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text) or text.startswith(("/vsi", "\\vsi", "<")) or "\0" in text:
+    if re.match(r"[A-Za-z][A-Za-z0-9+._-]+:", text) or text.startswith(("/vsi", "\\vsi", "<")) or "\0" in text:
         raise InputError(f"{text[:80]!r} is not a plain path of a local file; download it and name the file")
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link keeps its name
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,18 +65,6 @@ def match(names: Sequence[str], paths: Sequence[str]) -> list[int | None]:
         same = last.get(name.rpartition("/")[2], [])
         found.append(exact.get(name, same[0] if len(same) == 1 else None))
     return found
-
-
-def box_or_point(row_min: float, col_min: float, row_max: float, col_max: float) -> tuple[str, Box]:
-    """Kind and box of a label: without height and width it is a point."""
-    point = row_min == row_max and col_min == col_max
-    return "point" if point else "box", (row_min, col_min, row_max, col_max)
-
-
-def covering(scene: Mapping[str, Any], class_name: str) -> Label:
-    """The label of a chip that arrived cut: it covers the scene, a row of the catalogue."""
-    box = (0.0, 0.0, float(scene["height"]), float(scene["width"]))
-    return Label(str(scene["scene_id"]), str(scene["scene_id"]), class_name, "scene", box, str(scene["scene_id"]))
 
 
 def check(label: Label, size: tuple[int, int] | None, classes: Iterable[str]) -> Label:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .labels import NOWHERE, Box, Label, Labels, box_or_point, is_outside
+from .labels import NOWHERE, Box, Label, Labels, is_outside
 
 Floats = npt.NDArray[np.float64]
 
@@ -108,7 +108,7 @@ def _label(
     source: str, feature: Feature, scene_id: str | None, box: Box, reason: str | None, several: bool = False
 ) -> Label:
     label_id = f"{source}/{feature.origin}" + (f"@{scene_id}" if several else "")
-    kind = "point" if feature.is_point else box_or_point(*box)[0]
+    kind = "point" if feature.is_point else "box"
     return Label(label_id, scene_id, feature.class_name, kind, box, feature.origin, reason)
 
 
@@ -176,4 +176,5 @@ def to_pixels(x: Floats, y: Floats, degrees: bool, scene: Mapping[str, Any]) -> 
         middle = a * scene["width"] / 2 + b * scene["height"] / 2 + c
         x = x - 360 * np.round((x - middle) / 360)
     x, y, determinant = x - c, y - f, a * e - b * d
-    return (e * x - b * y) / determinant, (a * y - d * x) / determinant
+    with np.errstate(invalid="ignore"):  # infinite where a point has no place in this CRS
+        return (e * x - b * y) / determinant, (a * y - d * x) / determinant

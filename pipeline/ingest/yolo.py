@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .labels import NOWHERE, Label, Labels, box_or_point
+from .labels import NOWHERE, Label, Labels
 
 MAX_BYTES = 64 << 20
 
@@ -77,7 +77,7 @@ def parse_line(
         reason = f"the line is no YOLO label: {error}"[:120]
         return Label(label_id, scene_id, "", "box", NOWHERE, label_id, reason)
     down, across = factors
-    _, box = box_or_point(min(rows) * down, min(cols) * across, max(rows) * down, max(cols) * across)
+    box = min(rows) * down, min(cols) * across, max(rows) * down, max(cols) * across
     if not all(map(math.isfinite, values)):  # min() and max() may pass over a NaN
         box = NOWHERE
     if not 0 <= number < len(class_names):
