@@ -237,7 +237,7 @@ class IngestConfig(Section):
     """Where scenes and labels come from."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = ("non-ship", "ship")
     """Class names; the position is the class number. The first is the background class."""
-    bands: tuple[PositiveCount, ...] | None = None
+    bands: Annotated[tuple[PositiveCount, ...], Field(min_length=1)] | None = None
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000
     """A scene that claims more pixels than this is quarantined unread."""
@@ -438,7 +438,9 @@ class AugmentConfig(Section):
     noise_share: Fraction = 0.1
     """Share of the chips that get sensor noise."""
     uses_of_a_view: PositiveCount = 3
-    """How often a view is used, in other orientations, before a new one is drawn; 1 is slower and hardly better."""
+    """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower, hardly better."""
+    chips_of_a_draw: PositiveCount = 4
+    """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 
 
 class BroughtFolder(Section):
