@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from . import words
-from .metrics import METRICS, describe
+from .metrics import METRICS, Floats, describe
 from .panel import Panel, panel
 from .statistics import Interval, crossed_bootstrap, decide, difference, interval, percentile_interval, sign_flip_test
 
@@ -137,7 +137,11 @@ def rows_of(view: Panel, question: Question, fraction: float, fold: int | None) 
 
 
 def analyse(
-    predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    arms: Sequence[str],
+    question: Question,
+    random_split: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The verdict as JSON data, and the table of all metrics (metrics.csv).
 
@@ -146,6 +150,7 @@ def analyse(
         classes: Class names, background first.
         arms: Arms of the experiment, in order.
         question: What is asked.
+        random_split: Predictions on a random split, to be shown beside; no part of the answer.
     """
     fractions = sorted({float(value) for value in predictions["fraction"].unique()}, reverse=True)
     rows: list[dict[str, Any]] = []
@@ -156,13 +161,29 @@ def analyse(
         for fold in folds if len(folds) > 1 else []:
             rows += rows_of(view.of_fold(fold), question, fraction, fold)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
-    return finite(answer(panel(predictions, classes, arms, question.fraction), question)), table
+    found = answer(panel(predictions, classes, arms, question.fraction), question)
+    if random_split is not None and len(random_split):
+        found["random_split"] = leaky(random_split, classes, arms, question)
+    return finite(found), table
+
+
+def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:
+    """What a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
+    fraction = float(predictions["fraction"].max())
+    found = set(predictions["arm"])
+    view = panel(predictions, classes, [arm for arm in arms if arm in found], fraction)
+    values = {arm: float(np.nanmean(view.scorer(arm, question.metric)(_ones(view)))) for arm in view.arms}
+    return {"fraction": fraction, "values": values, "replicates": len(view.replicates), "chips": len(view.chip_id)}
+
+
+def _ones(view: Panel) -> Floats:
+    return np.ones((1, len(view.units)))
 
 
 def answer(view: Panel, question: Question) -> dict[str, Any]:
     """The verdict, its sentence, and what stands behind both."""
     stratum = view.stratum
-    ones = np.ones((1, len(stratum)))
+    ones = _ones(view)
     treatment = view.scorer(question.treatment, question.metric)
     baseline = view.scorer(question.baseline, question.metric)
     score = difference(treatment, baseline)
@@ -173,6 +194,7 @@ def answer(view: Panel, question: Question) -> dict[str, Any]:
         question.treatment: float(np.nanmean(treatment(ones))),
         question.baseline: float(np.nanmean(baseline(ones))),
     }
+    by_arm = {arm: view.scorer(arm, question.metric)(ones)[0] for arm in view.arms}
     favoured = question.treatment if verdict.answer == "helps" else question.baseline
     return {
         "question": asdict(question) | describe(question.metric),
@@ -187,7 +209,8 @@ def answer(view: Panel, question: Question) -> dict[str, Any]:
         "folds": len(set(view.fold.tolist())),
         "chips": len(view.chip_id),
         "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),
-        "arms_by_replicate": {arm: view.scorer(arm, question.metric)(ones)[0].tolist() for arm in view.arms},
+        "arm_values": {arm: float(np.nanmean(values)) for arm, values in by_arm.items()},
+        "arms_by_replicate": {arm: values.tolist() for arm, values in by_arm.items()},
         "bootstrap": {
             "draws": question.draws,
             "low": low,

@@ -97,6 +97,11 @@ def sheet(picture: str, alt: str, caption: str) -> Block:
     return {"kind": "sheet", "picture": picture, "alt": alt, "caption": caption}
 
 
+def sheets(entries: Sequence[Block]) -> Block:
+    """Large pictures side by side where there is room."""
+    return {"kind": "sheets", "entries": list(entries)}
+
+
 def cases(entries: Sequence[Mapping[str, Any]]) -> Block:
     """Single chips with a few lines of text each."""
     return {"kind": "cases", "entries": list(entries)}

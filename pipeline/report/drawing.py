@@ -51,6 +51,9 @@ VARIABLES = {
 }
 """Name of the CSS variable and light fallback of each stand-in colour."""
 
+SCALE = 1.5
+"""Screen pixels per point at the figure's natural size: text of 9 points is as large as a caption."""
+
 KNOWN_ARMS = ("real", "classic", "gan", "classic+gan", "shuffled")
 
 STYLE: dict[Any, Any] = {
@@ -136,7 +139,7 @@ def svg(figure: Figure, name: str, title: str, description: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' role="img" aria-labelledby="{name}-title {name}-text" font-family="system-ui, sans-serif"'
-        f' stroke-linejoin="round">'
+        f' stroke-linejoin="round" style="--natural: {float(width) * SCALE:.0f}px">'
         f'<title id="{name}-title">{html.escape(title)}</title>'
         f'<desc id="{name}-text">{html.escape(description)}</desc>{body.strip()}'
     )

@@ -126,7 +126,19 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve of a line plot; `low` and `high` shade an interval around it."""
+    """A curve of a line plot.
+
+    Attributes:
+        label: What it is of.
+        x: Places.
+        y: Values; None leaves a gap.
+        series: Number of colour, dash and marker.
+        low: Lower end of an interval to shade.
+        high: Upper end.
+        marked: Whether each value has a marker.
+        ringed: Place of a value to ring.
+        plain: Whether it is a thin line for comparison, without a place in the legend.
+    """
 
     label: str
     x: Sequence[float]
@@ -135,6 +147,8 @@ class Line:
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     marked: bool = False
+    ringed: float | None = None
+    plain: bool = False
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:
@@ -147,11 +161,11 @@ def lines(
     curves: Sequence[Line],
     x_axis: str,
     y_axis: str,
-    marks: Mapping[str, float] | None = None,
-    log_y: bool = False,
-    size: tuple[float, float] = (4.6, 2.7),
+    square: bool = False,
+    log_x: bool = False,
+    percent: bool = False,
 ) -> str:
-    """Curves over a common axis, told apart by colour and dash, with vertical marks.
+    """Curves over a common axis, told apart by colour and dash.
 
     Args:
         name: Name of the figure.
@@ -159,40 +173,61 @@ def lines(
         curves: The curves.
         x_axis: What the horizontal axis shows.
         y_axis: What the vertical axis shows.
-        marks: Where to draw a vertical line, by what it says.
-        log_y: Whether the vertical axis is logarithmic.
-        size: Width and height in inches.
+        square: Whether both axes go from 0 to 1.
+        log_x: Whether the horizontal axis is logarithmic; its ticks are the places of the curves.
+        percent: Whether values are shares, to be shown in percent.
     """
-    with drawn(*size) as (figure, axes):
+    with drawn(4.4, 3.5 if square else 2.8) as (figure, axes):
         for curve in curves:
-            kind = curve.series % len(SERIES)
-            if len(curve.low):
-                axes.fill_between(
-                    curve.x, _floats(curve.low), _floats(curve.high), color=SERIES[kind], alpha=0.16, linewidth=0
-                )
-            marker = MARKERS[kind] if curve.marked else None
-            axes.plot(
-                curve.x, _floats(curve.y), color=SERIES[kind], linestyle=DASHES[kind], marker=marker, label=curve.label
-            )
-        if log_y:
-            axes.set_yscale("log")
+            _curve(axes, curve)
+        if log_x:
+            places = sorted({place for curve in curves for place in curve.x})
+            axes.set_xscale("log")
+            axes.set_xticks(places, [f"{place:,.0f}" for place in places])
+            axes.minorticks_off()
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            if not square:
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        if square:
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_ylim(-0.02, 1.02)
+        if percent:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(100 * value, 1).removesuffix(".0")))
         axes.grid(True)
         axes.set_axisbelow(True)
         axes.margins(x=0.02)
         axes.set_xlabel(x_axis)
         axes.set_ylabel(y_axis)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        for text, place in (marks or {}).items():
-            axes.axvline(place, color=INK, linewidth=0.9, linestyle=":")
-            side = "right" if place > np.mean(axes.get_xlim()) else "left"
-            axes.annotate(
-                text, (place, 1), xycoords=("data", "axes fraction"), xytext=(-3 if side == "right" else 3, -2),
-                textcoords="offset points", ha=side, va="top", fontsize=8, color=MUTED,
-            )  # fmt: skip
-        if len(curves) > 1:
-            axes.legend(loc="best", handlelength=2.6)
-        ends = "; ".join(_ends(curve) for curve in curves)
+        named = [curve for curve in curves if not curve.plain]
+        if len(named) > 1:
+            axes.legend(loc="best", handlelength=2.8)
+        ends = "; ".join(_ends(curve) for curve in named)
         return svg(figure, name, title, f"{y_axis} over {x_axis}. {ends}.")
+
+
+def _curve(axes: Axes, curve: Line) -> None:
+    if curve.plain:
+        axes.plot(curve.x, _floats(curve.y), color=MUTED, linewidth=0.8)
+        return
+    kind = curve.series % len(SERIES)
+    if len(curve.low):
+        low, high = _floats(curve.low), _floats(curve.high)
+        axes.fill_between(curve.x, low, high, color=SERIES[kind], alpha=0.16, linewidth=0)
+    marker = MARKERS[kind] if curve.marked else None
+    values = _floats(curve.y)
+    axes.plot(curve.x, values, color=SERIES[kind], linestyle=DASHES[kind], marker=marker, label=curve.label)
+    if curve.ringed is not None and curve.ringed in curve.x:
+        at = list(curve.x).index(curve.ringed)
+        axes.plot(
+            curve.x[at],
+            values[at],
+            marker="o",
+            markersize=8,
+            color=SERIES[kind],
+            markerfacecolor=GROUND,
+            markeredgewidth=2,
+        )
 
 
 def _ends(curve: Line) -> str:
@@ -201,3 +236,48 @@ def _ends(curve: Line) -> str:
         return f"{curve.label}: no values"
     (first_x, first_y), (last_x, last_y) = known[0], known[-1]
     return f"{curve.label}: {first_y:.4g} at {first_x:g}, {last_y:.4g} at {last_x:g}"
+
+
+LABELLED_STEMS = 40
+"""With more units than this their names would be too small to read."""
+
+
+@dataclass(frozen=True)
+class Stem:
+    """One test unit: its name, the difference, and how many chips it has."""
+
+    label: str
+    value: float
+    weight: float
+
+
+def stems(name: str, title: str, rows: Sequence[Stem], axis: str, series: int) -> str:
+    """Differences of many units, one line each from zero, sorted; larger dots have more chips.
+
+    Args:
+        name: Name of the figure.
+        title: What it is.
+        rows: The units, from the top.
+        axis: What the horizontal axis shows, in percentage points.
+        series: Number of the colour.
+    """
+    labelled = len(rows) <= LABELLED_STEMS
+    with drawn(4.8, 0.8 + (0.2 * len(rows) if labelled else 3.2)) as (figure, axes):
+        places = np.arange(len(rows))
+        values = np.array([row.value for row in rows])
+        heaviest = max((row.weight for row in rows), default=1.0)
+        sizes = [6 + 30 * row.weight / heaviest for row in rows]
+        axes.axvline(0, color=INK, linewidth=0.9)
+        axes.hlines(places, 0, values, color=SERIES[series], linewidth=1.1, alpha=0.55)
+        axes.scatter(values, places, s=sizes, color=SERIES[series], zorder=3, linewidths=0)
+        axes.set_yticks(places if labelled else [], [row.label for row in rows] if labelled else [])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(True, axis="x")
+        axes.set_axisbelow(True)
+        _percent(axes, signed=True)
+        axes.set_xlabel(axis)
+        better, worse = int((values > 0).sum()), int((values < 0).sum())
+        text = f"{axis}: {better} above zero, {worse} below, {len(rows) - better - worse} equal."
+        return svg(figure, name, title, text)

@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
 from . import blocks, figures
+from .analysis import finite
 from .gather import Material
-from .section_answer import section_sure, section_where
-from .section_chips import section_chips, stretch_of
+from .pictures import contact_sheet, png
+from .schema import Report
+from .section_answer import arms_of, section_sure, section_where
+from .section_chips import examples, section_chips, stretch_of
 from .section_data import section_counts, section_left_out
+from .section_errors import contradicted, section_errors
 from .section_gan import section_gan
+from .section_labels import section_labels
+from .section_map import section_map
 from .section_run import section_run
+from .section_scores import section_leakage, section_scores
 from .words import number, plural, points, unit_name
 
 TEMPLATES = Path(__file__).parent / "templates"
-FORMAT = 1
-"""Version of report.json; see report.schema.json."""
+SHEET_COLUMNS = 6
 
 WORDS = {
     "helps": ("▲", "It helps"),
@@ -37,10 +44,15 @@ def sections(material: Material, libraries: Sequence[str]) -> list[blocks.Sectio
     found = [
         section_sure(material),
         section_where(material),
+        section_labels(material),
         section_chips(material, stretch),
         section_gan(material),
+        section_errors(material, stretch),
+        section_scores(material, arms_of(material)),
+        section_leakage(material),
         section_left_out(material),
         section_counts(material),
+        section_map(material),
         section_run(material, libraries),
     ]
     return [section for section in found if section is not None]
@@ -132,12 +144,49 @@ def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, 
     for name, drawing in drawings.items():
         (out / "figures" / f"{name}.svg").write_text(drawing + "\n", "utf-8")
     (out / "report.html").write_text(render(material, found, title), "utf-8")
-    return {
-        "format": FORMAT,
-        "title": title,
+    pictures = write_sheets(material, out / "figures")
+    labels_to_check(material).to_csv(out / "labels-to-check.csv", index=False, float_format="%.4f", lineterminator="\n")
+    return as_data(material, title, found, [*(f"{name}.svg" for name in drawings), *pictures])
+
+
+def write_sheets(material: Material, folder: Path) -> list[str]:
+    """Contact sheets of synthetic chips, one per class, named by class number; returns the file names."""
+    stretch, count = stretch_of(material), material.config["report"]["examples"]
+    names = []
+    for position, label in enumerate(material.classes):
+        _, made = examples(material, stretch, label, count)
+        if len(made):
+            names.append(f"synthetic-{position}.png")
+            (folder / names[-1]).write_bytes(png(contact_sheet(made, SHEET_COLUMNS)))
+    return names
+
+
+def labels_to_check(material: Material) -> pd.DataFrame:
+    """The chips whose labels somebody should look at, with where they are."""
+    found = contradicted(material)
+    places = material.chips.index[["chip_id", "scene_id", "row", "col"]]
+    return found.merge(places, on="chip_id", how="left")
+
+
+def as_data(material: Material, title: str, found: Sequence[blocks.Section], files: Sequence[str]) -> dict[str, Any]:
+    """The data of report.json, checked against its published form."""
+    data = {section.id: section.data for section in found}
+    report = {
         "run": material.config["name"],
+        "title": title,
         "simulated": bool(material.tables.get("simulated")),
         "answer": dict(material.answer),
-        "sections": {section.id: section.data for section in found if section.data},
-        "figures": sorted(f"figures/{name}.svg" for name in drawings),
+        "gains": data.get("labels", {}).get("gains", []),
+        "scores": data["scores"],
+        "errors": data["errors"],
+        "gan": data.get("gan"),
+        "nearest": data.get("chips", {}).get("nearest_correlation", {}),
+        "data": {
+            **data["data"],
+            **data["left-out"],
+            "georeferenced_scenes": data.get("map", {}).get("georeferenced_scenes", 0),
+        },
+        "provenance": data["run"],
+        "figures": sorted(f"figures/{name}" for name in files),
     }
+    return Report.model_validate(finite(report)).model_dump(mode="json")

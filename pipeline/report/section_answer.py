@@ -11,6 +11,7 @@ from . import blocks, figures
 from .drawing import number_of
 from .gather import Material
 from .metrics import METRICS
+from .section_scores import right_shares
 from .words import number, plural, points, unit_name
 
 
@@ -91,12 +92,13 @@ def differences_figure(material: Material) -> blocks.Block:
 def differences_table(material: Material) -> blocks.Block:
     """The primary comparison and the explorations on every metric."""
     question = material.answer["question"]
+    order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
     here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"])
     rows = []
     for (arm, baseline), group in here.groupby(["arm", "baseline"], sort=False):
         cells: list[Any] = [f"{arm} − {baseline}"]
         by_metric = group.set_index("metric")
-        for metric in METRICS:
+        for metric in order:
             row = by_metric.loc[metric].to_dict()
             cells.append(blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"))
         cells.append(number(by_metric.loc[question["metric"], "sign_flip_p"]))
@@ -107,7 +109,7 @@ def differences_table(material: Material) -> blocks.Block:
         f" {question['title']} is the one metric; everything else is exploration, with no correction for"
         f" looking often. The last column is a sign-flip test of {question['title']} over replicates alone."
     )
-    head = ["Difference", *METRICS.values(), "sign-flip p"]
+    head = ["Difference", *(METRICS[metric] for metric in order), "sign-flip p"]
     return blocks.table("Differences between arms", caption, head, rows)
 
 
@@ -162,7 +164,7 @@ def _where_row(row: Any, label: str, baseline: Any, treatment: Any) -> dict[str,
 def section_where(material: Material) -> blocks.Section:
     """Where: per class, per fold and per real fraction."""
     question, metrics = material.answer["question"], material.metrics
-    treatment, baseline, metric = question["treatment"], question["baseline"], question["metric"]
+    treatment, baseline = question["treatment"], question["baseline"]
     section = blocks.Section("where", "Where")
     difference = _of(metrics, kind="difference", arm=treatment, baseline=baseline)
     single = _of(metrics, kind="arm")
@@ -181,16 +183,58 @@ def section_where(material: Material) -> blocks.Section:
         " is exploration. A fold that tests a single group has no interval."
     )
     axis = f"{treatment} − {baseline}, points"
+    places = blocks.figure(
+        "where",
+        figures.intervals("where", "Where the difference is", bars, axis, signed=True, zero=True),
+        f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
+    )
+    units, table = units_blocks(material)
     section.blocks = [
-        blocks.figure(
-            "where",
-            figures.intervals("where", "Where the difference is", bars, axis, signed=True, zero=True),
-            f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
-        ),
+        blocks.figures([places, units]),
         blocks.table("The difference by class, fold and fraction", caption, head, rows),
+        table,
     ]
-    section.data = {"metric": metric}
     return section
+
+
+def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
+    """The difference of every test unit, as a figure and as a table: share of its chips that are right."""
+    question = material.answer["question"]
+    treatment, baseline = question["treatment"], question["baseline"]
+    shares = (
+        right_shares(material)
+        .groupby("unit", observed=True)
+        .agg(chips=("chip_id", "size"), baseline=("baseline", "mean"), treatment=("treatment", "mean"))
+    )
+    shares = shares.assign(change=shares["treatment"] - shares["baseline"]).sort_values("change", ascending=False)
+    unit = unit_name(question["unit"])
+    stems = [figures.Stem(str(name), row["change"], row["chips"]) for name, row in shares.iterrows()]
+    axis = f"{treatment} − {baseline}, points of accuracy"
+    rows = [
+        blocks.row(
+            [
+                str(name),
+                f"{int(row['chips']):,}",
+                number(row["baseline"]),
+                number(row["treatment"]),
+                points(row["change"]),
+            ]
+        )
+        for name, row in shares.iterrows()
+    ]
+    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(material)))
+    return (
+        blocks.figure(
+            "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploration."
+        ),
+        blocks.table(
+            f"Difference by {unit}",
+            f"Share of each test {unit}'s chips that are classified rightly, mean of replicates.",
+            [unit.capitalize(), "chips", baseline, treatment, "difference"],
+            rows,
+            fold=f"All {plural(len(rows), f'test {unit}')}",
+        ),
+    )
 
 
 def _places(material: Material) -> list[tuple[str, dict[str, Any]]]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
 from . import blocks
-from .gather import Material, Split, roles, sample, synthetic
+from .gather import Material, Split, facts_of, roles, sample, synthetic
+from .neighbours import nearest
 from .pictures import Pixels, Stretch, fit_stretch, tiles
-from .words import plural
+from .words import number, plural
 
 STRETCH_CHIPS = 256
+COMPARED = 256
+"""Synthetic chips of a class that are compared with all training chips."""
+PAIRS = 6
 
 
 def stretch_of(material: Material) -> Stretch:
@@ -81,6 +86,7 @@ def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None
         ),
     )
     section.blocks += acceptance(material)
+    section.blocks += nearest_chips(material, stretch, section.data)
     return section
 
 
@@ -93,12 +99,12 @@ def acceptance(material: Material) -> list[blocks.Block]:
         if split.synth is None:
             continue
         facts = synth_facts(split)
-        for label, number in facts.get("candidates", {}).items():
+        for label, count in facts.get("candidates", {}).items():
             total = totals.setdefault(label, [0, 0])
-            total[0] += int(number)
+            total[0] += int(count)
             total[1] += int(facts.get("accepted", {}).get(label, 0))
-        for reason, number in facts.get("reasons", {}).items():
-            reasons[reason] = reasons.get(reason, 0) + int(number)
+        for reason, count in facts.get("reasons", {}).items():
+            reasons[reason] = reasons.get(reason, 0) + int(count)
     for label, (candidates, accepted) in totals.items():
         share = 100 * accepted / candidates if candidates else 0.0
         rows.append(blocks.row([label, f"{candidates:,}", f"{accepted:,}", f"{share:.0f} %"]))
@@ -110,12 +116,58 @@ def acceptance(material: Material) -> list[blocks.Block]:
         ["Class", "candidates", "accepted", "share"],
         rows,
     )
-    why = [f"{reason}: {number:,}" for reason, number in sorted(reasons.items()) if number]
+    why = [f"{reason}: {count:,}" for reason, count in sorted(reasons.items()) if count]
     return [table, *([blocks.text("Not accepted: " + "; ".join(why) + ".", quiet=True)] if why else [])]
+
+
+def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) -> list[blocks.Block]:
+    """Synthetic chips beside their nearest training chips, those drawn first and those that are nearest of all."""
+    split = next((one for one in material.shown_splits() if one.synth is not None), None)
+    made = synthetic(split, material.store) if split is not None else None
+    if split is None or made is None:
+        return []
+    table = roles(split)
+    train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
+    held_out = material.chips.of(table.loc[table["role"] == "validation", "chip_id"])
+    known = train.read()
+    found: list[blocks.Block] = []
+    data["nearest_correlation"] = {}
+    for label in [*material.classes[1:], material.classes[0]]:
+        drawn = sample(made, label, COMPARED, [material.config["seed"], 8])
+        if not len(drawn):
+            continue
+        chips = drawn.read()
+        where, correlation = nearest(chips, known)
+        control = sample(held_out, label, COMPARED, [material.config["seed"], 9])
+        median = float(np.median(correlation))
+        real = float(np.median(nearest(control.read(), known)[1])) if len(control) else float("nan")
+        data["nearest_correlation"][label] = {"synthetic": median, "real": real}
+        closest = np.argsort(-correlation, kind="stable")[:PAIRS]
+        pictures = [tiles(stretch(one[closest])) for one in (chips, known[where])]
+        found += [
+            blocks.heading(f"Nearest training chips: {label}"),
+            blocks.text(
+                f"The {len(closest)} of {len(drawn):,} synthetic chips that are nearest to a training chip (left), and"
+                " that training chip (right), by the correlation of their pixels over the eight flips and turns. Copies"
+                f" would stand out here. Median correlation with the nearest training chip: {number(median, 2)} of a"
+                f" synthetic chip, {number(real, 2)} of a real chip held out of training."
+            ),
+            blocks.pairs(
+                [
+                    {
+                        "left": left,
+                        "right": right,
+                        "left_alt": f"synthetic {label} chip",
+                        "right_alt": "its nearest training chip",
+                        "text": f"correlation {value:.2f}",
+                    }
+                    for left, right, value in zip(*pictures, correlation[closest], strict=True)
+                ]
+            ),
+        ]
+    return found
 
 
 def synth_facts(split: Split) -> dict[str, dict[str, int]]:
     """Facts of a split's synthetic chips."""
-    from .gather import facts_of
-
     return facts_of(split.synth) if split.synth is not None else {}

@@ -35,7 +35,12 @@ def section_left_out(material: Material) -> blocks.Section:
     for title, entries in (("Quarantined scenes", scenes), ("Quarantined labels", labels)):
         if entries:
             section.blocks.append(_listing(title, entries))
-    section.data = {"quarantined_scenes": scenes, "quarantined_labels": label_count, "dropped_windows": dropped}
+    section.data = {
+        "quarantined_scenes": scenes,
+        "quarantined_labels": label_count,
+        "dropped_windows": dropped,
+        "leaks": leaks,
+    }
     return section
 
 
@@ -70,7 +75,8 @@ def section_counts(material: Material) -> blocks.Section:
         blocks.text(f"Licence of the imagery: {licences or 'unknown'}.", quiet=True),
         _splits_table(material),
     ]
-    section.data = {"chips": index["chips"], "scenes": len(material.tables.get("scenes", []))}
+    scenes = {str(name): str(digest) for name, digest in material.tables.get("scenes", [])}
+    section.data = {"chips": index["chips"], "scenes": scenes}
     return section
 
 

@@ -11,16 +11,18 @@ from .gather import Material, Split, curve, facts_of
 from .pictures import data_uri
 from .words import plural
 
-LOSSES = {"loss_discriminator": "discriminator", "loss_generator": "generator"}
-TITLES = {
-    "score": "score (lower is better)",
+History = Sequence[Mapping[str, Any]]
+MEASURES = {
     "kid": "kernel distance",
     "frechet": "Fréchet distance",
     "precision": "precision",
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
+    "diversity": "diversity",
+    "copies": "copies",
 }
+"""Measures of quality and what people call them; others are shown by their own name."""
 SHEETS = 4
 
 
@@ -28,51 +30,112 @@ def section_gan(material: Material) -> blocks.Section | None:
     """Curves of one generator per fold, quality by class, and the sample sheets of one training."""
     splits = [split for split in material.shown_splits() if split.gan is not None]
     histories = {split.name: curve(split.gan) for split in splits if split.gan is not None}
-    histories = {name: lines for name, lines in histories.items() if lines}
-    if not histories:
+    splits = [split for split in splits if histories.get(split.name)]
+    if not splits:
         return None
     section = blocks.Section("gan", "How good the GAN is")
     generators = sum(split.gan is not None for split in material.splits.values())
     section.blocks.append(
         blocks.text(
-            f"{plural(generators, 'generator')} were trained, one per split, on that split's training chips. The one"
-            " used is the best on validation chips, not the last; a curve that rises after the dotted line shows"
-            f" over-training. Shown are those of replicate {splits[0].facts['replicate']}."
+            f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
+            " one used is the best on validation chips (ringed), not the last: a kernel distance that rises after the"
+            f" ring is over-training. The curves are those of replicate {splits[0].facts['replicate']}."
         )
     )
-    drawn = [drawing for name in ("score", *LOSSES) if (drawing := _over_training(name, histories, splits)) is not None]
-    section.blocks += [blocks.figures(drawn)] if drawn else []
-    quality = quality_table(material)
-    section.blocks += [quality] if quality else []
+    drawings = [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
+    drawings += [score_figure(splits, histories), loss_figure(histories)]
+    shown = [drawing for drawing in drawings if drawing is not None]
+    section.blocks += [blocks.figures(shown)] if shown else []
+    quality = mean_quality(material)
+    section.blocks += [quality_table(quality)] if quality else []
+    section.blocks += alarms(material)
     section.blocks += sheets(splits[0])
+    section.data = {"quality": quality, "generators": generators, "best_images": _best(material)}
     return section
 
 
-def _over_training(name: str, histories: Mapping[str, Sequence[Mapping[str, Any]]], splits: Sequence[Split]) -> Any:
-    curves = [
-        figures.Line(f"fold {split.facts['fold']}", x, y, series)
-        for series, split in enumerate(splits)
-        if split.name in histories
-        for x, y in [_series(histories[split.name], name)]
-        if len(x) > 1
-    ]
+def _best(material: Material) -> dict[str, int]:
+    return {
+        split.name: int(facts["best_images"])
+        for split in material.splits.values()
+        if split.gan is not None and "best_images" in (facts := facts_of(split.gan))
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
+    """Kernel distance of a class over the training, and the floor of real chips."""
+    curves, floors = [], []
+    for series, split in enumerate(splits):
+        rows = [
+            (float(line["images"]), value)
+            for line in histories[split.name]
+            if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
+        ]
+        facts = facts_of(split.gan) if split.gan is not None else {}
+        floor = _number(facts.get("quality", {}).get(label, {}).get("kid_floor"))
+        floors += [floor] if floor is not None else []
+        if len(rows) > 1:
+            x, y = zip(*rows, strict=True)
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=facts.get("best_images")))
     if not curves:
         return None
-    title = TITLES.get(name, f"loss of the {LOSSES.get(name, name)}")
-    marks = {}
-    if len(curves) == 1 and name == "score":
-        best = facts_of(splits[0].gan)["best_images"] if splits[0].gan is not None else None
-        marks = {"used": best} if best is not None else {}
-    svg = figures.lines(f"gan-{name.replace('_', '-')}", title, curves, "real images shown", title, marks)
-    return blocks.figure(f"gan-{name.replace('_', '-')}", svg, f"{title[:1].upper() + title[1:]} while training.")
+    if floors:
+        last = max(max(one.x) for one in curves)
+        curves.append(figures.Line("floor", [0.0, last], [fmean(floors)] * 2, plain=True))
+    name = "gan-distance-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in label)
+    title = f"Kernel distance of {label} chips"
+    caption = f"{title} to real validation chips; lower is better. Thin line: real training chips, the floor."
+    return blocks.figure(name, figures.lines(name, title, curves, "real images shown", "kernel distance"), caption)
 
 
-def _series(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
-    rows = [(float(line["images"]), float(line[name])) for line in lines if isinstance(line.get(name), (int, float))]
-    return [x for x, _ in rows], [y for _, y in rows]
+def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
+    """The score that chooses the checkpoint, where the log has no measures by class."""
+    if any(line.get("quality") for history in histories.values() for line in history):
+        return None
+    curves = []
+    for series, split in enumerate(splits):
+        rows = [
+            (float(line["images"]), value)
+            for line in histories[split.name]
+            if (value := _number(line.get("score"))) is not None
+        ]
+        if len(rows) > 1:
+            x, y = zip(*rows, strict=True)
+            best = facts_of(split.gan).get("best_images") if split.gan is not None else None
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=best))
+    if not curves:
+        return None
+    svg = figures.lines("gan-score", "Score while training", curves, "real images shown", "score")
+    return blocks.figure("gan-score", svg, "The score that chooses the checkpoint; lower is better.")
 
 
-def quality_table(material: Material) -> blocks.Block | None:
+def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
+    """Both losses, mean over the shown trainings."""
+    curves = []
+    for series, (key, label) in enumerate((("loss_discriminator", "discriminator"), ("loss_generator", "generator"))):
+        at: dict[float, list[float]] = {}
+        for history in histories.values():
+            for line in history:
+                if (value := _number(line.get(key))) is not None:
+                    at.setdefault(float(line["images"]), []).append(value)
+        if len(at) > 1:
+            places = sorted(at)
+            curves.append(figures.Line(label, places, [fmean(at[place]) for place in places], series))
+    if not curves:
+        return None
+    svg = figures.lines("gan-losses", "Losses while training", curves, "real images shown", "loss")
+    return blocks.figure("gan-losses", svg, "Losses of both networks, mean of the shown trainings; neither is quality.")
+
+
+def _fold(split: Split) -> str:
+    return f"fold {split.facts['fold']}"
+
+
+def mean_quality(material: Material) -> dict[str, dict[str, float]]:
     """Quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
     fraction = material.answer["question"]["fraction"]
     found: dict[str, dict[str, list[float]]] = {}
@@ -80,21 +143,48 @@ def quality_table(material: Material) -> blocks.Block | None:
         if split.gan is None or abs(split.facts["fraction"] - fraction) > 1e-9:
             continue
         for label, values in facts_of(split.gan).get("quality", {}).items():
-            for name, value in values.items() if isinstance(values, Mapping) else ():
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    found.setdefault(label, {}).setdefault(name, []).append(float(value))
-    names = list(dict.fromkeys(name for values in found.values() for name in values))
-    if not names:
-        return None
-    rows = [
-        blocks.row([label, *(f"{fmean(values[name]):.3g}" if name in values else "–" for name in names)])
-        for label, values in found.items()
-    ]
+            for name, value in values.items():
+                if (known := _number(value)) is not None:
+                    found.setdefault(label, {}).setdefault(name, []).append(known)
+    return {label: {name: fmean(numbers) for name, numbers in values.items()} for label, values in found.items()}
+
+
+def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
+    """Quality by class, with the floor below each value."""
+    names = list(dict.fromkeys(name for values in quality.values() for name in values))
+    names = [name for name in names if not name.endswith("_floor")]
+    rows = []
+    for label, values in quality.items():
+        cells: list[Any] = [label]
+        for name in names:
+            floor = values.get(f"{name}_floor")
+            shown = _shown(name, values[name]) if name in values else "–"
+            cells.append(blocks.cell(shown, f"real {_shown(name, floor)}" if floor is not None else ""))
+        rows.append(blocks.row(cells))
     caption = (
-        "Quality of the chosen generators against real validation chips, in features learned on training chips; mean"
-        " over splits. A floor is what real chips score against other real chips."
+        "The chosen generators against real validation chips, mean over splits, in features learned on training chips;"
+        " below each value what real training chips score in the generator's place. Lower is better for both distances"
+        " and for copies, higher for the others."
     )
-    return blocks.table("GAN quality", caption, ["Class", *(TITLES.get(name, name) for name in names)], rows)
+    return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name == "copies" else f"{value:.3g}"
+
+
+def alarms(material: Material) -> list[blocks.Block]:
+    """Generators whose chips of a class hardly differ from one another."""
+    collapsed: dict[str, int] = {}
+    for split in material.splits.values():
+        if split.gan is None:
+            continue
+        for label in facts_of(split.gan).get("collapsed", []):
+            collapsed[label] = collapsed.get(label, 0) + 1
+    if not collapsed:
+        return []
+    says = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
+    return [blocks.text(f"Collapse: chips of a class that hardly differ from one another. {says}.")]
 
 
 def sheets(split: Split) -> list[blocks.Block]:
@@ -104,13 +194,27 @@ def sheets(split: Split) -> list[blocks.Block]:
         return []
     last = len(found) - 1
     chosen = sorted({round(last * step / max(1, SHEETS - 1)) for step in range(SHEETS)})
-    entries: list[blocks.Block] = [
-        blocks.heading("While it trained"),
-        blocks.text(f"The same latent vectors and labels at each look, {split.name}; rows are classes in order."),
-    ]
+    entries = []
     for position in chosen:
-        images = int(found[position].stem) if found[position].stem.isdigit() else None
-        label = f"after {images:,} images" if images is not None else found[position].stem
-        content = data_uri(found[position].read_bytes())
-        entries.append(blocks.sheet(content, f"Sample sheet {label}", label[:1].upper() + label[1:]))
-    return entries
+        stem = found[position].stem
+        label = f"after {int(stem):,} images" if stem.isdigit() else stem
+        content = data_uri(compact(found[position].read_bytes()))
+        entries.append(blocks.sheet(content, f"Generated chips {label}", label[:1].upper() + label[1:]))
+    return [
+        blocks.heading("While it trained"),
+        blocks.text(f"The same latent vectors and labels at each look ({split.name}); rows by class."),
+        blocks.sheets(entries),
+    ]
+
+
+def compact(content: bytes) -> bytes:
+    """A PNG with a palette of 256 colours: a third of the bytes."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from .pictures import png
+
+    with Image.open(io.BytesIO(content)) as image:
+        return png(np.asarray(image.convert("RGB")))

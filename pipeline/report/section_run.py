@@ -55,7 +55,6 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
         "versions": used,
         "configuration": material.config,
         "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
-        "scenes": {str(name): str(digest) for name, digest in material.tables.get("scenes", [])},
     }
     return section
 

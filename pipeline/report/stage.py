@@ -13,6 +13,8 @@ from ..parts import Done, Job, Part, Plan, PlanContext, Ref
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML")
 RESOURCES = ("report/templates/page.html", "report/templates/page.css")
+RANDOM = "random"
+"""Prefix of classifiers that were tested on a random split of the chips: shown, and no part of the verdict."""
 PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 
 
@@ -25,7 +27,11 @@ def plan(context: PlanContext) -> Plan:
 
 def predictions(context: PlanContext) -> tuple[Ref, ...]:
     """The classifiers of the experiment, by name."""
-    return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name != FINAL)
+    return _classifiers(context, "fold")
+
+
+def _classifiers(context: PlanContext, prefix: str) -> tuple[Ref, ...]:
+    return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name.startswith(prefix))
 
 
 def verdict_part(context: PlanContext) -> Part:
@@ -48,7 +54,7 @@ def verdict_part(context: PlanContext) -> Part:
             "bootstrap": asked.bootstrap,
             "unit": config.split.unit or config.split.by,
         },
-        inputs={"predictions": predictions(context)},
+        inputs={"predictions": predictions(context), "random": _classifiers(context, RANDOM)},
         libraries=VERDICT_LIBRARIES,
         cost=3.0,
     )
@@ -139,10 +145,16 @@ def make_verdict(job: Job) -> dict[str, Any]:
     from .analysis import Question, analyse
 
     config = job.config
-    tables = [PREDICTIONS.read(folder / "predictions.parquet") for folder in job.folders("predictions")]
     order = ["fold", "fraction", "replicate", "arm", "role", "unit", "chip_id"]
-    frame = pd.concat(tables, ignore_index=True).sort_values(order, ignore_index=True)
-    frame = PREDICTIONS.write(frame, job.out / "predictions.parquet")
+
+    def joined(name: str) -> pd.DataFrame:
+        tables = [PREDICTIONS.read(folder / "predictions.parquet") for folder in job.folders(name)]
+        return pd.concat(tables, ignore_index=True).sort_values(order, ignore_index=True)
+
+    frame = PREDICTIONS.write(joined("predictions"), job.out / "predictions.parquet")
+    random_split = None
+    if job.folders("random"):
+        random_split = PREDICTIONS.write(joined("random"), job.out / "predictions-random-split.parquet")
     found = set(frame["arm"])
     arms = [arm for arm in config["arms"] if arm in found]
     arms += sorted(found - set(arms))
@@ -156,7 +168,7 @@ def make_verdict(job: Job) -> dict[str, Any]:
         seed=config["seed"],
         unit=config["unit"],
     )
-    answer, metrics = analyse(frame, config["classes"], arms, question)
+    answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
     metrics.to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
     write_json(answer, job.out / "verdict.json")
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
@@ -171,8 +183,8 @@ def make_page(job: Job) -> dict[str, Any]:
     material = gather.read(job)
     report = page.write(material, job.part.libraries, job.out)
     write_json(report, job.out / "report.json")
-    for name in ("metrics.csv", "predictions.parquet"):
-        shutil.copyfile(job.folder("verdict") / name, job.out / name)
+    for path in sorted(job.folder("verdict").glob("*.csv")) + sorted(job.folder("verdict").glob("*.parquet")):
+        shutil.copyfile(path, job.out / path.name)
     return {key: material.answer[key] for key in ("verdict", "sentence", "favoured")}
 
 

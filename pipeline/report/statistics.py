@@ -108,7 +108,7 @@ def strata(fold: Sequence[int] | Ints) -> Ints:
     return np.unique(merged[inverse], return_inverse=True)[1].astype(np.int64)
 
 
-def _mean(values: Floats, weights: Floats | None = None) -> Floats:
+def mean_of_replicates(values: Floats, weights: Floats | None = None) -> Floats:
     """Mean over the last axis of the values that are defined."""
     known = ~np.isnan(values)
     weight = known.astype(np.float64) if weights is None else known * weights
@@ -190,7 +190,7 @@ def interval(score: Scorer, stratum: Ints, confidence: float = 0.95) -> Interval
         confidence: Confidence of the interval.
     """
     full, influence = pseudo_values(score, stratum)
-    estimate = float(_mean(full))
+    estimate = float(mean_of_replicates(full))
     if np.count_nonzero(~np.isnan(full)) < 2 or len(stratum) <= stratum.max() + 1:
         # One replicate or one unit says nothing of how far replicates or units differ.
         return Interval(estimate, math.nan, math.nan, math.nan, math.nan, confidence)
@@ -214,13 +214,23 @@ def crossed_bootstrap(score: Scorer, stratum: Ints, draws: int, rng: np.random.G
         draws: How many draws B.
         rng: Source of the draws.
     """
+    values = score(unit_weights(stratum, draws, rng))
+    return mean_of_replicates(values, replicate_weights(values.shape[1], draws, rng))
+
+
+def unit_weights(stratum: Ints, draws: int, rng: np.random.Generator) -> Floats:
+    """How often each unit is drawn, (B, U): with replacement, within its stratum."""
     weights = np.empty((draws, len(stratum)))
     for number in range(int(stratum.max()) + 1):
         here = np.flatnonzero(stratum == number)
         weights[:, here] = rng.multinomial(len(here), np.full(len(here), 1 / len(here)), size=draws)
-    values = score(weights)
-    replicates = values.shape[1]
-    return _mean(values, rng.multinomial(replicates, np.full(replicates, 1 / replicates), size=draws).astype(float))
+    return weights
+
+
+def replicate_weights(replicates: int, draws: int, rng: np.random.Generator) -> Floats:
+    """How often each replicate is drawn, (B, R), with replacement."""
+    drawn = rng.multinomial(replicates, np.full(replicates, 1 / replicates), size=draws)
+    return np.asarray(drawn, dtype=np.float64)
 
 
 def percentile_interval(draws: Floats, confidence: float = 0.95) -> tuple[float, float]:

@@ -42,22 +42,37 @@ def unit_name(column: str) -> str:
     return "scene" if column == "scene_id" else column
 
 
+def arm_name(arm: str) -> str:
+    """What an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder keeps its own name."""
+    known = {"real": "real chips", "classic": "classic augmentation", "gan": "GAN chips", "shuffled": "shuffled labels"}
+    return " and ".join(known.get(part, f"{part} chips") for part in arm.split("+"))
+
+
+def action(treatment: str, baseline: str) -> str:
+    """What the question is about: ``adding GAN chips to classic augmentation``."""
+    added = treatment.removeprefix(f"{baseline}+")
+    if added != treatment:
+        return f"adding {arm_name(added)} to {arm_name(baseline)}"
+    if baseline == "real" and "+" not in treatment and treatment not in ("classic", "shuffled"):
+        return f"adding {arm_name(treatment)} to {arm_name(baseline)}"
+    return f"{arm_name(treatment)} instead of {arm_name(baseline)}"
+
+
 def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) -> str:
     """The verdict in one sentence, with the figures that it rests on."""
-    name = METRICS[question.metric]
-    treatment, baseline = question.treatment, question.baseline
+    name, what = METRICS[question.metric], action(question.treatment, question.baseline)
     found = verdict.interval
     unit = unit_name(question.unit)
     basis = f"{plural(verdict.replicates, 'replicate')}, {plural(verdict.units, f'test {unit}')}"
-    figures = f"{name} {number(values[treatment])} against {number(values[baseline])} for {baseline}"
+    figures = f"{name} {number(values[question.treatment])} instead of {number(values[question.baseline])}"
     reach = (
         f"{points(found.estimate)} points, {100 * found.confidence:g} % interval"
         f" {points(found.low)} to {points(found.high)}; {basis}"
     )
     if verdict.answer == "too little data to tell":
         return (
-            f"Too little data to tell whether {treatment} helps: {basis}, where a verdict needs"
-            f" {MIN_REPLICATES} and {MIN_UNITS} ({figures} so far)."
+            f"Too little data to tell whether {what} helps: {basis}, where a verdict needs"
+            f" {MIN_REPLICATES} and {MIN_UNITS} (so far {figures})."
         )
     if verdict.answer == "no detectable difference":
         limit = (
@@ -66,5 +81,5 @@ def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) 
             if math.isfinite(verdict.detectable)
             else ""
         )
-        return f"No detectable difference: {treatment} has {figures} ({reach}){limit}."
-    return f"{treatment} {verdict.answer}: {figures} ({reach})."
+        return f"No detectable difference from {what}: {figures} ({reach}){limit}."
+    return f"{what[:1].upper() + what[1:]} {verdict.answer}: {figures} ({reach})."

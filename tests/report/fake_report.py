@@ -271,7 +271,15 @@ class FakeRun:
         score = 0.9 * np.exp(-images / 9000) + 0.12 + 0.000004 * np.maximum(0, images - 24000) + rng.normal(0, 0.01, 20)
         best = int(images[np.argmin(score)])
         quality = {
-            label: {"kid": 0.041, "kid_floor": 0.004, "precision": 0.71, "recall": 0.42, "coverage": 0.66}
+            label: {
+                "kid": 0.141,
+                "kid_floor": 0.024,
+                "precision": 0.71,
+                "precision_floor": 0.83,
+                "coverage": 0.66,
+                "coverage_floor": 0.91,
+                "copies": 0.004,
+            }
             for label in CLASSES
         }
         folder = self.put(
@@ -283,6 +291,11 @@ class FakeRun:
                 "loss_discriminator": round(1.2 + 0.1 * float(rng.normal()), 4),
                 "loss_generator": round(0.9 + 0.1 * float(rng.normal()), 4),
                 "score": round(float(y), 5),
+                "quality": {
+                    label: {"kid": round(float(y) + 0.03 * number, 5), "coverage": round(0.7 - 0.6 * float(y), 4)}
+                    for number, label in enumerate(CLASSES)
+                },
+                "collapsed": [],
             }
             for x, y in zip(images, score, strict=True)
         ]

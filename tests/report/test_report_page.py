@@ -61,7 +61,7 @@ def test_the_verdict_is_the_first_thing_said(html, report):
     body = html[html.index("<main") :]
     sentence = report["answer"]["sentence"]
     assert report["answer"]["verdict"] == "helps"
-    assert sentence.startswith("classic+gan helps: balanced accuracy 0.")
+    assert sentence.startswith("Adding GAN chips to classic augmentation helps: balanced accuracy 0.")
     assert body.index(sentence) < body.index("<h2")
 
 

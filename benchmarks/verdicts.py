@@ -1,0 +1,290 @@
+"""How often the verdict is wrong, and what it can see: the report's procedure on simulated experiments.
+
+    python benchmarks/verdicts.py                                    # 2,000 experiments of each kind, some minutes
+    python benchmarks/verdicts.py --predictions reports/RUN/predictions.parquet   # variances from a run of your own
+
+Each simulated experiment is a table of predictions with effects of chips, test units, replicates and their
+interactions, drawn on the logit scale; the verdict's own code then judges it. Without a true difference between the
+arms a verdict of "helps" or "hurts" is false. Beside the procedure in use stands the percentile interval of the crossed
+bootstrap, which it replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.report.metrics import balanced_accuracy, confusion_counts, counted
+from pipeline.report.statistics import crossed_bootstrap, decide, difference, percentile_interval, strata
+
+Floats = npt.NDArray[np.float64]
+LIMIT = 0.06
+CLIP = 8.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of an experiment: replicates, test units, folds, chips of a unit on average."""
+
+    replicates: int
+    units: int
+    folds: int
+    chips: int
+
+
+SIZES = (Size(6, 12, 3, 30), Size(8, 28, 3, 60), Size(12, 80, 4, 30))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Standard deviations on the logit scale of the margin by which a chip is classified rightly.
+
+    Attributes:
+        mean: Mean margin.
+        positives: Share of objects among the chips.
+        chip: Chips, the same for both arms and all replicates.
+        unit: Units, the same for both arms.
+        fold: Folds, the same for both arms.
+        arm_chip: Chips, different for each arm, the same in all replicates.
+        arm_unit: Units, different for each arm and class.
+        quality: Trainings: one arm, fold and replicate is better than another.
+        bias: Trainings: its threshold leans to one class.
+        training_unit: A training does well on one unit and badly on another.
+        rest: What is left of each single prediction.
+        arm_fold: Folds, different for each arm. With it the question "on these folds" has an answer other than zero,
+            and the verdict does not claim more than these folds: a limit, and shown as one.
+    """
+
+    mean: float = 2.6
+    positives: float = 0.3
+    chip: float = 2.1
+    unit: float = 0.6
+    fold: float = 0.3
+    arm_chip: float = 0.4
+    arm_unit: float = 0.25
+    quality: float = 0.15
+    bias: float = 0.35
+    training_unit: float = 0.25
+    rest: float = 0.9
+    arm_fold: float = 0.0
+
+
+KINDS: dict[str, dict[str, float]] = {
+    "as estimated": {},
+    "replicates differ most": {"quality": 0.6, "bias": 0.6, "arm_unit": 0.05, "training_unit": 0.1},
+    "units differ most": {"arm_unit": 0.9, "quality": 0.05, "bias": 0.1},
+    "single predictions differ most": {"rest": 2.0, "quality": 0.0, "bias": 0.0, "arm_unit": 0.0, "training_unit": 0.0},
+    "near the ceiling": {"mean": 5.0, "chip": 1.5},
+}
+"""Kinds of experiments without a true difference; the first has the variances of real predictions."""
+
+
+def margins(rng: np.random.Generator, size: Size, parts: Components, effect: float) -> tuple[Floats, ...]:
+    """Margins (2, R, N) of two arms, true class (N,), unit (N,) and fold of each unit (U,); the second arm gains."""
+    fold = np.arange(size.units) % size.folds
+    number = rng.integers(max(2, size.chips // 2), size.chips * 3 // 2 + 1, size.units)
+    unit = np.repeat(np.arange(size.units), number)
+    chips, replicates = len(unit), size.replicates
+    true = (rng.random(chips) < parts.positives).astype(np.int64)
+    sign = np.where(true == 1, 1.0, -1.0)
+    here = fold[unit]
+
+    def normal(scale: float, *shape: int) -> Floats:
+        return scale * rng.standard_normal(shape)
+
+    shared = parts.mean + normal(parts.chip, chips) + normal(parts.unit, size.units)[unit]
+    shared = shared + normal(parts.fold, size.folds)[here]
+    arms = []
+    for gain in (0.0, effect):
+        by_class = normal(parts.arm_unit, 2, size.units)
+        lasting = shared + gain + normal(parts.arm_chip, chips) + by_class[true, unit]
+        lasting = lasting + normal(parts.arm_fold, size.folds)[here]
+        training = normal(parts.quality, replicates, size.folds) + 0.0
+        leaning = normal(parts.bias, replicates, size.folds)
+        moment = training[:, here] + leaning[:, here] * sign + normal(parts.training_unit, replicates, size.units)[:, unit]
+        arms.append(lasting + moment + normal(parts.rest, replicates, chips))
+    return np.stack(arms), true, unit, fold
+
+
+def experiment(
+    rng: np.random.Generator, size: Size, parts: Components, effect: float, draws: int
+) -> tuple[str, float, float, bool]:
+    """Verdict, estimate and standard error of one simulated experiment, and whether percentiles exclude zero."""
+    margin, true, unit, fold = margins(rng, size, parts, effect)
+    predicted = np.where(margin > 0, true, 1 - true)
+    tables = [
+        np.stack([confusion_counts(true, one, unit, size.units, 2) for one in arm.astype(np.int64)])
+        for arm in predicted
+    ]
+    score = difference(counted(tables[1], balanced_accuracy), counted(tables[0], balanced_accuracy))
+    stratum = strata(fold)
+    verdict = decide(score, stratum, size.replicates)
+    outside = False
+    if draws:
+        low, high = percentile_interval(crossed_bootstrap(score, stratum, draws, rng))
+        outside = low > 0 or high < 0
+    return verdict.answer, verdict.interval.estimate, verdict.interval.se, outside
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What many experiments ended in."""
+
+    helps: float
+    hurts: float
+    percentile: float
+    effect: float
+    spread: float
+    se: float
+
+
+def rates(size: Size, parts: Components, effect: float, experiments: int, draws: int, seed: Sequence[int]) -> Rates:
+    """Share of experiments by verdict, their mean effect and its spread, and the standard error they claim."""
+    rng = np.random.default_rng(list(seed))
+    results = [experiment(rng, size, parts, effect, draws) for _ in range(experiments)]
+    answers, estimates, errors, outside = map(np.array, zip(*results, strict=True))
+    return Rates(
+        float(np.mean(answers == "helps")),
+        float(np.mean(answers == "hurts")),
+        float(np.mean(outside)),
+        float(estimates.mean()),
+        float(estimates.std()),
+        float(np.sqrt(np.mean(np.square(errors)))),
+    )
+
+
+# --------------------------------------------------------------------------------- variances of real predictions
+
+
+def estimate(predictions: pd.DataFrame, arms: tuple[str, str], background: str) -> Components:
+    """Method of moments on the margins of real test predictions of two arms, at their largest fraction."""
+    rows = predictions[(predictions["role"] == "test") & predictions["arm"].isin(arms)]
+    rows = rows[rows["fraction"] == rows["fraction"].max()].reset_index(drop=True)
+    true = (rows["class"] != background).to_numpy()
+    margin = _logit(rows["score"].to_numpy(float)) - _logit(rows["threshold"].to_numpy(float))
+    table = pd.DataFrame(
+        {
+            "m": np.clip(np.where(true, margin, -margin), -CLIP, CLIP),
+            "c": true,
+            "a": rows["arm"].to_numpy(str),
+            "f": rows["fold"].to_numpy(int),
+            "r": rows["replicate"].to_numpy(int),
+            "u": rows["unit"].to_numpy(str),
+            "i": rows["chip_id"].to_numpy(str),
+        }
+    )
+    replicates = table["r"].nunique()
+    lasting = table.groupby(["a", "f", "c", "u", "i"], as_index=False)["m"].mean()
+    table["rest"] = table["m"] - table.groupby(["a", "f", "i"])["m"].transform("mean")
+    training = table.groupby(["a", "f", "c", "r"])["rest"].mean().unstack("c")
+    table["rest"] -= table.groupby(["a", "f", "c", "r"])["rest"].transform("mean")
+    rest, training_unit = _nested(table, ["a", "r", "u", "c"], "rest")
+    inflate = replicates / (replicates - 1)
+    wide = lasting.pivot(index=["f", "c", "u", "i"], columns="a", values="m").reset_index()
+    wide["d"] = wide[arms[1]] - wide[arms[0]]
+    wide["s"] = (wide[arms[1]] + wide[arms[0]]) / 2
+    by_fold = wide.groupby("f")["d"].mean()
+    for column in ("d", "s"):
+        wide[column] -= wide.groupby(["f", "c"])[column].transform("mean")
+    arm_chip, arm_unit = _nested(wide, ["u", "c"], "d")
+    chip, unit = _nested(wide, ["u"], "s")
+    fold = lasting.groupby("f")["m"].mean()
+    return Components(
+        mean=float(table["m"].mean()),
+        positives=float(true.mean()),
+        chip=float(np.sqrt(max(chip - arm_chip / 4, 0))),
+        unit=float(np.sqrt(unit)),
+        fold=float(fold.std()) if len(fold) > 1 else 0.0,
+        arm_chip=float(np.sqrt(max(arm_chip / 2 - rest * inflate / replicates, 0))),
+        arm_unit=float(np.sqrt(arm_unit / 2)),
+        quality=float(np.sqrt(inflate * training.mean(axis=1).var(ddof=0))),
+        bias=float(np.sqrt(inflate * ((training[True] - training[False]) / 2).var(ddof=0))),
+        training_unit=float(np.sqrt(training_unit * inflate)),
+        rest=float(np.sqrt(rest * inflate)),
+        arm_fold=float(np.sqrt(max(by_fold.var() / 2, 0))) if len(by_fold) > 1 else 0.0,
+    )
+
+
+def _logit(score: Floats) -> Floats:
+    clipped = np.clip(score, 1e-6, 1 - 1e-6)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, float]:
+    """Variance within groups, and between them beyond what that explains."""
+    found = table.groupby(groups)[value].agg(["mean", "var", "count"])
+    found = found[found["count"] > 1]
+    within = float((found["var"] * (found["count"] - 1)).sum() / (found["count"] - 1).sum())
+    between = float((found["mean"] ** 2 - within / found["count"]).mean())
+    return within, max(between, 0.0)
+
+
+# --------------------------------------------------------------------------------------------------------- output
+
+
+def false_verdicts(parts: Components, experiments: int, draws: int, seed: int) -> bool:
+    """Print the table of experiments without a difference; whether all sizes as estimated keep the limit."""
+    print(f"\nNo true difference, {experiments:,} experiments each. False verdicts in percent (limit {100 * LIMIT:g}):\n")
+    print("| experiments | replicates x units | verdict false | bootstrap percentiles | spread | claimed error |")
+    print("|---|---|---|---|---|---|")
+    kept = True
+    limits = {"folds differ by arm (a limit)": {"arm_fold": max(parts.arm_fold, 0.2)}}
+    for number, (kind, changes) in enumerate((KINDS | limits).items()):
+        for size in SIZES:
+            setting = replace(parts, **{"arm_fold": 0.0} | changes)
+            found = rates(size, setting, 0.0, experiments, draws, (seed, number, size.units))
+            false = found.helps + found.hurts
+            kept &= kind in limits or false <= LIMIT
+            print(
+                f"| {kind} | {size.replicates} x {size.units} | {100 * false:.1f} | {100 * found.percentile:.1f} |"
+                f" {100 * found.spread:.2f} | {100 * found.se:.2f} |",
+                flush=True,
+            )
+    return kept
+
+
+def power(parts: Components, experiments: int, seed: int) -> None:
+    """Print what the procedure finds of planted effects."""
+    print(f"\nPlanted effects, {experiments:,} experiments each; effects in points of balanced accuracy:\n")
+    print("| replicates x units | true effect | helps, % | hurts, % |")
+    print("|---|---|---|---|")
+    for size in SIZES:
+        for number, effect in enumerate((0.1, 0.2, 0.4, 0.8)):
+            found = rates(size, replace(parts, arm_fold=0.0), effect, experiments, 0, (seed, 99, number, size.units))
+            print(
+                f"| {size.replicates} x {size.units} | {100 * found.effect:+.1f} | {100 * found.helps:.0f} |"
+                f" {100 * found.hurts:.1f} |",
+                flush=True,
+            )
+
+
+def main() -> int:
+    """Run from the command line; the exit code is 1 if the limit is broken."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments of each kind and size")
+    parser.add_argument("--draws", type=int, default=400, help="bootstrap draws of the procedure compared with; 0: none")
+    parser.add_argument("--predictions", type=Path, help="predictions.parquet of a run to take the variances from")
+    parser.add_argument("--arms", nargs=2, default=("classic", "classic+gan"), help="its two arms")
+    parser.add_argument("--background", default="non-ship", help="its background class")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything")
+    given = parser.parse_args()
+    parts = Components()
+    if given.predictions:
+        parts = estimate(pd.read_parquet(given.predictions), tuple(given.arms), given.background)
+    print("Standard deviations: " + ", ".join(f"{one.name} {asdict(parts)[one.name]:.2f}" for one in fields(parts)))
+    began = time.monotonic()
+    kept = false_verdicts(parts, given.experiments, given.draws, given.seed)
+    power(parts, max(200, given.experiments // 4), given.seed)
+    print(f"\n{'Kept' if kept else 'BROKEN'}: the limit of {100 * LIMIT:g} %. {time.monotonic() - began:.0f} s.")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

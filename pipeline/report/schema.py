@@ -1,0 +1,232 @@
+"""The published form of report.json; ``report.schema.json`` is written from these models, and a test keeps it so."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT: Literal[1] = 1
+"""Version of report.json: raised when a field is removed or changes its meaning, not when one is added."""
+
+Number = float | None
+"""A number, or null where it is undefined."""
+
+
+class Model(BaseModel):
+    """A part of the report: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Question(Model):
+    """What the verdict is on."""
+
+    metric: str
+    """Name of the metric."""
+    title: str
+    """What people call it."""
+    higher_is_better: bool
+    """Whether more of it is better."""
+    treatment: str
+    """Arm that the question is about."""
+    baseline: str
+    """Arm that it has to beat."""
+    fraction: float
+    """Real fraction."""
+    confidence: float
+    """Confidence of all intervals."""
+    draws: int
+    """Bootstrap draws."""
+    seed: int
+    """Seed of the draws."""
+    unit: str
+    """Column that the test units come from."""
+
+
+class Difference(Model):
+    """Treatment minus baseline: estimate, crossed jackknife t interval, and what its variance is made of."""
+
+    estimate: Number
+    low: Number
+    high: Number
+    se: Number
+    """Standard error."""
+    df: Number
+    """Degrees of freedom."""
+    confidence: float
+    variance_replicates: Number
+    """Share of the variance that comes from replicates."""
+    variance_units: Number
+    """Share that comes from test units."""
+    variance_rest: Number
+    """Share that comes from neither alone."""
+
+
+class Bootstrap(Model):
+    """The crossed bootstrap of the same difference, as a second opinion."""
+
+    draws: int
+    low: Number
+    """Lower end of the percentile interval."""
+    high: Number
+    """Upper end."""
+    histogram: list[int]
+    """Draws in equal bins over `range`."""
+    range: tuple[Number, Number]
+    """Smallest and largest draw."""
+
+
+class RandomSplit(Model):
+    """What a random split of the chips would have claimed."""
+
+    fraction: float
+    values: dict[str, Number]
+    """The verdict's metric by arm."""
+    replicates: int
+    chips: int
+
+
+class Answer(Model):
+    """The verdict and what stands behind it."""
+
+    question: Question
+    verdict: Literal["helps", "hurts", "no detectable difference", "too little data to tell"]
+    sentence: str
+    """The verdict in one sentence."""
+    favoured: str
+    """Arm of the final classifier."""
+    values: dict[str, Number]
+    """The metric of the two arms."""
+    difference: Difference
+    detectable: Number
+    """Smallest true effect that would have been found 8 times in 10."""
+    replicates: int
+    units: int
+    """Test units."""
+    folds: int
+    chips: int
+    """Test chips."""
+    by_replicate: dict[str, Number]
+    """The difference in each replicate."""
+    arm_values: dict[str, Number]
+    """The metric of each arm."""
+    arms_by_replicate: dict[str, list[Number]]
+    """The metric of each arm in each replicate."""
+    bootstrap: Bootstrap
+    random_split: RandomSplit | None = None
+
+
+class Gain(Model):
+    """How many labels more the baseline would need to do as well; null is more than there are."""
+
+    fraction: float
+    labels: float
+    gain: Number
+    low: Number
+    high: Number
+
+
+class Reliability(Model):
+    """Calibration in ten equal bins of the score; null where a bin is empty."""
+
+    score: list[Number]
+    """Mean score."""
+    share: list[Number]
+    """Share that is not background."""
+    chips: list[int]
+    """Predictions in the bin."""
+
+
+class Scores(Model):
+    """Curves of an arm."""
+
+    precision_at_recall: dict[str, Number]
+    """Mean precision over replicates at recalls 0.00, 0.10 ... 1.00."""
+    reliability: Reliability
+
+
+class Errors(Model):
+    """Test chips by chip_id."""
+
+    won: list[str]
+    """Right at least half of the replicates more often with the treatment."""
+    lost: list[str]
+    """At least half of the replicates less often."""
+    labels_to_check: list[str]
+    """Every replicate of both arms contradicts the label with confidence."""
+
+
+class Gan(Model):
+    """The generators of the experiment."""
+
+    generators: int
+    quality: dict[str, dict[str, Number]]
+    """Mean over splits by class and measure; `<measure>_floor` is what real chips score."""
+    best_images: dict[str, int]
+    """Images after which the chosen generator of each split was taken."""
+
+
+class Nearest(Model):
+    """Median pixel correlation with the nearest training chip."""
+
+    synthetic: Number
+    real: Number
+    """Of real chips held out of training."""
+
+
+class Data(Model):
+    """What there was, and what was left out."""
+
+    scenes: dict[str, str]
+    """SHA-256 by scene."""
+    georeferenced_scenes: int
+    chips: dict[str, int]
+    """Chips by class."""
+    quarantined_scenes: list[tuple[str, str]]
+    """Scene and reason."""
+    quarantined_labels: int
+    dropped_windows: dict[str, int]
+    """Windows that became no chip, by reason."""
+    leaks: dict[str, int]
+    """Chips taken out of training over all splits, by reason."""
+
+
+class Provenance(Model):
+    """What it takes to get the same again."""
+
+    seed: int
+    versions: dict[str, str]
+    configuration: dict[str, Any]
+    parts: dict[str, str]
+    """Digest by part."""
+
+
+class Report(Model):
+    """report.json of a satpipe run."""
+
+    format: Literal[1] = FORMAT
+    """Version of this form."""
+    run: str
+    """Name of the run."""
+    title: str
+    simulated: bool
+    """Whether scenes were drawn by a program."""
+    answer: Answer
+    gains: list[Gain] = []
+    """Gain in labels by real fraction, where there are several."""
+    scores: dict[str, Scores]
+    """Curves of the two arms of the verdict."""
+    errors: Errors
+    gan: Gan | None = None
+    nearest: dict[str, Nearest] = {}
+    """By class."""
+    data: Data
+    provenance: Provenance
+    figures: list[str]
+    """Figures beside the report."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of report.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()}
