@@ -28,6 +28,10 @@ CATALOGUE = Table("catalogue", SCENES.columns | dict.fromkeys(("where", "pixels_
 """
 
 
+CACHE_BYTES = 64 << 20
+"""GDAL's cache while a scene is read: each block is read once, so all it need hold is one window."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the scenes of a source are read.
@@ -71,7 +75,7 @@ def describe(
     """
     row = row_of(reading, name, where, sha256=sha256)
     try:
-        with raster.open_scene(path, reading.max_pixels) as dataset:
+        with raster.open_scene(path, reading.max_pixels, GDAL_CACHEMAX=CACHE_BYTES) as dataset:
             facts = _facts(dataset, path, reading)
             scene = raster.scene_file(row | facts | {"path": str(path)}, path.parent)
             facts["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,18 @@ def columns(named: Named, width: int, height: int, gsd_m: float | None) -> dict[
     out["group_location"] = "{:.2f}_{:.2f}".format(*corner)
     if gsd_m is None or abs(named.lat) > 84:
         return out
-    import pyproj
-
     zone = min(60, int((named.lon + 180) // 6) + 1)
     crs = f"EPSG:{(32600 if named.lat >= 0 else 32700) + zone}"
-    x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(named.lon, named.lat)
+    x, y = _to_zone(crs).transform(named.lon, named.lat)
     transform = (gsd_m, 0.0, round(x - gsd_m * width / 2, 3), 0.0, -gsd_m, round(y + gsd_m * height / 2, 3))
     return out | {"crs": crs, "transform": json.dumps(transform)}
+
+
+@lru_cache(maxsize=8)
+def _to_zone(crs: str) -> Any:
+    import pyproj
+
+    return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ JSON
