@@ -89,7 +89,10 @@ def cli(debug: bool) -> None:
 @click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
 @click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
 @click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
+@click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
+@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
 def run(
     targets: tuple[str, ...],
     config_path: Path | None,
@@ -99,7 +102,10 @@ def run(
     first: str | None,
     last: str | None,
     force: bool,
+    strict: bool,
     dry_run: bool,
+    executor: str | None,
+    scheduler: str | None,
 ) -> None:
     """Run the pipeline, or the named stages and what they need.
 
@@ -109,6 +115,9 @@ def run(
     from pipeline.runner import Runner
 
     selection = _selection(targets, first, last, force)
+    places = {"executor": executor, "scheduler": scheduler}
+    overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
+    overrides += ("ingest.strict=true",) if strict else ()
     config = _load(config_path, overrides, name)
     console = _console()
     if dry_run:

@@ -1,7 +1,7 @@
-"""Where makers run: a pool of processes on this machine, through the interface of ``concurrent.futures``.
+"""Where makers run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
 
-Every part is made by :func:`make_part` in a fresh-started (spawned) worker, with as many threads as the profile says,
-so that neither the number of workers nor what the calling process did before can change a byte.
+Every part is made by :func:`make_part` in a worker process, never in the calling one, with as many threads as the
+profile says, so that neither the number of workers nor what the caller did before can change a byte.
 """
 
 from __future__ import annotations
@@ -9,22 +9,27 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import keys
 from .compute import Profile
-from .errors import PartFailedError, SatpipeError
+from .config import ComputeConfig
+from .errors import ConfigError, PartFailedError, SatpipeError, StoreError
 from .parts import FACTS, Job, Part
 from .progress import Progress
 from .store import Record, Store, canonical
 
 PROGRESS = "progress.json"
+CONNECT_S = 20
+"""How long to wait for a scheduler."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -53,6 +58,7 @@ def make_part(order: Order) -> Record:
         PartFailedError: Anything else, with the last line of its traceback in the sentence.
     """
     part, store = order.part, Store(order.store)
+    _check_same_code(order)
     scratch = store.work(order.key)
     scratch.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -61,7 +67,7 @@ def make_part(order: Order) -> Record:
         for name, ref in part.inputs.items()
     }
     try:
-        with store.staging(order.key) as staged:
+        with store.staging(order.key) as staged, _threads(order.profile.threads):
             progress = Progress(scratch / PROGRESS)
             job = Job(part, staged, scratch, store.parts, inputs, order.profile, progress)
             facts = resolve(part.make)(job)
@@ -74,6 +80,32 @@ def make_part(order: Order) -> Record:
 
         detail = traceback.format_exc()
         raise PartFailedError(f"part {part.title} failed: {type(error).__name__}: {error}\n{detail}") from None
+
+
+def _check_same_code(order: Order) -> None:
+    """Refuse to make a part with other code or libraries than its key says.
+
+    Raises:
+        StoreError: If this worker's host has another satpipe, or its code was edited since the run began.
+    """
+    mine = keys.components(order.part, order.profile)
+    for kind in ("code", "resources", "libraries"):
+        if mine[kind] != order.components[kind]:
+            first = keys.difference({kind: order.components[kind]}, {kind: mine[kind]}, {})[0]
+            raise StoreError(
+                f"part {order.part.title} was ordered from other {kind} than {socket.gethostname()} has ({first});"
+                " use one version of satpipe and its libraries everywhere, and run again"
+            )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Numerical libraries use this many threads inside."""
+    import numpy  # noqa: F401 - loads the library that is limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(number):
+        yield
 
 
 def _start_worker(threads: int, parent: int) -> None:
@@ -115,3 +147,41 @@ def process_pool(workers: int, threads: int) -> Iterator[Executor]:
         for variable, value in before.items():
             os.environ.pop(variable, None) if value is None else os.environ.update({variable: value})
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def dask_cluster(scheduler: str | None, workers: int, threads: int) -> Iterator[Executor]:
+    """The workers of a Dask cluster, or of one started here for this run.
+
+    Args:
+        scheduler: Address such as ``tcp://host:8786``; None starts a cluster of this machine's processes.
+        workers: Processes of a cluster that is started here.
+        threads: Threads of one training; a cluster's workers should run one task at a time.
+
+    Raises:
+        ConfigError: If Dask is not installed or the scheduler does not answer.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ConfigError("compute.executor is dask, which is not installed; `pip install satpipe[dask]`") from None
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    with ExitStack() as stack:
+        if scheduler is None:
+            cluster: Any = LocalCluster
+            cluster = cluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            scheduler = stack.enter_context(cluster)
+        try:
+            connect: Any = Client
+            client = stack.enter_context(connect(scheduler, timeout=CONNECT_S))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"no Dask scheduler answers at {scheduler}: {error}; check compute.scheduler") from None
+        with client.get_executor(pure=False) as executor:
+            yield executor
+
+
+def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManager[Executor]:
+    """The executor that the configuration names."""
+    if compute.executor == "dask":
+        return dask_cluster(compute.scheduler, workers, compute.threads)
+    return process_pool(workers, compute.threads)

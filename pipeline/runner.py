@@ -17,7 +17,7 @@ from . import progress
 from .compute import Profile, resolve_profile
 from .config import RunConfig, as_json
 from .errors import SatpipeError, StoreError
-from .executor import PROGRESS, Order, make_part, process_pool
+from .executor import PROGRESS, Order, make_part, open_executor
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
 from .stages import NAMES, STAGES, Stage
@@ -141,7 +141,7 @@ class Runner:
             def executor() -> Executor:
                 # Started when the first part is missing: a run that is up to date starts no process.
                 if not pool:
-                    pool.append(stack.enter_context(process_pool(self.workers(config), config.compute.threads)))
+                    pool.append(stack.enter_context(open_executor(config.compute, self.workers(config))))
                 return pool[0]
 
             for position, stage in enumerate(STAGES[: last + 1]):

@@ -281,7 +281,7 @@ class Store:
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:
         """An empty folder beside the committed parts, for a maker to write in; gone afterwards unless committed."""
-        folder = self.parts / f".{key}.{os.getpid()}"
+        folder = self.parts / f".{key}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
