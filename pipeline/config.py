@@ -437,9 +437,9 @@ class AugmentConfig(Section):
     """Share of the chips that are blurred."""
     noise_share: Fraction = 0.1
     """Share of the chips that get sensor noise."""
-    uses_of_a_view: PositiveCount = 3
+    uses_of_a_view: PositiveCount = 5
     """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower, hardly better."""
-    chips_of_a_draw: PositiveCount = 4
+    chips_of_a_draw: PositiveCount = 8
     """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 
 
@@ -543,6 +543,10 @@ class ComputeConfig(Section):
     """Threads of one training."""
     workers: PositiveCount | None = None
     """Parts made at the same time; null takes the number of cores over `threads`."""
+    executor: Literal["processes", "dask"] = "processes"
+    """Where parts are made: processes of this machine, or workers of a Dask cluster."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler, such as `tcp://host:8786`; null starts a local cluster."""
 
 
 class RunConfig(Section):

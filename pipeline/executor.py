@@ -101,7 +101,7 @@ def _check_same_code(order: Order) -> None:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Numerical libraries use this many threads inside."""
-    import numpy  # noqa: F401 - loads the library that is limited
+    import numpy as np  # noqa: F401 - loads the library that is limited
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(number):
