@@ -11,6 +11,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from email.parser import Parser
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -138,24 +139,36 @@ def test_the_command_line_imports_no_stage() -> None:
     assert not [name for name in imported if name.split(".")[:2] in [["pipeline", stage] for stage in STAGES]]
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level modules that a source file imports, anywhere in it, without the standard library and this project."""
-    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Top-level modules that import statements name, without the standard library and this project."""
+    nodes = list(nodes)
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"pipeline", "cli"}
 
 
-def test_everything_imported_is_a_declared_dependency() -> None:
-    declared = {canonicalize_name(Requirement(text).name) for text in pyproject()["project"]["dependencies"]}
-    optional = {"kagglehub"}
-    modules = {name for path in [ROOT / "cli.py", *ROOT.glob("pipeline/**/*.py")] for name in imported(path)} - optional
-    distributions = packages_distributions()
-    assert modules
-    undeclared = {
-        name for name in modules if not declared & {canonicalize_name(one) for one in distributions.get(name, [])}
-    }
-    assert not undeclared
+def sources() -> list[ast.Module]:
+    """Every module of the program, parsed."""
+    return [ast.parse(path.read_text("utf-8")) for path in [ROOT / "cli.py", *ROOT.glob("pipeline/**/*.py")]]
+
+
+def of(distributions: set[str], modules: set[str]) -> set[str]:
+    """Those of ``modules`` that one of ``distributions`` installs."""
+    owners = packages_distributions()
+    return {name for name in modules if distributions & {canonicalize_name(one) for one in owners.get(name, [])}}
+
+
+def test_everything_imported_is_a_declared_dependency_and_extras_are_imported_where_they_are_used() -> None:
+    project = pyproject()["project"]
+    needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    extras = [text for name, texts in project["optional-dependencies"].items() if name != "dev" for text in texts]
+    optional = {canonicalize_name(Requirement(text).name) for text in extras}
+    anywhere = {name for tree in sources() for name in imported(ast.walk(tree))}
+    at_once = {name for tree in sources() for name in imported(tree.body)}
+    assert {"numpy", "torch", "rasterio"} <= of(needed, anywhere)
+    # An extra may not be installed where the tests run, so that nothing says which distribution brings it.
+    assert anywhere - of(needed, anywhere) <= of(optional, anywhere) | optional
+    assert at_once == of(needed, at_once)
 
 
 def requirements() -> list[Requirement]:
