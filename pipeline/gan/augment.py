@@ -78,3 +78,19 @@ def translate(chips: Tensor, shift_px: npt.NDArray[np.int64]) -> Tensor:
         F.pad(chip, (col, -col, row, -row)) for chip, (row, col) in zip(chips.unbind(0), shift_px.tolist(), strict=True)
     ]
     return torch.stack(moved).contiguous(memory_format=torch.channels_last)
+
+
+def slightly_changed(chips: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
+    """The chips moved by up to one pixel, a little lighter or darker, with a little noise: copies to anyone's eye."""
+    rng = np.random.default_rng([seed, len(chips)])
+    count = len(chips)
+    changes = Changes(
+        np.float32(0.05) * rng.standard_normal(count, dtype=np.float32),
+        np.ones(count, np.float32),
+        1 + np.float32(0.05) * rng.standard_normal(count, dtype=np.float32),
+        rng.integers(-1, 2, (count, 2)),
+    )
+    changed = augment(torch.from_numpy(np.ascontiguousarray(chips)).permute(0, 3, 1, 2), changes)
+    noise = np.float32(0.02) * rng.standard_normal(chips.shape, dtype=np.float32)
+    out: npt.NDArray[np.float32] = np.clip(changed.permute(0, 2, 3, 1).numpy() + noise, -1, 1)
+    return out

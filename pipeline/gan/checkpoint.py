@@ -43,6 +43,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
 
 
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Only the state of a checkpoint that is there and whole."""
+    found = read(path)
+    return None if found is None else found[1]
+
+
 def prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     """A module's weights and buffers under ``prefix.``."""
     return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}

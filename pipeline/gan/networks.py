@@ -24,7 +24,11 @@ class DiscriminatorNetwork(nn.Module):
     """A chip and its label to a logit: positive is real (DCGAN's discriminator with a label)."""
 
     def __init__(self, preset: Preset, shape: tuple[int, int, int], classes: int) -> None:
-        """Weights from N(0, 0.02) as in DCGAN, drawn from torch's default generator."""
+        """Weights drawn from torch's default generator: N(0, 0.02) as in DCGAN where batch norm rescales them.
+
+        Without it logits would start and stay at nothing, so the weights keep the variance instead (He et al. 2015,
+        arXiv:1502.01852, eq. 15).
+        """
         super().__init__()
         size_px, _, bands = shape
         start, channels = pyramid(size_px, preset.base_channels)
@@ -44,7 +48,10 @@ class DiscriminatorNetwork(nn.Module):
         self.exit = nn.Linear(features * start**2, 1 + (0 if self.by_planes else classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.02)
+                if batch_norm:
+                    nn.init.normal_(module.weight, 0.0, 0.02)
+                else:
+                    nn.init.kaiming_normal_(module.weight, 0.2)
 
     def forward(self, chips: Tensor, labels: Tensor) -> Tensor:
         """Chips (N, C, H, W) in [-1, 1] and labels (N,) to logits (N,) float32."""

@@ -8,13 +8,15 @@ from typing import Any
 
 from ..generator import SCALING, GeneratorNetwork, save
 from ..parts import Job
+from .course import Log
 from .inputs import Inputs
-from .train import Log
 
 METRICS = "metrics.jsonl"
 
 
-def write_outputs(job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log) -> dict[str, Any]:
+def write_outputs(
+    job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log, quality: dict[str, dict[str, float]]
+) -> dict[str, Any]:
     """Write the part's files and return its facts."""
     assert log.best is not None
     facts = {
@@ -23,7 +25,9 @@ def write_outputs(job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Lo
         "best_images": log.best["images"],
         "train": inputs.counts(inputs.train_labels),
         "validation": inputs.counts(inputs.validation_labels),
-        "quality": log.best.get("quality", {}),
+        "stopped": log.stopped,
+        "restarts": log.restarts,
+        "quality": quality,
     }
     card = {
         **facts,

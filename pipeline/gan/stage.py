@@ -39,6 +39,8 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
             "preset": config.gan.preset,
             "training": preset_json(preset),
             "checkpoint_images": config.gan.checkpoint_images,
+            "patience_images": config.gan.patience_images,
+            "restarts": config.gan.restarts,
             "classes": list(config.ingest.classes),
             "seed": [config.seed, replicate],
             "licences": list(context.one("ingest", "tables").facts["licences"]),
@@ -52,12 +54,15 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
 
 def make_generator(job: Job) -> dict[str, Any]:
     """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
+    from ..compute import prepare
     from .batches import Batches
     from .inputs import read_inputs
+    from .judge import prepare_judge
     from .outputs import write_outputs
     from .presets import Preset
     from .train import Setting, train
 
+    prepare(job.profile)
     inputs = read_inputs(job)
     preset = Preset(**job.config["training"])
     seed, replicate = job.config["seed"]
@@ -70,7 +75,18 @@ def make_generator(job: Job) -> dict[str, Any]:
         preset.balanced,
         preset.symmetries,
     )
-    every = int(job.config["checkpoint_images"])
-    setting = Setting(preset, batches, inputs.shape, len(inputs.classes), job.profile, every, job.scratch)
-    generator, log = train(setting, lambda network, images: {}, job.progress)
-    return write_outputs(job, inputs, generator, log)
+    setting = Setting(
+        preset,
+        batches,
+        inputs.shape,
+        len(inputs.classes),
+        job.profile,
+        job.config["checkpoint_images"],
+        job.config["patience_images"],
+        job.config["restarts"],
+        job.scratch,
+        job.part.title,
+    )
+    judge = prepare_judge(inputs, seed, job.profile)
+    generator, log = train(setting, judge.look, job.progress)
+    return write_outputs(job, inputs, generator, log, judge.thorough(generator))

@@ -8,36 +8,33 @@ else, so a training that was killed and resumed gives the bytes of one that was 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..compute import Profile, prepare
-from ..generator import GeneratorNetwork, latents, sample
+from ..errors import TrainingError
+from ..generator import GeneratorNetwork
 from ..progress import Progress
 from . import checkpoint
 from .augment import augment, draw
 from .batches import CHANGES, Batches
+from .course import LOWER, Line, Log, ailment, divergence, is_better, over_trained
+from .look import Measure, draw_sheet, look
 from .losses import discriminator_loss, generator_loss, gradient_penalty
 from .networks import DiscriminatorNetwork, build
 from .presets import Preset
-from .sheets import write_sheet
 
-CHECKPOINT = "checkpoint.safetensors"
+GOOD = "good.safetensors"
+"""The latest state at whose look nothing was wrong; a restart goes back to it."""
+LATEST = "latest.safetensors"
+"""A later state at whose look something was."""
 BEST = "best.safetensors"
-SETTLE_STEPS = 16
-"""Batches over which the averaged generator's batch norm statistics are taken anew."""
-SHEET_COLUMNS = 10
 EMA_RAMP = 10
 """The average forgets its first weights: its decay in step t is at most (1 + t) / (EMA_RAMP + t)."""
-
-Measure = Callable[[GeneratorNetwork, int], dict[str, Any]]
-"""Called with the settled generator and the images so far; returns what to log. `score`: lower is better."""
 
 
 @dataclass
@@ -61,8 +58,11 @@ class Setting:
         shape: (H, W, C) of a chip.
         classes: Number of classes.
         profile: Device, precision, memory format, threads.
-        every_images: Images between checkpoints, each with a look at the generator.
+        every_images: Images between looks, each with a checkpoint.
+        patience_images: Images without a better score after which the training stops; None never does.
+        most_restarts: Divergences after which it fails.
         folder: Where checkpoints and sheets go; survives a kill.
+        name: What errors call the training.
     """
 
     preset: Preset
@@ -71,7 +71,10 @@ class Setting:
     classes: int
     profile: Profile
     every_images: int
+    patience_images: int | None
+    most_restarts: int
     folder: Path
+    name: str = "the GAN"
 
     @property
     def steps(self) -> int:
@@ -80,23 +83,8 @@ class Setting:
 
     @property
     def steps_between(self) -> int:
-        """Steps between checkpoints."""
+        """Steps between looks."""
         return max(1, round(self.every_images / self.preset.batch))
-
-
-@dataclass
-class Log:
-    """What a training has seen so far; part of every checkpoint.
-
-    Attributes:
-        step: Steps done.
-        lines: One per checkpoint, as `metrics.jsonl` gets them.
-        best: The line of the best generator so far, or None.
-    """
-
-    step: int = 0
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None
 
 
 def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
@@ -104,27 +92,33 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
 
     Args:
         setting: Data, preset, profile, folder.
-        measure: Judges the generator at each checkpoint.
+        measure: Judges the generator at each look.
         progress: Where to say how far it is.
+
+    Raises:
+        TrainingError: If the training diverged more often than ``setting.most_restarts``.
     """
     device = prepare(setting.profile)
     networks = start(setting, device)
-    log = resume(networks, setting.folder / CHECKPOINT)
+    log = resume(setting, networks)
     size, steps = setting.preset.batch, setting.steps
-    sums = torch.zeros(4, device=device)
-    since = log.step
-    while log.step < steps:
+    sums, since = torch.zeros(4, device=device), log.step
+    while log.stopped is None:
         sums += train_step(setting, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
-        if log.step % setting.steps_between == 0 or log.step == steps:
-            losses = (sums / (log.step - since)).tolist()
-            look(setting, networks, log, losses, measure)
-            save(networks, log, setting.folder / CHECKPOINT)
-            sums.zero_()
-            since = log.step
+        if log.step % setting.steps_between and log.step < steps:
+            continue
+        line = _line(log.step * size, (sums / (log.step - since)).tolist())
+        log.lines.append(look(networks.average, setting.batches, line, measure))
+        reason = divergence(log.lines)
+        if reason is None:
+            keep(setting, networks, log)
+        else:
+            networks, log = restart(setting, log, reason, device)
+        sums, since = torch.zeros(4, device=device), log.step
     best = checkpoint.read(setting.folder / BEST)
-    assert best is not None, "the first look writes it"
+    assert best is not None, "every training that ends has kept one"
     checkpoint.load_module("generator", networks.average, best[0])
     return networks.average.eval(), log
 
@@ -138,7 +132,7 @@ def start(setting: Setting, device: torch.device) -> Networks:
     generator, discriminator = (network.to(device, memory_format=layout).train() for network in pair)  # type: ignore[call-overload]
 
     def adam(network: nn.Module) -> torch.optim.Optimizer:
-        betas = (preset.beta1, preset.beta2)
+        betas = preset.beta1, preset.beta2
         return torch.optim.Adam(network.parameters(), preset.learning_rate, betas, fused=True)
 
     average = copy.deepcopy(generator).requires_grad_(False)
@@ -206,50 +200,44 @@ def update_average(networks: Networks, decay: float, step: int) -> None:
     torch._foreach_lerp_(average, weights, 1 - decay)
 
 
-@torch.no_grad()
-def settle(network: GeneratorNetwork, setting: Setting) -> GeneratorNetwork:
-    """Take the batch norm statistics of averaged weights anew, over fixed batches, and go to evaluation mode.
-
-    Statistics gathered while the weights moved belong to other weights (standing statistics of Brock et al. 2019,
-    arXiv:1809.11096, section 4.1).
-    """
-    device = next(network.parameters()).device
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    network.train()
-    for step in range(SETTLE_STEPS):
-        labels = torch.from_numpy(setting.batches.labels[setting.batches.choose(step)]).to(device)
-        z = torch.from_numpy(setting.batches.latents(step, setting.preset.z_dim)).to(device)
-        network(z, labels)
-    return network.eval()
-
-
-def look(setting: Setting, networks: Networks, log: Log, losses: list[float], measure: Measure) -> None:
-    """Judge the generator, log it, draw it, and keep it where it is the best so far."""
-    images = log.step * setting.preset.batch
-    generator = settle(networks.average, setting)
-    names = ("loss_discriminator", "loss_generator", "logit_real", "logit_fake")
-    line = {"images": images, **{name: float(f"{loss:.6g}") for name, loss in zip(names, losses, strict=True)}}
-    line |= measure(generator, images)
-    log.lines.append(line)
-    number = len(log.lines)
-    if number & (number - 1) == 0 or log.step == setting.steps:
-        draw_sheet(generator, setting.folder / "sheets" / f"{images:08d}.png")
-    if log.best is None or line.get("score", 0.0) <= log.best.get("score", 0.0):
+def keep(setting: Setting, networks: Networks, log: Log) -> None:
+    """After a look that went well enough: keep the generator if it is the best, draw it, and write a checkpoint."""
+    line, generator = log.lines[-1], networks.average
+    if is_better(line, log.best):
         log.best = line
         checkpoint.write(setting.folder / BEST, checkpoint.prefixed("generator", generator), line)
+    if log.step >= setting.steps:
+        log.stopped = "length"
+    elif over_trained(log, setting.patience_images):
+        log.stopped = "patience"
+    looks = len(log.lines)
+    if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
+        draw_sheet(generator, setting.folder / "sheets" / f"{line['images']:08d}.png")
+    save(networks, log, setting.folder / (GOOD if ailment(line) is None else LATEST))
 
 
-def draw_sheet(generator: GeneratorNetwork, path: Path) -> None:
-    """Two rows of chips per class; the latents are the same in every sheet, so that sheets can be compared."""
-    path.parent.mkdir(exist_ok=True)
-    classes = generator.architecture.classes
-    labels = np.repeat(np.arange(classes), 2 * SHEET_COLUMNS)
-    z = latents(range(len(labels)), generator.architecture.z_dim)
-    chips = np.concatenate([sample(generator, z[at : at + 20], labels[at : at + 20]) for at in range(0, len(z), 20)])
-    write_sheet(chips, SHEET_COLUMNS, path)
+def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
+    """Go back to the latest good state and lower the learning rate.
+
+    Raises:
+        TrainingError: If that has been done as often as ``setting.most_restarts`` allows.
+    """
+    images, done = log.lines[-1]["images"], log.restarts
+    if len(done) >= setting.most_restarts:
+        raise TrainingError(
+            f"{setting.name}: the training diverged at {images:,} images ({reason}) after {len(done)} restarts; lower"
+            " gan.learning_rate, raise gan.r1, or allow more gan.restarts"
+        )
+    networks = start(setting, device)
+    good = _load(networks, setting.folder / GOOD) or Log()
+    rate = setting.preset.learning_rate * LOWER ** (len(done) + 1)
+    good.restarts = [
+        *done,
+        {"images": images, "reason": reason, "resumed_from": good.step * setting.preset.batch, "learning_rate": rate},
+    ]
+    _set_learning_rate(networks, rate)
+    save(networks, good, setting.folder / GOOD)
+    return networks, good
 
 
 def save(networks: Networks, log: Log, path: Path) -> None:
@@ -259,26 +247,48 @@ def save(networks: Networks, log: Log, path: Path) -> None:
     tensors |= checkpoint.prefixed("discriminator", networks.discriminator)
     tensors |= checkpoint.optimiser_tensors("generator_adam", networks.generator_adam)
     tensors |= checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
-    checkpoint.write(path, tensors, {"step": log.step, "lines": log.lines, "best": log.best})
+    checkpoint.write(path, tensors, asdict(log))
 
 
-def resume(networks: Networks, path: Path) -> Log:
-    """Fill the networks from a checkpoint; without one, nothing has happened yet."""
+def resume(setting: Setting, networks: Networks) -> Log:
+    """Fill the networks from the latest checkpoint; without one, nothing has happened yet."""
+    states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
+    # After a restart the good state is the later one, though it has fewer steps.
+    found = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
+    log = _load(networks, setting.folder / max(found, key=lambda name: found[name])) if found else None
+    if log is None:
+        return Log()
+    if log.restarts:
+        _set_learning_rate(networks, log.restarts[-1]["learning_rate"])
+    return log
+
+
+def _load(networks: Networks, path: Path) -> Log | None:
     found = checkpoint.read(path)
     if found is None:
-        return Log()
+        return None
     tensors, state = found
     checkpoint.load_module("generator", networks.generator, tensors)
     checkpoint.load_module("average", networks.average, tensors)
     checkpoint.load_module("discriminator", networks.discriminator, tensors)
     checkpoint.load_optimiser("generator_adam", networks.generator_adam, tensors)
     checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
-    return Log(state["step"], state["lines"], state["best"])
+    return Log(**state)
+
+
+def _set_learning_rate(networks: Networks, rate: float) -> None:
+    for adam in (networks.generator_adam, networks.discriminator_adam):
+        for group in adam.param_groups:
+            group["lr"] = rate
+
+
+def _line(images: int, sums: list[float]) -> Line:
+    names = ("loss_discriminator", "loss_generator", "logit_real", "logit_fake")
+    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(names, sums, strict=True)}
 
 
 def _note(log: Log) -> str:
     """What to show beside the progress."""
-    if not log.lines or "score" not in log.lines[-1]:
+    if log.best is None or "score" not in log.best:
         return ""
-    best = log.best or log.lines[-1]
-    return f"score {log.lines[-1]['score']:.3g}, best {best['score']:.3g} at {best['images']:,}"
+    return f"score {log.lines[-1]['score']:.3g}, best {log.best['score']:.3g} at {log.best['images']:,}"

@@ -15,6 +15,12 @@ from pipeline.parts import Job, Ref
 from pipeline.progress import Progress
 
 
+@pytest.fixture(autouse=True)
+def short_feature_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests are about does not depend on good features."""
+    monkeypatch.setattr("pipeline.gan.features.STEPS", 3)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Callable[..., Job]:
     """Makes a job for the first planned part; `folder` tells jobs of one test apart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,12 @@ def context(root: Path, **gan: Any) -> PlanContext:
 def planned(root: Path, **gan: Any) -> list[Part]:
     """The parts that the stage plans."""
     return list(next(plan(context(root, **gan))))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

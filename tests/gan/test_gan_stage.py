@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_toy import planned, write_store
+from gan_toy import digests, planned, write_store
 from PIL import Image
 
 from pipeline.compute import Profile
@@ -24,14 +23,6 @@ from pipeline.parts import Job
 from pipeline.scaling import Scaling
 
 MakeJob = Callable[..., Job]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
@@ -107,7 +98,7 @@ def test_a_killed_and_resumed_training_gives_the_same_bytes(
 def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(job: MakeJob) -> None:
     first, second = job("first"), job("second")
     make_generator(first)
-    (second.scratch / train.CHECKPOINT).write_bytes(b"half of a file")
+    (second.scratch / train.GOOD).write_bytes(b"half of a file")
     make_generator(second)
     assert digests(first.out) == digests(second.out)
 

@@ -1,0 +1,77 @@
+"""The course of a training: what it has logged, which generator is its best, and when it has gone wrong or far enough.
+
+Pure logic on the lines of the log; :mod:`pipeline.gan.train` acts on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Line = dict[str, Any]
+"""What one look logs: `images`, losses, mean logits, and, where there are validation chips, `score` and `quality`."""
+
+LOOKS = 3
+"""A side that wins, or a class that has collapsed, in so many looks in a row does so for good."""
+WON = 0.02
+"""Mean loss of a discriminator that tells real from generated chips nearly always; the generator learns no more."""
+LOWER = 0.5
+"""Factor on the learning rate after a restart."""
+
+
+@dataclass
+class Log:
+    """What a training has seen so far; part of every checkpoint.
+
+    Attributes:
+        step: Steps done.
+        lines: One per look, as `metrics.jsonl` gets them.
+        best: The line of the best generator so far, or None before the first look.
+        restarts: One per restart: `images` at which it was needed, `reason`, `resumed_from` and `learning_rate`.
+        stopped: Why the training ended, or None while it has not.
+    """
+
+    step: int = 0
+    lines: list[Line] = field(default_factory=list)
+    best: Line | None = None
+    restarts: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str | None = None
+
+
+def is_better(line: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
+    """Whether a look's generator replaces the best one; without scores the last one is the best."""
+    if best is None or "score" not in line:
+        return True
+    return float(line["score"]) < float(best.get("score", math.inf))
+
+
+def ailment(line: Mapping[str, Any]) -> str | None:
+    """What is wrong at one look, or None."""
+    losses = (line["loss_discriminator"], line["loss_generator"])
+    if not all(math.isfinite(loss) for loss in losses):
+        return "a loss is not a number"
+    if line["loss_discriminator"] < WON:
+        return "the discriminator wins"
+    if line.get("collapsed"):
+        return f"class {line['collapsed'][0]} has collapsed to few chips"
+    return None
+
+
+def divergence(lines: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why a training cannot go on, or None: a loss that is not a number, or one ailment in each of the last looks."""
+    if not lines:
+        return None
+    last = ailment(lines[-1])
+    if last is None or last == "a loss is not a number":
+        return last
+    recent = [ailment(line) for line in lines[-LOOKS:]]
+    return f"{last}, {LOOKS} looks in a row" if len(recent) == LOOKS and set(recent) == {last} else None
+
+
+def over_trained(log: Log, patience_images: int | None) -> bool:
+    """Whether the score has not improved for ``patience_images``."""
+    if patience_images is None or log.best is None or "score" not in log.best:
+        return False
+    return bool(log.lines[-1]["images"] - log.best["images"] >= patience_images)

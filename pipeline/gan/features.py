@@ -1,0 +1,145 @@
+"""A small network whose features tell chips apart, trained on a split's training chips and nothing else.
+
+It learns two things at once: a chip's class, and to find the other view of the same chip among all chips of a batch
+(Chen et al. 2020, arXiv:2002.05709, eq. 1). Views differ only by what a chip of the same quality may differ in: a
+flip or turn, a small shift, light. Blur, texture and shape stay, so that features notice a generator's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..compute import Profile
+from .augment import augment, draw
+from .batches import symmetry
+from .quality import Features
+
+WIDTHS = (16, 32, 64, 64)
+DIMENSIONS = 64
+STEPS = 200
+BATCH = 48
+TEMPERATURE = 0.2
+LEARNING_RATE = 2e-3
+CLASS_WEIGHT = 0.3
+"""More, and features of training chips part from those of other real chips of their class."""
+VIEW_COLOUR = 0.3
+VIEW_TRANSLATION = 0.06
+BLOCK = 128
+"""Chips computed at once; padded, so that a chip's features do not depend on how many are asked for."""
+
+
+class FeatureNetwork(nn.Module):
+    """Strided convolutions, mean and deviation of each channel over the chip, and a linear layer."""
+
+    def __init__(self, bands: int, classes: int) -> None:
+        """Weights by torch's default rules, drawn from its default generator."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise((bands, *WIDTHS)):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.1)]
+        self.body = nn.Sequential(*layers)
+        self.exit = nn.Linear(2 * WIDTHS[-1], DIMENSIONS)
+        self.classes = nn.Linear(DIMENSIONS, classes)
+        self.views = nn.Sequential(nn.ReLU(), nn.Linear(DIMENSIONS, DIMENSIONS))
+
+    def forward(self, chips: Tensor) -> Tensor:
+        """Chips (N, C, H, W) in [-1, 1] to features (N, DIMENSIONS)."""
+        maps = self.body(chips).float().flatten(2)
+        mean = maps.mean(2)
+        deviation = ((maps - mean[:, :, None]).square().mean(2) + 1e-5).sqrt()
+        features: Tensor = self.exit(torch.cat([mean, deviation], dim=1))
+        return features
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A trained feature network, and the training chips' mean and deviation of each feature.
+
+    Attributes:
+        network: In evaluation mode.
+        mean: (D,).
+        deviation: (D,).
+    """
+
+    network: FeatureNetwork
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+
+    def __call__(self, chips: npt.NDArray[np.float32]) -> Features:
+        """Chips (N, H, W, C) in [-1, 1] to standardised features (N, D) float64."""
+        return (_raw(self.network, chips) - self.mean) / self.deviation
+
+
+def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: int, profile: Profile) -> Embedding:
+    """Train on chips (N, H, W, C) in [-1, 1] with class numbers (N,); the result follows from the arguments alone."""
+    device = torch.device(profile.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = FeatureNetwork(chips.shape[-1], int(labels.max()) + 1)
+    network = network.to(device, memory_format=profile.torch_format())  # type: ignore[call-overload]
+    adam = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2, fused=True)
+    # Classes are drawn equally: with few ships among much water, features of ships would hardly be learned.
+    pools = [np.flatnonzero(labels == number) for number in np.unique(labels)]
+    for step in range(STEPS):
+        rng = np.random.default_rng([seed, step])
+        chosen = np.concatenate([rng.choice(pool, -(-BATCH // len(pools))) for pool in pools])[:BATCH]
+        views = [_view(chips[chosen], rng, device) for _ in range(2)]
+        target = torch.from_numpy(labels[chosen]).to(device)
+        with profile.autocast():
+            features = network(torch.cat(views))
+            logits, projected = network.classes(features).float(), network.views(features).float()
+        same = torch.from_numpy(chosen[:, None] == chosen[None]).to(device)
+        loss = CLASS_WEIGHT * F.cross_entropy(logits, target.repeat(2)) + contrast(projected, same)
+        for group in adam.param_groups:
+            group["lr"] = LEARNING_RATE * (1 - step / STEPS)
+        adam.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        adam.step()
+    network.eval()
+    raw = _raw(network, chips)
+    return Embedding(network, raw.mean(0), raw.std(0) + 1e-6)
+
+
+def contrast(projected: Tensor, same: Tensor) -> Tensor:
+    """NT-Xent: each view should be nearest to the other view of its chip (Chen et al. 2020, eq. 1).
+
+    Args:
+        projected: (2 B, D), the first views and then the second ones.
+        same: (B, B) true where two places of the batch hold the same chip; those are not held against each other.
+    """
+    count = len(same)
+    unit = F.normalize(projected, dim=1)
+    similarity = unit @ unit.T / TEMPERATURE
+    partner = torch.arange(2 * count, device=unit.device).roll(count)
+    excluded = same.repeat(2, 2)
+    excluded[torch.arange(2 * count, device=unit.device), partner] = False
+    return F.cross_entropy(similarity.masked_fill(excluded, float("-inf")), partner)
+
+
+def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Chips flipped or turned, shifted and tinted a little, as a tensor (N, C, H, W)."""
+    count, size_px = len(chips), chips.shape[1]
+    turns = rng.integers(0, 8, count).tolist()
+    stacked = np.stack([symmetry(chip, turn) for chip, turn in zip(chips, turns, strict=True)])
+    tensor = torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2)
+    return augment(tensor, draw(rng, count, size_px, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION))
+
+
+@torch.no_grad()
+def _raw(network: FeatureNetwork, chips: npt.NDArray[np.float32]) -> Features:
+    """Features (N, D) before standardising, computed in fp32."""
+    device = next(network.parameters()).device
+    out = np.empty((len(chips), DIMENSIONS))
+    for start in range(0, len(chips), BLOCK):
+        part = np.ascontiguousarray(chips[start : start + BLOCK])
+        full = np.concatenate([part, np.zeros((BLOCK - len(part), *part.shape[1:]), np.float32)])
+        features = network(torch.from_numpy(full).to(device).permute(0, 3, 1, 2))
+        out[start : start + len(part)] = features[: len(part)].cpu().numpy()
+    return out
