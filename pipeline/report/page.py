@@ -107,11 +107,20 @@ def key_figures(answer: Mapping[str, Any]) -> list[dict[str, str]]:
     return entries
 
 
-def render(material: Material, found: Sequence[blocks.Section], title: str) -> str:
-    """The page as HTML; all text is escaped, figures are ours."""
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Templates that escape all text."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+
+
+def stylesheet() -> Markup:
+    """The style of all pages: our own file, not to be escaped."""
+    return Markup((TEMPLATES / "page.css").read_text("utf-8"))
+
+
+def render(material: Material, found: Sequence[blocks.Section], title: str) -> str:
+    """The page as HTML; all text is escaped, figures are ours."""
     mark, word = WORDS[material.answer["verdict"]]
     verdict = blocks.figure(
         "verdict",
@@ -119,17 +128,21 @@ def render(material: Material, found: Sequence[blocks.Section], title: str) -> s
         "Diamond and bar: the difference and its interval. Strokes below: single replicates. Grey: bootstrap draws."
         + (" Shaded: effects too small to be found." if word == WORDS["no detectable difference"][1] else ""),
     )
-    return environment.get_template("page.html").render(
-        title=title,
-        css=Markup((TEMPLATES / "page.css").read_text("utf-8")),
-        answer=material.answer,
-        mark=mark,
-        word=word,
-        key=key_figures(material.answer),
-        verdict_figure=verdict,
-        simulated=SIMULATED if material.tables.get("simulated") else None,
-        sections=found,
-        footer="Made by satpipe. Every figure can be recomputed from predictions.parquet beside this page.",
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            css=stylesheet(),
+            answer=material.answer,
+            mark=mark,
+            word=word,
+            key=key_figures(material.answer),
+            verdict_figure=verdict,
+            simulated=SIMULATED if material.tables.get("simulated") else None,
+            sections=found,
+            footer="Made by satpipe. Every figure can be recomputed from predictions.parquet beside this page.",
+        )
     )
 
 

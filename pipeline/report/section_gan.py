@@ -158,8 +158,8 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
         cells: list[Any] = [label]
         for name in names:
             floor = values.get(f"{name}_floor")
-            shown = _shown(name, values[name]) if name in values else "–"
-            cells.append(blocks.cell(shown, f"real {_shown(name, floor)}" if floor is not None else ""))
+            shown = shown_measure(name, values[name]) if name in values else "–"
+            cells.append(blocks.cell(shown, f"real {shown_measure(name, floor)}" if floor is not None else ""))
         rows.append(blocks.row(cells))
     caption = (
         "The chosen generators against real validation chips, mean over splits, in features learned on training chips;"
@@ -169,7 +169,8 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
 
 
-def _shown(name: str, value: float) -> str:
+def shown_measure(name: str, value: float) -> str:
+    """A measure of quality as it is shown."""
     return f"{100 * value:.1f} %" if name == "copies" else f"{value:.3g}"
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, as_json
-from ..names import FINAL, FINAL_REPLICATE
-from ..parts import Done, Job, Part, Plan, PlanContext, Ref
+from ..names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
+from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML")
-RESOURCES = ("report/templates/page.html", "report/templates/page.css")
+RESOURCES = tuple(f"report/templates/{name}" for name in ("page.html", "blocks.html", "page.css"))
 RANDOM = "random"
 """Prefix of classifiers that were tested on a random split of the chips: shown, and no part of the verdict."""
 PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
@@ -60,35 +61,49 @@ def verdict_part(context: PlanContext) -> Part:
     )
 
 
-def final_part(context: PlanContext, arm: str) -> Part:
-    """The classifier of all labelled chips, with the arm that the verdict favours."""
+def final_part(context: PlanContext, favoured: str) -> Part:
+    """The classifier of all labelled chips, with the arm that the verdict favours.
+
+    An arm with chips of a folder that holds none for all labelled chips gives way to the baseline.
+    """
+    config = context.config
+    arms = (favoured, config.report.baseline, CLASSIC)
+    arm = next(arm for arm in arms if (made := synth_part(arm, FINAL)) is None or made in context.done["synth"])
     inputs: dict[str, Ref | tuple[Ref, ...]] = {
         "index": context.one("chips", "index").ref,
         "split": context.one("chips", f"split-{FINAL}").ref,
     }
-    if "gan" in arm:
-        inputs["synth"] = context.one("synth", FINAL).ref
-    classify = as_json(context.config.classify)
+    made = synth_part(arm, FINAL)
+    if made is not None:
+        inputs["synth"] = context.one("synth", made).ref
+    classify = as_json(config.classify)
     classify.pop("arms")
-    config = {
-        "classify": classify,
-        "classes": list(context.config.ingest.classes),
-        "seed": context.config.seed,
-        "arm": arm,
-        "fold": 0,
-        "fraction": 1.0,
-        "replicate": FINAL_REPLICATE,
-    }
     return Part(
         stage="classify",
         name=FINAL,
         make="pipeline.classify.stage:make_final",
-        config=config,
+        config={
+            "classify": classify,
+            "classes": list(config.ingest.classes),
+            "seed": config.seed,
+            "arm": arm,
+            "fold": 0,
+            "fraction": 1.0,
+            "replicate": FINAL_REPLICATE,
+        },
         inputs=inputs,
-        libraries=("torch", "numpy"),
+        files=users_model(context),
+        libraries=("torch", "numpy", "albumentations", "opencv-python-headless", "scipy"),
         training=True,
         cost=30.0,
     )
+
+
+def users_model(context: PlanContext) -> dict[str, UserFile]:
+    """The source of the user's network, so that an edited one is trained again; the experiment found it before."""
+    name = context.config.classify.model
+    spec = find_spec(name.partition(":")[0]) if name is not None else None
+    return {"model": context.fingerprint(spec.origin)} if spec is not None and spec.origin is not None else {}
 
 
 def page_part(context: PlanContext, verdict: Done, final: Done) -> Part:
