@@ -205,7 +205,7 @@ class Canvas:
     @property
     def step_m(self) -> float:
         """Metres per canvas pixel."""
-        return self.size_m / self.light.shape[0]
+        return self.size_m / int(self.light.shape[0])
 
     def patch(self, x: float, y: float, heading_deg: float, ahead: float, aside: float, fine: int = 2) -> Patch | None:
         """Open the window that holds |u| < ahead and |v| < aside around (x, y); None if it is off the canvas."""
@@ -220,8 +220,8 @@ class Canvas:
         rows, cols = slice(top, bottom), slice(left, right)
         dy = (top + (np.arange((bottom - top) * fine, dtype=np.float32) + 0.5) / fine) * step - y
         dx = (left + (np.arange((right - left) * fine, dtype=np.float32) + 0.5) / fine) * step - x
-        u = dx[None, :] * np.float32(ux) + dy[:, None] * np.float32(uy)
-        v = dx[None, :] * np.float32(-uy) + dy[:, None] * np.float32(ux)
+        u = np.asarray(dx[None, :] * ux + dy[:, None] * uy, np.float32)
+        v = np.asarray(dx[None, :] * -uy + dy[:, None] * ux, np.float32)
         light = self.light[rows, cols].repeat(fine, axis=0).repeat(fine, axis=1)
         solid = self.solid[rows, cols].repeat(fine, axis=0).repeat(fine, axis=1)
         return Patch(self, rows, cols, fine, heading_deg, u, v, light, solid)

@@ -58,7 +58,7 @@ def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float)
         light: (H, W, 3) linear light.
         rng: Source of white balance and noise.
         blur_px: Standard deviation of the optics' point spread in pixels.
-        noise: Standard deviation of the noise in digital numbers at middle grey, before the optics' correlation.
+        noise: Standard deviation of the noise in digital numbers; neighbours and bands are correlated.
 
     Returns:
         (H, W, 3) uint8 from 1 to 255: 0 is kept for missing data.
@@ -75,8 +75,8 @@ def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float)
     shared = rng.standard_normal((*shape, 1), dtype=np.float32)
     own = rng.standard_normal((*shape, 3), dtype=np.float32)
     grain = gaussian_filter(0.75 * shared + 0.66 * own, (0.55, 0.55, 0), mode="wrap")
-    image += noise / 0.51 * grain  # the filter leaves 0.51 of the standard deviation
-    return np.clip(np.rint(image), 1, 255).astype(np.uint8)
+    image += noise / 0.557 * grain  # the filter leaves 0.557 of the standard deviation
+    return np.asarray(np.clip(np.rint(image), 1, 255), np.uint8)
 
 
 def wedge(rng: np.random.Generator, shape: tuple[int, int]) -> Mask:
