@@ -90,7 +90,7 @@ def train(
     shares = synthetic_shares(config.synthetic_use, config.synthetic_share, config.steps)
     batches = schedule(training.labels, training.synthetic, shares, config.batch, seed)
     labels = torch.from_numpy(training.labels)
-    batch_of = _loader(training.chips, scaling, config, augmented, seed)
+    batch_of = loader(training.chips, scaling, config, augmented, seed)
 
     history: list[dict[str, float]] = []
     best: tuple[float, int, dict[str, torch.Tensor]] | None = None
@@ -139,7 +139,7 @@ def _optimiser(
     return optimiser, rates
 
 
-def _loader(
+def loader(
     chips: Chips, scaling: Scaling, config: ClassifyConfig, augmented: bool, seed: int
 ) -> Callable[[int, Rows], torch.Tensor]:
     """A function from (step, rows) to the step's batch (B, C, S, S) in [-1, 1], float32, channels-last.
