@@ -132,16 +132,23 @@ def section_quality(found: Comparison) -> blocks.Section | None:
     rows = []
     for label, measures in found.quality.items():
         for name, values in measures.items():
-            shown = [shown_measure(name, value) if value is not None else "–" for value in values]
-            title = name.removesuffix("_floor")
-            of = " of real chips" if name.endswith("_floor") else ""
-            rows.append(blocks.row([f"{label}: {MEASURES.get(title, title)}{of}", *shown]))
+            if name.endswith("_floor"):
+                continue
+            floors = measures.get(f"{name}_floor", [None] * len(values))
+            shown = [_quality(name, value, floor) for value, floor in zip(values, floors, strict=True)]
+            rows.append(blocks.row([f"{label}: {MEASURES.get(name, name)}", *shown]))
     section = blocks.Section("quality", "GAN quality")
     caption = (
         "Mean over splits. Features are learned on each split's own training chips, so small differences mean little."
     )
     section.blocks = [blocks.table("GAN quality", caption, ["Measure", *(run.name for run in found.runs)], rows)]
     return section
+
+
+def _quality(name: str, value: float | None, floor: float | None) -> dict[str, str]:
+    if value is None:
+        return blocks.cell("–")
+    return blocks.cell(shown_measure(name, value), "" if floor is None else f"real {shown_measure(name, floor)}")
 
 
 def section_sheets(found: Comparison) -> blocks.Section | None:

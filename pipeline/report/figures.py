@@ -91,7 +91,7 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
 def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
     """The primary difference: its interval, each replicate, the bootstrap's draws, and what could have been seen."""
     found, draws = answer["difference"], answer["bootstrap"]
-    with drawn(6.4, 1.75) as (figure, axes):
+    with drawn(4.8, 1.7) as (figure, axes):
         if draws["histogram"] and draws["range"][0] is not None:
             first, last = draws["range"]
             edges = np.linspace(first, last, len(draws["histogram"]) + 1)
@@ -114,7 +114,7 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
         axes.spines["left"].set_visible(False)
         _percent(axes, signed=True)
         question = answer["question"]
-        axes.set_xlabel(f"{question['title']}: {question['treatment']} minus {question['baseline']}, percentage points")
+        axes.set_xlabel(f"{question['title']}, {question['treatment']} − {question['baseline']}, points")
         for side, text, align in ((0.01, "◀ hurts", "left"), (0.99, "helps ▶", "right")):
             axes.text(side, 0.99, text, transform=axes.transAxes, ha=align, va="top", color=MUTED, fontsize=8.5)
         description = (

@@ -175,17 +175,25 @@ def shown_measure(name: str, value: float) -> str:
 
 
 def alarms(material: Material) -> list[blocks.Block]:
-    """Generators whose chips of a class hardly differ from one another."""
+    """Chosen generators whose chips of a class hardly differ from one another, and trainings that were restarted."""
     collapsed: dict[str, int] = {}
+    restarts = restarted = 0
     for split in material.splits.values():
         if split.gan is None:
             continue
-        for label in facts_of(split.gan).get("collapsed", []):
+        facts = facts_of(split.gan)
+        restarts += len(facts.get("restarts", []))
+        restarted += bool(facts.get("restarts"))
+        chosen = [line for line in curve(split.gan) if line["images"] == facts.get("best_images")]
+        for label in chosen[-1].get("collapsed", []) if chosen else []:
             collapsed[label] = collapsed.get(label, 0) + 1
-    if not collapsed:
-        return []
-    says = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
-    return [blocks.text(f"Collapse: chips of a class that hardly differ from one another. {says}.")]
+    said = []
+    if collapsed:
+        says = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
+        said.append(f"Collapse, chips of a class that hardly differ from one another: {says}.")
+    if restarts:
+        said.append(f"{plural(restarted, 'training')} diverged and went on from a good checkpoint, {restarts} times.")
+    return [blocks.text(" ".join(said))] if said else []
 
 
 def sheets(split: Split) -> list[blocks.Block]:
