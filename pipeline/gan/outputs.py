@@ -15,9 +15,17 @@ METRICS = "metrics.jsonl"
 
 
 def write_outputs(
-    job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log, quality: dict[str, dict[str, float]]
+    job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log, found: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write the part's files and return its facts."""
+    """Write the part's files and return its facts.
+
+    Args:
+        job: The part's job.
+        inputs: What was trained on.
+        generator: The best one.
+        log: Of the training.
+        found: What judging the generator gave, by name.
+    """
     assert log.best is not None
     facts = {
         "preset": job.config["preset"],
@@ -27,7 +35,7 @@ def write_outputs(
         "validation": inputs.counts(inputs.validation_labels),
         "stopped": log.stopped,
         "restarts": log.restarts,
-        "quality": quality,
+        **found,
     }
     card = {
         **facts,

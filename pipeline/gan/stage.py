@@ -61,6 +61,7 @@ def make_generator(job: Job) -> dict[str, Any]:
     from .outputs import write_outputs
     from .presets import Preset
     from .train import Setting, train
+    from .usefulness import of_generator
 
     prepare(job.profile)
     inputs = read_inputs(job)
@@ -89,4 +90,5 @@ def make_generator(job: Job) -> dict[str, Any]:
     )
     judge = prepare_judge(inputs, seed, job.profile)
     generator, log = train(setting, judge.look, job.progress)
-    return write_outputs(job, inputs, generator, log, judge.thorough(generator))
+    quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, job.profile)
+    return write_outputs(job, inputs, generator, log, {"quality": quality, "usefulness": useful})

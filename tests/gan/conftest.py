@@ -16,9 +16,10 @@ from pipeline.progress import Progress
 
 
 @pytest.fixture(autouse=True)
-def short_feature_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these tests are about does not depend on good features."""
+def short_judging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests are about does not depend on good features or classifiers."""
     monkeypatch.setattr("pipeline.gan.features.STEPS", 3)
+    monkeypatch.setattr("pipeline.gan.usefulness.STEPS", 3)
 
 
 @pytest.fixture
