@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -106,7 +107,7 @@ def _upsample(kind: str, wide: int, narrow: int, bias: bool) -> nn.Module:
 
 
 class GeneratorNetwork(nn.Module):
-    """Latent and label to a chip: a linear layer to the smallest map, then layers that double the side (DCGAN, table 1)."""
+    """Latent and label to a chip: a linear layer to the smallest map, then layers that double it (DCGAN, fig. 1)."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Weights from N(0, 0.02) as in DCGAN, drawn from torch's default generator."""
@@ -183,7 +184,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Generator:
         network = GeneratorNetwork(Architecture(**card["architecture"])).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.load_state_dict(tensors)
         classes = tuple(card["classes"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"{folder} holds no generator that can be read ({reason}); train one with `satpipe run gan`"
