@@ -10,6 +10,9 @@ from markupsafe import Markup
 
 Block = dict[str, Any]
 
+LISTED = 300
+"""Rows of a table that a page shows."""
+
 
 @dataclass
 class Section:
@@ -75,13 +78,15 @@ def table(
     numeric: bool = True,
     fold: str | None = None,
 ) -> Block:
-    """A table; with ``fold`` it is behind that line until opened."""
+    """A table; with ``fold`` it is behind that line until opened. Of a very long one the page shows the beginning."""
+    if len(rows) > LISTED:
+        caption = f"{caption} The first {LISTED} of {len(rows):,}.".strip()
     return {
         "kind": "table",
         "label": label,
         "caption": caption,
         "head": list(head),
-        "rows": list(rows),
+        "rows": list(rows[:LISTED]),
         "numeric": numeric,
         "fold": fold,
     }

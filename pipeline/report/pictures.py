@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,14 +91,3 @@ def contact_sheet(pictures: Pixels, columns: int, gap_px: int = 2) -> Pixels:
         top, left = row * (height + gap_px), column * (width + gap_px)
         sheet[top : top + height, left : left + width] = picture
     return sheet
-
-
-def labelled_rows(rows: Sequence[Pixels], gap_px: int = 8) -> Pixels:
-    """Sheets of one width below one another, with a white band between them."""
-    width = max(sheet.shape[1] for sheet in rows)
-    padded = []
-    for number, sheet in enumerate(rows):
-        if number:
-            padded.append(np.full((gap_px, width, 3), 255, dtype=np.uint8))
-        padded.append(np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255))
-    return np.concatenate(padded)

@@ -232,7 +232,7 @@ def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
             f"Share of each test {unit}'s chips that are classified rightly, mean of replicates.",
             [unit.capitalize(), "chips", baseline, treatment, "difference"],
             rows,
-            fold=f"All {plural(len(rows), f'test {unit}')}",
+            fold=f"All {plural(len(shares), f'test {unit}')}",
         ),
     )
 

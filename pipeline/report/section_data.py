@@ -9,8 +9,6 @@ from . import blocks
 from .gather import Material
 from .words import plural
 
-LISTED = 40
-
 
 def section_left_out(material: Material) -> blocks.Section:
     """Quarantine, dropped windows, leaks."""
@@ -45,9 +43,8 @@ def section_left_out(material: Material) -> blocks.Section:
 
 
 def _listing(title: str, entries: Sequence[Sequence[str]]) -> blocks.Block:
-    rows = [blocks.row([str(name), str(reason)]) for name, reason in entries[:LISTED]]
-    more = f" The first {LISTED} of {len(entries):,}." if len(entries) > LISTED else ""
-    return blocks.table(title, f"{title} and the reason.{more}", ["What", "Why"], rows, False, f"{title}: the list")
+    rows = [blocks.row([str(name), str(reason)]) for name, reason in entries]
+    return blocks.table(title, f"{title} and the reason.", ["What", "Why"], rows, False, f"{title}: the list")
 
 
 def leak_counts(material: Material) -> dict[str, int]:

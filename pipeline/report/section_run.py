@@ -41,15 +41,9 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
             f"Seed {material.config['seed']}. " + ", ".join(f"{name} {number}" for name, number in used.items()) + "."
         ),
         blocks.code("The whole configuration", configuration(material.config)),
-        blocks.table(
-            "Parts", "The parts that this page was made from, with the digest of their content.", ["Part", "Digest"],
-            rows, False, f"Digests of {len(rows):,} parts",
-        ),
-        blocks.table(
-            "Scenes", "The scenes, with the SHA-256 of each file.", ["Scene", "SHA-256"],
-            scenes, False, f"Digests of {len(scenes):,} scenes",
-        ),
-    ]  # fmt: skip
+        _digests("Parts", "The parts that this page was made from, with the digest of their content.", rows),
+        _digests("Scenes", "The scenes, with the SHA-256 of each file.", scenes),
+    ]
     section.data = {
         "seed": material.config["seed"],
         "versions": used,
@@ -57,6 +51,12 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
         "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
     }
     return section
+
+
+def _digests(label: str, caption: str, rows: list[dict[str, Any]]) -> blocks.Block:
+    return blocks.table(
+        label, caption, [label[:-1], "Digest"], rows, False, f"Digests of {len(rows):,} {label.lower()}"
+    )
 
 
 def configuration(config: Any) -> str:

@@ -54,6 +54,16 @@ def report(page_folder):
     return json.loads((page_folder / "report.json").read_text("utf-8"))
 
 
+@pytest.fixture(scope="session")
+def hostile_folder(tmp_path_factory):
+    """A run on the user's own files, whose names try to get into the page."""
+    attack = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
+    source = {"type": "yolo", "path": "/home/somebody/secret project/scenes", "groups_csv": "/home/somebody/t.csv"}
+    world = World(hostile=attack, chips=8, random_split=True)
+    run = FakeRun(tmp_path_factory.mktemp("hostile"), world, ingest={"sources": [source], "classes": list(CLASSES)})
+    return run.report()[0]
+
+
 # --------------------------------------------------------------------------------------------------- what it says
 
 
@@ -65,10 +75,9 @@ def test_the_verdict_is_the_first_thing_said(html, report):
     assert body.index(sentence) < body.index("<h2")
 
 
-def test_the_page_says_simulated_data_only_where_it_is(html, tmp_path):
+def test_the_page_says_simulated_data_only_where_it_is(html, hostile_folder):
     assert "Simulated data." in html
-    real = FakeRun(tmp_path, World(hostile="&", replicates=6, chips=8)).report()[0]
-    assert "Simulated data." not in (real / "report.html").read_text("utf-8")
+    assert "Simulated data." not in (hostile_folder / "report.html").read_text("utf-8")
 
 
 def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_run):
@@ -81,17 +90,15 @@ def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_ru
 
 def test_without_a_gain_the_final_classifier_needs_no_synthetic_chips(tmp_path):
     world = World(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
-    folder, parts = FakeRun(tmp_path, world).report()
-    facts = json.loads((folder / "facts.json").read_text())
+    facts, final = FakeRun(tmp_path, world).verdict()
     assert facts["verdict"] == "no detectable difference"
     assert "would have been found 80 times in 100" in facts["sentence"]
-    assert parts[1].config["arm"] == "classic"
-    assert "synth" not in parts[1].inputs
+    assert final.config["arm"] == "classic"
+    assert "synth" not in final.inputs
 
 
 def test_few_replicates_are_too_little_data(tmp_path):
-    folder, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).report()
-    facts = json.loads((folder / "facts.json").read_text())
+    facts, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).verdict()
     assert facts["verdict"] == "too little data to tell"
     assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in facts["sentence"]
 
@@ -159,22 +166,17 @@ def test_equal_runs_give_equal_bytes(fake_run, page_folder):
     assert before == after
 
 
-def test_names_from_outside_are_text_and_never_markup(tmp_path):
-    attack = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
-    folder, _ = FakeRun(tmp_path, World(hostile=attack, chips=8)).report()
-    hostile = Page((folder / "report.html").read_text("utf-8"))
+def test_names_from_outside_are_text_and_never_markup(hostile_folder):
+    hostile = Page((hostile_folder / "report.html").read_text("utf-8"))
     assert not hostile.all("script")
     assert all("onerror" not in attrs for attrs in hostile.all("img"))
     assert "<script>alert(1)</script>" in " ".join(hostile.text)
-    for figure in (folder / "figures").glob("*.svg"):
+    for figure in (hostile_folder / "figures").glob("*.svg"):
         assert "<script" not in figure.read_text("utf-8")
 
 
-def test_the_page_tells_nobody_where_the_users_files_lie(tmp_path):
-    source = {"type": "yolo", "path": "/home/somebody/secret project/scenes", "groups_csv": "/home/somebody/t.csv"}
-    run = FakeRun(tmp_path, World(chips=8), ingest={"sources": [source], "classes": list(CLASSES)})
-    folder, _ = run.report()
-    text = (folder / "report.html").read_text("utf-8") + (folder / "report.json").read_text("utf-8")
+def test_the_page_tells_nobody_where_the_users_files_lie(hostile_folder):
+    text = "".join((hostile_folder / name).read_text("utf-8") for name in ("report.html", "report.json"))
     assert "somebody" not in text
     assert "scenes" in text
 
@@ -224,11 +226,3 @@ def test_one_row_is_the_question_and_all_others_explore(page_folder):
     assert len(primary) == 1
     assert primary.iloc[0][["arm", "baseline", "metric"]].tolist() == ["classic+gan", "classic", "balanced_accuracy"]
     assert set(table["role"]) == {"primary", "exploration"}
-
-
-def test_several_fractions_are_shown_and_the_largest_decides(tmp_path):
-    folder, _ = FakeRun(tmp_path, World(chips=8, fractions=(0.25, 1.0), replicates=6)).report()
-    table = pd.read_csv(folder / "metrics.csv")
-    assert sorted(table["fraction"].unique()) == [0.25, 1.0]
-    assert table.loc[table["role"] == "primary", "fraction"].tolist() == [1.0]
-    assert "25 % of the labels" in (folder / "report.html").read_text("utf-8")

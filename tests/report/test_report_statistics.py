@@ -19,7 +19,12 @@ from pipeline.report.metrics import accuracy, balanced_accuracy, counted
 
 def mean_of(values):
     """The scorer of the weighted mean of a table (R, U)."""
-    return lambda weights: weights @ values.T / weights.sum(1, keepdims=True)
+
+    def score(weights):
+        with np.errstate(invalid="ignore"):
+            return weights @ values.T / weights.sum(1, keepdims=True)
+
+    return score
 
 
 def one_stratum(units):
