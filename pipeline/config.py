@@ -523,7 +523,7 @@ class ReportConfig(Section):
     """Bootstrap draws."""
     title: str | None = None
     """Title of the page; null names the run."""
-    examples: PositiveCount = 24
+    examples: Annotated[int, Field(ge=1, le=48)] = 24
     """Real and synthetic chips shown of each class."""
 
 
