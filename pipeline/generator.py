@@ -25,8 +25,6 @@ from .errors import StoreError
 WEIGHTS = "generator.safetensors"
 CARD = "generator.json"
 SCALING = "scaling.json"
-LARGEST_START = 8
-"""Halving a chip's side stops here, or before where the side becomes odd; never before a sixteenth."""
 BLOCK = 32
 """Chips computed at once. Fixed: the last bits of a convolution depend on the number of chips in it."""
 
@@ -59,18 +57,19 @@ class Architecture:
 def pyramid(size_px: int, base_channels: int) -> tuple[int, list[int]]:
     """Side of the smallest feature map, and the channels of each map from half the chip's side down to it.
 
-    The side is halved four times, so that a multiple of 16 is all that is asked of it, and further while what is left
-    is even and above :data:`LARGEST_START`: 64 -> 4, 80 -> 5, 256 -> 8.
+    The side is halved while it is even and at least 8, which ends at 4 to 7 for most multiples of 16: 32 -> 4 in three
+    steps, 64 -> 4 and 80 -> 5 in four, 160 -> 5 in five. A smaller map would have most of the weights for few pixels.
 
     Raises:
         ValueError: If ``size_px`` is not a positive multiple of 16.
     """
     if size_px < 16 or size_px % 16:
         raise ValueError(f"chips must have a side that is a multiple of 16, got {size_px}")
-    start, halvings = size_px // 16, 4
-    while start > LARGEST_START and start % 2 == 0:
-        start, halvings = start // 2, halvings + 1
-    return start, [base_channels * min(8, 2**level) for level in range(halvings)]
+    side, channels = size_px, list[int]()
+    while side % 2 == 0 and side >= 8:
+        side //= 2
+        channels.append(base_channels * min(8, 2 ** len(channels)))
+    return side, channels
 
 
 class ConditionalBatchNorm(nn.Module):

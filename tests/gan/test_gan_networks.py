@@ -21,13 +21,14 @@ from pipeline.generator import BLOCK, Generator, generate, latents, load, pyrami
 @pytest.mark.parametrize(
     ("size_px", "expected"),
     [
-        (16, (1, [4, 8, 16, 32])),
-        (32, (2, [4, 8, 16, 32])),
+        (16, (4, [4, 8])),
+        (32, (4, [4, 8, 16])),
+        (48, (6, [4, 8, 16])),
         (64, (4, [4, 8, 16, 32])),
         (80, (5, [4, 8, 16, 32])),
         (160, (5, [4, 8, 16, 32, 32])),
         (176, (11, [4, 8, 16, 32])),
-        (256, (8, [4, 8, 16, 32, 32])),
+        (256, (4, [4, 8, 16, 32, 32, 32])),
     ],
 )
 def test_pyramid_ends_at_a_small_map(size_px: int, expected: tuple[int, list[int]]) -> None:
