@@ -58,6 +58,7 @@ class Components:
         bias: Trainings: its threshold leans to one class.
         training_unit: A training does well on one unit and badly on another.
         rest: What is left of each single prediction.
+        shared_rest: The same, where both arms have it: they share the labels drawn and the start of the classifier.
         arm_fold: Folds, different for each arm. With it the question "on these folds" has an answer other than zero,
             and the verdict does not claim more than these folds: a limit, and shown as one.
     """
@@ -73,6 +74,7 @@ class Components:
     bias: float = 0.35
     training_unit: float = 0.25
     rest: float = 0.9
+    shared_rest: float = 0.5
     arm_fold: float = 0.0
 
 
@@ -101,15 +103,18 @@ def margins(rng: np.random.Generator, size: Size, parts: Components, effect: flo
 
     shared = parts.mean + normal(parts.chip, chips) + normal(parts.unit, size.units)[unit]
     shared = shared + normal(parts.fold, size.folds)[here]
+    common = normal(parts.shared_rest, replicates, chips)
     arms = []
     for gain in (0.0, effect):
         by_class = normal(parts.arm_unit, 2, size.units)
         lasting = shared + gain + normal(parts.arm_chip, chips) + by_class[true, unit]
         lasting = lasting + normal(parts.arm_fold, size.folds)[here]
-        training = normal(parts.quality, replicates, size.folds) + 0.0
+        training = normal(parts.quality, replicates, size.folds)
         leaning = normal(parts.bias, replicates, size.folds)
-        moment = training[:, here] + leaning[:, here] * sign + normal(parts.training_unit, replicates, size.units)[:, unit]
-        arms.append(lasting + moment + normal(parts.rest, replicates, chips))
+        moment = (
+            training[:, here] + leaning[:, here] * sign + normal(parts.training_unit, replicates, size.units)[:, unit]
+        )
+        arms.append(lasting + common + moment + normal(parts.rest, replicates, chips))
     return np.stack(arms), true, unit, fold
 
 
@@ -164,52 +169,49 @@ def rates(size: Size, parts: Components, effect: float, experiments: int, draws:
 
 
 def estimate(predictions: pd.DataFrame, arms: tuple[str, str], background: str) -> Components:
-    """Method of moments on the margins of real test predictions of two arms, at their largest fraction."""
+    """Method of moments on the margins of real test predictions of two arms, at their largest fraction.
+
+    Half the variance of the difference between the arms is what each arm has of its own; their mean gives what they
+    share. Margins are logits of the score less those of the threshold, positive where the prediction is right.
+    """
     rows = predictions[(predictions["role"] == "test") & predictions["arm"].isin(arms)]
-    rows = rows[rows["fraction"] == rows["fraction"].max()].reset_index(drop=True)
+    rows = rows[rows["fraction"] == rows["fraction"].max()]
     true = (rows["class"] != background).to_numpy()
     margin = _logit(rows["score"].to_numpy(float)) - _logit(rows["threshold"].to_numpy(float))
-    table = pd.DataFrame(
-        {
-            "m": np.clip(np.where(true, margin, -margin), -CLIP, CLIP),
-            "c": true,
-            "a": rows["arm"].to_numpy(str),
-            "f": rows["fold"].to_numpy(int),
-            "r": rows["replicate"].to_numpy(int),
-            "u": rows["unit"].to_numpy(str),
-            "i": rows["chip_id"].to_numpy(str),
-        }
-    )
-    replicates = table["r"].nunique()
-    lasting = table.groupby(["a", "f", "c", "u", "i"], as_index=False)["m"].mean()
-    table["rest"] = table["m"] - table.groupby(["a", "f", "i"])["m"].transform("mean")
-    training = table.groupby(["a", "f", "c", "r"])["rest"].mean().unstack("c")
-    table["rest"] -= table.groupby(["a", "f", "c", "r"])["rest"].transform("mean")
-    rest, training_unit = _nested(table, ["a", "r", "u", "c"], "rest")
+    rows = rows.assign(margin=np.clip(np.where(true, margin, -margin), -CLIP, CLIP), true=true)
+    wide = rows.pivot_table(index=["fold", "true", "unit", "chip_id", "replicate"], columns="arm", values="margin")
+    wide = wide.assign(own=(wide[arms[1]] - wide[arms[0]]) / np.sqrt(2), shared=(wide[arms[1]] + wide[arms[0]]) / 2)
+    wide = wide.reset_index()
+    replicates = wide["replicate"].nunique()
     inflate = replicates / (replicates - 1)
-    wide = lasting.pivot(index=["f", "c", "u", "i"], columns="a", values="m").reset_index()
-    wide["d"] = wide[arms[1]] - wide[arms[0]]
-    wide["s"] = (wide[arms[1]] + wide[arms[0]]) / 2
-    by_fold = wide.groupby("f")["d"].mean()
-    for column in ("d", "s"):
-        wide[column] -= wide.groupby(["f", "c"])[column].transform("mean")
-    arm_chip, arm_unit = _nested(wide, ["u", "c"], "d")
-    chip, unit = _nested(wide, ["u"], "s")
-    fold = lasting.groupby("f")["m"].mean()
-    return Components(
-        mean=float(table["m"].mean()),
-        positives=float(true.mean()),
-        chip=float(np.sqrt(max(chip - arm_chip / 4, 0))),
-        unit=float(np.sqrt(unit)),
-        fold=float(fold.std()) if len(fold) > 1 else 0.0,
-        arm_chip=float(np.sqrt(max(arm_chip / 2 - rest * inflate / replicates, 0))),
-        arm_unit=float(np.sqrt(arm_unit / 2)),
-        quality=float(np.sqrt(inflate * training.mean(axis=1).var(ddof=0))),
-        bias=float(np.sqrt(inflate * ((training[True] - training[False]) / 2).var(ddof=0))),
-        training_unit=float(np.sqrt(training_unit * inflate)),
-        rest=float(np.sqrt(rest * inflate)),
-        arm_fold=float(np.sqrt(max(by_fold.var() / 2, 0))) if len(by_fold) > 1 else 0.0,
-    )
+    chip = ["fold", "true", "unit", "chip_id"]
+    lasting = wide.groupby(chip, as_index=False)[["own", "shared"]].mean()
+    moment = wide[["own", "shared"]] - wide.groupby(chip)[["own", "shared"]].transform("mean")
+    wide = wide.assign(own=moment["own"], shared=moment["shared"])
+    training = wide.groupby(["fold", "replicate", "true"])["own"].mean().unstack("true")
+    wide = wide.assign(own=wide["own"] - wide.groupby(["fold", "replicate", "true"])["own"].transform("mean"))
+    rest, training_unit = _nested(wide, ["replicate", "unit", "true"], "own")
+    by_fold = lasting.groupby("fold")[["own", "shared"]].mean()
+    centred = lasting[["own", "shared"]] - lasting.groupby(["fold", "true"])[["own", "shared"]].transform("mean")
+    lasting = lasting.assign(own=centred["own"], shared=centred["shared"])
+    arm_chip, arm_unit = _nested(lasting, ["unit", "true"], "own")
+    all_chips, unit = _nested(lasting, ["unit"], "shared")
+    found = {
+        "chip": all_chips - arm_chip / 2,
+        "unit": unit - arm_unit / 2,
+        "fold": by_fold["shared"].var() if len(by_fold) > 1 else 0.0,
+        "arm_chip": arm_chip - rest * inflate / replicates,
+        "arm_unit": arm_unit,
+        "quality": inflate * training.mean(axis=1).var(ddof=0),
+        "bias": inflate * ((training[True] - training[False]) / 2).var(ddof=0),
+        "training_unit": inflate * training_unit,
+        "rest": inflate * rest,
+        "arm_fold": by_fold["own"].var() if len(by_fold) > 1 else 0.0,
+    }
+    own = found["quality"] + found["bias"] + found["training_unit"] + found["rest"]
+    found["shared_rest"] = inflate * float(np.mean(np.square(wide["shared"]))) - own / 2
+    deviations = {name: float(np.sqrt(max(variance, 0.0))) for name, variance in found.items()}
+    return Components(mean=float(rows["margin"].mean()), positives=float(true.mean()), **deviations)
 
 
 def _logit(score: Floats) -> Floats:
@@ -231,7 +233,9 @@ def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, 
 
 def false_verdicts(parts: Components, experiments: int, draws: int, seed: int) -> bool:
     """Print the table of experiments without a difference; whether all sizes as estimated keep the limit."""
-    print(f"\nNo true difference, {experiments:,} experiments each. False verdicts in percent (limit {100 * LIMIT:g}):\n")
+    print(
+        f"\nNo true difference, {experiments:,} experiments each. False verdicts in percent (limit {100 * LIMIT:g}):\n"
+    )
     print("| experiments | replicates x units | verdict false | bootstrap percentiles | spread | claimed error |")
     print("|---|---|---|---|---|---|")
     kept = True
@@ -269,7 +273,9 @@ def main() -> int:
     """Run from the command line; the exit code is 1 if the limit is broken."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments of each kind and size")
-    parser.add_argument("--draws", type=int, default=400, help="bootstrap draws of the procedure compared with; 0: none")
+    parser.add_argument(
+        "--draws", type=int, default=400, help="bootstrap draws of the procedure compared with; 0: none"
+    )
     parser.add_argument("--predictions", type=Path, help="predictions.parquet of a run to take the variances from")
     parser.add_argument("--arms", nargs=2, default=("classic", "classic+gan"), help="its two arms")
     parser.add_argument("--background", default="non-ship", help="its background class")

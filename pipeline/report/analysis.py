@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from . import words
-from .metrics import METRICS, Floats, describe
+from .metrics import METRICS, Floats, Scorer, describe
 from .panel import Panel, panel
 from .statistics import Interval, crossed_bootstrap, decide, difference, interval, percentile_interval, sign_flip_test
 
@@ -34,6 +34,9 @@ COLUMNS = (
     "sign_flip_p",
 )
 """Columns of metrics.csv. `kind`: `arm` or `difference`; `role`: `primary` in one row only; no fold: all folds."""
+OTHER_SEEDS = "other seeds"
+MIN_HALF = 2
+"""Replicates in each half of the control that compares the baseline with itself."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,26 @@ def rows_of(view: Panel, question: Question, fraction: float, fold: int | None) 
             row["role"] = "primary" if primary else "exploration"
             row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
             rows.append(row)
+        if len(view.replicates) >= 2 * MIN_HALF:
+            found = interval(halves(scorers[question.baseline]), stratum, question.confidence)
+            what = {"arm": question.baseline, "baseline": f"{question.baseline}, {OTHER_SEEDS}", "metric": metric}
+            row = _row(found, view, kind="difference", **what, **where)
+            rows.append(row | {"role": "control", "replicates": len(view.replicates) // 2})
     return rows
+
+
+def halves(score: Scorer) -> Scorer:
+    """The scorer of the difference between the first and the second half of an arm's replicates.
+
+    The halves differ in nothing but their seeds, so this is what the procedure says where there is nothing to find.
+    """
+
+    def between(weights: Floats) -> Floats:
+        values = score(weights)
+        half = values.shape[1] // 2
+        return values[:, :half] - values[:, half : 2 * half]
+
+    return between
 
 
 def analyse(
@@ -215,7 +237,7 @@ def answer(view: Panel, question: Question) -> dict[str, Any]:
             "draws": question.draws,
             "low": low,
             "high": high,
-            "histogram": np.histogram(draws[~np.isnan(draws)], bins=60)[0].tolist(),
+            "histogram": np.histogram(draws[~np.isnan(draws)], bins=40)[0].tolist(),
             "range": [float(np.nanmin(draws)), float(np.nanmax(draws))],
         },
     }

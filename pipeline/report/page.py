@@ -85,7 +85,7 @@ def key_figures(answer: Mapping[str, Any]) -> list[dict[str, str]]:
         entries.append(
             {
                 "name": "Change of the remaining error",
-                "value": f"{number(-share, 0)} %",
+                "value": f"{points(-share / 100, 0)} %",
                 "note": f"of {number(1 - before)} that the baseline leaves",
             }
         )

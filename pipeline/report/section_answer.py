@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from . import blocks, figures
 from .drawing import number_of
 from .gather import Material
 from .metrics import METRICS
 from .section_scores import right_shares
-from .words import number, plural, points, unit_name
+from .words import number, plural, points, short_names, unit_name
 
 
 def _of(metrics: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
@@ -108,6 +109,8 @@ def differences_table(material: Material) -> blocks.Block:
         "Differences in percentage points. Bold is the one comparison that the verdict is on, and there"
         f" {question['title']} is the one metric; everything else is exploration, with no correction for"
         f" looking often. The last column is a sign-flip test of {question['title']} over replicates alone."
+        f" {question['baseline']} against itself with other seeds, half of the replicates against the other half, is a"
+        " control: it shows what comes out where there is nothing to find."
     )
     head = ["Difference", *(METRICS[metric] for metric in order), "sign-flip p"]
     return blocks.table("Differences between arms", caption, head, rows)
@@ -189,12 +192,34 @@ def section_where(material: Material) -> blocks.Section:
         f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
     )
     units, table = units_blocks(material)
+    agreement = folds_agree(difference, question)
     section.blocks = [
         blocks.figures([places, units]),
         blocks.table("The difference by class, fold and fraction", caption, head, rows),
+        *agreement,
         table,
     ]
     return section
+
+
+def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[blocks.Block]:
+    """Whether folds differ from one another by more than their intervals explain (Cochran 1954, the Q test)."""
+    rows = _of(difference, fraction=question["fraction"], metric=question["metric"])
+    rows = rows[rows["fold"].notna()]
+    known = rows[rows["se"] > 0]
+    if len(rows) < 2:
+        return []
+    says = (
+        f"The verdict is on these {len(rows)} folds together. Whether other areas would behave like them is a question"
+        " that so few cannot answer."
+    )
+    if len(known) > 1:
+        weight = 1 / known["se"] ** 2
+        mean = (known["estimate"] * weight).sum() / weight.sum()
+        chance = float(stats.chi2.sf((weight * (known["estimate"] - mean) ** 2).sum(), len(known) - 1))
+        says += f" They differ from one another {'by more than' if chance < 0.05 else 'no more than by'} chance"
+        says += f" (Cochran's Q, p = {number(chance, 2)})."
+    return [blocks.text(says, quiet=True)]
 
 
 def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
@@ -208,7 +233,8 @@ def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
     )
     shares = shares.assign(change=shares["treatment"] - shares["baseline"]).sort_values("change", ascending=False)
     unit = unit_name(question["unit"])
-    stems = [figures.Stem(str(name), row["change"], row["chips"]) for name, row in shares.iterrows()]
+    short = short_names([str(name) for name in shares.index])
+    stems = [figures.Stem(short[str(name)], row["change"], row["chips"]) for name, row in shares.iterrows()]
     axis = f"{treatment} − {baseline}, points of accuracy"
     rows = [
         blocks.row(

@@ -147,10 +147,10 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
         found += [
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
-                f"The {len(closest)} of {len(drawn):,} synthetic chips that are nearest to a training chip (left), and"
-                " that training chip (right), by the correlation of their pixels over the eight flips and turns. Copies"
-                f" would stand out here. Median correlation with the nearest training chip: {number(median, 2)} of a"
-                f" synthetic chip, {number(real, 2)} of a real chip held out of training."
+                f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
+                " (left), and that training chip (right), by the correlation of their pixels over the eight flips and"
+                " turns. Copies would stand out here. Median correlation with the nearest training chip:"
+                f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
             ),
             blocks.pairs(
                 [

@@ -10,7 +10,7 @@ from . import blocks
 from .gather import Material
 from .pictures import Stretch, tiles
 from .section_scores import right_shares, tested, two_arms
-from .words import plural
+from .words import plural, short_names
 
 SHOWN = 12
 CHANGED = 0.5
@@ -80,6 +80,7 @@ def section_errors(material: Material, stretch: Stretch) -> blocks.Section:
 
 def _changed(material: Material, stretch: Stretch, frame: pd.DataFrame) -> blocks.Block:
     pictures = tiles(stretch(material.chips.of(frame["chip_id"]).read()))
+    units = short_names([str(name) for name in material.predictions["unit"].unique()])
     return blocks.cases(
         [
             {
@@ -87,7 +88,7 @@ def _changed(material: Material, stretch: Stretch, frame: pd.DataFrame) -> block
                 "alt": f"Test chip {row['chip_id']}, labelled {row['class']}",
                 "lines": [
                     str(row["class"]),
-                    str(row["unit"]),
+                    units[str(row["unit"])],
                     f"right {100 * row['baseline']:.0f} % → {100 * row['treatment']:.0f} %",
                 ],
             }
@@ -98,6 +99,7 @@ def _changed(material: Material, stretch: Stretch, frame: pd.DataFrame) -> block
 
 def _doubtful(material: Material, stretch: Stretch, frame: pd.DataFrame) -> blocks.Block:
     pictures = tiles(stretch(material.chips.of(frame["chip_id"]).read()))
+    units = short_names([str(name) for name in material.predictions["unit"].unique()])
     return blocks.cases(
         [
             {
@@ -106,7 +108,7 @@ def _doubtful(material: Material, stretch: Stretch, frame: pd.DataFrame) -> bloc
                 "lines": [
                     f"labelled {row['class']}",
                     f"score {row['score']:.2f}",
-                    str(row["unit"]),
+                    units[str(row["unit"])],
                 ],
             }
             for picture, row in zip(pictures, _records(frame), strict=True)

@@ -16,7 +16,7 @@ from . import blocks
 from .drawing import ACCENT, MARKERS, MUTED, SERIES, drawn, svg
 from .gather import Material
 from .metrics import Floats
-from .words import plural
+from .words import plural, short_names
 
 OUTLINE_SHARE = 0.02
 """A scene is drawn as an outline if it is at least this share of the map, else as a dot."""
@@ -121,7 +121,7 @@ def section_map(material: Material) -> blocks.Section | None:
                 blocks.figure(
                     "map-scene",
                     close_up(outlines[busiest], chips, labels, material.classes),
-                    f"The footprints of the chips of {busiest}, the scene with most objects.",
+                    f"The footprints of the chips of {short_names([busiest])[busiest]}, the scene with most objects.",
                 )
             )
     section.blocks = [blocks.figures(drawings)]

@@ -9,7 +9,7 @@ from .metrics import METRICS
 from .statistics import MIN_REPLICATES, MIN_UNITS, POWER, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .analysis import Question
 
@@ -40,6 +40,12 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def unit_name(column: str) -> str:
     """What a test unit is called: ``scene`` for ``scene_id``, else the column's own name."""
     return "scene" if column == "scene_id" else column
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Names without folder and ending, where they stay different: scenes are named by path."""
+    short = {name: name.rsplit("/", 1)[-1].rsplit(".", 1)[0] or name for name in names}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def arm_name(arm: str) -> str:

@@ -208,7 +208,7 @@ def test_every_estimate_can_be_recomputed_from_the_predictions_beside_the_page(p
     predictions = pd.read_parquet(page_folder / "predictions.parquet")
     test = predictions[predictions["role"] == "test"]
     table = pd.read_csv(page_folder / "metrics.csv")
-    rows = table[table["metric"] == metric]
+    rows = table[(table["metric"] == metric) & (table["role"] != "control")]
     assert len(rows) > 20
     for _, row in rows.iterrows():
         here = test[np.isclose(test["fraction"], row["fraction"])]
@@ -225,4 +225,15 @@ def test_one_row_is_the_question_and_all_others_explore(page_folder):
     primary = table[table["role"] == "primary"]
     assert len(primary) == 1
     assert primary.iloc[0][["arm", "baseline", "metric"]].tolist() == ["classic+gan", "classic", "balanced_accuracy"]
-    assert set(table["role"]) == {"primary", "exploration"}
+    assert set(table["role"]) == {"primary", "exploration", "control"}
+
+
+def test_the_baseline_against_itself_is_shown_as_a_control(page_folder):
+    table = pd.read_csv(page_folder / "metrics.csv")
+    rows = table[(table["role"] == "control") & (table["metric"] == "balanced_accuracy") & table["fold"].isna()]
+    assert rows.iloc[0][["arm", "baseline"]].tolist() == ["classic", "classic, other seeds"]
+    test = pd.read_parquet(page_folder / "predictions.parquet").query("role == 'test' and arm == 'classic'")
+    expected = recomputed(test[test["replicate"] < 3], "balanced_accuracy")
+    expected -= recomputed(test[test["replicate"] >= 3], "balanced_accuracy")
+    assert rows.iloc[0]["estimate"] == pytest.approx(expected, abs=2e-6)
+    assert rows.iloc[0]["low"] < 0 < rows.iloc[0]["high"]
