@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,19 +116,30 @@ def _cut_scene(
     merit = np.full(int(slot.max()) - first + 1, -np.inf)
     windows = part[["row", "col"]].to_numpy(np.int64)
     for piece in read.cut(scene, windows, settings["size_px"], target, settings["resampling"], workers):
-        valid = piece.valid >= settings["min_valid_fraction"]
-        for position, number in enumerate(piece.windows):
-            if not valid[position]:
-                continue
-            place = slot[number]
-            if not alone[number]:
-                # Ranks are small; texture is compared first where it counts.
-                value = float(texture(piece.chips[position])) if textured[number] else -float(rank[number])
-                if value <= merit[place - first]:
-                    continue
+        good = piece.valid >= settings["min_valid_fraction"]
+        single = np.flatnonzero(good & alone[piece.windows])
+        numbers = piece.windows[single]
+        kept[slot[numbers]], chosen[slot[numbers]] = piece.valid[single], at[numbers]
+        for start, stop in _runs(single, slot[numbers]):
+            places = slice(int(single[start]), int(single[stop - 1]) + 1)
+            writer.write(int(slot[numbers[start]]), piece.chips[places])
+        for position in np.flatnonzero(good & ~alone[piece.windows]):
+            number = piece.windows[position]
+            place = int(slot[number])
+            value = float(texture(piece.chips[position])) if textured[number] else -float(rank[number])
+            if value > merit[place - first]:
                 merit[place - first] = value
-            kept[place], chosen[place] = piece.valid[position], at[number]
-            writer.write(int(place), piece.chips[position : position + 1])
+                kept[place], chosen[place] = piece.valid[position], at[number]
+                writer.write(place, piece.chips[position : position + 1])
+
+
+def _runs(positions: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges [start, stop) in which both positions and places go up one by one: each is written at once."""
+    if not len(positions):
+        return []
+    breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(places) != 1)) + 1
+    edges = [0, *breaks.tolist(), len(positions)]
+    return list(pairwise(edges))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,18 +6,22 @@ touches it, and pays tens of microseconds for each call; here both are paid once
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from ..raster import SceneFile
-from .rows import Pixels, Rows, Spans, Valid, joined, native_rows, resampled_rows
+from .rows import Pixels, Rows, Spans, Valid, joined, native_rows, resampled_rows, source_columns
 from .target import Target
 from .windows import Windows
 
+PANEL_COLUMNS = 1 << 16
+"""Columns of a scene that are in memory at a time."""
 CHUNK_BYTES = 16 << 20
 """Chips that are handed over together."""
 
@@ -48,7 +52,7 @@ def cut(
     workers: int = 1,
     **gdal: str | int | bool,
 ) -> Iterator[Cut]:
-    """Cut windows of a scene, in the order of their rows, with memory that depends on its width alone.
+    """Cut windows of a scene, in the order of their rows, with memory that does not grow with it.
 
     Args:
         scene: The scene.
@@ -65,38 +69,80 @@ def cut(
     Raises:
         InputError: If the scene is damaged.
     """
-    with native_rows(scene, workers, **gdal) as rows:
-        if target is not None and target.resampled:
-            assert kernel is not None, "a scene of another GSD needs a kernel"
-            rows = resampled_rows(rows, target, kernel)
-        chip_bytes = size * size * rows.bands * rows.dtype.itemsize
-        most = max(1, CHUNK_BYTES // chip_bytes)
-        chips = np.empty((min(most, len(windows)), size, size, rows.bands), rows.dtype)
-        for chosen, block in _blocks(rows, windows, size):
-            for start in range(0, len(chosen), most):
-                part = chosen[start : start + most]
-                yield Cut(part, chips[: len(part)], block.copy(windows[part], chips[: len(part)]))
+    grid = target or Target(scene.height, scene.width)
+    most = max(1, CHUNK_BYTES // (size * size * len(scene.bands) * np.dtype(scene.dtype).itemsize))
+    chips = np.empty((min(most, len(windows)), size, size, len(scene.bands)), scene.dtype)
+    for panel, (first, last) in _panels(scene, windows, size, grid):
+        with _rows(scene, grid, (first, last), kernel, workers, gdal) as rows:
+            local = windows[panel] - (0, first)
+            for chosen, block in _blocks(rows, local, size):
+                for start in range(0, len(chosen), most):
+                    part = chosen[start : start + most]
+                    out = chips[: len(part)]
+                    yield Cut(panel[part], out, _shared(rows, block, local[part], out))
 
 
 def cut_all(
-    scene: SceneFile, windows: Windows, size: int, out: Pixels | None = None, workers: int = 1, **gdal: str | int | bool
+    scene: SceneFile, windows: Windows, size: int, workers: int = 1, **gdal: str | int | bool
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """Cut all windows of a scene into memory.
+    """Cut all windows of a scene, on its own grid, into memory.
 
     Returns:
         Chips (N, S, S, C) in the order of the windows, and the valid share (N,) of each.
     """
     valid = np.zeros(len(windows))
-    with native_rows(scene, workers, **gdal) as rows:
-        if out is None:
-            out = np.empty((len(windows), size, size, rows.bands), rows.dtype)
-        for chosen, block in _blocks(rows, windows, size):
-            if len(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1 and (np.diff(chosen) == 1).all():
-                valid[chosen] = block.copy(windows[chosen], out[chosen[0] : chosen[-1] + 1])
-            else:
-                for position in chosen:
-                    valid[position] = block.copy(windows[position : position + 1], out[position : position + 1])[0]
+    out = np.empty((len(windows), size, size, len(scene.bands)), scene.dtype)
+    grid = Target(scene.height, scene.width)
+    for panel, (first, last) in _panels(scene, windows, size, grid):
+        with _rows(scene, grid, (first, last), None, workers, gdal) as rows:
+            local = windows[panel] - (0, first)
+            for chosen, block in _blocks(rows, local, size):
+                places = panel[chosen]
+                if (np.diff(places) == 1).all():
+                    valid[places] = _shared(rows, block, local[chosen], out[places[0] : places[-1] + 1])
+                else:
+                    for position, place in zip(chosen, places, strict=True):
+                        one = slice(position, position + 1)
+                        valid[place] = block.copy(local[one], out[place : place + 1])[0]
     return out, valid
+
+
+@contextmanager
+def _rows(
+    scene: SceneFile,
+    grid: Target,
+    columns: tuple[int, int],
+    kernel: str | None,
+    workers: int,
+    gdal: Mapping[str, str | int | bool],
+) -> Iterator[Rows]:
+    """Rows of a range of the target grid's columns."""
+    if not grid.resampled:
+        with native_rows(scene, columns, workers, **gdal) as rows:
+            yield rows
+        return
+    if kernel is None:
+        raise ValueError(f"scene {scene.scene_id} has another GSD and no resampling kernel was given")
+    native = source_columns(grid, columns, scene.width, kernel)
+    with native_rows(scene, native, workers, **gdal) as rows:
+        yield resampled_rows(rows, native[0], grid, columns, kernel)
+
+
+def _panels(
+    scene: SceneFile, windows: Windows, size: int, grid: Target
+) -> Iterator[tuple[npt.NDArray[np.int64], tuple[int, int]]]:
+    """Windows by the range of columns in which they are cut: one for all, unless the scene is very wide.
+
+    A block row of a scene that is hundreds of thousands of pixels wide does not fit into memory. It is then cut panel
+    by panel, and blocks that two panels share are read for both.
+    """
+    widest = max(8 * size, int(PANEL_COLUMNS * min(1.0, scene.width / grid.width)))
+    number = np.clip(windows[:, 1], 0, grid.width - 1) // widest
+    for panel in np.unique(number):
+        chosen = np.flatnonzero(number == panel)
+        cols = windows[chosen, 1]
+        first = min(max(int(cols.min()), 0), grid.width - 1)
+        yield chosen, (first, max(first + 1, min(int(cols.max()) + size, grid.width)))
 
 
 @dataclass(frozen=True)
@@ -155,6 +201,15 @@ def _fill(chip: Pixels, known: Valid) -> None:
     chip[~known] = np.rint(mean) if chip.dtype.kind in "iu" else mean
 
 
+def _shared(rows: Rows, block: _Block, windows: Windows, out: Pixels) -> npt.NDArray[np.float64]:
+    """Copy windows with all workers, each a part of them."""
+    if rows.pool is None:
+        return block.copy(windows, out)
+    edges = np.linspace(0, len(windows), rows.workers + 1).astype(int)
+    parts = [slice(start, stop) for start, stop in pairwise(edges)]
+    return np.concatenate(list(rows.pool.map(lambda part: block.copy(windows[part], out[part]), parts)))
+
+
 def _strided(array: Pixels, corner: tuple[int, int], step: int, count: int, size: int) -> Pixels:
     """``count`` windows of ``array`` (R, W, ...) side by side, ``step`` columns apart, as a view (count, S, S, ...)."""
     base = array[corner[0] :, corner[1] :]
@@ -163,8 +218,15 @@ def _strided(array: Pixels, corner: tuple[int, int], step: int, count: int, size
 
 
 def _run(pixels: Pixels, corner: tuple[int, int], step: int, out: Pixels) -> None:
-    """Copy windows of one row, ``step`` columns apart, into ``out`` (N, S, S, C)."""
-    out[:] = _strided(pixels, corner, step, len(out), out.shape[1])
+    """Copy windows of one row, ``step`` columns apart, from ``pixels`` (R, W, C) into ``out`` (N, S, S, C)."""
+    count, size = out.shape[:2]
+    pixel = pixels.itemsize * pixels.shape[2]
+    line = pixels.shape[1] * pixel
+    # A chip's line as one item: NumPy then copies lines in its inner loop, and not the bytes of one line.
+    item = np.dtype((np.void, size * pixel))
+    start = corner[0] * line + corner[1] * pixel
+    lines = np.ndarray((count, size), item, pixels.data, start, (step * pixel, line))
+    out.reshape(count, size, -1).view(item)[..., 0] = lines
 
 
 def _runs(

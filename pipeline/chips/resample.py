@@ -30,16 +30,31 @@ _PLANE = "EPSG:3857"
 _ORIGIN = 1024.0
 
 
+def margin(kernel: str, scale: float) -> int:
+    """Source pixels that a kernel looks at on each side, rounded up."""
+    return math.ceil(_RADIUS[kernel] * max(1.0, scale)) + 1
+
+
 class Resampler:
     """Fills rows of the target grid from a scene's rows."""
 
-    def __init__(self, source: Rows, target: Target, kernel: str) -> None:
-        """Resample ``source`` to ``target`` with a kernel named as in the configuration."""
-        self.step = max(1, int(source.step / target.scale_row))
+    def __init__(self, source: Rows, source_left: int, target: Target, left: int, kernel: str, step: int) -> None:
+        """Prepare to resample.
+
+        Args:
+            source: The scene's rows.
+            source_left: The scene's column that they begin with.
+            target: The target grid.
+            left: Its column that the filled rows begin with.
+            kernel: Kernel as named in the configuration.
+            step: Rows made at a time.
+        """
+        self.step = step
         self._source = source
         self._target = target
+        self._lefts = (source_left, left)
         self._kernel = Resampling[kernel]
-        self._margin = math.ceil(_RADIUS[kernel] * max(1.0, target.scale_row)) + 1
+        self._margin = margin(kernel, target.scale_row)
 
     def fill(self, top: int, pixels: Pixels, valid: Valid | None, spans: Spans) -> None:
         """Write target rows from ``top`` (a step's start) on, step by step."""
@@ -77,9 +92,9 @@ class Resampler:
         reproject(
             bands,
             made,
-            src_transform=Affine(1, 0, _ORIGIN, 0, -1, _ORIGIN - low),
+            src_transform=Affine(1, 0, _ORIGIN + self._lefts[0], 0, -1, _ORIGIN - low),
             src_crs=_PLANE,
-            dst_transform=Affine(along, 0, _ORIGIN, 0, -down, _ORIGIN - top * down),
+            dst_transform=Affine(along, 0, _ORIGIN + self._lefts[1] * along, 0, -down, _ORIGIN - top * down),
             dst_crs=_PLANE,
             resampling=self._kernel,
             tolerance=0,

@@ -42,7 +42,16 @@ _THREADED = ("GTiff", "COG")
 class Rows:
     """Rows of a scene on some grid, seen through a window that only moves down."""
 
-    def __init__(self, fill: Fill, shape: tuple[int, int, int], dtype: str, step: int, masked: bool) -> None:
+    def __init__(
+        self,
+        fill: Fill,
+        shape: tuple[int, int, int],
+        dtype: str,
+        step: int,
+        masked: bool,
+        pool: ThreadPoolExecutor | None = None,
+        workers: int = 1,
+    ) -> None:
         """Prepare to read.
 
         Args:
@@ -51,7 +60,11 @@ class Rows:
             dtype: Type of the pixels.
             step: Rows of a step.
             masked: Whether pixels may be without data.
+            pool: Threads that whoever uses the rows may use too, or None.
+            workers: How many they are.
         """
+        self.pool = pool
+        self.workers = workers
         self.height, self.width, self.bands = shape
         self.dtype = np.dtype(dtype)
         self.step = step
@@ -90,8 +103,8 @@ class Rows:
         count = kept.stop - kept.start
         needed = count + high - self._high
         if needed > len(self._pixels):
-            # Room for a step more than asked: the same buffer then serves to the scene's end.
-            room = min(needed + self.step, self.height)
+            # No larger than it has to be: the same few megabytes, used again for each step, stay in the caches.
+            room = needed
             pixels = np.empty((room, self.width, self.bands), self.dtype)
             valid = np.empty((room, self.width), bool) if self.masked else None
         else:
@@ -113,8 +126,16 @@ class _Task:
 
 
 @contextmanager
-def native_rows(scene: SceneFile, workers: int = 1, **gdal: str | int | bool) -> Iterator[Rows]:
+def native_rows(
+    scene: SceneFile, columns: tuple[int, int], workers: int = 1, **gdal: str | int | bool
+) -> Iterator[Rows]:
     """Rows of a scene as they are on disk; each block is read once, by one of ``workers`` threads.
+
+    Args:
+        scene: The scene.
+        columns: Range [start, stop) of its columns that the rows hold.
+        workers: Threads, each with a handle of its own. PNG and JPEG are read by one.
+        **gdal: Further GDAL options.
 
     Yields:
         The rows. Blocks outside the wanted columns are not read, and their part of a view is undefined.
@@ -122,11 +143,14 @@ def native_rows(scene: SceneFile, workers: int = 1, **gdal: str | int | bool) ->
     Raises:
         InputError: If the file is damaged.
     """
-    shape = (scene.height, scene.width, len(scene.bands))
+    left, right = columns
+    shape = (scene.height, right - left, len(scene.bands))
     masked = scene.mask is not None or np.dtype(scene.dtype).kind == "f"
     if scene.item is not None:
         pixels, valid = read_item(scene)
-        yield Rows(_from_memory(pixels, valid), shape, scene.dtype, scene.height, masked)
+        kept = slice(left, right)
+        fill_from = _from_memory(pixels[:, kept], None if valid is None else valid[:, kept])
+        yield Rows(fill_from, shape, scene.dtype, scene.height, masked)
         return
     with ExitStack() as stack:
         first = stack.enter_context(open_scene(scene.path, None, **({"GDAL_CACHEMAX": _CACHE_BYTES} | gdal)))
@@ -134,16 +158,17 @@ def native_rows(scene: SceneFile, workers: int = 1, **gdal: str | int | bool) ->
         handles = [first, *(stack.enter_context(open_scene(scene.path, None, **gdal)) for _ in range(workers - 1))]
         pool = stack.enter_context(ThreadPoolExecutor(workers)) if workers > 1 else None
         block_height, block_width = first.block_shapes[0]
-        row_bytes = block_height * scene.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
+        row_bytes = block_height * (right - left) * len(scene.bands) * np.dtype(scene.dtype).itemsize
         step = block_height * max(1, STEP_BYTES // row_bytes)
         alpha = alpha_band(first) if scene.mask == "alpha" else None
 
         def read(handle: Any, task: _Task, top: int, pixels: Pixels, valid: Valid | None) -> None:
-            rows, cols = slice(task.row - top, task.stop - top), slice(task.col, task.end)
+            rows, cols = slice(task.row - top, task.stop - top), slice(task.col - left, task.end - left)
             _read(handle, scene, alpha, task, pixels[rows, cols], None if valid is None else valid[rows, cols])
 
         def fill(top: int, pixels: Pixels, valid: Valid | None, spans: Spans) -> None:
-            tasks = deque(_tasks(top, top + len(pixels), spans, (block_height, block_width), scene.width, workers))
+            wanted = [(start + left, end + left) for start, end in spans]
+            tasks = deque(_tasks((top, top + len(pixels)), columns, wanted, (block_height, block_width), workers))
             if pool is None:
                 for task in tasks:
                     read(first, task, top, pixels, valid)
@@ -160,7 +185,7 @@ def native_rows(scene: SceneFile, workers: int = 1, **gdal: str | int | bool) ->
             for future in [pool.submit(work, handle) for handle in handles]:
                 future.result()
 
-        yield Rows(fill, shape, scene.dtype, step, masked)
+        yield Rows(fill, shape, scene.dtype, step, masked, pool, workers)
 
 
 def _from_memory(pixels: Pixels, valid: Valid | None) -> Fill:
@@ -172,20 +197,31 @@ def _from_memory(pixels: Pixels, valid: Valid | None) -> Fill:
     return fill
 
 
-def _tasks(top: int, stop: int, spans: Spans, block: tuple[int, int], width: int, workers: int) -> Iterator[_Task]:
-    """Runs of whole blocks that hold the wanted columns, in block order; enough of them for all workers."""
+def _tasks(
+    rows: tuple[int, int], columns: tuple[int, int], spans: Spans, block: tuple[int, int], workers: int
+) -> Iterator[_Task]:
+    """Runs of blocks that hold the wanted columns, in block order; enough of them for all workers.
+
+    Args:
+        rows: Range of the rows; begins with a block.
+        columns: Range of the columns to stay in.
+        spans: Wanted columns.
+        block: Height and width of a block.
+        workers: Who shares them.
+    """
+    top, stop = rows
     block_height, block_width = block
     runs = joined([(start // block_width, -(-end // block_width)) for start, end in spans])
     blocks = sum(last - first for first, last in runs)
-    rows = -(-(stop - top) // block_height)
+    deep = -(-(stop - top) // block_height)
     # One call for all rows where nobody has to share; GDAL goes through the blocks in their order itself.
-    height = block_height * max(1, rows // workers)
-    longest = blocks if rows >= workers else math.ceil(blocks / workers)
+    height = block_height * max(1, deep // workers)
+    longest = blocks if deep >= workers else math.ceil(blocks / workers)
     for row in range(top, stop, height):
         for first, last in runs:
             for start in range(first, last, longest):
-                end = min(min(start + longest, last) * block_width, width)
-                yield _Task(row, min(row + height, stop), start * block_width, end)
+                end = min(min(start + longest, last) * block_width, columns[1])
+                yield _Task(row, min(row + height, stop), max(start * block_width, columns[0]), end)
 
 
 def joined(runs: Spans) -> list[tuple[int, int]]:
@@ -220,10 +256,29 @@ def _read(handle: Any, scene: SceneFile, alpha: int | None, task: _Task, pixels:
         valid[:] = True if found is None else found
 
 
-def resampled_rows(source: Rows, target: Target, kernel: str) -> Rows:
-    """Rows of a scene on its target grid, resampled from its rows as they are."""
+def resampled_rows(source: Rows, source_left: int, target: Target, columns: tuple[int, int], kernel: str) -> Rows:
+    """Rows of a scene on its target grid, resampled from its rows as they are.
+
+    Args:
+        source: The scene's rows, of the columns that :func:`source_columns` names.
+        source_left: The first of them.
+        target: The target grid.
+        columns: Range of its columns that the rows hold.
+        kernel: Name of the kernel.
+    """
     from .resample import Resampler
 
-    resampler = Resampler(source, target, kernel)
-    shape = (target.height, target.width, source.bands)
-    return Rows(resampler.fill, shape, str(source.dtype), resampler.step, source.masked)
+    shape = (target.height, columns[1] - columns[0], source.bands)
+    row_bytes = shape[1] * shape[2] * source.dtype.itemsize
+    step = max(1, min(int(source.step / target.scale_row), STEP_BYTES // row_bytes))
+    resampler = Resampler(source, source_left, target, columns[0], kernel, step)
+    return Rows(resampler.fill, shape, str(source.dtype), step, source.masked, source.pool, source.workers)
+
+
+def source_columns(target: Target, columns: tuple[int, int], width: int, kernel: str) -> tuple[int, int]:
+    """The scene's columns, of ``width``, that columns of its target grid are made of."""
+    from .resample import margin
+
+    beside = margin(kernel, target.scale_col)
+    first, last = (column * target.scale_col for column in columns)
+    return max(math.floor(first) - beside, 0), min(math.ceil(last) + beside, width)
