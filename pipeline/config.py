@@ -366,8 +366,8 @@ class GanConfig(Section):
     """Channels at half the chip's resolution; each halving doubles them, up to eight times."""
     learning_rate: Positive | None = None
     """Adam's learning rate, both networks."""
-    ema: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """Decay per step of the average of the generator's weights that is kept for use; 0 keeps the weights."""
+    ema_images: Annotated[float, Field(ge=0.0)] | None = None
+    """Images after which a weight counts half in the generator's average that is kept; 0 keeps the weights."""
     upsampling: Literal["transposed", "resize"] | None = None
     """How the generator doubles the side: transposed convolution, or nearest and convolution."""
     deviation_group: Count | None = None

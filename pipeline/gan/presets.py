@@ -26,7 +26,8 @@ class Preset:
         learning_rate: Adam's, for both networks.
         beta1: Adam's decay of the first moment.
         beta2: Adam's decay of the second moment.
-        ema: Decay per step of the average of the generator's weights that is kept for use; 0 keeps the weights.
+        ema_images: Images after which a weight counts half in the average of the generator's weights that is kept for
+            use (Yazici et al. 2019, arXiv:1806.04498); 0 keeps the weights themselves.
         condition: How the generator sees the label, see :class:`pipeline.generator.Architecture`.
         upsampling: How the generator doubles the side, see :class:`pipeline.generator.Architecture`.
         judge: How the discriminator sees the label: as constant ``planes`` beside the bands, or by ``projection``
@@ -50,7 +51,7 @@ class Preset:
     learning_rate: float
     beta1: float
     beta2: float
-    ema: float
+    ema_images: float
     condition: Literal["input", "batchnorm"]
     upsampling: Literal["transposed", "resize"]
     judge: Literal["planes", "projection"]
@@ -74,7 +75,7 @@ PRESETS: dict[str, Preset] = {
         learning_rate=2e-4,
         beta1=0.5,
         beta2=0.999,
-        ema=0.0,
+        ema_images=0.0,
         condition="input",
         upsampling="transposed",
         judge="planes",
@@ -93,17 +94,17 @@ PRESETS: dict[str, Preset] = {
         z_dim=64,
         base_channels=32,
         learning_rate=2e-4,
-        beta1=0.5,
+        beta1=0.0,
         beta2=0.99,
-        ema=0.999,
+        ema_images=10_000.0,
         condition="batchnorm",
-        upsampling="transposed",
+        upsampling="resize",
         judge="projection",
         judge_norm="none",
         deviation_group=4,
         balanced=True,
         symmetries=True,
-        colour=1.0,
+        colour=0.3,
         translation=0.125,
         r1=0.05,
         r1_every=16,

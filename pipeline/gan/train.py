@@ -33,8 +33,8 @@ GOOD = "good.safetensors"
 LATEST = "latest.safetensors"
 """A later state at whose look something was."""
 BEST = "best.safetensors"
-EMA_RAMP = 10
-"""The average forgets its first weights: its decay in step t is at most (1 + t) / (EMA_RAMP + t)."""
+EMA_RAMP = 0.05
+"""The average reaches back over no more than this share of the images so far, so that early weights are forgotten."""
 
 
 @dataclass
@@ -177,7 +177,7 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
     torch.autograd.backward(loss_g)
     networks.generator_adam.step()
     networks.generator_adam.zero_grad(set_to_none=True)
-    update_average(networks, preset.ema, step)
+    update_average(networks, preset, step)
     return torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(), fake_logits.detach().mean()])
 
 
@@ -192,9 +192,10 @@ def judge_both(
 
 
 @torch.no_grad()
-def update_average(networks: Networks, decay: float, step: int) -> None:
-    """Move the averaged weights towards the generator's: average <- d average + (1 - d) weights."""
-    decay = min(decay, (1 + step) / (EMA_RAMP + step))
+def update_average(networks: Networks, preset: Preset, step: int) -> None:
+    """Move the averaged weights towards the generator's: d average + (1 - d) weights with d = 2^(-batch / half)."""
+    half_images = min(preset.ema_images, EMA_RAMP * (step + 1) * preset.batch)
+    decay = 0.5 ** (preset.batch / half_images) if half_images else 0.0
     average: list[Tensor] = list(networks.average.parameters())
     weights: list[Tensor] = list(networks.generator.parameters())
     torch._foreach_lerp_(average, weights, 1 - decay)
