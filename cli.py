@@ -91,6 +91,7 @@ def cli(debug: bool) -> None:
 @click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
 @click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
+@click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
 def run(
@@ -104,6 +105,7 @@ def run(
     force: bool,
     strict: bool,
     dry_run: bool,
+    budget: str | None,
     executor: str | None,
     scheduler: str | None,
 ) -> None:
@@ -127,7 +129,12 @@ def run(
         runner = Runner(root, display_for(console, logger))
         logger.info("satpipe %s", " ".join(sys.argv[1:]))
         try:
-            outcome = runner.run(config, selection)
+            if budget is None:
+                outcome = runner.run(config, selection)
+            else:
+                outcome, replicates = runner.run_within(config, _seconds(budget, selection))
+                left_out = config.split.replicates - replicates
+                _say(f"{config.name}: {replicates} replicates fitted in {budget}; {left_out} left out")
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, error)
             raise
@@ -135,6 +142,19 @@ def run(
         _say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:
         _say(f"\n{outcome.sentence}\nreport: {outcome.report}")
+
+
+def _seconds(text: str, selection: Any) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (KeyError, ValueError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise click.UsageError(f"--budget {text}: expected a number and a unit, such as 30m or 3h")
+    if (selection.first, selection.last, selection.forced) != (NAMES[0], NAMES[-1], ()):
+        raise click.UsageError("--budget goes with `run all`, without --from, --to and --force")
+    return seconds
 
 
 def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool) -> Any:
@@ -166,12 +186,15 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
         seconds += cost
         reason = "; ".join(wave.reasons[order.part.title][:3])
         _say(f"{order.part.title}: about {_duration(cost)}: {reason}")
-    workers = runner.workers(config)
-    _say(f"{len(missing)} parts to make, about {_duration(seconds / workers)} with {workers} workers")
     reached = NAMES.index(missing[-1][0].stage.name)
     later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
     if later:
         _say(f"then {', '.join(later)}: what they make depends on the parts above")
+    for stage, parts, cost in runner.forecast(config, later):
+        seconds += parts * cost
+        _say(f"{stage}: {parts:,} parts of about {_duration(cost)}")
+    workers = runner.workers(config)
+    _say(f"about {_duration(seconds / workers)} in all with {workers} workers")
 
 
 def _duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from . import progress
 from .compute import Profile, resolve_profile
 from .config import RunConfig, as_json
 from .errors import SatpipeError, StoreError
-from .executor import PROGRESS, Order, make_part, open_executor
+from .executor import PROGRESS, Order, make_part, open_executor, resolve
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
 from .stages import NAMES, STAGES, Stage
@@ -132,6 +132,26 @@ class Runner:
             run.write("finished", outcome.sentence or f"complete up to {selection.last}", outcome)
             return outcome
 
+    def run_within(self, config: RunConfig, budget_s: float) -> tuple[Outcome, int]:
+        """Run as many whole replicates, over all folds and arms, as a time allows; at least one.
+
+        Args:
+            config: The run's configuration; its replicates are the most that are run.
+            budget_s: Seconds. A replicate is started if it fits by the time that the longest one took.
+
+        Returns:
+            The outcome, and the replicates that it rests on.
+        """
+        started, longest, last = time.monotonic(), 0.0, 0
+        for replicates in range(1, config.split.replicates + 1):
+            if last and time.monotonic() - started + longest > budget_s:
+                break
+            began = time.monotonic()
+            self.run(with_replicates(config, replicates), Selection(last="classify"))
+            # The first one makes what all share, scenes and chips: an upper bound for the others.
+            longest, last = max(longest, time.monotonic() - began), replicates
+        return self.run(with_replicates(config, last)), last
+
     def _stages(self, config: RunConfig, selection: Selection, walk: Walk, run: _RunRecord) -> Outcome:
         outcome = Outcome()
         first, last = NAMES.index(selection.first), NAMES.index(selection.last)
@@ -241,6 +261,18 @@ class Runner:
         known = self._seconds[order.part.stage].get(str(like), [])
         return sum(known) / len(known) if known else order.part.cost
 
+    def forecast(self, config: RunConfig, stages: Sequence[str]) -> list[tuple[str, int, float]]:
+        """Stage, number of parts and seconds of each, for stages that cannot be planned yet.
+
+        The number of folds of a leave-one-out split is known only with its groups; it counts as one fold then.
+        """
+        split = config.split
+        named = len(split.test_groups) if split.test_groups else 1
+        folds = {"holdout": 1, "folds": split.folds, "leave-one-out": named}[split.scheme]
+        splits = folds * len(split.fractions) * split.replicates
+        wanted = [stage for stage in STAGES if stage.name in stages and stage.forecast]
+        return [(stage.name, *resolve(str(stage.forecast))(config, splits)) for stage in wanted]
+
     def history(self, record: Record) -> str:
         """When a part was made and from what, in words."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.made_at))
@@ -289,6 +321,11 @@ class Runner:
         finally:
             walk.fingerprints.save()
         return seen
+
+
+def with_replicates(config: RunConfig, replicates: int) -> RunConfig:
+    """The configuration with another number of replicates."""
+    return config.model_copy(update={"split": config.split.model_copy(update={"replicates": replicates})})
 
 
 def _result(future: Future[Record], order: Order) -> Record:

@@ -226,6 +226,34 @@ def test_dry_run_says_what_would_be_made_and_why_and_makes_nothing(toy_done: Toy
     assert toy_done.content() == before
 
 
+def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(toy: Toy) -> None:
+    for stage in ("gan", "synth", "classify"):
+        room = toy.folder / "pipeline" / stage / "stage.py"
+        room.write_text(room.read_text() + "\n\ndef forecast(config, splits):\n    return splits + 1, 600.0\n")
+    done = toy.call("run", "all", "--config", "toy.yaml", "--dry-run", "--set", "split.fractions=[0.5, 1]")
+    # Three folds, two fractions, two replicates, and the final one.
+    assert "gan: 13 parts of about 10 min" in done.stdout, done.stderr
+    assert "about 3.3 h in all with 2 workers" in done.stdout
+    assert not (toy.folder / "data" / "parts").exists()
+
+
+def test_budget_runs_whole_replicates_and_says_what_it_left_out(toy: Toy) -> None:
+    done = toy.call("run", "all", "--config", "toy.yaml", "--budget", "1s", "--set", "split.replicates=4")
+    assert done.returncode == 0, done.stderr
+    assert "1 replicates fitted in 1s; 3 left out" in done.stdout
+    assert "1 counts" in done.stdout
+    done = toy.call("run", "all", "--config", "toy.yaml", "--budget", "2h", "--set", "split.replicates=3")
+    assert "3 replicates fitted in 2h; 0 left out" in done.stdout
+    assert "gan/r0" not in done.stdout
+
+
+@pytest.mark.parametrize("budget", ["3", "h", "-1h", "nanh", "infh", "3 weeks"])
+def test_wrong_budget_is_refused(toy: Toy, budget: str) -> None:
+    done = toy.call("run", "all", "--config", "toy.yaml", "--budget", budget)
+    assert done.returncode == 2
+    assert "such as 30m or 3h" in done.stderr
+
+
 def test_status_and_why_name_what_changed(toy_done: Toy) -> None:
     toy_done.edit("pipeline/shared.py", "text.upper()", "text.title()")
     status = toy_done.call("status", "--config", "toy.yaml")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from ..config import RunConfig
 from ..errors import ConfigError
 from ..names import synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
 from .arms import Arm, parse, settings
 
 SPLIT = "split-"
+PIXEL_S = 2.0e-7
+"""Seconds per pixel of a chip in a step on one CPU core."""
 LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scipy")
 
 
@@ -44,7 +47,7 @@ def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
         files=users_model(context),
         libraries=LIBRARIES,
         training=True,
-        cost=expected_seconds(config.classify.steps, config.classify.batch, config.chips.size_px),
+        cost=expected_seconds(config),
     )
 
 
@@ -67,9 +70,14 @@ def users_model(context: PlanContext) -> dict[str, UserFile]:
     return {"model": context.fingerprint(spec.origin)}
 
 
-def expected_seconds(steps: int, batch: int, size_px: int) -> float:
-    """Rough seconds of one training on one core: 2 microseconds a pixel and step, and the start of a process."""
-    return 2.0 + steps * batch * size_px**2 * 2.0e-7
+def expected_seconds(config: RunConfig) -> float:
+    """Rough seconds of one training on one core: its pixels, and the start of a process."""
+    return 2.0 + config.classify.steps * config.classify.batch * config.chips.size_px**2 * PIXEL_S
+
+
+def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+    """How many trainings an experiment of so many splits has, and the seconds of each; the final one counts."""
+    return splits * len(config.classify.arms) + 1, expected_seconds(config)
 
 
 def make_classifier(job: Job) -> dict[str, Any]:

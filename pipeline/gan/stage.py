@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config import as_json
-from ..names import FINAL
+from ..config import RunConfig, as_json
+from ..names import FINAL, FINAL_REPLICATE
 from ..parts import Done, Job, Part, Plan, PlanContext
 from .presets import as_json as preset_json
 from .presets import resolve
 
 STAGE = "gan"
 MAKE = "pipeline.gan.stage:make_generator"
-FINAL_SEED = 1_000_003
-"""Stands for the replicate in the seed of the final generator; no run has as many replicates."""
-COST_S = 1.0e-8
-"""Seconds per image, pixel and channel at half resolution: the order of one CPU core."""
+STEP_S = 1.0e-3
+"""Seconds per image on one CPU core, whatever its size."""
+PIXEL_S = 5.0e-8
+"""Seconds on top per image, pixel and channel at half resolution."""
 
 
 def plan(context: PlanContext) -> Plan:
@@ -29,8 +29,7 @@ def plan(context: PlanContext) -> Plan:
 def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
     config = context.config
     preset = resolve(as_json(config.gan))
-    height, width, _ = index.facts["shape"]
-    replicate = FINAL_SEED if name == FINAL else int(split.facts["replicate"])
+    replicate = FINAL_REPLICATE if name == FINAL else int(split.facts["replicate"])
     return Part(
         stage=STAGE,
         name=name,
@@ -48,8 +47,19 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
         inputs={"index": index.ref, "split": split.ref},
         libraries=("torch", "numpy", "safetensors"),
         training=True,
-        cost=COST_S * preset.images * height * width * preset.base_channels,
+        cost=expected_seconds(config),
     )
+
+
+def expected_seconds(config: RunConfig) -> float:
+    """Rough seconds of one training on one core, its looks at validation included."""
+    preset = resolve(as_json(config.gan))
+    return 5.0 + preset.images * (STEP_S + PIXEL_S * config.chips.size_px**2 * preset.base_channels)
+
+
+def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+    """How many trainings an experiment of so many splits has, and the seconds of each; the final one counts."""
+    return splits + 1, expected_seconds(config)
 
 
 def make_generator(job: Job) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def find(paths: str | Sequence[str], suffixes: Sequence[str], key: str) -> Listi
     given = [paths] if isinstance(paths, str) else list(paths)
     roots, found = [], []
     for text in given:
-        root, files = _expand(text, suffixes, key)
-        roots.append(root)
-        found.extend(files)
+        base, below = _expand(text, suffixes, key)
+        roots.append(base)
+        found.extend(below)
     root = Path(os.path.commonpath(roots))
     names = {path.relative_to(root).as_posix(): path for path in found}
     files, sizes, refused = [], [], []

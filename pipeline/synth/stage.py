@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config import BroughtFolder, as_json
+from ..config import BroughtFolder, RunConfig, as_json
 from ..errors import ConfigError
 from ..names import FINAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, UserFile
@@ -46,8 +46,18 @@ def _generated(context: PlanContext, split: str, generator: Done) -> Part:
         inputs={"index": context.one("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
         libraries=("torch", "numpy"),
         training=True,
-        cost=4.0 + config.chips.size_px**2 * 2e-3,
+        cost=expected_seconds(config),
     )
+
+
+def expected_seconds(config: RunConfig) -> float:
+    """Rough seconds to make and screen a split's chips on one core."""
+    return 4.0 + config.chips.size_px**2 * 2e-3
+
+
+def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+    """How many chip sets an experiment of so many splits has, and the seconds of each; the final one counts."""
+    return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
 
 
 def _brought(context: PlanContext, folder: BroughtFolder, split: str) -> Part:
