@@ -131,7 +131,7 @@ def _module(name: str) -> Module:
     path = _source(name)
     if path is None:
         raise ValueError(f"no module {name} in package {ROOT}")
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = _Strip().visit(ast.parse(path.read_text("utf-8")))
     found = Module()
     pending: list[ast.stmt] = list(tree.body)
     while pending:
@@ -180,10 +180,8 @@ def _definition(module: str, name: str) -> tuple[str, tuple[Alias, ...]]:
         nodes = here.always
     else:
         nodes = here.definitions.get(name, [])
-    stripped = [_Strip().visit(ast.parse(ast.unparse(node)).body[0]) for node in nodes]
-    kept = [node for node in stripped if node is not None]
-    text = "\n".join(ast.dump(node) for node in kept)
-    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(_uses(kept, module)))
+    text = "\n".join(ast.dump(node) for node in nodes)
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(_uses(nodes, module)))
 
 
 def _follow(alias: Alias) -> Alias:
