@@ -2,11 +2,13 @@
 
 A table is a pandas frame with the columns that its :class:`Table` names, in that order, and group columns after them,
 each prefixed ``group_``. Tables are written as Parquet without an index and without anything that differs from run to
-run, so that the same rows give the same bytes.
+run, so that the same rows give the same bytes. A table with outlines on the ground is GeoParquet, so that geopandas and
+QGIS open it as it is; in memory an outline is a text (WKT).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +24,17 @@ GROUP_PREFIX = "group_"
 
 @dataclass(frozen=True)
 class Table:
-    """Name, and pandas dtype of each column. `Int64`, `Float64` and `string` may be missing, others may not."""
+    """A table of a fixed form.
+
+    Attributes:
+        name: Its name in messages.
+        columns: Pandas dtype of each column. `Int64`, `Float64` and `string` may be missing, others may not.
+        outline: The column that holds outlines in longitude and latitude, as WKT, if there is one.
+    """
 
     name: str
     columns: dict[str, str]
+    outline: str | None = None
 
     def frame(self, rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
         """Rows as a frame of this table: columns ordered and typed, group columns kept as strings.
@@ -52,12 +61,38 @@ class Table:
         """Check rows, write them to ``path`` as Parquet and return the frame."""
         frame = self.frame(rows)
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        if self.outline:
+            table = _with_outlines(table, self.outline)
         pq.write_table(table, path, compression="zstd")
         return frame
 
     def read(self, path: Path) -> pd.DataFrame:
         """Read and check a table."""
-        return self.frame(pq.read_table(path).to_pandas())
+        table = pq.read_table(path)
+        if self.outline and self.outline in table.column_names:
+            table = _with_texts(table, self.outline)
+        return self.frame(table.to_pandas())
+
+
+def _with_outlines(table: pa.Table, column: str) -> pa.Table:
+    """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""
+    import shapely
+
+    place = table.column_names.index(column)
+    shapes = shapely.to_wkb(shapely.from_wkt(table[column].to_pylist()))
+    described = {"encoding": "WKB", "geometry_types": ["Polygon"]}
+    geo = {"version": "1.1.0", "primary_column": column, "columns": {column: described}}
+    table = table.set_column(place, column, pa.array(shapes, pa.binary()))
+    return table.replace_schema_metadata({"geo": json.dumps(geo)})
+
+
+def _with_texts(table: pa.Table, column: str) -> pa.Table:
+    """The table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
+    import shapely
+
+    place = table.column_names.index(column)
+    texts = shapely.to_wkt(shapely.from_wkb(table[column].to_pylist()), rounding_precision=7)
+    return table.set_column(place, column, pa.array(texts, pa.string()))
 
 
 SCENES = Table(
@@ -114,6 +149,7 @@ CHIPS = Table(
         "shard": "string",  # `<stage>/<digest>/<file>.npy` relative to the store of parts
         "position": "Int64",  # row in the shard
     },
+    outline="footprint",
 )
 
 SYNTHETIC = Table(
@@ -127,6 +163,7 @@ SYNTHETIC = Table(
         "accepted": "boolean",
         "reason": "string",  # why not
     },
+    outline="footprint",
 )
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})

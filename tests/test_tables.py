@@ -48,3 +48,17 @@ def test_wrong_rows_are_refused(row: dict[str, object]) -> None:
 def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     SPLIT.write([], tmp_path / "empty.parquet")
     assert list(SPLIT.read(tmp_path / "empty.parquet").columns) == ["chip_id", "role", "unit"]
+
+
+def test_outlines_come_back_as_text_and_open_in_geopandas(tmp_path: Path) -> None:
+    import geopandas
+
+    table = Table("places", {"name": "string", "outline": "string"}, outline="outline")
+    square = "POLYGON ((-122.4 37.7, -122.4 37.6, -122.3 37.6000001, -122.4 37.7))"
+    table.write([{"name": "a", "outline": square}, {"name": "b", "outline": None}], tmp_path / "t.parquet")
+    frame = table.read(tmp_path / "t.parquet")
+    assert frame["outline"].tolist()[0] == square
+    assert frame["outline"].isna().tolist() == [False, True]
+    opened = geopandas.read_parquet(tmp_path / "t.parquet")
+    assert opened.crs == "OGC:CRS84"
+    assert opened.geometry.iloc[0].bounds == (-122.4, 37.6, -122.3, 37.7)

@@ -24,6 +24,11 @@ BATCH_PIXELS = 64_000_000
 """Scene pixels of a batch, about; one scene may be larger."""
 
 
+# What cutting needs. Not licence or groups: they may change without a chip being cut again.
+_READ = ["scene_id", "path", "item", "width", "height", "crs", "transform", "gsd_m", "bands", "dtype", "nodata", "mask"]
+_READ += ["sha256"]
+
+
 def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
     """Write ``scenes-<batch>.parquet`` and ``windows-<batch>.parquet`` for each batch.
 
@@ -49,8 +54,7 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     chips = config["chips"]
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
     planned = plan(scenes, labels, grids, Settings.of(chips, config["classes"], config["seed"]))
-    scenes = scenes.drop(columns=[name for name in scenes.columns if name.startswith("group_")])
-    scenes = scenes.assign(
+    scenes = scenes[_READ].assign(
         target_height=[grid.height for grid in grids],
         target_width=[grid.width for grid in grids],
         scale_row=[grid.scale_row for grid in grids],

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyproj
+import shapely
 
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
 """Upper left, lower left, lower right, upper right, in (row, col): counter-clockwise where north is up."""
@@ -30,7 +31,7 @@ def footprints(chips: pd.DataFrame, scenes: pd.DataFrame, size: int) -> pd.Serie
         chosen = chips.loc[by_scene[row["scene_id"]]]
         corner = chosen[["row", "col"]].to_numpy(np.float64)[:, None, :] + _CORNERS * size
         corner *= (row["scale_row"], row["scale_col"])
-        outlines.loc[chosen.index] = [_wkt(ring) for ring in _lonlat(corner, row["crs"], row["transform"])]
+        outlines.loc[chosen.index] = _wkt(_lonlat(corner, row["crs"], row["transform"]))
     return outlines
 
 
@@ -42,10 +43,14 @@ def _lonlat(corners: npt.NDArray[np.float64], crs: str, transform: str) -> npt.N
     return np.stack(to_lonlat.transform(a * col + b * row + c, d * col + e * row + f), axis=-1)
 
 
-def _wkt(ring: npt.NDArray[np.float64]) -> str | None:
-    if not np.isfinite(ring).all():
-        return None
-    lon = ring[:, 0]
+def _wkt(rings: npt.NDArray[np.float64]) -> list[str | None]:
+    """Rings (N, 5, 2) as WKT; None where a corner has no position."""
+    known = np.isfinite(rings).all(axis=(1, 2))
+    lon = rings[..., 0]
     # Across the antimeridian longitudes go on beyond 180, so that the outline stays one small polygon.
-    lon = np.where(lon < 0, lon + 360, lon) if np.ptp(lon) > 180 else lon
-    return "POLYGON ((" + ", ".join(f"{x:.7f} {y:.7f}" for x, y in zip(lon, ring[:, 1], strict=True)) + "))"
+    across = np.ptp(lon, axis=1) > 180
+    lon = np.where(across[:, None] & (lon < 0), lon + 360, lon)
+    shapes = np.full(len(rings), None, dtype=object)
+    shapes[known] = shapely.polygons(np.stack([lon, rings[..., 1]], axis=-1)[known])
+    texts: list[str | None] = shapely.to_wkt(shapes, rounding_precision=7).tolist()
+    return texts

@@ -40,12 +40,12 @@ def build(
         TooLittleDataError: If there is no chip at all.
     """
     frames = [qualify(CHIPS.read(folder / "index.parquet"), folder) for folder in folders]
-    index = pd.concat(frames, ignore_index=True)
-    if index.empty:
+    if not sum(map(len, frames)):
         raise TooLittleDataError(
             "no chip could be cut: no label lies in a scene with enough valid pixels around it; check the labels, and"
             " chips.size_px and chips.min_valid_fraction"
         )
+    index = pd.concat(frames, ignore_index=True)
     order = index[SCENE].map({name: place for place, name in enumerate(scenes[SCENE])})
     index = index.iloc[np.argsort(order.to_numpy(np.int64), kind="stable")].reset_index(drop=True)
     index = with_groups(index, scenes)
