@@ -21,10 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import StoreError
+from .subpixel import double, nearest_kernel
 
 WEIGHTS = "generator.safetensors"
 CARD = "generator.json"
 SCALING = "scaling.json"
+INITIAL = 0.02
+"""Standard deviation of the initial weights (Radford et al. 2016, section 4)."""
 BLOCK = 32
 """Chips computed at once. Fixed: the last bits of a convolution depend on the number of chips in it."""
 
@@ -98,11 +101,21 @@ class PlainBatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-def _upsample(kind: str, wide: int, narrow: int, bias: bool) -> nn.Module:
-    """A layer that doubles height and width."""
-    if kind == "transposed":
-        return nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=bias)
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(wide, narrow, 3, 1, 1, bias=bias))
+class Doubling(nn.Module):
+    """A layer that doubles height and width: a transposed convolution, or nearest neighbour and a convolution."""
+
+    def __init__(self, inward: int, outward: int, upsampling: str, bias: bool) -> None:
+        """Weights from N(0, 0.02) as in DCGAN, drawn from torch's default generator."""
+        super().__init__()
+        self.resize = upsampling == "resize"
+        side = 3 if self.resize else 4
+        self.weight = nn.Parameter(torch.empty(inward, outward, side, side))
+        nn.init.normal_(self.weight, 0.0, INITIAL)
+        self.bias = nn.Parameter(torch.zeros(outward)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, 2 H, 2 W)."""
+        return double(x, nearest_kernel(self.weight) if self.resize else self.weight, self.bias)
 
 
 class GeneratorNetwork(nn.Module):
@@ -122,15 +135,10 @@ class GeneratorNetwork(nn.Module):
 
         down = channels[::-1]
         self.norms = nn.ModuleList([norm(width) for width in down])
-        self.layers = nn.ModuleList(
-            [
-                *(_upsample(architecture.upsampling, wide, narrow, False) for wide, narrow in pairwise(down)),
-                _upsample(architecture.upsampling, down[-1], architecture.bands, True),
-            ]
-        )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.02)
+        layers = [Doubling(wide, narrow, architecture.upsampling, bias=False) for wide, narrow in pairwise(down)]
+        layers.append(Doubling(down[-1], architecture.bands, architecture.upsampling, bias=True))
+        self.layers = nn.ModuleList(layers)
+        nn.init.normal_(self.entry.weight, 0.0, INITIAL)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Latents (N, z_dim) float32 and labels (N,) int64 to chips (N, bands, H, W) in [-1, 1]."""

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..generator import Architecture, GeneratorNetwork, pyramid
+from ..generator import INITIAL, Architecture, GeneratorNetwork, pyramid
+from ..subpixel import halve
 from .presets import Preset
 
 
@@ -18,6 +19,20 @@ def architecture(preset: Preset, shape: tuple[int, int, int], classes: int) -> A
     return Architecture(
         size_px, bands, classes, preset.z_dim, preset.base_channels, preset.condition, preset.upsampling
     )
+
+
+class Halving(nn.Module):
+    """A convolution that halves height and width."""
+
+    def __init__(self, inward: int, outward: int, bias: bool) -> None:
+        """Weights are left to the network."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outward, inward, 4, 4))
+        self.bias = nn.Parameter(torch.zeros(outward)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, 2 H, 2 W) to (N, out, H, W)."""
+        return halve(x, self.weight, self.bias)
 
 
 class DiscriminatorNetwork(nn.Module):
@@ -37,19 +52,19 @@ class DiscriminatorNetwork(nn.Module):
         self.by_planes = preset.judge == "planes"
         self.has_batch_norm = batch_norm = preset.judge_norm == "batch"
         first = bands + (classes if self.by_planes else 0)
-        self.layers = nn.ModuleList([nn.Conv2d(first, channels[0], 4, 2, 1)])
+        self.layers = nn.ModuleList([Halving(first, channels[0], bias=True)])
         self.norms = nn.ModuleList([nn.Identity()])  # DCGAN: no batch norm on the discriminator's input layer
         for narrow, wide in pairwise(channels):
-            self.layers.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch_norm))
+            self.layers.append(Halving(narrow, wide, bias=not batch_norm))
             self.norms.append(nn.BatchNorm2d(wide) if batch_norm else nn.Identity())
         features = channels[-1] + (1 if self.group else 0)
         # Column 0 judges the chip, column 1 + y how well it goes with the label y: psi(h) + <v_y, h>, Miyato and Koyama
         # 2018, eq. 3. By planes the label is in h already.
         self.exit = nn.Linear(features * start**2, 1 + (0 if self.by_planes else classes))
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
+            if isinstance(module, Halving | nn.Linear):
                 if batch_norm:
-                    nn.init.normal_(module.weight, 0.0, 0.02)
+                    nn.init.normal_(module.weight, 0.0, INITIAL)
                 else:
                     nn.init.kaiming_normal_(module.weight, 0.2)
 
