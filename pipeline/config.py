@@ -330,10 +330,14 @@ class SplitConfig(Section):
     """Group column whose groups are never on two sides: `scene_id`, or a column such as `site` or `aoi`."""
     unit: str | None = None
     """Group column that validation draws and that the bootstrap resamples within a fold; null takes `by`."""
-    scheme: Literal["leave-one-out", "folds", "holdout"] = "folds"
-    """Each group tested in turn, groups dealt into `folds`, or one fixed test set of `test_fraction`."""
+    scheme: Literal["leave-one-out", "folds", "holdout", "lists"] = "folds"
+    """Each group tested in turn, groups dealt into `folds`, one test set of `test_fraction`, or `test_lists`."""
     folds: Annotated[int, Field(ge=2)] = 3
     """Number of folds, for `folds`."""
+    repeats: PositiveCount = 1
+    """How often groups are dealt anew, for `folds` and `holdout`; the folds of all deals are numbered through."""
+    test_lists: tuple[tuple[str, ...], ...] | None = None
+    """The groups that each fold tests, for `lists`."""
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
     """Share of the groups that is tested, for `holdout`."""
     test_groups: tuple[str, ...] | None = None
@@ -346,6 +350,14 @@ class SplitConfig(Section):
     """Share of the training units that chooses checkpoint, threshold and calibration."""
     overlap: Literal["join", "drop"] = "join"
     """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
+
+    @model_validator(mode="after")
+    def _scheme(self) -> SplitConfig:
+        if (self.scheme == "lists") != bool(self.test_lists):
+            raise ValueError("test_lists belongs to scheme lists: give both or neither")
+        if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
+            raise ValueError(f"repeats deals groups anew, but scheme {self.scheme} has only one way to deal them")
+        return self
 
 
 # ------------------------------------------------------------------------------------------------------------- gan

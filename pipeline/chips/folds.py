@@ -11,6 +11,8 @@ from .draws import shuffled
 
 Counts = Mapping[str, int]
 """Chips by class."""
+_TRIES = 20
+"""Deals that are tried before folds with both classes count as impossible."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ class Rule:
 
     Attributes:
         by: The group column, for messages.
-        scheme: ``leave-one-out``, ``folds`` or ``holdout``.
+        scheme: ``leave-one-out``, ``folds``, ``holdout`` or ``lists``.
         folds: Number of folds.
         test_fraction: Share of the groups that ``holdout`` tests.
         test_groups: Groups that may be tested, or None for all.
         background: Name of the background class.
         seed: Seed of the run.
+        repeats: How often ``folds`` and ``holdout`` deal the groups anew.
+        lists: The groups that each fold of ``lists`` tests.
     """
 
     by: str
@@ -76,6 +80,8 @@ class Rule:
     test_groups: tuple[str, ...] | None
     background: str
     seed: int
+    repeats: int = 1
+    lists: tuple[tuple[str, ...], ...] = ()
 
     def foreground(self, counts: Counts) -> int:
         """Chips of the other classes than background."""
@@ -90,37 +96,49 @@ def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
     """The groups that each fold tests.
 
     Every fold tests and trains on both background and foreground chips. ``leave-one-out`` makes a fold of each bundle
-    that holds both; the others always train. ``folds`` and ``holdout`` spread the foreground evenly.
+    that holds both; the others always train. ``folds`` and ``holdout`` spread the foreground evenly, and do so once for
+    each repeat, with another draw.
 
     Raises:
-        ConfigError: If ``test_groups`` names a group that is not there.
+        ConfigError: If a group is named that is not there, or tested twice over lists that joined groups connect.
         TooLittleDataError: If no such folds exist: what is missing.
     """
-    allowed = _allowed(bundles, rule)
-    schemes = {"leave-one-out": _leave_one_out, "folds": _folds, "holdout": _holdout}
-    folds = schemes[rule.scheme](allowed, rule)
+    allowed = list(bundles) if rule.test_groups is None else _named(bundles, rule.test_groups, rule, "test_groups")
+    if rule.scheme == "lists":
+        folds = [_named(bundles, names, rule, "test_lists") for names in rule.lists]
+        for fold in folds:
+            if not rule.both(_together(fold)):
+                raise TooLittleDataError(_missing(bundles, rule, f"the test list {fold[0].name}, ... cannot be scored"))
+    elif rule.scheme == "leave-one-out":
+        folds = _leave_one_out(allowed, rule)
+    else:
+        way = _folds if rule.scheme == "folds" else _holdout
+        folds = [fold for repeat in range(rule.repeats) for fold in way(allowed, rule, repeat)]
     for number, fold in enumerate(folds):
         inside = {bundle.name for bundle in fold}
-        rest: dict[str, int] = {}
-        for bundle in bundles:
-            if bundle.name not in inside:
-                for name, count in bundle.counts.items():
-                    rest[name] = rest.get(name, 0) + count
-        if not rule.both(rest):
+        if not rule.both(_together([bundle for bundle in bundles if bundle.name not in inside])):
             raise TooLittleDataError(_missing(bundles, rule, f"fold {number} would leave nothing to train on"))
     return [tuple(sorted(group for bundle in fold for group in bundle.groups)) for fold in folds]
 
 
-def _allowed(bundles: Sequence[Bundle], rule: Rule) -> list[Bundle]:
-    if rule.test_groups is None:
-        return list(bundles)
+def _together(bundles: Sequence[Bundle]) -> dict[str, int]:
+    """Chips of all bundles by class."""
+    counts: dict[str, int] = {}
+    for bundle in bundles:
+        for name, count in bundle.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def _named(bundles: Sequence[Bundle], names: Sequence[str], rule: Rule, key: str) -> list[Bundle]:
+    """The bundles that hold the named groups."""
     known = {group: bundle for bundle in bundles for group in bundle.groups}
-    for group in rule.test_groups:
+    for group in names:
         if group not in known:
             near = difflib.get_close_matches(group, known, 1)
             meant = f"; did you mean {near[0]!r}?" if near else f"; there are {_some(sorted(known))}"
-            raise ConfigError(f"split.test_groups names {group!r}, which is no group of {rule.by} with chips{meant}")
-    chosen = {known[group].name for group in rule.test_groups}
+            raise ConfigError(f"split.{key} names {group!r}, which is no group of {rule.by} with chips{meant}")
+    chosen = {known[group].name for group in names}
     return [bundle for bundle in bundles if bundle.name in chosen]
 
 
@@ -131,46 +149,53 @@ def _leave_one_out(bundles: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
     return folds
 
 
-def _folds(bundles: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
+def _folds(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bundle]]:
+    by_name = {bundle.name: bundle for bundle in bundles}
+    for attempt in range(_TRIES):
+        order = [by_name[name] for name in shuffled(by_name, rule.seed, "folds", *_anew(repeat, attempt))]
+        if repeat == 0:
+            # Largest first onto the emptiest fold is the most even deal; the drawn order decides between equals.
+            order.sort(key=lambda bundle: -rule.foreground(bundle.counts))
+        folds = _dealt(order, rule)
+        if all(rule.both(_together(fold)) for fold in folds):
+            return folds
+    raise TooLittleDataError(_missing(bundles, rule, f"they do not fill split.folds = {rule.folds} folds"))
+
+
+def _anew(repeat: int, attempt: int) -> tuple[int, ...]:
+    """What the draw of a further deal is named by; the first deal is the same with and without repeats."""
+    return (repeat, attempt) if repeat or attempt else ()
+
+
+def _dealt(order: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
+    """Each bundle in turn onto the fold with the least foreground; those without any, with the least background."""
     folds: list[list[Bundle]] = [[] for _ in range(rule.folds)]
     foreground, background = [0] * rule.folds, [0] * rule.folds
-    # Largest first onto the emptiest fold keeps folds even; the drawn order decides between equals.
-    by_name = {bundle.name: bundle for bundle in bundles}
-    order = [by_name[name] for name in shuffled(by_name, rule.seed, "folds")]
-    for bundle in sorted(order, key=lambda bundle: -rule.foreground(bundle.counts)):
+    for bundle in order:
         positive = rule.foreground(bundle.counts)
         load = foreground if positive else background
         to = min(range(rule.folds), key=lambda fold: (load[fold], background[fold]))
         folds[to].append(bundle)
         foreground[to] += positive
         background[to] += bundle.counts.get(rule.background, 0)
-    if not all(foreground) or not all(background):
-        raise TooLittleDataError(_missing(bundles, rule, f"they do not fill split.folds = {rule.folds} folds"))
     return folds
 
 
-def _holdout(bundles: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
+def _holdout(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bundle]]:
     by_name = {bundle.name: bundle for bundle in bundles}
-    order = [by_name[name] for name in shuffled(by_name, rule.seed, "holdout")]
+    order = [by_name[name] for name in shuffled(by_name, rule.seed, "holdout", *_anew(repeat, 0))]
     fold: list[Bundle] = []
     for positive in (True, False):
         kind = [bundle for bundle in order if bool(rule.foreground(bundle.counts)) is positive]
         fold += kind[: round(rule.test_fraction * len(kind)) or (1 if positive else 0)]
-    counts = {"": 0}
-    for bundle in fold:
-        for name, count in bundle.counts.items():
-            counts[name] = counts.get(name, 0) + count
-    if not rule.both(counts):
+    if not rule.both(_together(fold)):
         raise TooLittleDataError(_missing(bundles, rule, "no test set can be made of them"))
     return [fold]
 
 
 def _missing(bundles: Sequence[Bundle], rule: Rule, what: str) -> str:
     able = [bundle for bundle in bundles if rule.both(bundle.counts)]
-    total: dict[str, int] = {}
-    for bundle in bundles:
-        for name, count in bundle.counts.items():
-            total[name] = total.get(name, 0) + count
+    total = _together(bundles)
     chips = ", ".join(f"{count} {name}" for name, count in sorted(total.items())) or "no chips"
     needed = rule.folds if rule.scheme == "folds" else 2
     joined = sum(len(bundle.groups) > 1 for bundle in bundles)

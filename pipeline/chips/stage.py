@@ -87,6 +87,8 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
         test_groups=settings.test_groups,
         background=config.ingest.classes[0],
         seed=config.seed,
+        repeats=settings.repeats,
+        lists=settings.test_lists or (),
     )
     joined = duplicates.facts["joined"].get(settings.by, []) if join else []
     folds = deal(bundled(groups, joined), rule)

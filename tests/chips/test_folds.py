@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,27 @@ def test_joined_groups_are_tested_together():
 
 def test_only_named_groups_are_tested():
     assert deal(SIX, rule("leave-one-out", test_groups=("b", "e"))) == [("b",), ("e",)]
+
+
+def test_lists_are_tested_as_given():
+    lists = (("a", "c"), ("b",))
+    asked = dataclasses.replace(rule("lists"), lists=lists)
+    assert deal(SIX, asked) == [("a", "c"), ("b",)]
+    with pytest.raises(ConfigError, match=r"split.test_lists names 'z'"):
+        deal(SIX, dataclasses.replace(asked, lists=(("z",),)))
+    with pytest.raises(TooLittleDataError, match=r"the test list sea, \.\.\. cannot be scored"):
+        deal([*SIX, Bundle(("sea",), {"sea": 9})], dataclasses.replace(asked, lists=(("sea",),)))
+
+
+def test_repeats_deal_the_groups_anew():
+    groups = bundles(**{f"g{number}": 3 + number for number in range(12)})
+    folds = deal(groups, dataclasses.replace(rule(), repeats=3))
+    deals = [folds[start : start + 3] for start in (0, 3, 6)]
+    for one in deals:
+        assert sorted(name for fold in one for name in fold) == sorted(bundle.name for bundle in groups)
+    assert len(set(map(str, deals))) == 3
+    assert deals[0] == deal(groups, rule())
+    assert len({str(fold) for fold in deal(groups, dataclasses.replace(rule("holdout"), repeats=4))}) > 1
 
 
 def test_a_misspelt_test_group_names_the_nearest():

@@ -1,0 +1,137 @@
+"""What satpipe's chip reader does in the benchmark, each in a process of its own.
+
+``python benchmarks/chips_jobs.py JOB SCENE WINDOWS.npy FOLDER WORKERS CACHE_BYTES`` prints one line of JSON.
+
+The ceiling is what this machine can do at best with as many workers: read every block once through GDAL into a buffer
+that is thrown away, and copy as many bytes as the chips have from memory into a fresh array.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rasterio.windows import Window
+
+from pipeline.chips.cut import cut_batch
+from pipeline.chips.read import cut_all
+from pipeline.raster import SceneFile, open_scene
+
+SIZE = 80
+_STRIP = 512
+
+
+def scene_of(path: Path) -> SceneFile:
+    """The scene as the reader wants it."""
+    with open_scene(path) as file:
+        shape = file.width, file.height
+        return SceneFile(path.stem, path, None, *shape, (1, 2, 3), "uint8", None, None, None, None, 3.0)
+
+
+def cut(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> None:
+    """Chips into memory."""
+    gdal = {"GDAL_CACHEMAX": cache} if cache else {}
+    chips, _ = cut_all(scene_of(path), windows, SIZE, workers=workers, **gdal)
+    cut.chips = chips  # type: ignore[attr-defined]
+
+
+def store(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> None:
+    """Chips into a chip store with its index, synced to disk."""
+    scene = scene_of(path)
+    row = {
+        "scene_id": scene.scene_id,
+        "path": str(path),
+        "item": None,
+        "width": scene.width,
+        "height": scene.height,
+        "crs": "EPSG:32610",
+        "transform": "[3, 0, 500000, 0, -3, 4000000]",
+        "gsd_m": 3.0,
+        "bands": "[1, 2, 3]",
+        "dtype": "uint8",
+        "nodata": None,
+        "mask": None,
+        "target_height": scene.height,
+        "target_width": scene.width,
+        "scale_row": 1.0,
+        "scale_col": 1.0,
+    }
+    count = np.arange(len(windows))
+    planned = pd.DataFrame(
+        {
+            "chip_id": scene.scene_id + "#g" + pd.Series(count).astype("string"),
+            "scene_id": scene.scene_id,
+            "class": "non-ship",
+            "kind": "grid",
+            "label_id": None,
+            "row": windows[:, 0],
+            "col": windows[:, 1],
+            "slot": count,
+            "rank": 0,
+        }
+    )
+    settings = {"size_px": SIZE, "resampling": None, "min_valid_fraction": 0.95}
+    cut_batch(pd.DataFrame([row]), planned, settings, path.parent, folder, workers, lambda done, total: None)
+    for file in folder.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+
+
+def ceiling(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> None:
+    """Every block once through GDAL, and as many bytes copied as the chips have."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_scene(path, None, GDAL_CACHEMAX=64 << 20)) for _ in range(workers)]
+        block = max(files[0].block_shapes[0][0], _STRIP)
+        height, width = files[0].height, files[0].width
+
+        def read(number: int) -> None:
+            buffer = np.empty((block, width, 3), np.uint8)
+            for row in range(number * block, height, workers * block):
+                rows = min(block, height - row)
+                window = Window(0, row, width, rows)
+                files[number].read(window=window, out=buffer[:rows].transpose(2, 0, 1))
+
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(read, range(workers)))
+    source = np.random.default_rng(0).integers(0, 255, 16 << 20, dtype=np.uint8)
+    started = time.perf_counter()
+    out = np.empty(len(windows) * SIZE * SIZE * 3, np.uint8)
+    ends = np.linspace(0, len(out), workers + 1).astype(int)
+
+    def copy(number: int) -> None:
+        for start in range(ends[number], ends[number + 1], len(source)):
+            stop = min(start + len(source), ends[number + 1])
+            out[start:stop] = source[: stop - start]
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(copy, range(workers)))
+    ceiling.copied = time.perf_counter() - started  # type: ignore[attr-defined]
+
+
+JOBS = {"cut": cut, "store": store, "ceiling": ceiling}
+
+
+def main() -> None:
+    """Run one job and say how long it took and how much memory it needed."""
+    job, scene, windows_path, folder, workers, cache = sys.argv[1:]
+    windows, path, out = np.load(windows_path), Path(scene), Path(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    JOBS[job](path, windows, out, int(workers), int(cache))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if job == "cut":
+        np.save(out / "ours.npy", cut.chips)  # type: ignore[attr-defined]
+    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "base_mib": before / 1024}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""How others cut chips: a rasterio read per window, and torchgeo's GridGeoSampler loop.
+
+Needs rasterio and numpy only (torchgeo for that mode), so that an environment of torchgeo's own can run it:
+``python chips_peers.py MODE SCENE WINDOWS.npy CHIPS.npy CACHE_BYTES``. Prints one line of JSON; the chips go to
+CHIPS.npy, after the clock has stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+SIZE = 80
+
+
+def boundless(path: str, windows: np.ndarray, out: np.ndarray) -> None:
+    """One boundless read for each window, as tutorials do it."""
+    with rasterio.open(path) as scene:
+        for place, (row, col) in enumerate(windows):
+            out[place] = scene.read(window=Window(col, row, SIZE, SIZE), boundless=True, fill_value=0)
+
+
+def plain(path: str, windows: np.ndarray, out: np.ndarray) -> None:
+    """One read for each window, all of them inside the scene."""
+    with rasterio.open(path) as scene:
+        for place, (row, col) in enumerate(windows):
+            out[place] = scene.read(window=Window(col, row, SIZE, SIZE))
+
+
+def torchgeo(path: str, windows: np.ndarray, out: np.ndarray) -> None:
+    """GridGeoSampler over a RasterDataset; it goes upwards from the lower edge, so its rows are turned round."""
+    from torchgeo.datasets import RasterDataset
+    from torchgeo.samplers import GridGeoSampler
+
+    dataset = RasterDataset(path)
+    sampler = GridGeoSampler(dataset, size=SIZE, stride=SIZE)
+    across = len(np.unique(windows[:, 1]))
+    rows = len(windows) // across
+    for number, query in enumerate(sampler):
+        row, col = divmod(number, across)
+        out[(rows - 1 - row) * across + col] = dataset[query]["image"].numpy()
+
+
+MODES = {"boundless": boundless, "plain": plain, "torchgeo": torchgeo}
+
+
+def main() -> None:
+    """Time one mode."""
+    mode, path, windows_path, chips_path, cache = sys.argv[1:]
+    windows = np.load(windows_path)
+    versions: dict[str, Any] = {"rasterio": rasterio.__version__, "gdal": rasterio.__gdal_version__}
+    if mode == "torchgeo":
+        import torchgeo as package
+        from torchgeo.samplers import GridGeoSampler  # noqa: F401 - imported before the clock starts
+
+        versions["torchgeo"] = package.__version__
+    out = np.zeros((len(windows), 3, SIZE, SIZE), np.uint8)
+    with rasterio.Env(**({"GDAL_CACHEMAX": int(cache)} if int(cache) else {})):
+        start = time.perf_counter()
+        MODES[mode](path, windows, out)
+        seconds = time.perf_counter() - start
+    np.save(chips_path, out)
+    print(json.dumps({"seconds": seconds, "versions": versions}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Put a benchmark's result into the documents: each benchmark owns one section and replaces only that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_section(title: str, lines: Sequence[str], path: Path | None) -> None:
+    """Print a section, and put it into the Markdown file ``path``: in place of the one of its title, or at the end."""
+    text = "\n".join([f"## {title}", "", *lines, ""])
+    print(text)
+    if path is None:
+        return
+    before = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
+    parts = before.split("\n## ")
+    kept = [part for part in parts if not part.startswith(f"{title}\n")]
+    place = next((number for number, part in enumerate(parts) if part.startswith(f"{title}\n")), len(kept))
+    kept.insert(place, text.removeprefix("## ").rstrip("\n") + "\n")
+    path.write_text("\n## ".join(kept), "utf-8")
