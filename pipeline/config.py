@@ -450,7 +450,7 @@ class AugmentConfig(Section):
     noise_share: Fraction = 0.1
     """Share of the chips that get sensor noise."""
     uses_of_a_view: PositiveCount = 5
-    """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower, hardly better."""
+    """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower and no better."""
     chips_of_a_draw: PositiveCount = 8
     """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 

@@ -270,8 +270,8 @@ class Runner:
         named = len(split.test_groups) if split.test_groups else 1
         folds = {"holdout": 1, "folds": split.folds, "leave-one-out": named}[split.scheme]
         splits = folds * len(split.fractions) * split.replicates
-        wanted = [stage for stage in STAGES if stage.name in stages and stage.forecast]
-        return [(stage.name, *resolve(str(stage.forecast))(config, splits)) for stage in wanted]
+        wanted = [stage for stage in STAGES if stage.name in stages and stage.long]
+        return [(stage.name, *resolve(stage.forecast)(config, splits)) for stage in wanted]
 
     def history(self, record: Record) -> str:
         """When a part was made and from what, in words."""

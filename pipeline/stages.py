@@ -10,25 +10,33 @@ class Stage:
     """A stage: its name, what it does, and its door.
 
     Attributes:
-        name: Name on the command line and in the store.
+        name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
-        plan: Its planner as ``package.module:function``.
-        forecast: What tells the number and the seconds of its parts before they can be planned, where that is much.
+        long: Whether its parts take long enough that their number and seconds are told before they can be planned.
     """
 
     name: str
     does: str
-    plan: str
-    forecast: str | None = None
+    long: bool = False
+
+    @property
+    def plan(self) -> str:
+        """Its planner as ``package.module:function``."""
+        return f"pipeline.{self.name}.stage:plan"
+
+    @property
+    def forecast(self) -> str:
+        """What tells the number and the seconds of its parts, for a stage that is ``long``."""
+        return f"pipeline.{self.name}.stage:forecast"
 
 
 STAGES = (
-    Stage("ingest", "read scenes and labels into tables", "pipeline.ingest.stage:plan"),
-    Stage("chips", "cut chips and deal them into splits", "pipeline.chips.stage:plan"),
-    Stage("gan", "train a conditional generator on each split", "pipeline.gan.stage:plan", "pipeline.gan.stage:forecast"),
-    Stage("synth", "make labelled synthetic chips for each split", "pipeline.synth.stage:plan", "pipeline.synth.stage:forecast"),
-    Stage("classify", "train the classifier on each arm of each split", "pipeline.classify.stage:plan", "pipeline.classify.stage:forecast"),
-    Stage("report", "answer the question and write the report", "pipeline.report.stage:plan"),
+    Stage("ingest", "read scenes and labels into tables"),
+    Stage("chips", "cut chips and deal them into splits"),
+    Stage("gan", "train a conditional generator on each split", long=True),
+    Stage("synth", "make labelled synthetic chips for each split", long=True),
+    Stage("classify", "train the classifier on each arm of each split", long=True),
+    Stage("report", "answer the question and write the report"),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)
