@@ -59,8 +59,10 @@ class Difference(Model):
     """Share of the variance that comes from replicates."""
     variance_units: Number
     """Share that comes from test units."""
+    variance_folds: Number
+    """Share that comes from folds that disagree by more than replicates and units explain."""
     variance_rest: Number
-    """Share that comes from neither alone."""
+    """Share that comes from none of them alone."""
 
 
 class Bootstrap(Model):

@@ -141,9 +141,10 @@ def section_sure(material: Material) -> blocks.Section:
         section.blocks.append(
             blocks.text(
                 f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"
-                f" {100 * found['variance_units']:.0f} % from the choice of test groups, and"
-                f" {100 * found['variance_rest']:.0f} % from both together. A second opinion, the crossed bootstrap"
-                f" with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
+                f" {100 * found['variance_units']:.0f} % from the choice of test groups,"
+                f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain, and"
+                f" {100 * found['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
+                f" bootstrap with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
                 f" {points(boot['high'])} points.",
                 quiet=True,
             )
@@ -210,8 +211,8 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     if len(rows) < 2:
         return []
     says = (
-        f"The verdict is on these {len(rows)} folds together. Whether other areas would behave like them is a question"
-        " that so few cannot answer."
+        f"The verdict is on these {len(rows)} folds together; where they disagree by more than replicates and test"
+        " groups explain, its interval is wider for it."
     )
     if len(known) > 1:
         weight = 1 / known["se"] ** 2

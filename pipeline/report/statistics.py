@@ -6,8 +6,10 @@ arms, so neither chips nor trainings are independent of one another, and both di
 
     difference(r, u) = effect + replicate(r) + unit(u) + rest(r, u)
 
-Folds are strata: units vary within their fold. All functions take a :data:`Scorer`, which gives the metric of every
-replicate for any weighting of the units, so they serve differences between arms and single arms alike.
+Folds are strata: units vary within their fold. Where folds disagree by more than replicates and units explain, the
+excess counts too, or an effect that one area has and another has not would pass for one of all areas. All functions
+take a :data:`Scorer`, which gives the metric of every replicate for any weighting of the units, so they serve
+differences between arms and single arms alike.
 
 Why the verdict's interval is a t interval from the crossed jackknife and not the percentiles of the crossed bootstrap:
 ``benchmarks/verdicts.py`` simulates both. With six replicates the percentiles are too narrow where replicates differ
@@ -49,7 +51,8 @@ class Interval:
         confidence: Confidence of the interval.
         variance_replicates: Share of the squared standard error that comes from replicates.
         variance_units: Share that comes from test units.
-        variance_rest: Share that comes from neither alone.
+        variance_folds: Share that comes from folds that disagree by more than replicates and units explain.
+        variance_rest: Share that comes from none of them alone.
     """
 
     estimate: float
@@ -60,6 +63,7 @@ class Interval:
     confidence: float
     variance_replicates: float = math.nan
     variance_units: float = math.nan
+    variance_folds: float = math.nan
     variance_rest: float = math.nan
 
 
@@ -181,6 +185,21 @@ def crossed_variance(full: Floats, influence: Floats, stratum: Ints) -> tuple[fl
     return by_replicate, by_unit, both, df
 
 
+def variance_between_folds(score: Scorer, stratum: Ints) -> float:
+    """Variance of the mean if folds were draws: the jackknife that leaves out one fold at a time; 0 for a single one.
+
+    Where folds differ no more than their replicates and units do, its expectation is the variance that these explain.
+    """
+    folds = int(stratum.max()) + 1
+    if folds < 2:
+        return 0.0
+    without = mean_of_replicates(score((stratum != np.arange(folds)[:, None]).astype(np.float64)))
+    without = without[~np.isnan(without)]
+    if len(without) < 2:
+        return 0.0
+    return float((len(without) - 1) / len(without) * np.square(without - without.mean()).sum())
+
+
 def interval(score: Scorer, stratum: Ints, confidence: float = 0.95) -> Interval:
     """Crossed jackknife t interval of the mean over replicates.
 
@@ -196,12 +215,17 @@ def interval(score: Scorer, stratum: Ints, confidence: float = 0.95) -> Interval
         return Interval(estimate, math.nan, math.nan, math.nan, math.nan, confidence)
     by_replicate, by_unit, both, df = crossed_variance(full, influence, stratum)
     variance = max(by_replicate + by_unit - both, by_replicate, by_unit)
+    excess = max(variance_between_folds(score, stratum) - variance, 0.0)
+    if excess > 0:
+        folds_df = int(stratum.max())
+        df = (variance + excess) ** 2 / (variance**2 / df + excess**2 / folds_df)
+        variance += excess
     se = math.sqrt(variance)
     reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * se
-    shares = (math.nan,) * 3
+    shares: tuple[float, ...] = (math.nan,) * 4
     if variance > 0:
-        alone = max(by_replicate - both, 0.0), max(by_unit - both, 0.0)
-        shares = alone[0] / variance, alone[1] / variance, max(1.0 - sum(alone) / variance, 0.0)
+        alone = max(by_replicate - both, 0.0), max(by_unit - both, 0.0), excess
+        shares = (*(part / variance for part in alone), max(1.0 - sum(alone) / variance, 0.0))
     return Interval(estimate, estimate - reach, estimate + reach, se, df, confidence, *shares)
 
 

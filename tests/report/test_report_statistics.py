@@ -72,14 +72,35 @@ def test_variance_is_unbiased_for_crossed_effects_in_strata():
     assert np.mean(variances) == pytest.approx(np.var(estimates), rel=0.06)
 
 
-def test_a_difference_between_folds_is_no_variance():
-    rng = np.random.default_rng(2)
+def test_a_difference_between_folds_is_no_variance_of_their_units():
     stratum = np.repeat([0, 1], 6)
-    values = crossed(rng, 6, 12)
+    values = crossed(np.random.default_rng(2), 6, 12)
     shifted = values + np.where(stratum == 0, 5.0, -5.0)
-    assert statistics.interval(mean_of(shifted), stratum).se == pytest.approx(
-        statistics.interval(mean_of(values), stratum).se
+    there, here = (statistics.pseudo_values(mean_of(one), stratum) for one in (shifted, values))
+    assert statistics.crossed_variance(*there, stratum) == pytest.approx(statistics.crossed_variance(*here, stratum))
+
+
+def test_folds_that_disagree_and_nothing_else_give_the_t_interval_of_scipy_over_folds():
+    fold = np.array([0.3, 1.1, -0.4, 0.6])
+    stratum = np.repeat(np.arange(4), 5)
+    values = np.repeat(fold[stratum][None], 6, axis=0)
+    found = statistics.interval(mean_of(values), stratum)
+    expected = stats.ttest_1samp(fold, 0.0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.variance_folds == pytest.approx(1.0)
+
+
+def test_folds_that_agree_widen_nothing():
+    stratum = np.repeat([0, 1, 2], 6)
+    values = crossed(np.random.default_rng(3), 6, 18)
+    values -= np.stack([values[:, stratum == one].mean() for one in range(3)])[stratum]
+    found = statistics.interval(mean_of(values), stratum)
+    by_replicate, by_unit, both, df = statistics.crossed_variance(
+        *statistics.pseudo_values(mean_of(values), stratum), stratum
     )
+    assert found.se**2 == pytest.approx(max(by_replicate + by_unit - both, by_replicate, by_unit))
+    assert found.df == df
+    assert found.variance_folds == 0.0
 
 
 def test_the_interval_of_replicates_alone_is_the_t_interval_of_scipy():

@@ -61,13 +61,20 @@ def test_variances_that_were_planted_are_found_again(verdicts):
 
 
 def test_without_a_difference_verdicts_are_rarely_false_and_claimed_errors_are_true(verdicts):
-    found = verdicts.rates(verdicts.SIZES[0], verdicts.Components(), 0.0, 400, 0, (1, 2))
+    """Folds alike: where they are not, three of them cannot say by how much, and the interval errs on the wide side."""
+    alike = replace(verdicts.Components(), arm_fold=0.0)
+    size = verdicts.Size(6, 12, 1, 30)
+    found = verdicts.rates(size, alike, 0.0, 400, 0, (1, 2))
     assert found.helps + found.hurts <= 0.09
     assert found.se == pytest.approx(found.spread, rel=0.15)
+    folded = verdicts.rates(verdicts.SIZES[0], verdicts.Components(), 0.0, 400, 0, (1, 2))
+    assert folded.helps + folded.hurts <= 0.09
+    assert folded.se > 0.95 * folded.spread
 
 
 def test_a_planted_difference_is_found_on_its_own_side(verdicts):
-    found = verdicts.rates(verdicts.SIZES[1], verdicts.Components(), 0.8, 100, 0, (3,))
+    clear = replace(verdicts.Components(), quality=0.1, bias=0.2, training_unit=0.2, arm_fold=0.05)
+    found = verdicts.rates(verdicts.SIZES[1], clear, 0.8, 100, 0, (3,))
     assert found.helps > 0.9
     assert found.hurts == 0.0
     assert found.effect > 0.03
