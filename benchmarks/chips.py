@@ -39,7 +39,8 @@ HERE = Path(__file__).parent
 def make_scene(path: Path, side: int, profile: dict[str, Any]) -> None:
     """A scene of smooth water with sensor noise, which deflate shrinks by about a third."""
     rng = np.random.default_rng(0)
-    coarse = np.kron(rng.normal(size=(side // 160 + 1, side // 160 + 1)), np.ones((160, 160)))[:side, :side]
+    # Patches of 512 x 160 pixels: a strip at a time, because a scene of 40,000 pixels does not fit into memory.
+    levels = rng.normal(0, 25, (side // 512 + 1, side // 160 + 1)).astype(np.float32)
     noise = rng.normal(0, 3, (3, 512, side)).astype(np.float32)
     size = {"width": side, "height": side, "count": 3, "dtype": "uint8", "photometric": "RGB", "interleave": "pixel"}
     place = {"crs": "EPSG:32610", "transform": rasterio.Affine(3, 0, 500_000, 0, -3, 4_000_000)}
@@ -47,7 +48,8 @@ def make_scene(path: Path, side: int, profile: dict[str, Any]) -> None:
         for row in range(0, side, 512):
             rows = min(512, side - row)
             shifted = np.roll(noise, row // 512 * 77, axis=2)[:, :rows]
-            band = 90 + coarse[row : row + rows] * 25 + shifted + np.array([0, 10, 20])[:, None, None]
+            level = levels[row // 512].repeat(160)[:side]
+            band = 90 + level + shifted + np.float32([0, 10, 20])[:, None, None]
             file.write(np.clip(band, 1, 255).astype(np.uint8), window=Window(0, row, side, rows))
 
 

@@ -227,8 +227,11 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     left = (trained[one] & judged[other]) | (judged[one] & trained[other])
     validated, tested = result.role == VALIDATION, result.role == TEST
     left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
-    assert not left.any(), "a leak between training and test is left"
-    assert not set(chips.group[tested]) & set(chips.group[trained | validated]), "a group is on two sides"
+    # No user can cause these: they would be defects of the steps above, and silence would be worse than a traceback.
+    if left.any():
+        raise AssertionError("a leak between training and what judges it is left")
+    if set(chips.group[tested]) & set(chips.group[trained | validated]):
+        raise AssertionError("a group is on two sides of a split")
 
 
 def joined_units(unit: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
