@@ -193,8 +193,7 @@ class Toy:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell's background job ignores Ctrl-C, and so would what it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 - the tests start no threads
         )
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -232,6 +231,11 @@ class Toy:
         _, key = run["parts"][f"{stage}/{name}"]
         record = json.loads((self.folder / "data" / "records" / stage / f"{key}.json").read_text())
         return self.folder / "data" / "parts" / stage / str(record["digest"])
+
+
+def heed_interrupts() -> None:
+    """Undo that a shell's background job ignores Ctrl-C, and with it whatever it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def made(output: str) -> list[str]:
