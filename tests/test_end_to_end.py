@@ -1,0 +1,122 @@
+"""The whole chain with its real stages, from a user's files to the report, in the smallest settings that go through."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SMALL = {
+    "chips.size_px": 32,
+    "split.by": "scene",
+    "split.scheme": "holdout",
+    "split.replicates": 2,
+    "gan.images": 320,
+    "gan.checkpoint_images": 160,
+    "gan.base_channels": 8,
+    "classify.steps": 20,
+    "classify.validate_every": 10,
+    "classify.base_channels": 8,
+}
+
+
+def satpipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / "cli.py"), *arguments, "--root", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def settings(**more: object) -> list[str]:
+    return [word for key, value in (SMALL | more).items() for word in ("--set", f"{key}={value}")]
+
+
+def chip(random: np.random.Generator, ship: bool) -> np.ndarray:
+    """A chip (80, 80, 3) of grainy water, with a bright hull in some direction if it is to hold a ship."""
+    pixels = random.normal(90, 12, (80, 80, 3)) + random.normal(0, 15, 3)
+    if ship:
+        rows, cols = np.mgrid[-40:40, -40:40]
+        angle = random.uniform(0, np.pi)
+        along, across = rows * np.cos(angle) + cols * np.sin(angle), cols * np.cos(angle) - rows * np.sin(angle)
+        pixels[(np.abs(along) < random.uniform(10, 18)) & (np.abs(across) < 4)] += 90
+    return np.clip(pixels, 1, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shipsnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Kaggle layout: chips of ten scenes as named PNG files, of six more in a planar JSON."""
+    folder = tmp_path_factory.mktemp("shipsnet")
+    (folder / "shipsnet").mkdir()
+    random = np.random.default_rng(5)
+    packed: dict[str, list[object]] = {"data": [], "labels": [], "locations": [], "scene_ids": []}
+    for scene in range(16):
+        name = f"2017{scene + 101:04d}_180000_0f12"
+        for number in range(12):
+            label = number % 3 == 0
+            place = [-122.3 + 0.02 * scene + 0.001 * number, 37.7 + 0.001 * number]
+            pixels = chip(random, label)
+            if scene < 10:
+                file = f"{int(label)}__{name}__{place[0]:.6f}_{place[1]:.6f}.png"
+                Image.fromarray(pixels).save(folder / "shipsnet" / file)
+                continue
+            packed["data"].append(pixels.transpose(2, 0, 1).reshape(-1).tolist())
+            packed["labels"].append(int(label))
+            packed["locations"].append(place)
+            packed["scene_ids"].append(name)
+    (folder / "shipsnet.json").write_text(json.dumps(packed))
+    return folder
+
+
+def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp_path: Path) -> None:
+    arguments = [
+        "--config",
+        str(REPOSITORY / "configs" / "shipsnet.yaml"),
+        "--set",
+        f"ingest.sources.0.path={shipsnet}",
+    ]
+    done = satpipe(tmp_path, "run", "all", *arguments, *settings())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "192 scenes; labels: 128 non-ship, 64 ship" in done.stdout
+    assert "Too little data to tell" in done.stdout  # two replicates
+    report = tmp_path / "reports" / "shipsnet"
+    predictions = pd.read_parquet(report / "predictions.parquet")
+    test = predictions[predictions["role"] == "test"]
+    assert set(test["arm"]) == {"real", "classic", "gan", "classic+gan"}
+    assert test.groupby(["replicate", "arm"])["chip_id"].nunique().nunique() == 1
+    assert "simulated data" not in (report / "report.html").read_text().lower()
+    again = satpipe(tmp_path, "run", "all", *arguments, *settings())
+    assert "everything is up to date" in again.stdout
+
+
+def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    (tmp_path / "few").mkdir()
+    for number in range(6):
+        name = f"{number % 2}__20170101_180000_0f12__-122.30000{number}_37.700000.png"
+        Image.fromarray(chip(random, number % 2 == 1)).save(tmp_path / "few" / name)
+    config = str(REPOSITORY / "configs" / "shipsnet.yaml")
+    arguments = ["--config", config, "--set", f"ingest.sources.0.path={tmp_path / 'few'}"]
+    done = satpipe(tmp_path, "run", "all", *arguments, *settings())
+    assert done.returncode == 2
+    assert "chips: 3 non-ship, 3 ship" in done.stdout or "chips/index made" in done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_simulated_demo_says_so_in_its_report(tmp_path: Path) -> None:
+    small = settings(**{"split.by": "scene_id", "ingest.sources.0.scenes": 8, "ingest.sources.0.size_px": 256})
+    done = satpipe(tmp_path, "run", "all", *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "simulated data" in (tmp_path / "reports" / "demo" / "report.html").read_text().lower()
