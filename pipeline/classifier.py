@@ -26,6 +26,8 @@ from .scaling import Scaling
 WEIGHTS = "classifier.safetensors"
 CARD = "classifier.json"
 SHIP_CONVNET = "ship-convnet"
+CONTRAST_FLOOR = 0.1
+"""Added to a chip's standard deviation before dividing by it; a twentieth of the range of [-1, 1]."""
 BLOCK = 256
 """Chips of one forward pass, so that memory stays bounded."""
 
@@ -54,12 +56,13 @@ class Architecture:
 
 
 class ShipConvNet(nn.Module):
-    """A small convolutional network for chips of any size that is a multiple of 16.
+    """A small convolutional network for chips whose side is a multiple of 16.
 
-    A strided 5 x 5 convolution halves the chip first, which saves three quarters of the work where chips are large
-    against what they show. Stages of convolution, batch normalisation and ReLU follow, each half as high and wide and
-    twice as deep, until four to seven pixels are left on a side. Global average and maximum pooling make it
-    independent of where the object lies: the average tells the surroundings, the maximum tells the object.
+    Each chip is standardised first, so that haze, sun and season of a scene matter less than what the chip shows. A
+    strided 5 x 5 convolution then halves it, which saves three quarters of the work where chips are large against what
+    they show. Stages of convolution, batch normalisation and ReLU follow, each half as high and wide and twice as deep,
+    until four to seven pixels are left on a side. All positions of the last maps enter the decision, each with weights
+    of its own: a labelled chip is centred on its object, so where something lies matters.
     """
 
     def __init__(self, bands: int, classes: int, size_px: int, base_channels: int) -> None:
@@ -68,7 +71,7 @@ class ShipConvNet(nn.Module):
         Args:
             bands: Bands of a chip.
             classes: Number of classes.
-            size_px: Height and width of the chips it is meant for; decides the number of stages.
+            size_px: Height and width of a chip, a multiple of 16; decides the number of stages.
             base_channels: Channels of the first stage.
         """
         super().__init__()
@@ -80,17 +83,32 @@ class ShipConvNet(nn.Module):
             layers += [nn.MaxPool2d(2), nn.Conv2d(narrow, wide, 3, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(wide), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * widths[-1], classes)
+        side = size_px // 2**stages
+        self.head = nn.Linear(widths[-1] * side**2, classes)
 
-    def features(self, chips: Tensor) -> Tensor:
-        """Chips (N, bands, H, W) in [-1, 1] to pooled features (N, D)."""
-        maps: Tensor = self.body(chips)
-        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+    def maps(self, chips: Tensor) -> Tensor:
+        """Chips (N, bands, size_px, size_px) in [-1, 1] to the last feature maps (N, D, side, side)."""
+        maps: Tensor = self.body(standardised(chips))
+        return maps
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Last feature maps (N, D, side, side) to logits (N, classes)."""
+        logits: Tensor = self.head(maps.flatten(1))
+        return logits
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Chips (N, bands, H, W) in [-1, 1] to logits (N, classes)."""
-        logits: Tensor = self.head(self.features(chips))
-        return logits
+        """Chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes)."""
+        return self.classify(self.maps(chips))
+
+
+def standardised(chips: Tensor) -> Tensor:
+    """Chips (N, C, H, W) with each band's mean taken off, and divided by the chip's contrast.
+
+    The floor keeps the noise of flat water from being blown up to the contrast of a harbour.
+    """
+    centred = chips - chips.mean((2, 3), keepdim=True)
+    contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return centred / (contrast + CONTRAST_FLOOR)
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
@@ -154,6 +172,7 @@ class Classifier:
         temperature: Divides the logits (Guo et al. 2017, eq. 9), fitted on validation chips.
         threshold: Score above which a chip is not background, chosen on validation chips.
         card: Everything else that is known about it, as JSON types.
+        orientations: Over how many of the eight flips and quarter turns of a chip its logits are averaged: 1 or 8.
     """
 
     architecture: Architecture
@@ -162,10 +181,11 @@ class Classifier:
     temperature: float
     threshold: float
     card: dict[str, Any]
+    orientations: int = 1
 
     def logits(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         """Raw logits (N, K) of chips (N, H, W, C) in their own dtype."""
-        return run_blocks(self.network, self.scaling, chips)
+        return run_blocks(self.network, self.scaling, chips, self.orientations)
 
     def probabilities(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of chips (N, H, W, C) in their own dtype."""
@@ -192,6 +212,7 @@ class Classifier:
             "scaling": {"low": self.scaling.low, "high": self.scaling.high, "dtype": self.scaling.dtype},
             "temperature": self.temperature,
             "threshold": self.threshold,
+            "orientations": self.orientations,
         }
         text = json.dumps({**self.card, **facts}, indent=1, sort_keys=True, allow_nan=False)
         (folder / CARD).write_text(text + "\n", "utf-8")
@@ -218,6 +239,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         raw = card["scaling"]
         scaling = Scaling(tuple(map(float, raw["low"])), tuple(map(float, raw["high"])), str(raw["dtype"]))
         temperature, threshold = float(card["temperature"]), float(card["threshold"])
+        orientations = int(card["orientations"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{folder} holds no classifier that can be read ({error}); `satpipe run all` makes one"
@@ -233,7 +255,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         reason = str(error).partition("\n")[0]
         raise StoreError(f"{folder / WEIGHTS} does not fit its card ({reason}); `satpipe run all` makes both") from None
     network.to(device).eval()
-    return Classifier(architecture, network, scaling, temperature, threshold, card)
+    return Classifier(architecture, network, scaling, temperature, threshold, card, orientations)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -242,19 +264,36 @@ def save_weights(network: nn.Module, path: Path) -> None:
     save_file(state, path)
 
 
-def run_blocks(network: nn.Module, scaling: Scaling, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Logits (N, K) of chips (N, H, W, C), in blocks of a fixed size so that memory stays bounded."""
+def run_blocks(
+    network: nn.Module, scaling: Scaling, chips: npt.NDArray[np.generic], orientations: int = 1
+) -> npt.NDArray[np.float32]:
+    """Logits (N, K) of chips (N, H, W, C), in blocks of a fixed size so that memory stays bounded.
+
+    Args:
+        network: Takes chips (N, C, H, W) in [-1, 1].
+        scaling: From chip values to that range.
+        chips: In their own dtype.
+        orientations: Logits are the mean over this many of the chip's eight flips and quarter turns.
+    """
     device = next(network.parameters()).device
     parts: list[Tensor] = []
     network.eval()
     with torch.inference_mode():
         for start in range(0, len(chips), BLOCK):
             block = to_tensor(scaling.apply(chips[start : start + BLOCK])).to(device)
-            parts.append(network(block).float().cpu())
+            turned = [network(_oriented(block, number)).float().cpu() for number in range(orientations)]
+            parts.append(torch.stack(turned).mean(dim=0))
     if not parts:
         return np.zeros((0, 0), np.float32)
     logits: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
+
+
+def _oriented(chips: Tensor, number: int) -> Tensor:
+    """Chips (N, C, S, S) in one of eight orientations; number 0 leaves them as they are."""
+    turned = chips.transpose(2, 3) if number & 4 else chips
+    sides = [side for bit, side in ((1, 2), (2, 3)) if number & bit]
+    return turned.flip(sides) if sides else turned
 
 
 def softmax(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> npt.NDArray[np.float64]:

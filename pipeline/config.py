@@ -350,6 +350,8 @@ class SplitConfig(Section):
     """Share of the training units that chooses checkpoint, threshold and calibration."""
     overlap: Literal["join", "drop"] = "join"
     """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
+    random_replicates: Count = 2
+    """Replicates with chips dealt at random, leaks and all: the report shows beside what they would have claimed."""
 
     @model_validator(mode="after")
     def _scheme(self) -> SplitConfig:
@@ -498,6 +500,8 @@ class ClassifyConfig(Section):
     """Synthetic chips at a constant share, at one that falls to nothing, or alone before the real ones."""
     validate_every: PositiveCount = 100
     """Steps between looks at the validation chips; the weights with the lowest loss there are kept."""
+    orientations: Literal[1, 8] = 8
+    """Over how many of a chip's eight flips and quarter turns a score is averaged."""
     augment: AugmentConfig = AugmentConfig()
 
     @model_validator(mode="after")

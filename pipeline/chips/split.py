@@ -47,6 +47,7 @@ class Request:
         background: Name of the background class.
         seed: Seed of the run.
         replicate: Number of the replicate.
+        test_share: For a random split, the share of each class that is tested, whatever its groups.
     """
 
     test_groups: frozenset[str]
@@ -56,6 +57,7 @@ class Request:
     background: str
     seed: int
     replicate: int
+    test_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def split(chips: Chips, request: Request) -> Split:
         TooLittleDataError: If training, validation or test has too few background or foreground chips.
     """
     result = Split(np.full(len(chips.chip_id), UNUSED, dtype=object))
-    test = np.isin(chips.group, list(request.test_groups))
+    test = _test(chips, request)
     result.role[test] = TEST
     pool = ~test
     leaked = _beside(chips.leaks, test) & pool
@@ -123,6 +125,17 @@ def split(chips: Chips, request: Request) -> Split:
     result.dropped = {reason: int(which.sum()) for reason, which in counts.items() if which.any()}
     _check(chips, result, foreground, request)
     return result
+
+
+def _test(chips: Chips, request: Request) -> Flags:
+    """The tested chips."""
+    if request.test_share is None:
+        return np.isin(chips.group, list(request.test_groups))
+    order = np.argsort(_ranks(chips.chip_id, request, "test"), kind="stable")
+    test = np.zeros(len(order), dtype=bool)
+    for name in np.unique(chips.label):
+        test |= _first(order, chips.label == name, request.test_share)
+    return test
 
 
 def _beside(leaks: npt.NDArray[np.int64], chosen: Flags) -> Flags:
@@ -212,7 +225,7 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
         TooLittleDataError: If a role has too few background or foreground chips.
     """
     used = np.isin(result.role, [TRAIN, VALIDATION])
-    for role in LEAST if request.test_groups else (TRAIN, VALIDATION):
+    for role in LEAST if request.test_groups or request.test_share else (TRAIN, VALIDATION):
         for wanted, name in ((foreground, "foreground"), (~foreground, "background")):
             held = int(((result.role == role) & wanted).sum())
             if held < LEAST[role]:

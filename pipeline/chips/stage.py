@@ -11,6 +11,8 @@ from ..parts import FACTS, Done, Job, Part, Plan, PlanContext
 from .folds import Rule, bundled, deal, group_column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ..config import RunConfig
 
 _MAKE = "pipeline.chips.stage:make_"
@@ -102,25 +104,40 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
         "background": rule.background,
         "seed": config.seed,
     }
-    chosen = [
-        (split_name(fold, fraction, replicate), fold, groups_tested, fraction, replicate)
-        for fold, groups_tested in enumerate(folds)
+    chosen: list[tuple[str, dict[str, Any]]] = [
+        (
+            split_name(fold, fraction, replicate),
+            {"fold": fold, "test": list(tested), "fraction": fraction, "replicate": replicate, "test_share": None},
+        )
+        for fold, tested in enumerate(folds)
         for fraction in settings.fractions
         for replicate in range(settings.replicates)
     ]
-    chosen.append((FINAL, 0, (), 1.0, FINAL_REPLICATE))
+    whole = {"fold": 0, "test": [], "fraction": 1.0, "test_share": None}
+    chosen.append((FINAL, whole | {"replicate": FINAL_REPLICATE}))
+    share = _tested(groups, folds)
+    chosen += [
+        (f"random-r{replicate}", whole | {"replicate": replicate, "test_share": share})
+        for replicate in range(settings.random_replicates)
+    ]
     return [
         Part(
             "chips",
             f"split-{name}",
             _MAKE + "split",
-            config=common | {"fold": fold, "test": list(tested), "fraction": fraction, "replicate": replicate},
+            config=common | own,
             inputs={"index": index.ref, "duplicates": duplicates.ref},
             libraries=_TABLES,
             cost=0.5,
         )
-        for name, fold, tested, fraction, replicate in chosen
+        for name, own in chosen
     ]
+
+
+def _tested(groups: Mapping[str, Mapping[str, int]], folds: Sequence[Sequence[str]]) -> float:
+    """Share of the chips that a fold tests, on average; a random split tests as many."""
+    size = {group: sum(counts.values()) for group, counts in groups.items()}
+    return round(sum(size[group] for fold in folds for group in fold) / len(folds) / sum(size.values()), 4)
 
 
 def make_windows(job: Job) -> dict[str, Any]:

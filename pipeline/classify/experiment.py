@@ -116,7 +116,7 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
         report=lambda step: job.progress.update(step, config.steps, "steps"),
     )
     network = trained.network.to("cpu")
-    logits = run_blocks(network, scaling, validation.chips)
+    logits = run_blocks(network, scaling, validation.chips, config.orientations)
     temperature = fit_temperature(logits, validation.labels)
     probabilities = softmax(logits, temperature)
     threshold = fit_threshold(1.0 - probabilities[:, 0], validation.labels) if len(logits) else 0.5
@@ -134,7 +134,8 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
     if arm.synthetic and without:
         facts["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
     card = {name: facts[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
-    return Classifier(architecture, network, scaling, temperature, threshold, card), trained, facts
+    classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
+    return classifier, trained, facts
 
 
 def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) -> ChipSet:

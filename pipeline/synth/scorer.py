@@ -174,12 +174,12 @@ def _turned(chips: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float
 
 
 def _forward(network: ShipConvNet, scaled: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Features (N, D) and class probabilities (N, K) of scaled chips (N, H, W, C)."""
+    """Features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C)."""
     device = next(network.parameters()).device
     features, probabilities = [], []
     with torch.inference_mode():
         for start in range(0, len(scaled), BLOCK):
-            pooled = network.features(to_tensor(scaled[start : start + BLOCK]).to(device)).float()
-            features.append(pooled.cpu())
-            probabilities.append(functional.softmax(network.head(pooled), dim=1).cpu())
+            maps = network.maps(to_tensor(scaled[start : start + BLOCK]).to(device)).float()
+            features.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).cpu())
+            probabilities.append(functional.softmax(network.classify(maps), dim=1).cpu())
     return torch.cat(features).double().numpy(), torch.cat(probabilities).double().numpy()

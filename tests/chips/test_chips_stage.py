@@ -73,7 +73,7 @@ def test_textured_chips_have_more_texture_than_those_taken_anywhere(shop, tmp_pa
 
 def test_every_fold_fraction_and_replicate_gets_a_split_that_leaks_nothing(shop, tmp_path):
     done = shop.run(*harbour(tmp_path), **FOLDS)
-    names = [name for name in done if name.startswith("split-")]
+    names = [name for name in done if name.startswith(("split-fold", "split-final"))]
     assert len(names) == 3 * 2 * 2 + 1
     tested = set()
     for name in names:
@@ -89,6 +89,15 @@ def test_every_fold_fraction_and_replicate_gets_a_split_that_leaks_nothing(shop,
         assert sum(sum(counts.values()) for counts in facts["counts"].values()) == len(store)
     assert tested == {f"s{number}.tif" for number in range(6)}
     assert "test" not in done["split-final"].facts["counts"]
+
+
+def test_a_random_split_tests_as_many_chips_and_mixes_every_scene(shop, tmp_path):
+    done = shop.run(*harbour(tmp_path), **FOLDS)
+    store, split = chips_of(shop, done, "random-r0")
+    role, scenes = split["role"].to_numpy(), store.index["scene_id"].to_numpy()
+    assert done["split-random-r0"].facts["counts"]["test"] == {"non-ship": 56, "ship": 28}  # a third of each class
+    assert set(scenes[role == "test"]) == set(scenes[role == "train"])
+    assert (role != chips_of(shop, done, "random-r1")[1]["role"].to_numpy()).any()
 
 
 def test_a_scene_more_leaves_the_windows_on_other_scenes_as_they_were(tmp_path):

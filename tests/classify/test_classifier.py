@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.classifier import SHIP_CONVNET, Architecture, Classifier, ShipConvNet, build, decide, load, softmax
+from pipeline.classifier import (
+    SHIP_CONVNET,
+    Architecture,
+    Classifier,
+    ShipConvNet,
+    build,
+    decide,
+    load,
+    softmax,
+    standardised,
+)
 from pipeline.errors import StoreError
 from pipeline.scaling import Scaling
 
@@ -91,3 +102,19 @@ def test_a_card_cannot_name_a_function_that_the_caller_did_not_name(trained, tmp
     card.write_text(json.dumps(json.loads(card.read_text()) | {"architecture": "os:system"}))
     with pytest.raises(StoreError, match=r"classify\.model"):
         load(tmp_path)
+
+
+def test_scores_over_eight_orientations_do_not_depend_on_how_a_chip_is_turned(trained):
+    averaged = replace(trained, orientations=8)
+    turned = np.rot90(some_chips(), axes=(1, 2))[:, ::-1].copy()
+    np.testing.assert_allclose(averaged.scores(turned), averaged.scores(some_chips()), atol=1e-6)
+    assert not np.allclose(trained.scores(turned), trained.scores(some_chips()), atol=1e-6)
+
+
+def test_brightness_and_contrast_of_a_chip_hardly_matter(trained):
+    chips = torch.rand(4, 3, 32, 32) - 0.5
+    np.testing.assert_allclose(standardised(chips + 0.3), standardised(chips), atol=1e-5)
+    stretched = standardised(chips * 1.5)
+    assert (stretched / standardised(chips)).median() < 1.2
+    flat = standardised(torch.full((1, 3, 32, 32), 0.7))
+    np.testing.assert_allclose(flat, torch.zeros_like(flat), atol=1e-5)

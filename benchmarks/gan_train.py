@@ -1,0 +1,319 @@
+"""Images per second of a GAN's training: the plain loop of the PyTorch DCGAN tutorial beside ours.
+
+    python benchmarks/gan_train.py [--size 80] [--threads 1] [--seconds 20] [--docs docs/benchmarks.md]
+
+Both train the same networks (the plain ones get our initial weights, and their outputs are compared before the clock
+starts) with the same batch and without augmentation. The plain loop is fp32, contiguous, with a DataLoader, as the
+tutorial has it; ours runs in fp32 and in bf16. The contenders take turns, and the median of the turns counts.
+
+As a diagnosis, the convolutions of a step are timed alone, in the precision and memory format of the contender: what
+they need is the least a step could need with this machine's library. The rest is what is above it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from section import write_section
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.compute import Profile, prepare
+from pipeline.gan import train
+from pipeline.gan.batches import Batches
+from pipeline.gan.networks import DiscriminatorNetwork
+from pipeline.gan.presets import PRESETS, Preset
+from pipeline.generator import GeneratorNetwork
+from pipeline.scaling import fit
+
+CHIPS = 1024
+BARE = {"colour": 0.0, "translation": 0.0, "symmetries": False, "r1": 0.0, "ema_images": 0.0}
+
+
+# The tutorial's networks, with the label where ours have it: layers of torch.nn and nothing else.
+
+
+class PlainGenerator(nn.Module):
+    """Our generator in torch's own layers, with our weights."""
+
+    def __init__(self, ours: GeneratorNetwork) -> None:
+        """Copy the weights of ``ours``."""
+        super().__init__()
+        self.ours = [ours.start, ours.by_input, ours.architecture.classes]
+        self.entry = nn.Linear(*ours.entry.weight.shape[::-1], bias=False)
+        self.entry.weight.data.copy_(ours.entry.weight)
+        self.norms = nn.ModuleList()
+        self.gains, self.biases, self.layers = nn.ParameterList(), nn.ParameterList(), nn.ModuleList()
+        for norm, layer in zip(ours.norms, ours.layers, strict=True):
+            inward, outward = layer.weight.shape[:2]
+            self.norms.append(nn.BatchNorm2d(inward, affine=ours.by_input))
+            if not ours.by_input:
+                self.gains.append(nn.Parameter(norm.gain.detach().clone()))
+                self.biases.append(nn.Parameter(norm.bias.detach().clone()))
+            bias = layer.bias is not None
+            if layer.resize:
+                plain: nn.Module = nn.Conv2d(inward, outward, 3, 1, 1, bias=bias)
+                plain.weight.data.copy_(layer.weight.flip(2, 3).transpose(0, 1))
+                self.layers.append(nn.Sequential(nn.Upsample(scale_factor=2), plain))
+            else:
+                plain = nn.ConvTranspose2d(inward, outward, 4, 2, 1, bias=bias)
+                plain.weight.data.copy_(layer.weight)
+                self.layers.append(plain)
+            if bias:
+                plain.bias.data.copy_(layer.bias)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Latents (N, z_dim) and labels (N,) to chips (N, C, H, W)."""
+        start, by_input, classes = self.ours
+        if by_input:
+            z = torch.cat([z, nn.functional.one_hot(labels, classes).float()], 1)
+        x = self.entry(z).view(len(z), start, start, -1).permute(0, 3, 1, 2).contiguous()
+        for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
+            x = norm(x)
+            if not by_input:
+                x = x * self.gains[number][labels][:, :, None, None] + self.biases[number][labels][:, :, None, None]
+            x = layer(torch.relu(x))
+        return torch.tanh(x)
+
+
+class PlainDiscriminator(nn.Module):
+    """Our discriminator in torch's own layers, with our weights, ending in a probability as in the tutorial."""
+
+    def __init__(self, ours: DiscriminatorNetwork) -> None:
+        """Copy the weights of ``ours``."""
+        super().__init__()
+        self.by_planes, self.classes, self.group = ours.by_planes, ours.classes, ours.group
+        self.layers = nn.ModuleList()
+        for layer, norm in zip(ours.layers, ours.norms, strict=True):
+            outward, inward = layer.weight.shape[:2]
+            plain = nn.Conv2d(inward, outward, 4, 2, 1, bias=layer.bias is not None)
+            plain.weight.data.copy_(layer.weight)
+            if layer.bias is not None:
+                plain.bias.data.copy_(layer.bias)
+            self.layers.append(nn.Sequential(plain, type(norm)(outward), nn.LeakyReLU(0.2, inplace=True)))
+        self.exit = nn.Linear(*ours.exit.weight.shape[::-1])
+        self.exit.load_state_dict(ours.exit.state_dict())
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Chips (N, C, H, W) and labels (N,) to probabilities (N,)."""
+        if self.by_planes:
+            planes = nn.functional.one_hot(labels, self.classes).float()[:, :, None, None]
+            x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)
+        for layer in self.layers:
+            x = layer(x)
+        if self.group:
+            groups = x.reshape(len(x) // self.group, self.group, *x.shape[1:])
+            deviation = torch.sqrt(groups.var(1, unbiased=False) + 1e-8).mean((1, 2, 3)).repeat_interleave(self.group)
+            x = torch.cat([x, deviation[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
+        out = self.exit(x.flatten(1))
+        logit = out[:, 0] if self.by_planes else out[:, 0] + out.gather(1, labels[:, None] + 1)[:, 0]
+        return torch.sigmoid(logit)
+
+
+class ChipDataset(Dataset[tuple[Tensor, int]]):
+    """Chips as the tutorial's transforms give them: a float tensor (C, H, W) in [-1, 1], one at a time."""
+
+    def __init__(self, chips: np.ndarray, labels: np.ndarray) -> None:
+        """Keep chips (N, H, W, C) uint8 and labels (N,)."""
+        self.chips, self.labels = chips, labels
+
+    def __len__(self) -> int:
+        """How many chips."""
+        return len(self.chips)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        """One chip and its label."""
+        tensor = torch.from_numpy(self.chips[number]).permute(2, 0, 1).contiguous().float().div(255)
+        return tensor.sub_(0.5).div_(0.5), int(self.labels[number])
+
+
+def plain_steps(
+    preset: Preset, generator: PlainGenerator, discriminator: PlainDiscriminator, data: ChipDataset
+) -> Iterator[None]:
+    """The tutorial's loop; yields after each step."""
+    loader = DataLoader(data, batch_size=preset.batch, shuffle=True, drop_last=True)
+    criterion = nn.BCELoss()
+    betas = (preset.beta1, preset.beta2)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=preset.learning_rate, betas=betas)
+    optimizer_g = torch.optim.Adam(generator.parameters(), lr=preset.learning_rate, betas=betas)
+    while True:
+        for real, labels in loader:
+            discriminator.zero_grad()
+            target = torch.full((len(real),), 1.0)
+            error_real = criterion(discriminator(real, labels), target)
+            error_real.backward()
+            fake = generator(torch.randn(len(real), preset.z_dim), labels)
+            error_fake = criterion(discriminator(fake.detach(), labels), target.fill_(0.0))
+            error_fake.backward()
+            optimizer_d.step()
+            generator.zero_grad()
+            error_g = criterion(discriminator(fake, labels), target.fill_(1.0))
+            error_g.backward()
+            optimizer_g.step()
+            _ = error_real.item() + error_fake.item(), error_g.item()
+            yield
+
+
+def our_steps(setting: train.Setting) -> Iterator[None]:
+    """Our loop; yields after each step."""
+    device = prepare(setting.profile)
+    networks = train.start(setting, device)
+    step = 0
+    while True:
+        train.train_step(setting, networks, step, device)
+        step += 1
+        yield
+
+
+class Recorder(TorchDispatchMode):
+    """Notes every convolution and matrix product, forward and backward, with the tensors it is given."""
+
+    WANTED = ("aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm")
+
+    def __init__(self) -> None:
+        """Nothing noted yet."""
+        super().__init__()
+        self.calls: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        """Run the operation, and note it where it is wanted."""
+        if func.name() in self.WANTED:
+            self.calls.append((func, tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)))
+        return func(*args, **(kwargs or {}))
+
+
+def arithmetic_alone(setting: train.Setting, repeats: int = 5) -> float:
+    """Seconds that the convolutions and matrix products of one step take when nothing else is done."""
+    device = prepare(setting.profile)
+    networks = train.start(setting, device)
+    train.train_step(setting, networks, 0, device)
+    recorder = Recorder()
+    with recorder:
+        train.train_step(setting, networks, 1, device)
+    total = 0.0
+    for func, args in recorder.calls:
+        best = float("inf")
+        for _ in range(repeats):
+            start = time.perf_counter()
+            func(*args)
+            best = min(best, time.perf_counter() - start)
+        total += best
+    return total
+
+
+def seconds_per_step(steps: Iterator[None], seconds: float) -> float:
+    """Mean over the steps that fit into ``seconds``."""
+    start = time.perf_counter()
+    count = 0
+    while time.perf_counter() - start < seconds:
+        next(steps)
+        count += 1
+    return (time.perf_counter() - start) / count
+
+
+def check_same(setting: train.Setting, plain: tuple[PlainGenerator, PlainDiscriminator], ours: train.Networks) -> None:
+    """Stop where the plain networks do not give what ours give."""
+    z = torch.from_numpy(setting.batches.latents(0, setting.preset.z_dim))
+    labels = torch.from_numpy(setting.batches.real(0)[1])
+    with torch.no_grad():
+        chips = ours.generator(z, labels)
+        torch.testing.assert_close(plain[0](z, labels), chips, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            plain[1](chips, labels), torch.sigmoid(ours.discriminator(chips, labels)), atol=1e-4, rtol=1e-3
+        )
+
+
+def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> train.Setting:
+    """A training on random chips."""
+    rng = np.random.default_rng(0)
+    chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
+    labels = np.arange(CHIPS) % 2
+    batches = Batches(chips, labels, fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
+    return train.Setting(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
+
+
+def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> list[str]:
+    """Rows of the table for one preset."""
+    torch.set_num_threads(threads)
+    bare, full = replace(PRESETS[name], **BARE), PRESETS[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        settings = {
+            f"ours, {precision}{extra}": make_setting(
+                preset, size, Profile("cpu", precision, "channels_last", threads), folder
+            )
+            for precision in ("fp32", "bf16")
+            for extra, preset in (("", bare), (", augmented and averaged", full))
+        }
+        first = settings["ours, fp32"]
+        networks = train.start(first, prepare(first.profile))
+        plain = PlainGenerator(networks.generator), PlainDiscriminator(networks.discriminator)
+        check_same(first, plain, networks)
+        data = ChipDataset(first.batches.chips, first.batches.labels)
+        loops = {"plain loop, fp32": plain_steps(bare, *plain, data)}
+        loops |= {title: our_steps(setting) for title, setting in settings.items()}
+        found: dict[str, list[float]] = {title: [] for title in loops}
+        for turn in range(turns + 1):
+            for title, loop in loops.items():
+                torch.use_deterministic_algorithms(not title.startswith("plain"))
+                took = seconds_per_step(loop, seconds if turn else seconds / 4)
+                if turn:  # the first turn warms up
+                    found[title].append(took)
+        alone = {title: arithmetic_alone(setting) for title, setting in settings.items()}
+    rows = []
+    reference = statistics.median(found["plain loop, fp32"])
+    for title, times in found.items():
+        step = statistics.median(times)
+        share = f"{alone[title] / step:.0%}" if title in alone else ""
+        rows.append(
+            f"| {name} | {title} | {bare.batch / step:.0f} | {1000 * step:.1f} | {reference / step:.2f} | {share} |"
+        )
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", nargs="+", default=sorted(PRESETS), help="presets whose networks are trained")
+    parser.add_argument("--size", type=int, default=80, help="chip size in pixels")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one training, in every loop")
+    parser.add_argument("--seconds", type=float, default=12, help="seconds of a turn")
+    parser.add_argument("--turns", type=int, default=5, help="turns that count")
+    parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
+    options = parser.parse_args()
+    head = (
+        f"`python benchmarks/gan_train.py --size {options.size} --threads {options.threads}` on {processor()}, torch"
+        f" {torch.__version__}: chips of {options.size} x {options.size}, median of {options.turns} turns."
+    )
+    lines = [
+        head,
+        "",
+        "| preset | loop | images/s | ms a step | times as fast | convolutions alone |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in options.preset:
+        lines += contest(name, options.size, options.threads, options.seconds, options.turns)
+    write_section(f"Training a GAN, {options.size} px, {options.threads} threads", lines, options.docs)
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "")
+
+
+if __name__ == "__main__":
+    main()
