@@ -9,22 +9,21 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from pipeline.commands import COMMANDS
+from pipeline.commands.common import config_options, console, duration, load, root_option, say
 from pipeline.stages import NAMES, STAGES
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from pipeline.config import RunConfig
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -32,44 +31,22 @@ DEFECT = 70
 click.rich_click.MAX_WIDTH = 100
 
 
-def _console(error: bool = False) -> Console:
-    from rich.console import Console
+class Commands(click.RichGroup):
+    """The commands of this module, and those of :mod:`pipeline.commands`, imported when they are called."""
 
-    return Console(stderr=error)
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Every command's name."""
+        return sorted({*super().list_commands(context), *COMMANDS})
 
-
-def _say(text: str) -> None:
-    _console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _config_options(command: Command) -> Command:
-    """The options that choose and change a configuration."""
-    options = (
-        click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; default: demo."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one key; may be repeated."),
-        click.option("--name", help="Name of the run; default: the configuration's."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of a name."""
+        if name in COMMANDS:
+            command: click.Command = import_module(f"pipeline.commands.{COMMANDS[name]}").command
+            return command
+        return super().get_command(context, name)
 
 
-_root_option = click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    show_default="working folder",
-    help="Folder that holds data/ and reports/.",
-)
-
-
-def _load(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> RunConfig:
-    from pipeline.configfile import load
-
-    return load(config_path, overrides, name)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="satpipe", prog_name="satpipe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
@@ -84,8 +61,8 @@ def cli(debug: bool) -> None:
 
 @cli.command()
 @click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...")
-@_config_options
-@_root_option
+@config_options
+@root_option
 @click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
 @click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
 @click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
@@ -120,13 +97,13 @@ def run(
     places = {"executor": executor, "scheduler": scheduler}
     overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
     overrides += ("ingest.strict=true",) if strict else ()
-    config = _load(config_path, overrides, name)
-    console = _console()
+    config = load(config_path, overrides, name)
+    terminal = console()
     if dry_run:
-        _dry_run(Runner(root, display_for(console, None)), config, selection)
+        _dry_run(Runner(root, display_for(terminal, None)), config, selection)
         return
     with log_file(root / "data" / "logs", config.name) as logger:
-        runner = Runner(root, display_for(console, logger))
+        runner = Runner(root, display_for(terminal, logger))
         logger.info("satpipe %s", " ".join(sys.argv[1:]))
         try:
             if budget is None:
@@ -134,14 +111,14 @@ def run(
             else:
                 outcome, replicates = runner.run_within(config, _seconds(budget, selection))
                 left_out = config.split.replicates - replicates
-                _say(f"{config.name}: {replicates} replicates fitted in {budget}; {left_out} left out")
+                say(f"{config.name}: {replicates} replicates fitted in {budget}; {left_out} left out")
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, error)
             raise
     if not outcome.made:
-        _say(f"{config.name}: everything is up to date ({outcome.total} parts)")
+        say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:
-        _say(f"\n{outcome.sentence}\nreport: {outcome.report}")
+        say(f"\n{outcome.sentence}\nreport: {outcome.report}")
 
 
 def _seconds(text: str, selection: Any) -> float:
@@ -178,37 +155,31 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
     waves = runner.plan(config, selection)
     missing = [(wave, wave.orders[position]) for wave in waves for position in wave.missing]
     if not missing:
-        _say(f"{config.name}: everything is up to date")
+        say(f"{config.name}: everything is up to date")
         return
     seconds = 0.0
     for wave, order in missing:
         cost = runner.expected_seconds(order)
         seconds += cost
         reason = "; ".join(wave.reasons[order.part.title][:3])
-        _say(f"{order.part.title}: about {_duration(cost)}: {reason}")
+        say(f"{order.part.title}: about {duration(cost)}: {reason}")
     reached = NAMES.index(missing[-1][0].stage.name)
     later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
     if later:
-        _say(f"then {', '.join(later)}: what they make depends on the parts above")
+        say(f"then {', '.join(later)}: what they make depends on the parts above")
     for stage, parts, cost in runner.forecast(config, later):
         seconds += parts * cost
-        _say(f"{stage}: {parts:,} parts of about {_duration(cost)}")
+        say(f"{stage}: {parts:,} parts of about {duration(cost)}")
     workers = runner.workers(config)
-    _say(f"about {_duration(seconds / workers)} in all with {workers} workers")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    say(f"about {duration(seconds / workers)} in all with {workers} workers")
 
 
 # ----------------------------------------------------------------------------------------------------------- looking
 
 
 @cli.command()
-@_config_options
-@_root_option
+@config_options
+@root_option
 def status(config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
     """Show what is up to date and what is missing, stage by stage."""
     from rich.table import Table
@@ -216,8 +187,8 @@ def status(config_path: Path | None, overrides: tuple[str, ...], name: str | Non
     from pipeline.display import PlainDisplay
     from pipeline.runner import Runner
 
-    config = _load(config_path, overrides, name)
-    waves = Runner(root, PlainDisplay(_console())).plan(config)
+    config = load(config_path, overrides, name)
+    waves = Runner(root, PlainDisplay(console())).plan(config)
     table = Table("stage", "parts", "up to date", "to make", "first reason", box=None, pad_edge=False)
     blocked = False
     for stage in STAGES:
@@ -230,35 +201,35 @@ def status(config_path: Path | None, overrides: tuple[str, ...], name: str | Non
             more = "+" if missing else ""
             table.add_row(stage.name, f"{total}{more}", str(total - missing), str(missing), *reasons[:1])
         blocked = blocked or bool(missing)
-    _console().print(table)
+    console().print(table)
 
 
 @cli.command()
 @click.argument("stage", type=click.Choice(NAMES))
-@_config_options
-@_root_option
+@config_options
+@root_option
 def why(stage: str, config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
     """Say for each part of a stage why it would be made, or when and from what it was."""
     from pipeline.display import PlainDisplay
     from pipeline.runner import Runner
 
-    runner = Runner(root, PlainDisplay(_console()))
-    waves = runner.plan(_load(config_path, overrides, name))
+    runner = Runner(root, PlainDisplay(console()))
+    waves = runner.plan(load(config_path, overrides, name))
     mine = [wave for wave in waves if wave.stage.name == stage]
     if not mine:
         waiting = waves[-1].stage.name if waves else NAMES[0]
-        _say(f"{stage}: not planned yet; it depends on what {waiting} makes")
+        say(f"{stage}: not planned yet; it depends on what {waiting} makes")
     for wave in mine:
         for order, record in zip(wave.orders, wave.records, strict=True):
             title = order.part.title
             if record is None:
-                _say(f"{title}: to be made: {'; '.join(wave.reasons[title])}")
+                say(f"{title}: to be made: {'; '.join(wave.reasons[title])}")
             else:
-                _say(f"{title}: up to date: {runner.history(record)}")
+                say(f"{title}: up to date: {runner.history(record)}")
 
 
 @cli.command()
-@_root_option
+@root_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(root: Path, as_json: bool) -> None:
     """List the runs with data, preset, verdict, time and report."""
@@ -267,22 +238,22 @@ def runs(root: Path, as_json: bool) -> None:
     from pipeline.display import PlainDisplay
     from pipeline.runner import Runner
 
-    rows = Runner(root, PlainDisplay(_console())).runs()
+    rows = Runner(root, PlainDisplay(console())).runs()
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        _say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
+        say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
         return
     columns = ("run", "state", "data", "preset", "verdict", "time", "report")
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(str(row[column] if row[column] is not None else "") for column in columns))
-    _console().print(table)
+    console().print(table)
 
 
 @cli.command()
-@_root_option
+@root_option
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--forget", multiple=True, metavar="RUN", help="Forget this run first, so that its parts go too.")
 def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
@@ -291,12 +262,12 @@ def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
 
     with find_garbage(root / "data", forget) as garbage:
         if not garbage.files:
-            _say("nothing to delete: every part belongs to a run")
+            say("nothing to delete: every part belongs to a run")
             return
-        _say(f"{garbage.parts:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
+        say(f"{garbage.parts:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
         if yes or click.confirm("Delete them?"):
             garbage.delete()
-            _say(f"freed {garbage.size_bytes / 1e6:,.1f} MB")
+            say(f"freed {garbage.size_bytes / 1e6:,.1f} MB")
 
 
 # ------------------------------------------------------------------------------------------------------------ config
@@ -308,23 +279,23 @@ def config() -> None:
 
 
 @config.command("show")
-@_config_options
+@config_options
 def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
     """Print the configuration with every default filled in, as YAML."""
     import yaml
 
     from pipeline.config import as_json
 
-    text = yaml.safe_dump(as_json(_load(config_path, overrides, name)), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(as_json(load(config_path, overrides, name)), sort_keys=False, allow_unicode=True)
     click.echo(text, nl=False)
 
 
 @config.command("validate")
-@_config_options
+@config_options
 def config_validate(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
     """Check a configuration; the exit code tells."""
-    loaded = _load(config_path, overrides, name)
-    _say(f"{loaded.name}: valid")
+    loaded = load(config_path, overrides, name)
+    say(f"{loaded.name}: valid")
 
 
 @config.command("schema")
@@ -390,7 +361,7 @@ def _interrupted() -> int:
 
 
 def _fail(sentence: str) -> None:
-    _console(error=True).print(f"satpipe: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    console(error=True).print(f"satpipe: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
