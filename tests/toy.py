@@ -165,6 +165,7 @@ class Toy:
         package.mkdir(parents=True)
         for path in (REPOSITORY / "pipeline").glob("*.py"):
             shutil.copyfile(path, package / path.name)
+        shutil.copytree(REPOSITORY / "pipeline" / "commands", package / "commands")
         shutil.copyfile(REPOSITORY / "cli.py", folder / "cli.py")
         for room, text in ROOMS.items():
             (package / room).mkdir()
