@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -194,8 +194,24 @@ class Runner:
 
     def _make(self, wave: Wave, executor: Any) -> list[Record]:
         """Make the missing parts of a wave, show how far they are, and return all records."""
-        self.display.stage_begins(wave.stage, len(wave.missing), len(wave.orders))
         records = list(wave.records)
+        for position, record in self.make(wave, executor):
+            if isinstance(record, SatpipeError):
+                raise record
+            records[position] = record
+        return [record for record in records if record is not None]
+
+    def make(self, wave: Wave, executor: Callable[[], Executor]) -> Iterator[tuple[int, Record | SatpipeError]]:
+        """Make the missing parts of a wave and show how far they are.
+
+        Args:
+            wave: Its parts may belong to several runs.
+            executor: Gives where makers run.
+
+        Yields:
+            Position of each part as it ends, with its record or with what went wrong.
+        """
+        self.display.stage_begins(wave.stage, len(wave.missing), len(wave.orders))
         pending: dict[Future[Record], int] = {
             executor().submit(make_part, wave.orders[position]): position for position in wave.missing
         }
@@ -203,16 +219,23 @@ class Runner:
             finished, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 position = pending.pop(future)
-                record = _result(future, wave.orders[position])
-                records[position] = record
+                try:
+                    record = _result(future, wave.orders[position])
+                except SatpipeError as error:
+                    yield position, error
+                    continue
                 facts = json.loads((self.store.folder(record.ref) / FACTS).read_text("utf-8"))
                 self.display.part_done(wave.orders[position], record, facts)
+                yield position, record
             for position in pending.values():
                 order = wave.orders[position]
                 state = progress.read(self.store.work(order.key) / PROGRESS)
                 if state is not None:
                     self.display.part_progress(order, state)
-        return [record for record in records if record is not None]
+
+    def remember(self, config: RunConfig, walk: Walk, state: str, sentence: str) -> None:
+        """Record how far a run has come whose parts are made by :meth:`make`; what it refers to is then kept."""
+        _RunRecord(self.store, config, walk).write(state, sentence)
 
     def _publish(self, config: RunConfig, walk: Walk) -> Path:
         """Copy the report's page to ``reports/<run>/``, unless it is there unchanged."""
