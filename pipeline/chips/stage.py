@@ -115,10 +115,13 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
     ]
     whole = {"fold": 0, "test": [], "fraction": 1.0, "test_share": None}
     chosen.append((FINAL, whole | {"replicate": FINAL_REPLICATE}))
-    share = _tested(groups, folds)
+    # As many labels as the verdict is on: beside it the score of these splits is shown.
+    beside = whole | {
+        "fraction": config.report.fraction or max(settings.fractions),
+        "test_share": _tested(groups, folds),
+    }
     chosen += [
-        (f"random-r{replicate}", whole | {"replicate": replicate, "test_share": share})
-        for replicate in range(settings.random_replicates)
+        (f"random-r{replicate}", beside | {"replicate": replicate}) for replicate in range(settings.random_replicates)
     ]
     return [
         Part(

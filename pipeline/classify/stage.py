@@ -1,4 +1,4 @@
-"""The door of the classify stage: one part for each split and arm, and the final classifier."""
+"""The door of the classify stage: one part for each split and arm, one for each random split, the final classifier."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ from typing import Any
 
 from ..config import RunConfig
 from ..errors import ConfigError
-from ..names import synth_part
+from ..names import CLASSIC, REAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
 from .arms import Arm, parse, settings
 
 SPLIT = "split-"
+EXPERIMENT, RANDOM = f"{SPLIT}fold", f"{SPLIT}random"
 PIXEL_S = 2.0e-7
 """Seconds per pixel of a chip in a step on one CPU core."""
 LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scipy")
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan a training for each split of the experiment and each arm; reads the facts of the splits."""
-    chips = context.done["chips"]
-    splits = {name.removeprefix(SPLIT): done for name, done in chips.items() if name.startswith(f"{SPLIT}fold")}
-    arms = [parse(name) for name in context.config.classify.arms]
-    yield [_part(context, split, done, arm) for split, done in splits.items() for arm in arms]
+    """Plan a training for each split of the experiment and each arm, and for each random split the arm shown beside.
+
+    Reads the facts of the splits.
+    """
+    config = context.config
+    arms = [parse(name) for name in config.classify.arms]
+    beside = leaky_arm(config)
+    yield [
+        _part(context, name.removeprefix(SPLIT), done, arm)
+        for name, done in context.done["chips"].items()
+        for arm in (arms if name.startswith(EXPERIMENT) else [beside] if beside and name.startswith(RANDOM) else [])
+    ]
+
+
+def leaky_arm(config: RunConfig) -> Arm | None:
+    """The arm that is trained on random splits too: the baseline, or one near it that needs no generator.
+
+    No generator is trained on a random split, which serves but to show what leakage claims.
+    """
+    named = [config.report.baseline, *(name for name in (CLASSIC, REAL) if name in config.classify.arms)]
+    return next((arm for arm in map(parse, named) if not arm.synthetic), None)
 
 
 def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
@@ -76,8 +93,12 @@ def expected_seconds(config: RunConfig) -> float:
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """How many trainings an experiment of so many splits has, and the seconds of each; the final one counts."""
-    return splits * len(config.classify.arms) + 1, expected_seconds(config)
+    """How many trainings an experiment of so many splits has, and the seconds of each.
+
+    Those on random splits and the final one count.
+    """
+    beside = config.split.random_replicates if leaky_arm(config) else 0
+    return splits * len(config.classify.arms) + beside + 1, expected_seconds(config)
 
 
 def make_classifier(job: Job) -> dict[str, Any]:

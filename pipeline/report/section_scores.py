@@ -11,7 +11,7 @@ from . import blocks, figures
 from .curves import RECALLS, precision_at_recall, reliability
 from .drawing import number_of
 from .gather import Material
-from .words import number
+from .words import number, plural, points, unit_name
 
 
 def two_arms(material: Material) -> tuple[str, str]:
@@ -119,23 +119,30 @@ def section_leakage(material: Material) -> blocks.Section | None:
     random = material.answer.get("random_split")
     if not random:
         return None
-    question = material.answer["question"]
+    question, group = material.answer["question"], material.answer["arm_values"]
+    arms = [arm for arm in random["values"] if arm in group and random["values"][arm] is not None]
+    if not arms:
+        return None
     section = blocks.Section("leakage", "What a random split would have claimed")
+    arm = question["baseline"] if question["baseline"] in arms else arms[0]
+    gap = random["values"][arm] - group[arm]
     rows = [
-        blocks.row([arm, number(material.answer["arm_values"][arm]), number(value)])
-        for arm, value in random["values"].items()
-        if arm in material.answer["arm_values"]
+        blocks.row([arm, number(group[arm]), number(random["values"][arm]), points(random["values"][arm] - group[arm])])
+        for arm in arms
     ]
     section.blocks = [
         blocks.text(
-            "Chips of one scene resemble one another. Dealt out at random, some of each scene's chips are trained on"
-            " and others tested, and the score says how well a classifier knows these scenes, not how well it does on"
-            " new ones. The group split above is the honest figure; this one is shown for its distance from it."
+            f"Dealt out at random instead of by {unit_name(material.config['split']['by'])}, {arm} scores"
+            f" {number(random['values'][arm])} instead of {number(group[arm])}: {points(gap)} points. Chips of one"
+            " scene resemble one another; if some of them are trained on and others tested, the score says how well a"
+            " classifier knows these scenes, not how well it does on new ones. The group split is the honest figure."
         ),
         blocks.table(
             "Random split and group split",
-            f"{question['title'].capitalize()}, mean of replicates.",
-            ["Arm", "group split", "random split"],
+            f"{question['title'].capitalize()} with {100 * random['fraction']:g} % of the labels: group split, mean of"
+            f" {plural(material.answer['replicates'], 'replicate')}; random split, mean of"
+            f" {plural(random['replicates'], 'replicate')}. No part of the verdict.",
+            ["Arm", "group split", "random split", "difference, points"],
             rows,
         ),
     ]

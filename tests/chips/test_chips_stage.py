@@ -100,6 +100,15 @@ def test_a_random_split_tests_as_many_chips_and_mixes_every_scene(shop, tmp_path
     assert (role != chips_of(shop, done, "random-r1")[1]["role"].to_numpy()).any()
 
 
+def test_a_random_split_has_as_many_labels_as_the_verdict_is_on(shop, tmp_path):
+    settings = {"split": FOLDS["split"] | {"fractions": [1.0, 0.5]}, "report": {"fraction": 0.5}}
+    done = shop.run(*harbour(tmp_path), **(FOLDS | settings))
+    facts = done["split-random-r0"].facts
+    assert facts["fraction"] == 0.5
+    assert facts["counts"]["test"] == {"non-ship": 56, "ship": 28}
+    assert facts["counts"]["unused"] == {"non-ship": 56, "ship": 28}
+
+
 def test_a_scene_more_leaves_the_windows_on_other_scenes_as_they_were(tmp_path):
     scenes, labels = harbour(tmp_path, 6)
     few, more = Shop(tmp_path / "few"), Shop(tmp_path / "more")

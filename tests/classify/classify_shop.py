@@ -124,6 +124,7 @@ class Shop:
             "index": done("chips", "index", "index"),
             f"split-{SPLIT_NAME}": done("chips", f"split-{SPLIT_NAME}", "split"),
             "split-final": done("chips", "split-final", "split-final"),
+            "split-random-r0": done("chips", "split-random-r0", "split"),
         }
         names = (SPLIT_NAME, f"brought-diffusion-{SPLIT_NAME}")
         synth = {name: done("synth", name, "synthetic") for name in names}
@@ -131,7 +132,11 @@ class Shop:
 
     def planned(self) -> dict[str, Part]:
         """The parts that the stage plans, by arm."""
-        return {str(part.config["arm"]): part for part in next(plan(self.context()))}
+        return {str(part.config["arm"]): part for part in next(plan(self.context())) if part.name.startswith("fold")}
+
+    def planned_on_random_splits(self) -> list[Part]:
+        """The parts that the stage plans on splits that know no groups."""
+        return [part for part in next(plan(self.context())) if part.name.startswith("random")]
 
     def job(self, part: Part, folder: str = "a", profile: Profile | None = None) -> Job:
         """A job for a part, in folders of its own."""

@@ -15,7 +15,7 @@ from classify_shop import SIZE, SPLIT_NAME, draw_chips
 from pipeline import classifier
 from pipeline.classify.arms import parse
 from pipeline.classify.experiment import with_synthetic
-from pipeline.classify.stage import make_classifier, make_final
+from pipeline.classify.stage import forecast, make_classifier, make_final
 from pipeline.classify.train import ChipSet
 from pipeline.config import ClassifyConfig
 from pipeline.errors import ConfigError, StoreError, TooLittleDataError
@@ -43,6 +43,30 @@ def test_a_part_for_each_arm_and_only_gan_arms_read_synthetic_chips(shop):
 
 def test_the_final_split_is_no_part_of_the_experiment(shop):
     assert not [part.name for part in shop.planned().values() if "final" in part.name]
+
+
+def test_the_baseline_alone_is_trained_on_a_random_split_too(shop):
+    [part] = shop.planned_on_random_splits()
+    assert (part.name, part.config["arm"]) == ("random-r0-classic", "classic")
+    make_classifier(shop.job(part))
+    table = PREDICTIONS.read(shop.root / "a" / "out" / "predictions.parquet")
+    assert table["role"].value_counts().to_dict() == {"validation": 18, "test": 18}
+
+
+@pytest.mark.parametrize(
+    ("arms", "baseline", "beside"),
+    [
+        (["real", "gan"], "real", ["real"]),
+        (["real", "gan", "classic+gan"], "gan", ["real"]),
+        (["gan", "classic+gan"], "gan", []),
+    ],
+)
+def test_a_random_split_never_asks_for_a_generator(shop, arms, baseline, beside):
+    shop.settings["arms"] = arms
+    shop.run_settings["report"] = {"treatment": arms[-1], "baseline": baseline}
+    assert [part.config["arm"] for part in shop.planned_on_random_splits()] == beside
+    config = shop.context().config
+    assert forecast(config, 6)[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
 
 
 def test_a_changed_synthetic_share_leaves_arms_without_synthetic_chips_as_they_are(shop):

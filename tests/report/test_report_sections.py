@@ -185,6 +185,17 @@ def test_several_fractions_are_shown_and_the_largest_decides(fractions_folder):
     assert "What it is worth in labels" in page
 
 
+def test_the_random_split_stands_beside_the_group_split_of_the_same_arm_and_fraction(fractions_folder):
+    answer = read(fractions_folder)["answer"]
+    assert answer["random_split"]["values"] == {"classic": 1.0}
+    assert answer["random_split"]["fraction"] == answer["question"]["fraction"] == 1.0
+    page = (fractions_folder / "report.html").read_text("utf-8")
+    section = page[page.index('id="leakage"') :]
+    section = section[: section.index("</section>")]
+    assert f"classic scores 1.000 instead of {answer['arm_values']['classic']:.3f}" in section
+    assert f"{100 * (1 - answer['arm_values']['classic']):+.1f}" in section
+
+
 def test_the_gain_in_labels_is_read_off_the_curves_of_the_metrics_table(fractions_folder):
     table = pd.read_csv(fractions_folder / "metrics.csv")
     table = table[(table["kind"] == "arm") & table["fold"].isna() & (table["metric"] == "balanced_accuracy")]

@@ -1,0 +1,341 @@
+"""Is the judge strong enough, and how should it use synthetic chips? Answered on groups that no test ever sees.
+
+    python benchmarks/judge.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ...
+    python benchmarks/judge.py --question synthetic --config ...       # needs a GAN per split; makes what is missing
+
+Two questions. ``judge``: is the ship ConvNet within a point of balanced accuracy of a wider network, a deeper one, and
+HOG and colour features with an SVM, in the arm ``classic``? ``synthetic``: which `classify.synthetic_use` and
+`synthetic_share` serve ``classic+gan`` best, beside ``classic``?
+
+Each split of the run has its left-out area, which is not opened here. What is judged are chips of groups of the
+training areas that neither the classifier nor the GAN has trained on: where the split uses a fraction of the labels,
+those of the groups that it leaves unused; where it uses all, those of its validation groups, and then a part of its
+training chips chooses step, temperature and threshold in their place. Every candidate sees the same chips.
+
+Results are kept line by line in ``--results``: a training that is in there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from judge_networks import svm_decisions
+from section import write_section
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
+
+from pipeline.chips.split import Chips, Request, split
+from pipeline.classifier import decide, softmax
+from pipeline.classify.calibrate import fit_temperature, fit_threshold
+from pipeline.classify.experiment import SplitChips, fit
+from pipeline.classify.train import ChipSet
+from pipeline.compute import Profile
+from pipeline.config import RunConfig
+from pipeline.configfile import load
+from pipeline.display import PlainDisplay
+from pipeline.names import split_name
+from pipeline.parts import Done, Job, Part
+from pipeline.progress import Progress
+from pipeline.runner import Runner, Selection
+from pipeline.stages import STAGES
+
+LIMIT = 0.01
+"""A judge further than this from the best candidate is too weak."""
+SVM = "HOG, colour, SVM"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier to try: its name, its arm, and what of ``classify`` differs from the run's configuration."""
+
+    name: str
+    arm: str = "classic"
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+JUDGES = (
+    Candidate("ship ConvNet"),
+    Candidate("wider", changes={"model": "judge_networks:wider"}),
+    Candidate("deeper", changes={"model": "judge_networks:deeper"}),
+    Candidate(SVM),
+)
+USES = (
+    Candidate("classic, no synthetic chips"),
+    *(
+        Candidate(f"{use}, {share:g}", "classic+gan", {"synthetic_use": use, "synthetic_share": share})
+        for use in ("mixed", "falling", "pretraining")
+        for share in (0.2, 0.33, 0.5)
+    ),
+)
+QUESTIONS = {"judge": JUDGES, "synthetic": USES}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One candidate on one split.
+
+    Attributes:
+        candidate: What is tried.
+        split: Facts of the split: fold, fraction, replicate.
+        config: The run's configuration, as JSON types.
+        store: Root of the committed parts.
+        folders: Folder of each part it reads: index, split and, for arms with synthetic chips, synth.
+        profile: How it computes.
+    """
+
+    candidate: Candidate
+    split: dict[str, Any]
+    config: dict[str, Any]
+    store: str
+    folders: dict[str, str]
+    profile: Profile
+
+    @property
+    def key(self) -> list[Any]:
+        """What names the result in the file of results."""
+        changed = self.config["classify"] | self.candidate.changes
+        return [self.candidate.name, *self.split.values(), self.config["seed"], changed["steps"]]
+
+
+def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:
+    """The split with chips to judge in the role ``test``, from groups of the training areas that it does not train on.
+
+    Args:
+        chips: The split's chips with their roles; its own test chips are dropped.
+        fraction: Real fraction of the split.
+        seed: Seed of the draw, where there is one.
+        background: Name of the background class.
+    """
+    rows = chips.rows[chips.rows["role"] != "test"].copy()
+    if fraction < 1:
+        used = set(rows.loc[rows["role"].isin(["train", "validation"]), "unit"])
+        judged = (rows["role"] == "unused") & ~rows["unit"].isin(used)
+        rows.loc[rows["role"] == "unused", "role"] = "left"
+        rows.loc[judged, "role"] = "test"
+        return SplitChips(rows, chips.chips, chips.classes)
+    pool = rows[rows["role"] == "train"]
+    names, labels, units = (pool[name].to_numpy(object) for name in ("chip_id", "class", "unit"))
+    none = np.zeros((0, 2), np.int64)
+    asked = Request(frozenset(), 1.0, 1.0, 0.25, background, seed[0], seed[1])
+    again = split(Chips(names, labels, units, units, units, none), asked)
+    rows.loc[rows["role"] == "validation", "role"] = "test"
+    rows.loc[pool.index, "role"] = again.role
+    return SplitChips(rows, chips.chips, chips.classes)
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Train one candidate and judge it."""
+    began = time.perf_counter()
+    classes = tuple(task.config["ingest"]["classes"])
+    classify = task.config["classify"] | task.candidate.changes
+    classify.pop("arms")
+    config = {
+        "arm": task.candidate.arm,
+        "classify": classify,
+        "classes": list(classes),
+        "seed": task.config["seed"],
+        **task.split,
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {name: Path(folder) for name, folder in task.folders.items()}
+        part = Part("classify", split_name(**task.split), "", config=config)
+        job = Job(part, Path(scratch), Path(scratch), Path(task.store), folders, task.profile, Progress(None))
+        draw = [task.config["seed"], task.split["replicate"]]
+        chips = judged_split(SplitChips.open(job), task.split["fraction"], draw, classes[0])
+        _, judged = chips.of("test")
+        if task.candidate.name == SVM:
+            predicted, scores = by_svm(chips, judged, task.config["seed"])
+        else:
+            predicted, scores = fit(job, chips)[0].predict(judged.chips)
+    ship = judged.labels > 0
+    return {
+        "key": task.key,
+        "candidate": task.candidate.name,
+        **task.split,
+        "balanced_accuracy": float(balanced_accuracy_score(judged.labels, predicted)),
+        "average_precision": float(average_precision_score(ship, scores)),
+        "judged": [int((~ship).sum()), int(ship.sum())],
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Class numbers and scores of the chips to judge, by the support vector machine."""
+    _, train = chips.of("train")
+    _, chosen_by = chips.of("validation")
+    high = float(train.chips.max())
+    choose, decisions = svm_decisions(
+        (train.chips, train.labels), (chosen_by.chips, chosen_by.labels), judged.chips, high, seed
+    )
+    # Decision values as logits: temperature and threshold are then found as the networks' are.
+    logits = [np.column_stack([np.zeros(len(values)), 3 * values]) for values in (choose, decisions)]
+    temperature = fit_temperature(logits[0], chosen_by.labels)
+    probabilities = [softmax(values, temperature) for values in logits]
+    threshold = fit_threshold(probabilities[0][:, 1], chosen_by.labels)
+    return decide(probabilities[1], threshold), probabilities[1][:, 1]
+
+
+# ----------------------------------------------------------------------------------------------------- splits
+
+
+def tasks(
+    runner: Runner, config: RunConfig, candidates: Sequence[Candidate], replicates: int, fractions: Sequence[float]
+) -> Iterator[Task]:
+    """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
+    last = "synth" if any("gan" in candidate.arm for candidate in candidates) else "chips"
+    runner.run(config, Selection(last=last))
+    done = committed(runner, config, last)
+    names = [name for name in done["chips"] if name.startswith("split-fold")]
+    splits = sorted((done["chips"][name].facts | {"name": name.removeprefix("split-")} for name in names), key=_order)
+    profile = runner_profile(runner, config)
+    for facts in splits:
+        if facts["replicate"] >= replicates or not np.isclose(fractions, facts["fraction"]).any():
+            continue
+        for candidate in candidates:
+            folders = {"index": done["chips"]["index"].path, "split": done["chips"][f"split-{facts['name']}"].path}
+            if "gan" in candidate.arm:
+                folders["synth"] = done["synth"][facts["name"]].path
+            yield Task(
+                candidate,
+                {name: facts[name] for name in ("fold", "fraction", "replicate")},
+                config.model_dump(mode="json"),
+                str(runner.store.root / "parts"),
+                {name: str(path) for name, path in folders.items()},
+                profile,
+            )
+
+
+def _order(facts: dict[str, Any]) -> tuple[int, float, int]:
+    return facts["replicate"], -facts["fraction"], facts["fold"]
+
+
+def committed(runner: Runner, config: RunConfig, last: str) -> dict[str, dict[str, Done]]:
+    """The committed parts of a run up to a stage."""
+    walk = runner.walk(config)
+    for stage in STAGES:
+        for _ in walk.stage(stage, lambda wave: [record for record in wave.records if record is not None]):
+            pass
+        if stage.name == last:
+            break
+    return walk.done
+
+
+def runner_profile(runner: Runner, config: RunConfig) -> Profile:
+    """How this machine trains."""
+    from pipeline.compute import resolve_profile
+
+    return resolve_profile(config.compute, runner.store.root / "cache" / "profile.json")
+
+
+# ----------------------------------------------------------------------------------------------------- output
+
+
+def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
+    """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate."""
+    first = candidates[0].name
+    lines = [
+        "| labels | candidate | balanced accuracy | spread over seeds | minus the first | average precision | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for fraction, here in sorted(results.groupby("fraction"), key=lambda pair: -pair[0]):
+        # Folds are averaged first: a replicate is one answer.
+        means = here.pivot_table(index="replicate", columns="candidate", values="balanced_accuracy")
+        others = here.groupby("candidate")[["average_precision", "seconds"]].mean()
+        for candidate in candidates:
+            if candidate.name not in means:
+                continue
+            values = means[candidate.name].dropna()
+            apart = (means[candidate.name] - means[first]).dropna()
+            error = f" ± {100 * apart.std() / np.sqrt(len(apart)):.1f}" if len(apart) > 1 else ""
+            lines.append(
+                f"| {100 * fraction:g} % | {candidate.name} | {100 * values.mean():.1f} |"
+                f" {100 * values.std():.1f} | {100 * apart.mean():+.1f}{error if candidate.name != first else ''} |"
+                f" {100 * others.loc[candidate.name, 'average_precision']:.1f} |"
+                f" {others.loc[candidate.name, 'seconds']:.0f} |"
+            )
+    return lines
+
+
+def conclusion(results: pd.DataFrame, question: str, candidates: Sequence[Candidate]) -> tuple[str, bool]:
+    """The answer in a sentence, and whether the limit is kept."""
+    means = results.groupby(["fraction", "replicate", "candidate"])["balanced_accuracy"].mean()
+    by_fraction = means.groupby(["fraction", "candidate"]).mean().unstack("candidate")
+    if question == "synthetic":
+        best = by_fraction.drop(columns=candidates[0].name, errors="ignore").mean().idxmax()
+        return f"Best use of synthetic chips over both: {best}.", True
+    behind = by_fraction.max(axis=1) - by_fraction[candidates[0].name]
+    worst = float(behind.max())
+    says = f"The {candidates[0].name} is at most {100 * worst:.1f} points behind the best candidate"
+    return f"{says} (limit {100 * LIMIT:g}).", worst <= LIMIT
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--question", choices=list(QUESTIONS), default="judge", help="what is tried")
+    parser.add_argument("--config", type=Path, required=True, help="the run's configuration")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `satpipe run`")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds data/")
+    parser.add_argument("--replicates", type=int, default=3, help="seeds")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[1.0, 0.25], help="real fractions")
+    parser.add_argument("--candidates", nargs="+", help="names of some of them, the first one of the table among them")
+    parser.add_argument("--results", type=Path, help="file of results; default: judge.jsonl in the root's data folder")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at the same time")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Train what is missing, print the table; the exit code is 1 if the judge is too weak."""
+    given = options()
+    candidates = [one for one in QUESTIONS[given.question] if not given.candidates or one.name in given.candidates]
+    wanted = [f"split.fractions={given.fractions}", f"split.replicates={given.replicates}"]
+    config = load(given.config, (*given.set, *wanted), None)
+    from rich.console import Console
+
+    runner = Runner(given.root, PlainDisplay(Console(stderr=True)))
+    path = given.results or given.root / "data" / f"judge-{given.question}.jsonl"
+    orders = list(tasks(runner, config, candidates, given.replicates, given.fractions))
+    known = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    have = {json.dumps(row["key"]) for row in known}
+    missing = [task for task in orders if json.dumps(task.key) not in have]
+    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool, path.open("a") as out:
+        for number, row in enumerate(pool.map(run, missing), start=1):
+            out.write(json.dumps(row) + "\n")
+            out.flush()
+            known.append(row)
+            print(f"{number} of {len(missing)}: {row['key'][:4]} {row['balanced_accuracy']:.3f}", flush=True)
+    asked = {json.dumps(task.key) for task in orders}
+    results = pd.DataFrame([row for row in known if json.dumps(row["key"]) in asked])
+    says, kept = conclusion(results, given.question, candidates)
+    judged = results.groupby("fraction")["judged"].apply(lambda counts: np.mean([sum(one) for one in counts]))
+    how = ", ".join(
+        f"{count:.0f} chips judged by a split at {100 * fraction:g} %" for fraction, count in judged.items()
+    )
+    folds = results["fold"].nunique()
+    command = f"`python benchmarks/judge.py --question {given.question}`"
+    lines = [
+        f"{command}: {given.replicates} replicates, {folds} folds; {how}.",
+        "",
+        *table(results, candidates),
+        "",
+        says,
+    ]
+    title = {"judge": "The judge", "synthetic": "Use of synthetic chips"}[given.question]
+    write_section(title, lines, given.docs)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
