@@ -71,7 +71,9 @@ def cli(debug: bool) -> None:
 @click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
+@click.pass_context
 def run(
+    context: click.Context,
     targets: tuple[str, ...],
     config_path: Path | None,
     overrides: tuple[str, ...],
@@ -92,7 +94,10 @@ def run(
     """
     from pipeline.display import display_for, log_file
     from pipeline.runner import Runner
+    from pipeline.torchrun import started
 
+    if not context.with_resource(started()):
+        return
     selection = _selection(targets, first, last, force)
     places = {"executor": executor, "scheduler": scheduler}
     overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
@@ -356,6 +361,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _interrupted() -> int:
+    from pipeline.torchrun import why_ended
+
+    if reason := why_ended():
+        _fail(reason)
+        return 1
     _fail("interrupted; the same command goes on where it was")
     return INTERRUPTED
 

@@ -58,21 +58,49 @@ def make_part(order: Order) -> Record:
         PartFailedError: Anything else, with the last line of its traceback in the sentence.
     """
     part, store = order.part, Store(order.store)
-    _check_same_code(order)
-    scratch = store.work(order.key)
-    scratch.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    inputs = {
-        name: tuple(store.open(one) for one in ref) if isinstance(ref, tuple) else store.open(ref)
-        for name, ref in part.inputs.items()
-    }
-    try:
+    with _sentences(part):
+        inputs = _open_inputs(order, store)
+        scratch = store.work(order.key)
+        scratch.mkdir(parents=True, exist_ok=True)
         with store.staging(order.key) as staged, _threads(order.profile.threads):
             progress = Progress(scratch / PROGRESS)
             job = Job(part, staged, scratch, store.parts, inputs, order.profile, progress)
             facts = resolve(part.make)(job)
             (staged / FACTS).write_bytes(canonical(facts) + b"\n")
             return store.commit(staged, part, order.key, order.components, time.perf_counter() - started)
+
+
+def take_part(order: Order) -> None:
+    """Help another process to make a part that several can share, and write nothing.
+
+    Raises:
+        SatpipeError: As :func:`make_part`.
+    """
+    part, store = order.part, Store(order.store)
+    with _sentences(part):
+        inputs = _open_inputs(order, store)
+        with _threads(order.profile.threads):
+            job = Job(
+                part, store.work(order.key), store.work(order.key), store.parts, inputs, order.profile, Progress()
+            )
+            resolve(part.make)(job)
+
+
+def _open_inputs(order: Order, store: Store) -> dict[str, Any]:
+    """The folder of each input, verified; refuses where this host's code is not what was ordered."""
+    _check_same_code(order)
+    return {
+        name: tuple(store.open(one) for one in ref) if isinstance(ref, tuple) else store.open(ref)
+        for name, ref in order.part.inputs.items()
+    }
+
+
+@contextmanager
+def _sentences(part: Part) -> Iterator[None]:
+    """What a maker raises that no user can cause becomes a :class:`PartFailedError`, which names the part."""
+    try:
+        yield
     except (SatpipeError, MemoryError):
         raise
     except Exception as error:

@@ -57,6 +57,7 @@ class Part:
         libraries: Distributions whose versions matter, e.g. ``("torch", "numpy")``.
         training: Whether device, precision, memory format and threads decide its bytes.
         resources: Files of the package that are no Python but shape the result, relative to ``pipeline/``.
+        ranks: Whether torchrun's ranks can share the work; how many there are is no part of its key.
         cost: Rough work in seconds on one core, for ``--dry-run`` before there is a record to learn from.
     """
 
@@ -69,6 +70,7 @@ class Part:
     libraries: tuple[str, ...] = ()
     training: bool = False
     resources: tuple[str, ...] = ()
+    ranks: bool = False
     cost: float = 1.0
 
     @property

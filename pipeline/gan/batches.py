@@ -58,12 +58,12 @@ class Batches:
             chosen[mine] = [pool[orders[number][place]] for number, place in zip(rounds.tolist(), places, strict=True)]
         return chosen[np.argsort(self.labels[chosen], kind="stable")]
 
-    def real(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Chips (B, H, W, C) float32 in [-1, 1] and labels (B,)."""
-        chosen = self.choose(step)
+    def real(self, step: int, rows: slice = slice(None)) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Chips (B, H, W, C) float32 in [-1, 1] and labels (B,), or those rows of them."""
+        chosen = self.choose(step)[rows]
         chips = self.scaling.apply(self.chips[chosen])
         if self.symmetries:
-            turns = self.rng(SYMMETRIES, step).integers(0, 8, len(chips)).tolist()
+            turns = self.rng(SYMMETRIES, step).integers(0, 8, self.size)[rows].tolist()
             chips = np.stack([symmetry(chip, turn) for chip, turn in zip(chips, turns, strict=True)])
         return chips, self.labels[chosen]
 

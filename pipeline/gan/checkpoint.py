@@ -77,6 +77,7 @@ def load_optimiser(prefix: str, optimiser: torch.optim.Optimizer, tensors: Mappi
     Moments take the strides of their parameter: the same kernels then run over them as before the interruption.
     """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    optimiser.state.clear()
     for name, value in tensors.items():
         if not name.startswith(f"{prefix}."):
             continue

@@ -31,6 +31,7 @@ class Log:
         best: The line of the best generator so far, or None before the first look.
         restarts: One per restart: `images` at which it was needed, `reason`, `resumed_from` and `learning_rate`.
         stopped: Why the training ended, or None while it has not.
+        ranks: How many processes trained together, where they were several.
     """
 
     step: int = 0
@@ -38,6 +39,7 @@ class Log:
     best: Line | None = None
     restarts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
+    ranks: list[int] = field(default_factory=list)
 
 
 def is_better(line: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:

@@ -37,6 +37,8 @@ def write_outputs(
         "restarts": log.restarts,
         **found,
     }
+    if log.ranks:
+        facts["ranks"] = log.ranks
     card = {
         **facts,
         "training": job.config["training"],

@@ -47,6 +47,7 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
         inputs={"index": index.ref, "split": split.ref},
         libraries=("torch", "numpy", "safetensors"),
         training=True,
+        ranks=True,
         cost=expected_seconds(config),
     )
 
@@ -65,6 +66,7 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
 def make_generator(job: Job) -> dict[str, Any]:
     """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
     from ..compute import prepare
+    from ..ranks import training_ranks
     from .batches import Batches
     from .inputs import read_inputs
     from .judge import prepare_judge
@@ -74,31 +76,36 @@ def make_generator(job: Job) -> dict[str, Any]:
     from .usefulness import of_generator
 
     prepare(job.profile)
-    inputs = read_inputs(job)
     preset = Preset(**job.config["training"])
     seed, replicate = job.config["seed"]
-    batches = Batches(
-        inputs.train,
-        inputs.train_labels,
-        inputs.scaling,
-        preset.batch,
-        (seed, replicate),
-        preset.balanced,
-        preset.symmetries,
-    )
-    setting = Setting(
-        preset,
-        batches,
-        inputs.shape,
-        len(inputs.classes),
-        job.profile,
-        job.config["checkpoint_images"],
-        job.config["patience_images"],
-        job.config["restarts"],
-        job.scratch,
-        job.part.title,
-    )
-    judge = prepare_judge(inputs, seed, job.profile)
-    generator, log = train(setting, judge.look, job.progress)
+    with training_ranks(job.profile.device) as ranks:
+        inputs = read_inputs(job)
+        batches = Batches(
+            inputs.train,
+            inputs.train_labels,
+            inputs.scaling,
+            preset.batch,
+            (seed, replicate),
+            preset.balanced,
+            preset.symmetries,
+        )
+        setting = Setting(
+            preset,
+            batches,
+            inputs.shape,
+            len(inputs.classes),
+            job.profile,
+            job.config["checkpoint_images"],
+            job.config["patience_images"],
+            job.config["restarts"],
+            job.scratch,
+            job.part.title,
+            ranks,
+        )
+        if not ranks.first:
+            train(setting, lambda _: {}, job.progress)  # the first rank judges
+            return {}
+        judge = prepare_judge(inputs, seed, job.profile)
+        generator, log = train(setting, judge.look, job.progress)
     quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, job.profile)
     return write_outputs(job, inputs, generator, log, {"quality": quality, "usefulness": useful})

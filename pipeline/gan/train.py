@@ -19,6 +19,7 @@ from ..compute import Profile, prepare
 from ..errors import TrainingError
 from ..generator import GeneratorNetwork
 from ..progress import Progress
+from ..ranks import ALONE, Ranks
 from . import checkpoint
 from .augment import augment, draw
 from .batches import CHANGES, Batches
@@ -27,6 +28,7 @@ from .look import Measure, draw_sheet, look
 from .losses import discriminator_loss, generator_loss, gradient_penalty
 from .networks import DiscriminatorNetwork, build
 from .presets import Preset
+from .together import average_gradients, check, hand_out_state, rows_of, share_statistics
 
 GOOD = "good.safetensors"
 """The latest state at whose look nothing was wrong; a restart goes back to it."""
@@ -63,6 +65,7 @@ class Setting:
         most_restarts: Divergences after which it fails.
         folder: Where checkpoints and sheets go; survives a kill.
         name: What errors call the training.
+        ranks: The processes that train together; the first judges and writes.
     """
 
     preset: Preset
@@ -75,6 +78,7 @@ class Setting:
     most_restarts: int
     folder: Path
     name: str = "the GAN"
+    ranks: Ranks = ALONE
 
     @property
     def steps(self) -> int:
@@ -98,9 +102,10 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
     Raises:
         TrainingError: If the training diverged more often than ``setting.most_restarts``.
     """
+    check(setting.preset, setting.ranks)
     device = prepare(setting.profile)
     networks = start(setting, device)
-    log = resume(setting, networks)
+    log = agree(setting, networks, resume(setting, networks) if setting.ranks.first else Log())
     size, steps = setting.preset.batch, setting.steps
     sums, since = torch.zeros(4, device=device), log.step
     while log.stopped is None:
@@ -109,14 +114,19 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
         progress.update(log.step * size, steps * size, "images", _note(log))
         if log.step % setting.steps_between and log.step < steps:
             continue
-        line = _line(log.step * size, (sums / (log.step - since)).tolist())
-        log.lines.append(look(networks.average, setting.batches, line, measure))
-        reason = divergence(log.lines)
-        if reason is None:
-            keep(setting, networks, log)
-        else:
-            networks, log = restart(setting, log, reason, device)
+        means = setting.ranks.sum_(sums) / ((log.step - since) * setting.ranks.size)
+        if setting.ranks.first:
+            line = _line(log.step * size, means.tolist())
+            log.lines.append(look(networks.average, setting.batches, line, measure))
+            reason = divergence(log.lines)
+            if reason is None:
+                keep(setting, networks, log)
+            else:
+                networks, log = restart(setting, log, reason, device)
+        log = agree(setting, networks, log)
         sums, since = torch.zeros(4, device=device), log.step
+    if not setting.ranks.first:
+        return networks.average.eval(), log
     best = checkpoint.read(setting.folder / BEST)
     assert best is not None, "every training that ends has kept one"
     checkpoint.load_module("generator", networks.average, best[0])
@@ -136,21 +146,24 @@ def start(setting: Setting, device: torch.device) -> Networks:
         return torch.optim.Adam(network.parameters(), preset.learning_rate, betas, fused=True)
 
     average = copy.deepcopy(generator).requires_grad_(False)
+    for network in (generator, discriminator):
+        share_statistics(network, setting.ranks)
     return Networks(generator, average, discriminator, adam(generator), adam(discriminator))
 
 
 def train_step(setting: Setting, networks: Networks, step: int, device: torch.device) -> Tensor:
     """One step of both networks; returns both losses and the mean logits of real and generated chips, (4,)."""
-    preset, profile = setting.preset, setting.profile
-    chips, numbers = setting.batches.real(step)
+    preset, profile, ranks = setting.preset, setting.profile, setting.ranks
+    rows = ranks.rows(preset.batch)
+    chips, numbers = setting.batches.real(step, rows)
     real = torch.from_numpy(chips).to(device, non_blocking=True).permute(0, 3, 1, 2)
     if profile.memory_format == "contiguous":
         real = real.contiguous()
     labels = torch.from_numpy(numbers).to(device, non_blocking=True)
-    z = torch.from_numpy(setting.batches.latents(step, preset.z_dim)).to(device, non_blocking=True)
+    z = torch.from_numpy(setting.batches.latents(step, preset.z_dim)[rows]).to(device, non_blocking=True)
     rng = setting.batches.rng(CHANGES, step)
     size_px = setting.shape[0]
-    changes = [draw(rng, len(chips), size_px, preset.colour, preset.translation) for _ in range(3)]
+    changes = [rows_of(draw(rng, preset.batch, size_px, preset.colour, preset.translation), rows) for _ in range(3)]
 
     with profile.autocast():
         fake = networks.generator(z, labels)
@@ -166,6 +179,7 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
         torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
     else:
         torch.autograd.backward(loss_d)
+    average_gradients(networks.discriminator, ranks)
     networks.discriminator_adam.step()
     networks.discriminator_adam.zero_grad(set_to_none=True)
 
@@ -175,6 +189,7 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
         logits = networks.discriminator(augment(fake, changes[2]), labels)
     loss_g = generator_loss(logits)
     torch.autograd.backward(loss_g)
+    average_gradients(networks.generator, ranks)
     networks.generator_adam.step()
     networks.generator_adam.zero_grad(set_to_none=True)
     update_average(networks, preset, step)
@@ -241,14 +256,33 @@ def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tu
     return networks, good
 
 
+def agree(setting: Setting, networks: Networks, log: Log) -> Log:
+    """Go on from the first rank's state and log on all ranks; the log also says how many there were."""
+    ranks = setting.ranks
+    if ranks.size == 1:
+        return log
+    log.ranks = sorted({*log.ranks, ranks.size})
+    tensors, told = hand_out_state(state(networks) if ranks.first else {}, log, ranks)
+    if not ranks.first:
+        fill(networks, tensors)
+        log = Log(**told)
+        if log.restarts:
+            _set_learning_rate(networks, log.restarts[-1]["learning_rate"])
+    return log
+
+
 def save(networks: Networks, log: Log, path: Path) -> None:
     """Write everything that a later step depends on."""
+    checkpoint.write(path, state(networks), asdict(log))
+
+
+def state(networks: Networks) -> dict[str, Tensor]:
+    """Every tensor that a later step depends on."""
     tensors = checkpoint.prefixed("generator", networks.generator)
     tensors |= checkpoint.prefixed("average", networks.average)
     tensors |= checkpoint.prefixed("discriminator", networks.discriminator)
     tensors |= checkpoint.optimiser_tensors("generator_adam", networks.generator_adam)
-    tensors |= checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
-    checkpoint.write(path, tensors, asdict(log))
+    return tensors | checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
 
 
 def resume(setting: Setting, networks: Networks) -> Log:
@@ -268,13 +302,17 @@ def _load(networks: Networks, path: Path) -> Log | None:
     found = checkpoint.read(path)
     if found is None:
         return None
-    tensors, state = found
+    fill(networks, found[0])
+    return Log(**found[1])
+
+
+def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
+    """Take the tensors of :func:`state`."""
     checkpoint.load_module("generator", networks.generator, tensors)
     checkpoint.load_module("average", networks.average, tensors)
     checkpoint.load_module("discriminator", networks.discriminator, tensors)
     checkpoint.load_optimiser("generator_adam", networks.generator_adam, tensors)
     checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
-    return Log(**state)
 
 
 def _set_learning_rate(networks: Networks, rate: float) -> None:
