@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import keys
+from . import keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
 from .errors import ConfigError, PartFailedError, SatpipeError, StoreError
@@ -209,7 +209,11 @@ def dask_cluster(scheduler: str | None, workers: int, threads: int) -> Iterator[
 
 
 def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManager[Executor]:
-    """The executor that the configuration names."""
+    """The executor that the configuration names; under torchrun, one that shares what its ranks can share."""
+    if ranks.place() is not None:
+        from .torchrun import sharing_executor
+
+        return sharing_executor(compute, workers)
     if compute.executor == "dask":
         return dask_cluster(compute.scheduler, workers, compute.threads)
     return process_pool(workers, compute.threads)

@@ -17,12 +17,11 @@ from . import progress
 from .compute import Profile, resolve_profile
 from .config import RunConfig, as_json
 from .errors import SatpipeError, StoreError
-from .executor import PROGRESS, Order, make_part, resolve
+from .executor import PROGRESS, Order, make_part, open_executor, resolve
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
 from .stages import NAMES, STAGES, Stage
 from .store import MANIFEST, Record, Store, canonical, sha256_file, sync_folder, write_atomic
-from .torchrun import open_executor
 
 POLL_S = 0.3
 TIMINGS = "timings.json"

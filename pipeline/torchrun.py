@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import executor, ranks
+from . import ranks
 from .compute import Profile
 from .config import ComputeConfig
 from .errors import ConfigError, SatpipeError
@@ -170,16 +170,12 @@ def announce(store: Any, text: str) -> int:
 
 
 @contextmanager
-def open_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]:
-    """The executor that the configuration names; under torchrun, one that shares what ranks can share.
+def sharing_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]:
+    """The first rank's executor: parts that ranks can share go to one process that leads them, others to ``workers``.
 
     Raises:
-        ConfigError: If it names Dask under torchrun.
+        ConfigError: If the configuration names Dask.
     """
-    if ranks.place() is None:
-        with executor.open_executor(compute, workers) as usual:
-            yield usual
-        return
     if compute.executor == "dask":
         raise ConfigError(
             "compute.executor is dask, and torchrun started this: Dask spreads parts, torchrun one training over"
