@@ -47,6 +47,28 @@ def torchgeo(path: str, windows: np.ndarray, out: np.ndarray) -> None:
         out[(rows - 1 - row) * across + col] = dataset[query]["image"].numpy()
 
 
+def _stand_in_for_operators() -> None:
+    """Let torchvision be imported where its compiled operators do not fit the torch that is there.
+
+    torchgeo imports torchvision, whose import asks for two operators of its compiled extension. Cutting chips uses
+    neither, so that their names without a kernel are enough.
+    """
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT.append(library)
+
+
+_KEPT: list[Any] = []
+"""Libraries of operators: what they define goes with them."""
+
 MODES = {"boundless": boundless, "plain": plain, "torchgeo": torchgeo}
 
 
@@ -56,6 +78,7 @@ def main() -> None:
     windows = np.load(windows_path)
     versions: dict[str, Any] = {"rasterio": rasterio.__version__, "gdal": rasterio.__gdal_version__}
     if mode == "torchgeo":
+        _stand_in_for_operators()
         import torchgeo as package
         from torchgeo.samplers import GridGeoSampler  # noqa: F401 - imported before the clock starts
 

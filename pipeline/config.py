@@ -62,6 +62,8 @@ class SourceBase(Section):
                 raise ValueError(f"not a regular expression: {error}") from None
             if not named:
                 raise ValueError("it needs a named group such as (?P<site>[^_]+)")
+            if "scene_id" in named:
+                raise ValueError("every scene is a group of its own as scene_id; name the group otherwise")
         return value
 
 

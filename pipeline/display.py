@@ -55,7 +55,8 @@ def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
         index = facts["index"]
         dropped = {reason: number for reason, number in index.get("dropped", {}).items() if number}
         lines = [f"chips: {_counts(index['chips'])}"]
-        return lines + ([f"windows not used: {_counts(dropped)}"] if dropped else [])
+        lines += [f"windows not used: {_counts(dropped)}"] if dropped else []
+        return lines + _leaks(facts)
     if stage == "synth":
         accepted: dict[str, int] = {}
         candidates: dict[str, int] = {}
@@ -66,6 +67,22 @@ def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
         kept = (f"{label} {accepted.get(label, 0):,} of {number:,}" for label, number in candidates.items())
         return [f"synthetic chips accepted: {', '.join(kept)}"]
     return []
+
+
+def _leaks(facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Leaks between groups: what was found, joined and dropped. A split with one left is never made."""
+    found = facts.get("duplicates")
+    splits = [part for name, part in facts.items() if name.startswith("split-")]
+    if found is None or not splits or not found["overlaps"] + found["duplicates"]:
+        return []
+    dropped = sum(sum(part["dropped"].values()) for part in splits)
+    joined = found["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
+    count = f"{sum(map(len, joined)):,} groups of {splits[0]['by']}"
+    groups = f"{count} joined into {len(joined):,}" if joined else "no groups joined"
+    pairs = (
+        f"{found['overlaps']:,} pairs of chips overlap on the ground and {found['duplicates']:,} are near-duplicates"
+    )
+    return [f"leaks: {pairs}; {groups}; {dropped:,} training copies dropped in {len(splits):,} splits; none left"]
 
 
 class PlainDisplay:

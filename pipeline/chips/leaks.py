@@ -95,6 +95,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "fold": config["fold"],
         "fraction": config["fraction"],
         "replicate": config["replicate"],
+        "by": config["by"],
+        "joins": config["join"],
         "test_groups": sorted(config["test"]),
         "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
         "units": {role: len(set(unit[found.role == role])) for role in roles},

@@ -6,5 +6,8 @@ them for their first lines. :data:`COMMANDS` is the table of their names.
 
 from __future__ import annotations
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "chips": "chips",
+    "export": "export",
+}
 """Module in this package for each command's name."""

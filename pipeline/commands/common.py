@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..config import RunConfig
+    from ..parts import Done
+    from ..runner import Runner
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +60,35 @@ def load(config_path: Path | None, overrides: tuple[str, ...], name: str | None)
     from ..configfile import load as load_file
 
     return load_file(config_path, overrides, name)
+
+
+def committed(runner: Runner, config: RunConfig, last: str) -> tuple[dict[str, dict[str, Done]], bool]:
+    """What a configuration has made of the stages up to ``last``; makes nothing.
+
+    Returns:
+        Committed parts by stage and name, as far as they are up to date, and whether that is all of them.
+    """
+    from ..errors import TooLittleDataError
+    from ..planning import BlockedError, Wave
+    from ..stages import NAMES, STAGES
+    from ..store import Record
+
+    walk = runner.walk(config)
+
+    def handle(wave: Wave) -> list[Record]:
+        if wave.missing:
+            raise BlockedError
+        return [record for record in wave.records if record is not None]
+
+    try:
+        for stage in STAGES[: NAMES.index(last) + 1]:
+            for _ in walk.stage(stage, handle):
+                pass
+    except (BlockedError, TooLittleDataError):
+        return walk.done, False
+    finally:
+        walk.fingerprints.save()
+    return walk.done, True
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import InputError
 from .labels import match
 
+RESERVED = "scene_id"
+"""Every scene is a group of its own in this column."""
 Lookup = Callable[[str], dict[str, str | None] | None]
 """The group columns of a scene file, by its path below the source's folder; None where nothing is known of it."""
 
@@ -34,6 +36,8 @@ def from_csv(path: Path, files: Sequence[str]) -> Lookup:
             columns = [name for name in reader.fieldnames or [] if name and name != "file"]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"groups_csv {path.name} cannot be read: {error}") from None
+    if RESERVED in columns:
+        raise InputError(f"groups_csv {path.name} has a column `{RESERVED}`, which is satpipe's own; rename it")
     if not columns or not rows or "file" not in rows[0]:
         raise InputError(f"groups_csv {path.name} needs a column `file` and at least one group column, and rows")
     known: dict[str, dict[str, str | None]] = {}

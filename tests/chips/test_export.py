@@ -15,6 +15,16 @@ from pipeline.chipstore import ChipStore, write_shard
 from pipeline.errors import ConfigError, StoreError
 
 OUTLINE = "POLYGON ((10 50.01, 10 50, 10.02 50, 10.02 50.01, 10 50.01))"
+SCENES = pd.DataFrame(
+    {
+        "scene_id": ["a/b.tif", "a_b.tif", "c"],
+        "licence": ["CC0", "CC0", "MIT"],
+        "crs": ["EPSG:32610", None, None],
+        "transform": ["[3, 0, 500000, 0, -3, 4000000]", None, None],
+        "scale_row": [2.0, 1.0, 1.0],
+        "scale_col": [2.0, 1.0, 1.0],
+    }
+)
 
 
 def store(tmp_path, dtype="uint8", bands=3):
@@ -27,6 +37,8 @@ def store(tmp_path, dtype="uint8", bands=3):
             "chip_id": ["a/b.tif#l0", "a/b.tif#l1", "a_b.tif#l0", "c"],
             "class": ["ship", "ship", "ship", "non-ship"],
             "scene_id": ["a/b.tif", "a/b.tif", "a_b.tif", "c"],
+            "row": [10, 0, 0, 0],
+            "col": [20, 0, 0, 0],
             "footprint": [OUTLINE, None, None, None],
             "group_site": ["x", "x", "y", "z"],
             "shard": "chips/abc/chips.npy",
@@ -55,15 +67,18 @@ def test_pictures_lie_in_folders_of_their_class_and_hold_the_chips(tmp_path):
 @pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint16", 4), ("float32", 1)])
 def test_tiffs_hold_every_dtype_and_their_place(dtype, bands, tmp_path):
     chips, pixels = store(tmp_path, dtype, bands)
-    table = export_chips(chips, tmp_path / "out", "tif")
-    for row, chip in zip(rows(table), pixels, strict=True):
+    table = export_chips(chips, tmp_path / "out", "tif", scenes=SCENES)
+    found = rows(table)
+    assert [row["licence"] for row in found] == ["CC0", "CC0", "CC0", "MIT"]
+    for row, chip in zip(found, pixels, strict=True):
         with rasterio.open(table.parent / row["file"]) as file:
             assert (file.read().transpose(1, 2, 0) == chip).all()
             assert file.dtypes[0] == dtype
-            if row["footprint"]:
-                assert file.crs == "EPSG:4326"
-                assert file.bounds == pytest.approx((10, 50, 10.02, 50.01))
-            else:
+            if row["chip_id"] == "a/b.tif#l0":
+                # At 6 m: row 10 is 60 m below the corner, column 20 is 120 m beside it, and 8 pixels are 48 m.
+                assert file.crs == "EPSG:32610"
+                assert file.bounds == (500_120, 3_999_892, 500_168, 3_999_940)
+            elif row["source_scene"] != "a/b.tif":
                 assert file.crs is None
 
 

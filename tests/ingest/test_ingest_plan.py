@@ -124,6 +124,7 @@ def test_a_scene_without_a_row_in_the_csv_is_quarantined(tmp_path: Path) -> None
         (b"name,aoi\na.png,x\n", "needs a column `file`"),
         (b"file\na.png\n", "needs a column `file` and at least one group"),
         (b"", "needs a column `file`"),
+        (b"file,scene_id\na.png,x\n", "satpipe's own"),
         (b"file,aoi\na.png,x\nin/../a.png,y\n", "twice"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],

@@ -1,0 +1,201 @@
+"""``satpipe chips``: cut the chips of a run, say what they are, and draw a contact sheet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from .common import committed, config_options, console, load, root_option, say
+
+if TYPE_CHECKING:
+    from ..config import RunConfig
+    from ..parts import Done
+
+MOST = 100
+"""Rows of a table that are printed; `--json` prints all."""
+NAMED = 6
+"""Items of a list that are named in a sentence."""
+
+
+@click.command("chips")
+@config_options
+@root_option
+@click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    show_default="reports/RUN-chips.png",
+    help="Where the contact sheet goes, as PNG.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    root: Path,
+    strict: bool,
+    sheet: Path | None,
+    as_json: bool,
+) -> None:
+    """Cut chips and deal them into splits; print what there is per class, group and split, and what was dropped.
+
+    Makes what is missing up to the stage `chips`, and a contact sheet; `satpipe export chips` writes chips as files.
+    """
+    from ..chips.summary import summarise
+
+    overrides += ("ingest.strict=true",) if strict else ()
+    config = load(config_path, overrides, name)
+    done, failed = made(root, config, quiet=as_json)
+    chips = done["chips"]
+    if "index" in chips:
+        facts = {name: part.facts for name, part in chips.items()}
+        found = summarise(done["ingest"]["tables"].facts, facts, config.split.by)
+        found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or root / "reports" / f"{config.name}-chips.png"))
+        if as_json:
+            click.echo(json.dumps({"run": config.name} | found, indent=1))
+        else:
+            _show(config.name, found)
+    if failed is not None:
+        raise failed
+
+
+def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str, Done]], Exception | None]:
+    """Make the chips of a run, where they are not up to date.
+
+    Args:
+        root: Folder that holds data/ and reports/.
+        config: The run's configuration.
+        quiet: Whether what is made is told on standard error instead of standard output.
+
+    Returns:
+        Committed parts by stage and name; and what kept splits from being made where the chips themselves were.
+
+    Raises:
+        SatpipeError: If there are no chips.
+    """
+    from ..display import display_for, log_file
+    from ..errors import ConfigError, TooLittleDataError
+    from ..runner import Runner, Selection
+
+    runner = Runner(root, display_for(console(error=quiet), None))
+    done, complete = committed(runner, config, "chips")
+    failed = None
+    if not complete:
+        with log_file(root / "data" / "logs", config.name) as logger:
+            runner = Runner(root, display_for(console(error=quiet), logger))
+            try:
+                runner.run(config, Selection(last="chips"))
+            except (ConfigError, TooLittleDataError) as error:
+                logger.error("%s", error)
+                failed = error
+        done, _ = committed(runner, config, "chips")
+        if failed is not None and "index" not in done["chips"]:
+            raise failed
+    return done, failed
+
+
+def _copy_sheet(index: Path, to: Path) -> Path:
+    from ..errors import StoreError
+    from ..store import write_atomic
+
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(to, (index / "sheet.png").read_bytes())
+    except OSError as error:
+        raise StoreError(f"the contact sheet {to} cannot be written: {error.strerror or error}") from None
+    return to
+
+
+# ------------------------------------------------------------------------------------------------------------- print
+
+
+def _show(run: str, found: Mapping[str, Any]) -> None:
+    height, width, bands = found["shape"]
+    scenes, labels = found["scenes"], found["labels"]
+    total = sum(found["chips"].values())
+    say(f"\n{run}: {total:,} chips of {height} x {width} x {bands} {found['dtype']} from {scenes['used']:,} scenes\n")
+    say(_table(("class", "chips"), found["chips"].items()))
+    say(_table(("cut as", "chips"), found["kinds"].items()))
+    classes = list(found["chips"])
+    rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in found["groups"].items()]
+    say(_table((found["by"], *classes), rows))
+    say(_table(("split", "class", *_ROLES), _split_rows(found["splits"], classes)))
+    for line in _folds(found["splits"]):
+        say(line)
+    for title, reasons in (
+        ("scenes left out", _counted(scenes["left_out"].values())),
+        ("labels left out", labels["left_out"]),
+        ("windows dropped", found["dropped"]),
+        ("training chips dropped, over all splits", found["leaks"].get("dropped", {})),
+    ):
+        say(f"{title}: {'; '.join(f'{reason} ({count:,})' for reason, count in reasons.items()) or 'none'}")
+    for line in _leaks(found["leaks"], found["by"]):
+        say(line)
+    say(f"contact sheet: {found['sheet']}")
+
+
+_ROLES = ("train", "validation", "test", "unused", "dropped")
+
+
+def _split_rows(splits: Mapping[str, Any], classes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for name, split in splits.items():
+        for label in classes:
+            yield (name, label, *(split["counts"].get(role, {}).get(label, 0) for role in _ROLES))
+
+
+def _folds(splits: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each fold with the groups that it tests."""
+    tested = {split["fold"]: split["test_groups"] for split in splits.values() if split["test_groups"]}
+    for fold, groups in sorted(tested.items()):
+        yield f"fold {fold} tests {_some(groups)}"
+
+
+def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
+    if not leaks:
+        return
+    yield (
+        f"leaks found: {leaks['overlapping_pairs']:,} pairs of chips of two scenes overlap on the ground;"
+        f" {leaks['near_duplicate_pairs']:,} pairs are near-duplicates, of {leaks['compared_chips']:,} textured chips"
+        " compared"
+    )
+    joined = leaks["joined_groups"]
+    names = "; ".join(" + ".join(groups) for groups in joined[:NAMED]) + ("; ..." if len(joined) > NAMED else "")
+    said = (
+        f"{sum(map(len, joined)):,} groups of {by} into {len(joined):,} ({names})" if joined else f"no groups of {by}"
+    )
+    yield f"leaks joined: {said}"
+    dropped = leaks["dropped_by_split"]
+    yield f"leaks dropped: {sum(dropped.values()):,} training chips over {len(dropped):,} splits; none is left"
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    """Reasons with how often each comes; those that name their file stay apart."""
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        counts[reason] = counts.get(reason, 0) + 1
+    return counts
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows below a header: numbers to the right, in columns as wide as what they hold, never cut."""
+    cells = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows]
+    shown, more = cells[:MOST], len(cells) - MOST
+    if not shown:
+        return ""
+    widths = [max(len(row[column]) for row in (tuple(header), *shown)) for column in range(len(header))]
+    numeric = [shown[0][column].replace(",", "").isdigit() for column in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(*line, strict=True))
+        for line in ((row, widths, numeric) for row in (tuple(header), *shown))
+    ]
+    rest = [f"... and {more:,} more rows; --json prints all"] if more > 0 else []
+    return "\n".join([*(line.rstrip() for line in lines), *rest, ""])

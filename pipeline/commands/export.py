@@ -1,0 +1,72 @@
+"""``satpipe export``: what a run made, as files for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from .common import config_options, load, root_option, say
+
+
+@click.group("export")
+def command() -> None:
+    """Write what a run made as files for other programs."""
+
+
+@command.command("chips")
+@config_options
+@root_option
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to; it must be empty or new.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "tif", "npy"]),
+    default="png",
+    show_default=True,
+    help="PNG takes bytes of 1, 3 or 4 bands; TIFF (with its place on the ground) and NumPy take every chip.",
+)
+@click.option("--split", metavar="NAME", help="Add the role of each chip in this split, such as fold0-f100-r0.")
+def chips(
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    root: Path,
+    to: Path,
+    file_format: str,
+    split: str | None,
+) -> None:
+    """Write the chips of a run into folders named for their class, with a labels.csv.
+
+    Makes what is missing up to the stage `chips` first.
+    """
+    import pandas as pd
+
+    from ..chips.export import export_chips, roles_of
+    from ..chips.summary import SPLIT
+    from ..chipstore import ChipStore
+    from ..store import Store
+    from ..tables import CHIPS, SCENES
+    from .chips import made
+
+    config = load(config_path, overrides, name)
+    done, failed = made(root, config, quiet=False)
+    if failed is not None and split is not None:
+        raise failed
+    store = Store(root / "data")
+    parts = {name: store.open(part.ref) for name, part in done["chips"].items()}
+    roles = None
+    if split is not None:
+        roles = roles_of({name.removeprefix(SPLIT): at for name, at in parts.items() if name.startswith(SPLIT)}, split)
+    licences = SCENES.read(store.open(done["ingest"]["tables"].ref) / "scenes.parquet")[["scene_id", "licence"]]
+    grids = pd.concat([pd.read_parquet(path) for path in sorted(parts["windows"].glob("scenes-*.parquet"))])
+    scenes = grids.merge(licences, on="scene_id", how="left")
+    found = ChipStore.open(CHIPS.read, parts["index"] / "index.parquet", store.parts)
+    table = export_chips(found, to, file_format, roles, scenes)
+    say(f"{len(found):,} chips in {to}; {table.name} says what each is")
