@@ -6,9 +6,11 @@ What is wrong ends in one sentence that names the key, the file and the nearest 
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
+from importlib import import_module, resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from .config import RunConfig
 from .errors import ConfigError
+from .stages import STAGES
 
 DEFAULT = "demo.yaml"
 PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
@@ -155,44 +158,127 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | No
     path = default_config() if path is None else path
     raw: dict[str, Any] = _absolute(read_yaml(path), path.resolve().parent)
     raw.setdefault("name", path.stem)
+    given: list[tuple[list[str], str]] = []
     for text in overrides:
         keys, value = parse_override(text)
         if keys[-1] in PATH_KEYS:
             value = _absolute_path(value, Path.cwd())
         _apply(raw, keys, _absolute(value, Path.cwd()), f"--set {text}")
+        given.append((keys, f"--set {text}"))
     if name is not None:
         raw["name"] = name
-    return check(raw, str(path))
+        given.append((["name"], f"--name {name}"))
+    return check(raw, f"configuration {path}", given)
 
 
-def check(raw: Mapping[str, Any], source: str) -> RunConfig:
-    """Check plain data against the models.
+def check(raw: Mapping[str, Any], source: str, given: Sequence[tuple[Sequence[str], str]] = ()) -> RunConfig:
+    """Check plain data against the models, and against what the stages know.
+
+    Args:
+        raw: The configuration as plain data.
+        source: Where it comes from, for messages.
+        given: Keys that came from elsewhere, and from where.
 
     Raises:
         ConfigError: One sentence on the first thing that is wrong.
     """
     try:
-        return RunConfig.model_validate(raw)
+        config = RunConfig.model_validate(raw)
     except RecursionError:
-        raise ConfigError(f"configuration {source} is nested too deeply") from None
+        raise ConfigError(f"{source} is nested too deeply") from None
     except ValidationError as error:
-        raise ConfigError(f"configuration {source}: {_sentence(error)}") from None
+        problem, more = _first(error)
+        where = _source_of(_key(problem), source, given)
+        raise ConfigError(f"{where}: {_sentence(problem)}{more}") from None
+    for stage in STAGES:
+        if stage.long:
+            module, _, function = stage.check.partition(":")
+            try:
+                getattr(import_module(module), function)(config)
+            except ConfigError as error:
+                key = str(error).partition(":")[0].split(".")
+                raise ConfigError(f"{_source_of(key, source, given)}: {error}") from None
+    return config
 
 
-def _sentence(error: ValidationError) -> str:
+def _source_of(key: Sequence[str], source: str, given: Sequence[tuple[Sequence[str], str]]) -> str:
+    """Where a key comes from: the last override that set it or a section around it, else the file."""
+    return next((text for keys, text in reversed(given) if list(key[: len(keys)]) == list(keys)), source)
+
+
+def _first(error: ValidationError) -> tuple[Any, str]:
+    """The problem to speak of, and how many others there are, in words."""
     problems = error.errors(include_url=False)
+    # A list is too short, a section incomplete, because of what is wrong inside it.
+    problems = [
+        one
+        for one in problems
+        if not any(len(other["loc"]) > len(one["loc"]) == _shared(one["loc"], other["loc"]) for other in problems)
+    ]
     # An unknown key explains more than what is missing because of it.
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in _without_tags(first["loc"]))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"unknown key `{key}`{_hint(first['loc'])}{more}"
-    if first["type"] == "missing":
-        return f"`{key}` is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    shown = "" if isinstance(given, (dict, list)) else f", got {given!r}"
-    return f"`{key}`: {message[:1].lower() + message[1:]}{shown}{more}"
+    return first, f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+
+
+def _shared(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """How many items two sequences begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
+PHRASES = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a section with keys",
+    "model_type": "must be a section with keys",
+    "model_attributes_type": "must be a section with keys",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "needs at least {min_length} items, has {actual_length}",
+    "too_long": "takes at most {max_length} items, has {actual_length}",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "literal_error": "must be one of {expected}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+}
+"""What is wrong, for each kind of problem that pydantic finds here; another kind speaks pydantic's words."""
+
+
+def _key(problem: Any) -> list[str]:
+    """The key that is wrong; where a source's `type` is, pydantic names the whole source."""
+    where = [str(part) for part in _without_tags(problem["loc"])]
+    return [*where, "type"] if problem["type"].startswith("union_tag") else where
+
+
+def _sentence(problem: Any) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    given = context.get("tag", problem.get("input"))
+    key = ".".join(_key(problem))
+    if kind == "extra_forbidden":
+        return f"unknown key `{key}`{_hint(problem['loc'])}"
+    if kind == "missing":
+        return f"`{key}` is missing"
+    if kind == "union_tag_not_found":
+        return f"`{key}` is missing; it is one of {', '.join(_source_types())}"
+    if kind in PHRASES:
+        message = PHRASES[kind].format(**context)
+    else:
+        message = problem["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+    expected = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    close = difflib.get_close_matches(str(given), expected, 1, 0.4)
+    shown = "" if isinstance(given, (dict, list, tuple)) else f", got {given!r}"
+    hint = f"; did you mean `{close[0]}`?" if close else ""
+    return f"`{key}`: {message}{shown}{hint}" if key else f"{message}{hint}"
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:

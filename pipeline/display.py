@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .errors import StoreError
 from .executor import Order
 from .stages import Stage
 from .store import Record
@@ -22,14 +23,23 @@ LINE_EVERY_S = 20.0
 
 @contextmanager
 def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
-    """A logger that writes to a new file for this run; the oldest files beyond ``LOG_FILES_KEPT`` go."""
+    """A logger that writes to a new file for this run; the oldest files beyond ``LOG_FILES_KEPT`` go.
+
+    Raises:
+        StoreError: If the folder cannot be written to.
+    """
     logger = logging.getLogger("satpipe")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob(f"{run}-*.log"))[: -LOG_FILES_KEPT + 1]:
-        old.unlink(missing_ok=True)
-    handler = logging.FileHandler(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.glob(f"{run}-{'[0-9]' * 8}T{'[0-9]' * 6}.log"))[: -LOG_FILES_KEPT + 1]:
+            old.unlink(missing_ok=True)
+        handler = logging.FileHandler(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written to: {error.strerror or error}; choose another folder with --root"
+        ) from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     try:

@@ -12,7 +12,8 @@ class Stage:
     Attributes:
         name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
-        long: Whether its parts take long enough that their number and seconds are told before they can be planned.
+        long: Whether its parts come late and take long: their number and seconds are told before they can be planned,
+            and what only this stage can check of a configuration is checked before anything is made.
     """
 
     name: str
@@ -28,6 +29,11 @@ class Stage:
     def forecast(self) -> str:
         """What tells the number and the seconds of its parts, for a stage that is ``long``."""
         return f"pipeline.{self.name}.stage:forecast"
+
+    @property
+    def check(self) -> str:
+        """What refuses a configuration that the models let pass, for a stage that is ``long``."""
+        return f"pipeline.{self.name}.stage:check"
 
 
 STAGES = (

@@ -26,9 +26,29 @@ def write(folder: Path, text: str) -> Path:
     [
         (SMALLEST + "gan:\n  imags: 3\n", "unknown key `gan.imags`; did you mean `gan.images`?"),
         (SMALLEST.replace("simulated", "simulated\n      scens: 3"), "did you mean `ingest.sources.0.scenes`?"),
+        (SMALLEST.replace("simulated", "simulatd"), "`ingest.sources.0.type`: must be one of 'simulated', 'yolo'"),
+        (SMALLEST.replace("simulated", "simulatd"), "got 'simulatd'; did you mean `simulated`?"),
+        (
+            SMALLEST.replace("type: simulated", "scenes: 3"),
+            "`ingest.sources.0.type` is missing; it is one of simulated",
+        ),
+        (SMALLEST.replace("simulated", "yolo"), "`ingest.sources.0.path` is missing"),
+        (
+            SMALLEST.replace("simulated", "simulated\n      scenes: 0"),
+            "`ingest.sources.0.scenes`: must be at least 1, got 0",
+        ),
+        ("ingest: {sources: []}\n", "`ingest.sources`: needs at least 1 items, has 0"),
         (SMALLEST + "gam: {}\n", "did you mean `gan`?"),
-        (SMALLEST + "seed: [1]\n", "`seed`: input should be a valid integer"),
-        (SMALLEST + "chips: {size_px: 33}\n", "`chips.size_px`: input should be a multiple of 16, got 33"),
+        (SMALLEST + "gan: 3\n", "`gan`: must be a section with keys, got 3"),
+        (SMALLEST + "gan: {preset: dcgann}\n", "gan.preset: there is no preset 'dcgann'"),
+        (SMALLEST + "classify: {model: 'nowhere_at_all:net'}\n", "there is no module nowhere_at_all"),
+        (SMALLEST + "classify: {folders: [{name: other, path: nowhere}]}\n", "nowhere is no folder"),
+        (SMALLEST + "seed: [1]\n", "`seed`: must be a whole number"),
+        (SMALLEST + "seed: 1.5\n", "`seed`: must be a whole number, got 1.5"),
+        (SMALLEST + "name: a/b\n", "`name`: must match the pattern"),
+        (SMALLEST + "split: {scheme: hold-out}\n", "got 'hold-out'; did you mean `holdout`?"),
+        (SMALLEST + "report: {baseline: gan, treatment: gan}\n", "are both `gan`; name two arms"),
+        (SMALLEST + "chips: {size_px: 33}\n", "`chips.size_px`: must be a multiple of 16, got 33"),
         (SMALLEST + "seed: 1\nseed: 2\n", "key `seed` is given twice in line 5"),
         (SMALLEST + "? [a]\n: 1\n", "is not text"),
         ("ingest: [", "is not valid YAML"),
@@ -84,6 +104,25 @@ def test_wrong_override_ends_in_one_sentence(tmp_path: Path, text: str, said: st
     with pytest.raises(ConfigError) as caught:
         configfile.load(write(tmp_path, SMALLEST), [text])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["gan.imags=3"], "--set gan.imags=3: unknown key `gan.imags`"),
+        (["seed=1", "seed=x"], "--set seed=x: `seed`: must be a whole number, got 'x'"),
+        (["gan.preset=x"], "--set gan.preset=x: gan.preset: there is no preset 'x'"),
+        (["gan={imags: 3}"], "--set gan={imags: 3}: unknown key"),
+        (["ingest.sources.0.scenes=0"], "--set ingest.sources.0.scenes=0: `ingest"),
+    ],
+)
+def test_what_is_wrong_with_an_override_is_said_of_it_and_not_of_the_file(
+    tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configfile.load(write(tmp_path, SMALLEST), overrides)
+    assert str(caught.value).startswith(said)
+    assert "more)" not in str(caught.value)
 
 
 def test_run_is_named_for_its_file(tmp_path: Path) -> None:

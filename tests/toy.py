@@ -123,6 +123,11 @@ def make(job: Job) -> dict[str, Any]:
 """,
 }
 
+CHECK = """
+def check(config: Any) -> None:
+    pass
+"""
+
 SHARED = '''"""Helpers that two rooms share."""
 
 from __future__ import annotations
@@ -170,7 +175,7 @@ class Toy:
         for room, text in ROOMS.items():
             (package / room).mkdir()
             (package / room / "__init__.py").write_text("")
-            (package / room / "stage.py").write_text(HEAD + text)
+            (package / room / "stage.py").write_text(HEAD + text + CHECK)
         (package / "shared.py").write_text(SHARED)
         (package / "report" / "templates").mkdir()
         (package / "report" / "templates" / "page.html").write_text("<p>COUNTS</p>")

@@ -74,17 +74,35 @@ def users_model(context: PlanContext) -> dict[str, UserFile]:
     Raises:
         ConfigError: If there is no such module.
     """
-    name = context.config.classify.model
-    if name is None:
-        return {}
-    module = name.partition(":")[0]
+    source = model_source(context.config)
+    return {} if source is None else {"model": context.fingerprint(source)}
+
+
+def model_source(config: RunConfig) -> str | None:
+    """The file of the user's network, or None where the ship ConvNet is trained.
+
+    Raises:
+        ConfigError: If there is no such module.
+    """
+    if config.classify.model is None:
+        return None
+    module = config.classify.model.partition(":")[0]
     try:
         spec = find_spec(module)
-    except ImportError:
+    except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None:
         raise ConfigError(f"classify.model: there is no module {module}; install it, or put its folder on PYTHONPATH")
-    return {"model": context.fingerprint(spec.origin)}
+    return spec.origin
+
+
+def check(config: RunConfig) -> None:
+    """Refuse a network of the user's that is not there.
+
+    Raises:
+        ConfigError: If there is no such module.
+    """
+    model_source(config)
 
 
 def expected_seconds(config: RunConfig) -> float:

@@ -63,6 +63,15 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return splits + 1, expected_seconds(config)
 
 
+def check(config: RunConfig) -> None:
+    """Refuse a preset that does not exist.
+
+    Raises:
+        ConfigError: One sentence with the presets that do.
+    """
+    resolve(as_json(config.gan))
+
+
 def make_generator(job: Job) -> dict[str, Any]:
     """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
     from ..compute import prepare

@@ -60,6 +60,21 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
 
 
+def check(config: RunConfig) -> None:
+    """Refuse a brought folder that is not there; one for each split is looked for when the splits are known.
+
+    Raises:
+        ConfigError: If there is no such folder.
+    """
+    for folder in config.classify.folders:
+        if PLACEHOLDER not in folder.path and not Path(folder.path).is_dir():
+            raise _no_folder(Path(folder.path))
+
+
+def _no_folder(folder: Path) -> ConfigError:
+    return ConfigError(f"classify.folders: {folder} is no folder; it must hold one folder of images per class")
+
+
 def _brought(context: PlanContext, folder: BroughtFolder, split: str) -> Part:
     """The chips of a folder of the user's for one split."""
     classes = context.config.ingest.classes
@@ -85,7 +100,7 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
         ConfigError: If there is no such folder, it has a folder that is no class, or no image at all.
     """
     if not folder.is_dir():
-        raise ConfigError(f"classify.folders: {folder} is no folder; it must hold one folder of images per class")
+        raise _no_folder(folder)
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     unknown = [name for name in inside if name not in classes]
     if unknown:
