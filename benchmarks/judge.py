@@ -143,6 +143,7 @@ def run(task: Task) -> dict[str, Any]:
     config = {
         "arm": task.candidate.arm,
         "classify": classify,
+        "scaling": task.config["chips"]["scaling"],
         "classes": list(classes),
         "seed": task.config["seed"],
         **task.split,

@@ -306,6 +306,23 @@ class DuplicatesConfig(Section):
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
 
 
+class ScalingConfig(Section):
+    """How chip values come to the networks' range, band by band; fitted on each split's training chips."""
+
+    method: Literal["auto", "percentiles", "deviation"] = "auto"
+    """The whole range of bytes and percentiles of other types (`auto`), percentiles, or mean and deviation."""
+    percentiles: tuple[Annotated[float, Field(ge=0.0)], Annotated[float, Field(le=100.0)]] = (0.1, 99.9)
+    """Percentiles of a band that become the ends of the range; values beyond them are clipped."""
+    deviations: Positive = 3.0
+    """Standard deviations below and above a band's mean that become the ends of the range, for `deviation`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ScalingConfig:
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError("percentiles are the lower and the upper one, in that order")
+        return self
+
+
 class ChipsConfig(Section):
     """How chips are cut."""
 
@@ -323,6 +340,7 @@ class ChipsConfig(Section):
     """Chips with fewer valid pixels than this are dropped and counted."""
     negatives: NegativesConfig = NegativesConfig()
     duplicates: DuplicatesConfig = DuplicatesConfig()
+    scaling: ScalingConfig = ScalingConfig()
 
 
 class SplitConfig(Section):

@@ -51,16 +51,35 @@ class Scaling:
         return cls(tuple(raw["low"]), tuple(raw["high"]), raw["dtype"])
 
 
-def fit(chips: npt.NDArray[np.generic], percentiles: tuple[float, float] = (0.1, 99.9)) -> Scaling:
-    """Fit a scaling on training chips (N, H, W, C).
+def fit(
+    chips: npt.NDArray[np.generic],
+    percentiles: tuple[float, float] = (0.1, 99.9),
+    method: str = "auto",
+    deviations: float = 3.0,
+) -> Scaling:
+    """Fit a scaling on training chips (N, H, W, C), each band for itself.
 
-    uint8 chips keep the whole range 0 to 255, so that a generated chip is an ordinary image; other dtypes are
-    stretched between two percentiles of each band.
+    Args:
+        chips: The training chips.
+        percentiles: The percentiles of a band that become -1 and 1.
+        method: ``percentiles``; ``deviation``, from so many standard deviations below a band's mean to as many above;
+            or ``auto``: uint8 chips keep the whole range 0 to 255, so that a generated chip is an ordinary image, and
+            others are stretched between the percentiles.
+        deviations: How many standard deviations.
+
+    Raises:
+        ValueError: If the method is not known.
     """
-    if chips.dtype == np.uint8:
+    if method == "auto" and chips.dtype == np.uint8:
         bands = chips.shape[-1]
         return Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
     flat = chips.reshape(-1, chips.shape[-1]).astype(np.float64)
-    low, high = np.nanpercentile(flat, percentiles, axis=0)
+    if method in ("auto", "percentiles"):
+        low, high = np.nanpercentile(flat, percentiles, axis=0)
+    elif method == "deviation":
+        mean, spread = np.nanmean(flat, axis=0), np.nanstd(flat, axis=0)
+        low, high = mean - deviations * spread, mean + deviations * spread
+    else:
+        raise ValueError(f"no scaling {method!r}")
     high = np.where(high > low, high, low + 1)
     return Scaling(tuple(map(float, low)), tuple(map(float, high)), str(chips.dtype))

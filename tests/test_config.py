@@ -43,6 +43,7 @@ def test_a_source_is_all_a_configuration_needs() -> None:
         ({"chips": {"size_px": "wide"}}, ("chips", "size_px")),
         ({"chips": {"sise_px": 80}}, ("chips", "sise_px")),
         ({"chips": {"min_valid_fraction": 1.01}}, ("chips", "min_valid_fraction")),
+        ({"chips": {"scaling": {"percentiles": [99, 1]}}}, ("chips", "scaling")),
         ({"split": {"fractions": []}}, ("split", "fractions")),
         ({"split": {"fractions": [0.0, 1.0]}}, ("split", "fractions", 0)),
         ({"split": {"scheme": "random"}}, ("split", "scheme")),

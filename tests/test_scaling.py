@@ -43,6 +43,20 @@ def test_range_is_fitted_per_band_between_percentiles() -> None:
     assert fitted.high == pytest.approx((990, 1980))
 
 
+def test_range_is_fitted_per_band_from_mean_and_deviation() -> None:
+    chips = np.random.default_rng(0).normal([100.0, 1000.0], [5.0, 20.0], (40, 16, 16, 2)).astype(np.float32)
+    fitted = scaling.fit(chips, method="deviation", deviations=2.0)
+    assert fitted.low == pytest.approx((90, 960), rel=1e-2)
+    assert fitted.high == pytest.approx((110, 1040), rel=1e-2)
+    assert (fitted.apply(chips) == 1).mean() == pytest.approx(0.0228, abs=0.003)  # beyond two deviations
+
+
+def test_bytes_are_stretched_where_percentiles_are_asked_for() -> None:
+    chips = np.arange(100, 151, dtype=np.uint8).reshape(1, -1, 1, 1)
+    assert scaling.fit(chips) == Scaling((0.0,), (255.0,), "uint8")
+    assert scaling.fit(chips, (0, 100), "percentiles") == Scaling((100.0,), (150.0,), "uint8")
+
+
 def test_constant_band_is_no_division_by_zero() -> None:
     fitted = scaling.fit(np.full((2, 4, 4, 1), 7, np.uint16))
     assert np.isfinite(fitted.apply(np.full((2, 4, 4, 1), 7, np.uint16))).all()

@@ -26,7 +26,8 @@ def plan(context: PlanContext) -> Plan:
     chips = as_json(config.chips)
     classes, seed = list(config.ingest.classes), config.seed
     tables = context.one("ingest", "tables")
-    windows_config = {name: value for name, value in chips.items() if name not in ("min_valid_fraction", "duplicates")}
+    later = ("min_valid_fraction", "duplicates", "scaling")
+    windows_config = {name: value for name, value in chips.items() if name not in later}
     [windows] = yield [
         Part(
             "chips",

@@ -101,7 +101,7 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
             " or a larger split.fractions"
         )
     training = with_synthetic(real, job, arm, split.classes)
-    scaling = scalings.fit(real.chips)
+    scaling = scalings.fit(real.chips, **job.config["scaling"])
     size_px, bands = int(real.chips.shape[1]), int(real.chips.shape[3])
     architecture = Architecture(config.model or SHIP_CONVNET, bands, split.classes, size_px, config.base_channels)
     trained = train(

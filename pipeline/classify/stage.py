@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from ..config import RunConfig
+from ..config import RunConfig, as_json
 from ..errors import ConfigError
 from ..names import CLASSIC, REAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
@@ -55,6 +55,7 @@ def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
         make="pipeline.classify.stage:make_classifier",
         config={
             "classify": settings(config.classify, arm),
+            "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": config.seed,
             "arm": arm.name,

@@ -77,4 +77,5 @@ def read_inputs(job: Job) -> Inputs:
                 f" {LEAST_CHIPS}; give more labels, or raise split.fractions"
             )
     validation, validation_labels = of("validation")
-    return Inputs(train, train_labels, validation, validation_labels, scaling.fit(train), classes)
+    fitted = scaling.fit(train, **job.config["scaling"])
+    return Inputs(train, train_labels, validation, validation_labels, fitted, classes)

@@ -40,6 +40,7 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
             "checkpoint_images": config.gan.checkpoint_images,
             "patience_images": config.gan.patience_images,
             "restarts": config.gan.restarts,
+            "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": [config.seed, replicate],
             "licences": list(context.one("ingest", "tables").facts["licences"]),

@@ -84,6 +84,7 @@ def final_part(context: PlanContext, favoured: str) -> Part:
         make="pipeline.classify.stage:make_final",
         config={
             "classify": classify,
+            "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": config.seed,
             "arm": arm,

@@ -14,7 +14,7 @@ from classify_shop import SIZE, SPLIT_NAME, draw_chips
 
 from pipeline import classifier
 from pipeline.classify.arms import parse
-from pipeline.classify.experiment import with_synthetic
+from pipeline.classify.experiment import SplitChips, with_synthetic
 from pipeline.classify.stage import forecast, make_classifier, make_final
 from pipeline.classify.train import ChipSet
 from pipeline.config import ClassifyConfig
@@ -67,6 +67,16 @@ def test_a_random_split_never_asks_for_a_generator(shop, arms, baseline, beside)
     assert [part.config["arm"] for part in shop.planned_on_random_splits()] == beside
     config = shop.context().config
     assert forecast(config, 6)[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
+
+
+def test_chip_values_are_scaled_as_the_configuration_says_by_what_the_training_chips_hold(shop):
+    shop.run_settings["chips"] = {"scaling": {"method": "deviation", "deviations": 2}}
+    job = shop.job(shop.planned()["real"])
+    make_classifier(job)
+    known = classifier.load(job.out).scaling
+    train = SplitChips.open(job).of("train")[1].chips.reshape(-1, 3)
+    assert known.low == pytest.approx(train.mean(axis=0) - 2 * train.std(axis=0))
+    assert known.high == pytest.approx(train.mean(axis=0) + 2 * train.std(axis=0))
 
 
 def test_a_changed_synthetic_share_leaves_arms_without_synthetic_chips_as_they_are(shop):

@@ -67,7 +67,8 @@ def write_store(
 
 def context(root: Path, **gan: Any) -> PlanContext:
     """What the planner would be handed for the store of :func:`write_store`."""
-    config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "gan": gan})
+    sections = {"ingest": {"sources": [{"type": "simulated"}]}, "chips": gan.pop("chips", {})}
+    config = RunConfig.model_validate(sections | {"gan": gan})
     split = names.split_name(0, 1.0, 0)
 
     def done(stage: str, name: str, digest: str) -> Done:

@@ -17,6 +17,7 @@ from PIL import Image
 from pipeline.compute import Profile
 from pipeline.errors import ConfigError, TooLittleDataError
 from pipeline.gan import train
+from pipeline.gan.inputs import read_inputs
 from pipeline.gan.stage import make_generator
 from pipeline.generator import generate, load
 from pipeline.parts import Job
@@ -64,6 +65,14 @@ def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
     assert [line["images"] for line in lines] == [32, 64]
     sheets = sorted((made.out / "sheets").iterdir())
     assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
+
+
+def test_chips_are_scaled_as_the_configuration_says(job: MakeJob) -> None:
+    made = job(chips={"scaling": {"method": "percentiles", "percentiles": [5, 95]}})
+    fitted = read_inputs(made).scaling
+    low, high = np.percentile(read_inputs(made).train.reshape(-1, 3), [5, 95], axis=0)
+    assert fitted.low == pytest.approx(low)
+    assert fitted.high == pytest.approx(high)
 
 
 @pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
