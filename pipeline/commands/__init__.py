@@ -9,5 +9,6 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "chips": "chips",
     "export": "export",
+    "generate": "generate",
 }
 """Module in this package for each command's name."""

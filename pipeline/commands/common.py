@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from ..runner import Runner
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+LINE_EVERY_S = 10.0
+"""Time between two lines that say how far a command is, where there is no terminal."""
 
 
 def console(error: bool = False) -> Console:
@@ -96,3 +101,48 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+run_option = click.option("--run", "run_name", metavar="NAME", help="Run to use; default: the only one there is.")
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Callable[[float, float], None]]:
+    """Show how far a command is: a bar with rate and time left on a terminal, a line now and then elsewhere.
+
+    Args:
+        unit: What is counted.
+
+    Yields:
+        A function that is told how many are done, of how many.
+    """
+    terminal = console(error=True)
+    if not terminal.is_terminal:
+        yield _lines(unit)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(compact=True), console=terminal, transient=True) as bars:
+        task = bars.add_task("", total=None, rate=unit)
+
+        def tick(done: float, total: float) -> None:
+            speed = bars.tasks[0].speed
+            bars.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else unit)
+
+        yield tick
+
+
+def _lines(unit: str) -> Callable[[float, float], None]:
+    began = said = time.monotonic()
+
+    def tick(done: float, total: float) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= LINE_EVERY_S and done < total:
+            said = now
+            left = duration((now - began) / done * (total - done)) if done else "unknown"
+            text = f"{done:,.0f} of {total:,.0f} {unit}, {left} left"
+            console(error=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+    return tick

@@ -15,9 +15,11 @@ from ..chipstore import ChipStore, write_shard
 from ..config import SynthConfig
 from ..errors import TooLittleDataError
 from ..generator import Generator
+from ..names import FINAL
 from ..parts import Job
 from ..scaling import Scaling
 from ..tables import CHIPS, SPLIT
+from . import kept
 from .rows import write_rows
 from .scorer import Panel, train_panel
 from .screen import Limits, Measures, copy_correlation, reasons
@@ -82,6 +84,8 @@ class Candidates:
 def run(job: Job) -> dict[str, Any]:
     """Make the synthetic chips of the job's split: chips-*.npy, index.parquet, sheet.png.
 
+    The final split also keeps what screening learned, so that `satpipe generate` needs no training chips.
+
     Raises:
         TooLittleDataError: If the split has no training chips.
     """
@@ -98,6 +102,8 @@ def run(job: Job) -> dict[str, Any]:
         rounds += candidates_of(number, wanted, generator, teacher, config, first_seed(job.config, number))
         job.progress.update(number + 1, len(classes), "classes")
     write(job, rounds, scaling, classes)
+    if teacher is not None and job.part.name == FINAL:
+        kept.save(teacher, MIN_TEXTURE, job.out)
     return facts(rounds, classes, wanted, teacher)
 
 

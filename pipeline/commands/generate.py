@@ -1,0 +1,81 @@
+"""`satpipe generate`: labelled synthetic chips from a run's final generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from .common import progress, root_option, run_option, say
+
+FORMATS = ("png", "tif", "npy", "parquet")
+
+
+@click.command()
+@run_option
+@click.option("--label", "labels", multiple=True, metavar="CLASS", help="Only this class; may be repeated.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Chips in all, dealt evenly to classes."
+)
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    default="png",
+    show_default=True,
+    help="A file for each chip (png, tif), or one for all (npy, parquet).",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same bytes."
+)
+@click.option(
+    "--truncation",
+    type=click.FloatRange(min=0, min_open=True, max=3),
+    show_default="the run's",
+    help="Standard deviation of z; below 1 gives more typical and less varied chips.",
+)
+@click.option(
+    "--screen/--no-screen",
+    default=None,
+    show_default="as the run did",
+    help="Leave out chips that look like another class, unlike any real chip, or like a copy of one.",
+)
+@root_option
+def command(
+    run_name: str | None,
+    labels: tuple[str, ...],
+    count: int,
+    to: Path,
+    file_format: str,
+    seed: int,
+    truncation: float | None,
+    screen: bool | None,
+    root: Path,
+) -> None:
+    """Make labelled synthetic chips with a run's final generator.
+
+    Needs the run's models alone, not the chips they learned from. Beside the chips: labels.csv, a card that says what
+    they are and under which licence, a contact sheet, and pictures of what the generator does between two chips and
+    with the same z under each label.
+    """
+    from ..generate.make import Wish, make
+    from ..runs import find_run
+
+    run = find_run(run_name, root)
+    wish = Wish(labels, count, file_format, seed, truncation, screen)
+    with progress("chips") as tick:
+        tally = make(run, wish, to, tick)
+    names = run.config.ingest.classes
+    made = ", ".join(f"{number:,} {names[label]}" for label, number in tally.kept.items())
+    say(f"{sum(tally.kept.values()):,} synthetic chips in {to}: {made}")
+    if tally.reasons:
+        say(f"not kept: {', '.join(f'{number:,} {reason}' for reason, number in sorted(tally.reasons.items()))}")
+    for label in tally.short:
+        candidates = tally.candidates[label]
+        say(
+            f"only {tally.kept[label]:,} of {tally.wanted[label]:,} {names[label]} passed screening, out of"
+            f" {candidates:,} candidates; --no-screen takes them as they come"
+        )

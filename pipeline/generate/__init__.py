@@ -1,0 +1,1 @@
+"""Labelled synthetic chips from a run's final generator, as files for other programs."""
