@@ -122,6 +122,7 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
     threshold = fit_threshold(1.0 - probabilities[:, 0], validation.labels) if len(logits) else 0.5
     facts = {
         "arm": arm.name,
+        "profile": job.profile.as_json(),
         "steps": config.steps,
         "best_step": trained.step,
         "temperature": temperature,

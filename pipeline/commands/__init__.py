@@ -8,6 +8,7 @@ from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
     "chips": "chips",
+    "compare": "compare",
     "export": "export",
     "generate": "generate",
 }

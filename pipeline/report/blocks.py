@@ -117,6 +117,11 @@ def pairs(entries: Sequence[Mapping[str, Any]]) -> Block:
     return {"kind": "pairs", "entries": list(entries)}
 
 
+def terms(summary: str, entries: Sequence[tuple[str, str]]) -> Block:
+    """Words and what they mean, behind a line until opened."""
+    return {"kind": "terms", "summary": summary, "entries": list(entries)}
+
+
 def bullets(entries: Sequence[str]) -> Block:
     """A list."""
     return {"kind": "list", "entries": list(entries)}

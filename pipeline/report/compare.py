@@ -17,6 +17,7 @@ from .analysis import finite
 from .metrics import METRICS
 from .panel import panel
 from .schema import FORMAT
+from .section_gan import MEASURES, shown_measure
 from .statistics import decide, difference
 from .words import number, plural, points
 
@@ -88,14 +89,32 @@ class Comparison:
         return data
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows of the differences, for a terminal."""
-        head = ["arm", "metric", *(run.name for run in self.runs), "difference", "interval", ""]
+        """Head and rows of the differences on the first run's metric, for a terminal."""
+        head = ["arm", *(run.name for run in self.runs), "points", "interval", ""]
         rows = []
         for row in self.differences:
             values = [number(row["values"].get(run.name)) if run.name in row["values"] else "" for run in self.runs]
             ends = f"{points(row['low'])} to {points(row['high'])}"
-            says = f"{row['run']} {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
-            rows.append([row["arm"], METRICS[row["metric"]], *values, points(row["estimate"]), ends, says])
+            says = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
+            rows.append([row["arm"], *values, points(row["estimate"]), ends, says])
+        return head, rows
+
+    def quality_table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows of the GANs' quality, for a terminal; what real chips reach is in brackets."""
+        head = ["class", "measure", *(run.name for run in self.runs)]
+        rows = []
+        for label, measures in self.quality.items():
+            for name, values in measures.items():
+                if name.endswith("_floor"):
+                    continue
+                floors = measures.get(f"{name}_floor", [None] * len(values))
+                shown = [
+                    "–"
+                    if value is None
+                    else shown_measure(name, value) + ("" if floor is None else f" ({shown_measure(name, floor)})")
+                    for value, floor in zip(values, floors, strict=True)
+                ]
+                rows.append([label, MEASURES.get(name, name), *shown])
         return head, rows
 
 
@@ -149,6 +168,10 @@ def compare(folders: Sequence[Path], common: bool = False) -> Comparison:
         found.warnings.append(
             f"The runs asked for different metrics; compared is {METRICS[runs[0].question['metric']]}."
         )
+    fractions = [run.question["fraction"] for run in runs]
+    if len(set(fractions)) > 1:
+        shares = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
+        found.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
     for other in runs[1:]:
         found.differences.extend(run_differences(runs[0], other))
     found.quality.update(gan_quality(runs))

@@ -151,6 +151,10 @@ class Line:
     plain: bool = False
 
 
+CROWDED = 3
+"""With more curves than this the legend stands above them."""
+
+
 def _floats(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else float(value) for value in values]
 
@@ -201,7 +205,10 @@ def lines(
         axes.set_ylabel(y_axis)
         named = [curve for curve in curves if not curve.plain]
         if len(named) > 1:
-            axes.legend(loc="best", handlelength=2.8)
+            if len(named) > CROWDED:
+                axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=2.8)
+            else:
+                axes.legend(loc="best", handlelength=2.8)
         ends = "; ".join(_ends(curve) for curve in named)
         return svg(figure, name, title, f"{y_axis} over {x_axis}. {ends}.")
 

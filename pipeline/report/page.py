@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from markupsafe import Markup
 from . import blocks, figures
 from .analysis import finite
 from .gather import Material
+from .glossary import glossary
 from .pictures import contact_sheet, png
 from .schema import Report
 from .section_answer import arms_of, section_sure, section_where
@@ -20,7 +22,7 @@ from .section_chips import examples, section_chips, stretch_of
 from .section_data import section_counts, section_left_out
 from .section_errors import contradicted, section_errors
 from .section_gan import section_gan
-from .section_labels import section_labels
+from .section_labels import labels_text, section_labels
 from .section_map import section_map
 from .section_run import section_run
 from .section_scores import section_leakage, section_scores
@@ -58,7 +60,7 @@ def sections(material: Material, libraries: Sequence[str]) -> list[blocks.Sectio
     return [section for section in found if section is not None]
 
 
-def key_figures(answer: Mapping[str, Any]) -> list[dict[str, str]]:
+def key_figures(answer: Mapping[str, Any], gains: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
     """The figures that stand directly below the verdict."""
     question, found = answer["question"], answer["difference"]
     before, after = answer["values"][question["baseline"]], answer["values"][question["treatment"]]
@@ -96,6 +98,17 @@ def key_figures(answer: Mapping[str, Any]) -> list[dict[str, str]]:
             "note": "8 times in 10",
         }
     )
+    # The curve says nothing at its end, where the verdict may be; there the smallest fraction speaks.
+    known = [gain for gain in gains if math.isfinite(gain["gain"])]
+    if known:
+        worth = min(known, key=lambda gain: (gain["fraction"] != question["fraction"], gain["fraction"]))
+        entries.append(
+            {
+                "name": "Worth in labels",
+                "value": labels_text(worth["gain"]),
+                "note": f"with {100 * worth['fraction']:g} % of the labels, {worth['labels']:,.0f}",
+            }
+        )
     entries.append(
         {
             "name": "Rests on",
@@ -122,6 +135,9 @@ def stylesheet() -> Markup:
 def render(material: Material, found: Sequence[blocks.Section], title: str) -> str:
     """The page as HTML; all text is escaped, figures are ours."""
     mark, word = WORDS[material.answer["verdict"]]
+    gains: Sequence[Mapping[str, Any]] = next(
+        (section.data.get("gains", []) for section in found if section.id == "labels"), []
+    )
     verdict = blocks.figure(
         "verdict",
         figures.verdict(material.answer),
@@ -137,9 +153,10 @@ def render(material: Material, found: Sequence[blocks.Section], title: str) -> s
             answer=material.answer,
             mark=mark,
             word=word,
-            key=key_figures(material.answer),
+            key=key_figures(material.answer, gains),
             verdict_figure=verdict,
             simulated=SIMULATED if material.tables.get("simulated") else None,
+            glossary=glossary(material.answer, arms_of(material)),
             sections=found,
             footer="Made by satpipe. Every figure can be recomputed from predictions.parquet beside this page.",
         )
@@ -194,6 +211,7 @@ def as_data(material: Material, title: str, found: Sequence[blocks.Section], fil
         "errors": data["errors"],
         "gan": data.get("gan"),
         "nearest": data.get("chips", {}).get("nearest_correlation", {}),
+        "screening": data.get("chips", {}).get("screening"),
         "data": {
             **data["data"],
             **data["left-out"],

@@ -165,6 +165,9 @@ class Gan(Model):
     generators: int
     quality: dict[str, dict[str, Number]]
     """Mean over splits by class and measure; `<measure>_floor` is what real chips score."""
+    taught: dict[str, dict[str, Number]] = {}
+    """Mean over splits for `real_to_real`, `synthetic_to_real` and `real_to_synthetic` (trained on, tested on):
+    balanced accuracy, and average precision by class."""
     best_images: dict[str, int]
     """Images after which the chosen generator of each split was taken."""
 
@@ -175,6 +178,21 @@ class Nearest(Model):
     synthetic: Number
     real: Number
     """Of real chips held out of training."""
+
+
+class Screened(Model):
+    """Synthetic chips of a class, all splits together."""
+
+    candidates: int
+    accepted: int
+
+
+class Screening(Model):
+    """What the screening of synthetic chips let through."""
+
+    classes: dict[str, Screened]
+    not_accepted: dict[str, int]
+    """Candidates of all classes by the reason for which they were not accepted."""
 
 
 class Data(Model):
@@ -198,6 +216,8 @@ class Provenance(Model):
     """What it takes to get the same again."""
 
     seed: int
+    profile: dict[str, Any] = {}
+    """Device, precision, memory format and threads of the trainings."""
     versions: dict[str, str]
     configuration: dict[str, Any]
     parts: dict[str, str]
@@ -223,6 +243,7 @@ class Report(Model):
     gan: Gan | None = None
     nearest: dict[str, Nearest] = {}
     """By class."""
+    screening: Screening | None = None
     data: Data
     provenance: Provenance
     figures: list[str]

@@ -156,11 +156,11 @@ def _where_row(row: Any, label: str, baseline: Any, treatment: Any) -> dict[str,
     ci = f"{points(row['low'])} to {points(row['high'])}" if not pd.isna(row["low"]) else ""
     cells = [
         label,
-        f"{int(row['chips']):,}",
-        f"{int(row['units']):,}",
+        blocks.cell(points(row["estimate"]), ci),
         number(baseline["estimate"]),
         number(treatment["estimate"]),
-        blocks.cell(points(row["estimate"]), ci),
+        f"{int(row['chips']):,}",
+        f"{int(row['units']):,}",
     ]
     return blocks.row(cells)
 
@@ -181,7 +181,7 @@ def section_where(material: Material) -> blocks.Section:
         first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
         rows.append(_where_row(row, label, first, second))
         bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
-    head = ["Where", "chips", "groups", baseline, treatment, "difference"]
+    head = ["Where", "difference", baseline, treatment, "chips", "groups"]
     caption = (
         f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of it"
         " is exploration. A fold that tests a single group has no interval."

@@ -85,12 +85,12 @@ def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None
             f" {material.shown_splits()[0].facts['replicate']}."
         ),
     )
-    section.blocks += acceptance(material)
+    section.blocks += acceptance(material, section.data)
     section.blocks += nearest_chips(material, stretch, section.data)
     return section
 
 
-def acceptance(material: Material) -> list[blocks.Block]:
+def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     """How many candidates were accepted, by class, and why others were not."""
     rows = []
     reasons: dict[str, int] = {}
@@ -110,6 +110,10 @@ def acceptance(material: Material) -> list[blocks.Block]:
         rows.append(blocks.row([label, f"{candidates:,}", f"{accepted:,}", f"{share:.0f} %"]))
     if not rows:
         return []
+    data["screening"] = {
+        "classes": {label: {"candidates": both[0], "accepted": both[1]} for label, both in totals.items()},
+        "not_accepted": reasons,
+    }
     table = blocks.table(
         "Screening of synthetic chips",
         "Synthetic chips of all splits together: candidates, and what the screening accepted.",

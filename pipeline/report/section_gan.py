@@ -48,9 +48,11 @@ def section_gan(material: Material) -> blocks.Section | None:
     section.blocks += [blocks.figures(shown)] if shown else []
     quality = mean_quality(material)
     section.blocks += [quality_table(quality)] if quality else []
+    taught = mean_usefulness(material)
+    section.blocks += [taught_table(taught)] if taught else []
     section.blocks += alarms(material)
     section.blocks += sheets(splits[0])
-    section.data = {"quality": quality, "generators": generators, "best_images": _best(material)}
+    section.data = {"quality": quality, "taught": taught, "generators": generators, "best_images": _best(material)}
     return section
 
 
@@ -167,6 +169,45 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
         " and for copies, higher for the others."
     )
     return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
+
+
+TAUGHT = {
+    "real_to_real": "real chips, tested on real ones",
+    "synthetic_to_real": "synthetic chips, tested on real ones",
+    "real_to_synthetic": "real chips, tested on synthetic ones",
+}
+"""What a small classifier was taught by and tested on, by the name in the generator's facts."""
+
+
+def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
+    """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
+    fraction = material.answer["question"]["fraction"]
+    found: dict[str, dict[str, list[float]]] = {}
+    for split in material.splits.values():
+        if split.gan is None or abs(split.facts["fraction"] - fraction) > 1e-9:
+            continue
+        for way, grade in facts_of(split.gan).get("usefulness", {}).items():
+            each = {"balanced accuracy": grade["balanced_accuracy"]}
+            each |= {f"average precision, {label}": value for label, value in grade["average_precision"].items()}
+            for name, value in each.items():
+                found.setdefault(way, {}).setdefault(name, []).append(float(value))
+    return {way: {name: fmean(values) for name, values in grades.items()} for way, grades in found.items()}
+
+
+def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
+    """Train on synthetic, test on real, and the reverse."""
+    names = list(dict.fromkeys(name for grades in taught.values() for name in grades))
+    rows = [
+        blocks.row([text, *(f"{taught[way][name]:.3f}" if name in taught[way] else "–" for name in names)])
+        for way, text in TAUGHT.items()
+        if way in taught
+    ]
+    caption = (
+        "A small classifier is taught by one kind of chips alone and tested on the other; real test chips are those of"
+        " validation. The nearer the second row is to the first, the more of the classes the synthetic chips show; a"
+        " low third row says that they carry wrong labels. Mean over splits."
+    )
+    return blocks.table("What synthetic chips teach", caption, ["Taught by", *names], rows)
 
 
 def shown_measure(name: str, value: float) -> str:

@@ -129,22 +129,38 @@ def section_labels(material: Material) -> blocks.Section | None:
     ]
     found = gains(material, labels)
     if found:
+        section.blocks.insert(0, blocks.text(gain_sentence(material, found, objects)))
         section.blocks += [_gain_table(material, found, objects)]
         section.data = {"gains": [asdict(gain) for gain in found]}
     return section
 
 
+def labels_text(gain: float) -> str:
+    """A gain in labels with its sign, or that the curve of the baseline does not reach so far."""
+    return "more than there are" if math.isinf(gain) else f"{gain:+,.0f}".replace("-", "−")
+
+
+def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
+    """The gain in labels at the smallest real fraction, where it matters most."""
+    baseline, treatment = two_arms(material)
+    gain = min(found, key=lambda one: one.fraction)
+    before = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does as well as {baseline} would with"
+    if math.isinf(gain.gain):
+        return f"{before} more than there are."
+    more = "more" if gain.gain >= 0 else "fewer"
+    return f"{before} about {abs(gain.gain):,.0f} {more}."
+
+
 def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.Block:
     baseline, treatment = two_arms(material)
 
-    def says(value: float) -> str:
-        return "more than there are" if math.isinf(value) else f"{value:+,.0f}".replace("-", "−")
-
     def ends(gain: Gain) -> str:
-        return "" if math.isinf(gain.low) else f"{says(gain.low)} to {says(gain.high)}"
+        return "" if math.isinf(gain.low) else f"{labels_text(gain.low)} to {labels_text(gain.high)}"
 
     rows: list[dict[str, Any]] = [
-        blocks.row([f"{100 * gain.fraction:g} %", f"{gain.labels:,.0f}", blocks.cell(says(gain.gain), ends(gain))])
+        blocks.row(
+            [f"{100 * gain.fraction:g} %", f"{gain.labels:,.0f}", blocks.cell(labels_text(gain.gain), ends(gain))]
+        )
         for gain in found
     ]
     caption = (

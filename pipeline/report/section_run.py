@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import yaml
 
 from . import blocks
-from .gather import Material
+from .gather import Material, facts_of
+from .words import plural
 
 DIGEST_SHOWN = 12
 
@@ -36,9 +37,13 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
         if stage != "report"
     ]
     scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in material.tables.get("scenes", [])]
+    profile = facts_of(material.final).get("profile", {})
     section.blocks = [
         blocks.text(
-            f"Seed {material.config['seed']}. " + ", ".join(f"{name} {number}" for name, number in used.items()) + "."
+            f"Seed {material.config['seed']}. "
+            + trained_on(profile)
+            + ", ".join(f"{name} {number}" for name, number in used.items())
+            + "."
         ),
         blocks.code("The whole configuration", configuration(material.config)),
         _digests("Parts", "The parts that this page was made from, with the digest of their content.", rows),
@@ -46,11 +51,21 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
     ]
     section.data = {
         "seed": material.config["seed"],
+        "profile": profile,
         "versions": used,
         "configuration": material.config,
         "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
     }
     return section
+
+
+def trained_on(profile: Mapping[str, Any]) -> str:
+    """The machine's profile in a sentence."""
+    if not profile:
+        return ""
+    threads = plural(int(profile["threads"]), "thread")
+    layout = str(profile["memory_format"]).replace("_", " ")
+    return f"Trained on {profile['device']} in {profile['precision']}, {layout}, {threads} each. "
 
 
 def _digests(label: str, caption: str, rows: list[dict[str, Any]]) -> blocks.Block:

@@ -12,7 +12,9 @@ from ..names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
-PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML")
+TRAINED_WITH = ("torch", "albumentations", "rasterio")
+"""What made the figures; the page names their versions."""
+PAGE_LIBRARIES = (*VERDICT_LIBRARIES, "matplotlib", "jinja2", "pillow", "PyYAML", *TRAINED_WITH)
 RESOURCES = tuple(f"report/templates/{name}" for name in ("page.html", "blocks.html", "page.css"))
 RANDOM = "random"
 """Prefix of classifiers that were tested on a random split of the chips: shown, and no part of the verdict."""

@@ -111,6 +111,21 @@ def test_what_was_left_out_is_counted_with_its_reason(page):
     assert "near-duplicate of a test chip" in text
 
 
+def test_the_words_of_the_page_are_explained_each_arm_among_them(page):
+    text = " ".join(" ".join(page.text).split())
+    words = text[text.index("What the words of this page mean") :]
+    assert "Arm classic+gan Trained on real chips and synthetic chips of the GAN, all of them augmented." in words
+    assert "A verdict needs 6." in words
+    assert "Points Percentage points: from 0.80 to 0.85 is +5.0 points." in words
+
+
+def test_versions_seed_and_the_machines_profile_are_told(page, report):
+    text = " ".join(" ".join(page.text).split())
+    assert "Seed 1. Trained on cpu in fp32, channels last, 1 thread each." in text
+    assert set(report["provenance"]["versions"]) >= {"python", "satpipe", "torch", "numpy", "albumentations"}
+    assert report["provenance"]["profile"]["device"] == "cpu"
+
+
 # --------------------------------------------------------------------------------------- one file, and accessible
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -227,6 +228,37 @@ def test_a_random_split_is_shown_and_does_not_touch_the_verdict(fractions_folder
 
 
 # ------------------------------------------------------------------------------------------------ published form
+
+
+def test_reports_validate_against_the_published_schema(page_folder, fractions_folder):
+    published = json.loads(Path(schema.__file__).with_name("report.schema.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(published)
+    validator.check_schema(published)
+    for folder in (page_folder, fractions_folder):
+        validator.validate(read(folder))
+    assert not validator.is_valid(read(page_folder) | {"extra": 1})
+
+
+def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder):
+    report = read(page_folder)
+    screening = report["screening"]
+    candidates = sum(one["candidates"] for one in screening["classes"].values())
+    accepted = sum(one["accepted"] for one in screening["classes"].values())
+    assert set(screening["classes"]) == set(CLASSES)
+    assert candidates - accepted == sum(screening["not_accepted"].values()) > 0
+    taught = report["gan"]["taught"]
+    assert taught["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
+    assert set(taught["real_to_synthetic"]) == {"balanced accuracy", *(f"average precision, {one}" for one in CLASSES)}
+
+
+def test_the_page_says_what_the_chips_are_worth_in_labels(fractions_folder):
+    gains = {gain["fraction"]: gain for gain in read(fractions_folder)["gains"]}
+    page = (fractions_folder / "report.html").read_text("utf-8")
+    least = gains[0.25]
+    assert least["gain"] > 0
+    says = f"With {least['labels']:,.0f} labels of class ship, classic+gan does as well as classic would with about"
+    assert f"{says} {least['gain']:,.0f} more." in page
+    assert gains[1.0]["gain"] is None  # the curve of the baseline ends there
 
 
 def test_the_published_schema_is_that_of_the_models():

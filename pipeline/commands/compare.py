@@ -1,0 +1,102 @@
+"""``satpipe compare``: finished runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from .common import console, root_option, say
+
+if TYPE_CHECKING:
+    from ..report.compare import Comparison
+
+SHOWN = 20
+"""Keys that differ and are printed; the page has all of them."""
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]")
+@root_option
+@click.option("--common", is_flag=True, help="Compare on the test chips that all runs share, where they differ.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of compare.html and compare.json; default: reports/compare-RUN_A-RUN_B.",
+)
+def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -> None:
+    """Compare finished runs: configuration, data, accuracy on the same test chips, GAN quality, sample sheets.
+
+    A run is named as in `satpipe runs`, or by the folder of its report. The first is what the others are compared with.
+    """
+    from ..report.compare import compare
+    from ..report.compare_page import write
+
+    found = compare([folder_of(run, root) for run in runs], common)
+    names = "-".join(Path(run).name for run in runs)
+    page = write(found, out or root / "reports" / f"compare-{names}")
+    show(found)
+    say(f"\npage: {page}")
+
+
+def folder_of(run: str, root: Path) -> Path:
+    """The folder of a run's report: below ``reports/``, or named itself.
+
+    Raises:
+        InputError: If there is neither.
+    """
+    from ..errors import InputError
+
+    for folder in (root / "reports" / run, Path(run)):
+        if (folder / "report.json").is_file():
+            return folder
+    have = sorted(path.parent.name for path in (root / "reports").glob("*/report.json"))
+    names = f"there are {', '.join(have)}" if have else "`satpipe run all` makes one"
+    raise InputError(f"no report of a run {run} in {root / 'reports'}; {names}")
+
+
+def show(found: Comparison) -> None:
+    """Print the comparison."""
+    for run in found.runs:
+        say(f"{run.name}: {run.report['answer']['sentence']}")
+    for warning in found.warnings:
+        say(f"note: {warning}")
+    names = [run.name for run in found.runs]
+    for title, values in (("configuration", found.configuration), ("data", found.data)):
+        if not values:
+            say(f"\nThe same {title}.")
+            continue
+        rows = [[key, *map(_short, each)] for key, each in list(values.items())[:SHOWN]]
+        more = f" (the first {SHOWN} of {len(values):,})" if len(values) > SHOWN else ""
+        say(f"\nWhat differs in the {title}{more}:")
+        _table(["key", *names], rows)
+    head, rows = found.table()
+    if rows:
+        metric = found.runs[0].question["title"].capitalize()
+        say(f"\n{metric} on {found.chips['common']:,} common test chips, replicates paired by number:")
+        _table(head, rows)
+    else:
+        say("\nThe runs have no arm and replicate in common.")
+    head, rows = found.quality_table()
+    if rows:
+        say("\nGAN quality, mean over splits:")
+        _table(head, rows)
+
+
+def _short(value: object) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(Text(name))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)

@@ -1,0 +1,115 @@
+"""``satpipe compare`` on the command line: names and folders of runs, what it prints, where it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cli import cli
+from pipeline.errors import InputError
+from pipeline.report.schema import FORMAT, Report
+from pipeline.tables import PREDICTIONS
+
+CLASSES = ["non-ship", "ship"]
+ARMS = ["classic", "classic+gan"]
+
+
+def write_run(root: Path, name: str, wrong: int, preset: str = "dcgan", chips: int = 240) -> None:
+    """A report as far as `compare` reads it; of every arm `wrong` chips in ten of `classic+gan` are wrong."""
+    folder = root / "reports" / name
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    frames = []
+    for replicate in range(6):
+        for arm in ARMS:
+            true = np.arange(chips) % 2
+            miss = rng.integers(0, 10, chips) < (wrong if arm == "classic+gan" else 3)
+            predicted = np.where(miss, 1 - true, true)
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "fold": 0,
+                        "fraction": 1.0,
+                        "replicate": replicate,
+                        "arm": arm,
+                        "role": "test",
+                        "chip_id": [f"c{number}" for number in range(chips)],
+                        "unit": [f"scene{number % 12}" for number in range(chips)],
+                        "class": np.array(CLASSES)[true],
+                        "predicted": np.array(CLASSES)[predicted],
+                        "score": np.where(predicted == 1, 0.9, 0.1),
+                        "threshold": 0.5,
+                    }
+                )
+            )
+    PREDICTIONS.write(pd.concat(frames, ignore_index=True), folder / "predictions.parquet")
+    report = {
+        "format": FORMAT,
+        "run": name,
+        "answer": {
+            "question": {"metric": "accuracy", "title": "accuracy", "fraction": 1.0, "confidence": 0.95},
+            "sentence": f"What {name} says.",
+            "arm_values": dict.fromkeys(ARMS, 0.5),
+        },
+        "gan": {"quality": {"ship": {"kid": 0.2, "kid_floor": 0.1}}},
+        "data": {"scenes": {"scene0": "a" * 64}},
+        "provenance": {
+            "configuration": {"ingest": {"classes": CLASSES}, "gan": {"preset": preset}},
+            "parts": {"chips/index": "b" * 64},
+        },
+    }
+    assert set(report) <= {*Report.model_fields, "format"}
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two runs")
+    write_run(folder, "first", wrong=3)
+    write_run(folder, "second", wrong=1, preset="dcgan-lowdata")
+    write_run(folder, "shorter", wrong=3, chips=200)
+    return folder
+
+
+def invoke(root: Path, *words: str):
+    return CliRunner().invoke(cli, ["compare", *words, "--root", str(root)], catch_exceptions=True)
+
+
+def test_two_runs_are_compared_on_the_terminal_and_in_files(root):
+    done = invoke(root, "first", "second")
+    assert done.exit_code == 0, done.output
+    for words in ("What first says.", "gan.preset", "dcgan-lowdata", "240 common test chips", "second is better"):
+        assert words in done.output
+    assert "0.2 (0.1)" in done.output
+    folder = root / "reports" / "compare-first-second"
+    data = json.loads((folder / "compare.json").read_text())
+    assert [row["answer"] for row in data["differences"]] == ["no detectable difference", "better"]
+    assert (folder / "compare.html").is_file()
+
+
+def test_a_run_may_be_named_by_its_folder_and_the_output_placed(root, tmp_path):
+    done = invoke(root, str(root / "reports" / "first"), "second", "--out", str(tmp_path / "elsewhere"))
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "elsewhere" / "compare.html").is_file()
+
+
+def test_other_test_chips_are_refused_unless_told_to(root):
+    refused = invoke(root, "first", "shorter")
+    assert isinstance(refused.exception, InputError)
+    assert "--common" in str(refused.exception)
+    done = invoke(root, "first", "shorter", "--common")
+    assert done.exit_code == 0
+    assert "200 common test chips" in done.output
+    assert "note: The runs were tested on different chips (240, 200)" in done.output
+
+
+def test_an_unknown_run_is_one_sentence_that_names_those_there_are(root):
+    done = invoke(root, "first", "third")
+    assert isinstance(done.exception, InputError)
+    assert "no report of a run third" in str(done.exception)
+    assert "first, second, shorter" in str(done.exception)
