@@ -246,7 +246,7 @@ class IngestConfig(Section):
     scenes_per_part: PositiveCount = 256
     """How many scenes one ingest part checks at most; large scenes get parts of their own."""
     strict: bool = False
-    """Stop when a scene is quarantined, instead of going on without it."""
+    """Stop at a scene or label that cannot be used, instead of going on without it; labels of elsewhere are none."""
 
     @model_validator(mode="after")
     def _distinct(self) -> IngestConfig:

@@ -291,7 +291,8 @@ class Runner:
         """
         split = config.split
         named = len(split.test_groups) if split.test_groups else 1
-        folds = {"holdout": 1, "folds": split.folds, "leave-one-out": named}[split.scheme]
+        known = {"holdout": 1, "folds": split.folds, "leave-one-out": named, "lists": len(split.test_lists or ())}
+        folds = known[split.scheme] * split.repeats
         splits = folds * len(split.fractions) * split.replicates
         wanted = [stage for stage in STAGES if stage.name in stages and stage.long]
         return [(stage.name, *resolve(stage.forecast)(config, splits)) for stage in wanted]

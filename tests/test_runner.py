@@ -10,7 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from toy import Toy
+
+from pipeline import configfile
+from pipeline.display import PlainDisplay
+from pipeline.runner import Runner
 
 ALL = [
     "chips/loud-a",
@@ -235,6 +240,24 @@ def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(toy: Toy) -> 
     assert "gan: 13 parts of about 10 min" in done.stdout, done.stderr
     assert "about 3.3 h in all with 2 workers" in done.stdout
     assert not (toy.folder / "data" / "parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "folds"),
+    [
+        ("scheme: holdout\n  repeats: 4", 4),
+        ("scheme: folds\n  repeats: 2", 6),
+        ("scheme: lists\n  test_lists: [[a], [b]]", 2),
+        ("scheme: leave-one-out\n  test_groups: [a, b, c]", 3),
+    ],
+)
+def test_every_way_to_deal_groups_is_forecast(tmp_path: Path, split: str, folds: int) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"ingest: {{sources: [{{type: simulated}}]}}\nsplit:\n  replicates: 5\n  {split}\n")
+    runner = Runner(tmp_path, PlainDisplay(Console()))
+    [(stage, parts, seconds)] = runner.forecast(configfile.load(path), ["gan", "report"])
+    assert (stage, parts) == ("gan", 5 * folds + 1)
+    assert seconds > 0
 
 
 def test_budget_runs_whole_replicates_and_says_what_it_left_out(toy: Toy) -> None:

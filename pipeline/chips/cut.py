@@ -21,6 +21,8 @@ from .footprints import footprints
 from .target import Target
 
 SHARD = "chips"
+TOO_FEW = "too few valid pixels"
+TOO_SMALL = "the scene is smaller than a chip"
 
 
 def cut_batch(
@@ -71,14 +73,18 @@ def cut_batch(
     index = index[positions >= 0]
     index = index.assign(footprint=footprints(index, scenes, size))
     CHIPS.write(index[list(CHIPS.columns)], out / "index.parquet")
-    reasons = Counter(f"{_group(kind)}: too few valid pixels" for kind in missing["kind"])
+    reasons = Counter(_why_not(missing, scenes, size))
     classes = Counter(str(name) for name in index["class"])
     kinds = Counter(str(name) for name in index["kind"])
     return {"chips": dict(sorted(classes.items())), "kinds": dict(sorted(kinds.items())), "dropped": dict(reasons)}
 
 
-def _group(kind: str) -> str:
-    return "labelled" if kind == "label" else "background"
+def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str]:
+    """Why each of the windows is not used."""
+    sides = scenes.set_index("scene_id")[["target_height", "target_width"]].min(axis=1)
+    small = missing["scene_id"].map(sides) < size
+    groups = ("labelled" if kind == "label" else "background" for kind in missing["kind"])
+    return [f"{group}: {TOO_SMALL if one else TOO_FEW}" for group, one in zip(groups, small, strict=True)]
 
 
 def _numbered(windows: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ..parts import Job
 from ..tables import GROUP_PREFIX, LABELS, SCENES
 from . import groups
 from .catalogue import FILE
-from .labels import check, row_of
+from .labels import WITH_ITS_SCENE, check, row_of
 from .readers import Given, read
 from .scenes import CATALOGUE, is_square
 from .sources import SIDECAR
@@ -109,7 +109,7 @@ def tables(job: Job) -> dict[str, Any]:
     bad = frame[frame["quarantined"].notna() & ~frame["scene_id"].isin(copies)]
     known = pd.concat([LABELS.read(folder / LABELS_FILE) for folder in job.folders("labels")], ignore_index=True)
     orphaned = known["quarantined"].isna() & ~known["scene_id"].isin(good["scene_id"])
-    known.loc[orphaned, "quarantined"] = "its scene is quarantined"
+    known.loc[orphaned, "quarantined"] = WITH_ITS_SCENE
     known = LABELS.write(known, job.out / LABELS_FILE)
     usable, unusable = known[known["quarantined"].isna()], known[known["quarantined"].notna()]
     return {

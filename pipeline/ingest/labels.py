@@ -9,6 +9,9 @@ from typing import Any
 
 Box = tuple[float, float, float, float]
 """Pixel edges (row_min, col_min, row_max, col_max) in the scene's own grid; a point has min == max."""
+FAR = "outside every scene"
+"""Why a label is not used that is right, but of elsewhere."""
+WITH_ITS_SCENE = "its scene is quarantined"
 NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 
 
@@ -82,7 +85,7 @@ def check(label: Label, size: tuple[int, int] | None, classes: Iterable[str]) ->
     row_min, col_min, row_max, col_max = label.box
     reason = None
     if size is None:
-        reason = "its scene is quarantined"
+        reason = WITH_ITS_SCENE
     elif not all(math.isfinite(edge) for edge in label.box):
         reason = "a coordinate is not a finite number"
     elif label.kind == "box" and not (row_min < row_max and col_min < col_max):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .labels import NOWHERE, Box, Label, Labels, is_outside
+from .labels import FAR, NOWHERE, Box, Label, Labels, is_outside
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,7 +19,6 @@ PIXEL = "pixel"
 """The "CRS" of labels whose coordinates are columns and rows of their scene."""
 LONLAT = "EPSG:4326"
 SWAPPED = "outside every scene, but inside with its axes exchanged; set swap_axes: true"
-FAR = "outside every scene"
 NO_NUMBER = "a coordinate is not a finite number"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import raster
 from ..errors import InputError
-from .labels import Label, Labels, match
+from .labels import WITH_ITS_SCENE, Label, Labels, match
 from .placing import LONLAT, PIXEL, Feature, Layer, place_in
 
 FORMS = (
@@ -61,7 +61,7 @@ def read(
                 reason = feature.reason or "its file is none of the scenes"
                 found.labels.append(_lost(feature, None, reason))
             elif scenes[position]["quarantined"] is not None:
-                found.labels.append(_lost(feature, str(scenes[position]["scene_id"]), "its scene is quarantined"))
+                found.labels.append(_lost(feature, str(scenes[position]["scene_id"]), WITH_ITS_SCENE))
             else:
                 of_scene.setdefault(position, []).append(feature)
         found.unlabelled += len(usable) - len(of_scene)

@@ -12,6 +12,7 @@ from typing import Any
 from ..config import IngestConfig, KaggleSource, SimulatedSource, as_json
 from ..errors import InputError
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from .labels import FAR, WITH_ITS_SCENE
 from .listing import batches
 from .sources import Fingerprint, Made, Planned, label_files, sources
 
@@ -175,8 +176,13 @@ def _check(tables: Done, ingest: IngestConfig) -> None:
     if bad and (ingest.strict or not facts["scenes"]):
         left = "" if facts["scenes"] else "; no scene is left"
         raise InputError(f"scene {bad[0][0]} cannot be used: {bad[0][1]} ({len(bad)} such scenes{left})")
+    reasons = facts["labels_quarantined_by_reason"]
+    odd = {reason: count for reason, count in reasons.items() if reason not in (FAR, WITH_ITS_SCENE)}
+    if odd and ingest.strict:
+        named = (f"{name} cannot be used: {reason}" for name, reason in facts["labels_quarantined"] if reason in odd)
+        first = next(named, f"of {next(iter(odd))} cannot be used")
+        raise InputError(f"label {first} ({sum(odd.values())} such labels)")
     if not facts["labels"]:
-        reasons = facts["labels_quarantined_by_reason"]
         count = sum(reasons.values())
         why = f"{max(reasons, key=lambda one: reasons[one])} ({count} labels)" if count else "there are none"
         raise InputError(f"no label of {', '.join(facts['sources'])} can be used: {why}")

@@ -170,6 +170,35 @@ def test_windows_without_data_are_dropped_and_counted(shop, tmp_path):
     assert (here.read() != 0).all()
 
 
+def test_a_scene_that_is_smaller_than_a_chip_gives_none_and_says_so(shop, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    small = np.full((12, 40, 3), 80, np.uint8)
+    path = write_tif(tmp_path / "small.tif", small)
+    scenes.append(scene_row(scene(path, small), transform=None, crs=None, group_site="z"))
+    labels.append(label_row("small", "small.tif", (2, 10, 8, 20)))
+    done = shop.run(scenes, labels, **FOLDS)
+    assert done["index"].facts["dropped"]["labelled: the scene is smaller than a chip"] == 1
+    store, _ = chips_of(shop, done)
+    assert not (store.index["scene_id"] == "small.tif").any()
+    # Where fewer valid pixels are enough, the chip is padded.
+    done = shop.run(scenes, labels, chips={"size_px": 16, "min_valid_fraction": 0.7}, **FOLDS)
+    store, _ = chips_of(shop, done)
+    padded = store.where((store.index["scene_id"] == "small.tif").to_numpy())
+    assert padded.index["valid_fraction"].tolist() == [0.75]
+    assert (padded.read() == 80).all()
+
+
+def test_three_classes_are_cut_dealt_and_counted_apart(shop, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    for number, row in enumerate(labels):
+        row["class"] = ("tanker", "cargo")[number % 2]
+    ingest = {"sources": [{"type": "folders", "path": "x"}], "classes": ["water", "cargo", "tanker"]}
+    done = shop.run(scenes, labels, ingest=ingest, **FOLDS)
+    assert done["index"].facts["chips"] == {"water": 168, "cargo": 42, "tanker": 42}
+    for fold in range(3):
+        assert set(done[f"split-fold{fold}-f100-r0"].facts["counts"]["test"]) == {"water", "cargo", "tanker"}
+
+
 def test_grid_background_covers_what_holds_no_ship(shop, tmp_path):
     scenes, labels = harbour(tmp_path)
     chips = {"size_px": 16, "negatives": {"method": "grid", "margin_px": 0}}

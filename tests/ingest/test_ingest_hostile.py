@@ -160,11 +160,13 @@ def test_a_folder_without_scenes_is_named(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- labels
 
 
-def one_scene(tmp_path: Path, *features: dict[str, Any], crs: str | None = "EPSG:32610", **source: Any) -> Ingested:
+def one_scene(
+    tmp_path: Path, *features: dict[str, Any], crs: str | None = "EPSG:32610", strict: bool = False, **source: Any
+) -> Ingested:
     write_tif(tmp_path / "in" / "a.tif")
     write_geojson(tmp_path / "l.geojson", feature(square(1, 1)), *features, crs=crs)
     base = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
-    return ingest(tmp_path, base | source)
+    return ingest(tmp_path, base | source, strict=strict)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +191,11 @@ def test_a_bad_label_is_quarantined_with_its_reason_and_the_others_are_used(
     ((name, said),) = found.facts["labels_quarantined"]
     assert name == "geojson/l.geojson:1"
     assert said.startswith(reason)
+    if reason != "outside every scene":
+        with pytest.raises(InputError, match=r"label geojson/l\.geojson:1 cannot be used: .* \(1 such labels\)"):
+            one_scene(tmp_path, odd, strict=True)
+    else:
+        assert one_scene(tmp_path, odd, strict=True).facts["labels"] == {"ship": 1}
 
 
 def test_an_axis_swapped_file_is_recognised_and_can_be_read(tmp_path: Path) -> None:
