@@ -66,6 +66,7 @@ def cli(debug: bool) -> None:
 @click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
 @click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
 @click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
+@click.option("--no-remake", is_flag=True, help="Stop at a part that was damaged or changed since it was made.")
 @click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
 @click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
@@ -82,6 +83,7 @@ def run(
     first: str | None,
     last: str | None,
     force: bool,
+    no_remake: bool,
     strict: bool,
     dry_run: bool,
     budget: str | None,
@@ -93,12 +95,13 @@ def run(
     Stages: ingest, chips, gan, synth, classify, report. What is up to date is not made again.
     """
     from pipeline.display import display_for, log_file
+    from pipeline.redact import redacted
     from pipeline.runner import Runner
     from pipeline.torchrun import started
 
     if not context.with_resource(started()):
         return
-    selection = _selection(targets, first, last, force)
+    selection = _selection(targets, first, last, force, no_remake)
     places = {"executor": executor, "scheduler": scheduler}
     overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
     overrides += ("ingest.strict=true",) if strict else ()
@@ -109,16 +112,16 @@ def run(
         return
     with log_file(root / "data" / "logs", config.name) as logger:
         runner = Runner(root, display_for(terminal, logger))
-        logger.info("satpipe %s", " ".join(sys.argv[1:]))
+        logger.info("satpipe %s", redacted(" ".join(sys.argv[1:])))
         try:
             if budget is None:
                 outcome = runner.run(config, selection)
             else:
-                outcome, replicates = runner.run_within(config, _seconds(budget, selection))
+                outcome, replicates = runner.run_within(config, _seconds(budget, selection), selection.remake)
                 left_out = config.split.replicates - replicates
                 say(f"{config.name}: {replicates} replicates fitted in {budget}; {left_out} left out")
         except BaseException as error:
-            logger.error("%s: %s", type(error).__name__, error)
+            logger.error("%s: %s", type(error).__name__, redacted(str(error)))
             raise
     if not outcome.made:
         say(f"{config.name}: everything is up to date ({outcome.total} parts)")
@@ -139,7 +142,7 @@ def _seconds(text: str, selection: Any) -> float:
     return seconds
 
 
-def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool) -> Any:
+def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool, no_remake: bool) -> Any:
     from pipeline.runner import Selection
 
     unknown = [target for target in targets if target not in (*NAMES, "all")]
@@ -153,7 +156,7 @@ def _selection(targets: tuple[str, ...], first: str | None, last: str | None, fo
     if low > high:
         raise click.UsageError(f"--from {first} comes after {NAMES[high]}")
     forced = tuple(stage for stage in named if low <= NAMES.index(stage) <= high) if force else ()
-    return Selection(NAMES[low], NAMES[high], forced)
+    return Selection(NAMES[low], NAMES[high], forced, remake=not no_remake)
 
 
 def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
@@ -330,7 +333,7 @@ def _terminable() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from pipeline.errors import SatpipeError
+    from pipeline.errors import SatpipeError, trouble
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
@@ -355,6 +358,9 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and (said := trouble(error)) is not None:
+            _fail(said)
+            sys.exit(SatpipeError.exit_code)
         _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")
         sys.exit(DEFECT)
     sys.exit(code if isinstance(code, int) else 0)
@@ -371,7 +377,9 @@ def _interrupted() -> int:
 
 
 def _fail(sentence: str) -> None:
-    console(error=True).print(f"satpipe: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    from pipeline.redact import redacted
+
+    console(error=True).print(f"satpipe: {redacted(sentence)}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

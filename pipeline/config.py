@@ -579,6 +579,8 @@ class ComputeConfig(Section):
     """Threads of one training."""
     workers: PositiveCount | None = None
     """Parts made at the same time; null takes the number of cores over `threads`."""
+    memory_gb: Positive | None = None
+    """Memory in GiB that one worker may take: a part that needs more ends with a sentence. Null sets no limit."""
     executor: Literal["processes", "dask"] = "processes"
     """Where parts are made: processes of this machine, or workers of a Dask cluster."""
     scheduler: str | None = None

@@ -5,25 +5,37 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .errors import StoreError
+from .errors import StoreError, trouble
 from .executor import Order
 from .stages import Stage
 from .store import Record
 
 LOG_FILES_KEPT = 20
+"""Log files of a run that are kept."""
+LOG_FILES_IN_ALL = 200
+LOG_BYTES = 10_000_000
+"""A longer log starts anew; what it held before is kept once more beside it."""
 LINE_EVERY_S = 20.0
+
+
+class _LogFile(RotatingFileHandler):
+    """A log that cannot be written to (any more) stops no run, and says nothing in the middle of what the run says."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Nothing."""
 
 
 @contextmanager
 def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
-    """A logger that writes to a new file for this run; the oldest files beyond ``LOG_FILES_KEPT`` go.
+    """A logger that writes to a new file for this run; the oldest files beyond what is kept go.
 
     Raises:
         StoreError: If the folder cannot be written to.
@@ -31,22 +43,26 @@ def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
     logger = logging.getLogger("satpipe")
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    stamp = "[0-9]" * 8 + "T" + "[0-9]" * 6 + ".log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in sorted(folder.glob(f"{run}-{'[0-9]' * 8}T{'[0-9]' * 6}.log"))[: -LOG_FILES_KEPT + 1]:
-            old.unlink(missing_ok=True)
-        handler = logging.FileHandler(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", encoding="utf-8")
+        for pattern, kept in ((f"{run}-{stamp}", LOG_FILES_KEPT), (f"*-{stamp}", LOG_FILES_IN_ALL)):
+            for old in sorted(folder.glob(pattern), key=lambda path: path.name[-len("20260101T000000.log") :])[
+                : 1 - kept
+            ]:
+                for path in (old, Path(f"{old}.1")):
+                    path.unlink(missing_ok=True)
+        handler = _LogFile(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", "a", LOG_BYTES, 1, "utf-8")
     except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written to: {error.strerror or error}; choose another folder with --root"
-        ) from None
+        raise StoreError(f"{folder} cannot be written to: {trouble(error) or error}") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     try:
         yield logger
     finally:
         logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def _counts(counts: Mapping[str, Any]) -> str:

@@ -6,6 +6,10 @@ The command line prints that sentence and ends with ``exit_code``; anything else
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+
 
 class SatpipeError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -29,6 +33,23 @@ class StoreError(SatpipeError):
     """The store of parts cannot be read or written: tampered, of another version, full, or not permitted."""
 
 
+class SpoiltError(StoreError):
+    """Committed content is not what was committed: damaged, changed or deleted since.
+
+    Attributes:
+        stage: Stage of the part.
+        digest: Digest of what was committed.
+    """
+
+    def __init__(self, message: str, stage: str, digest: str) -> None:
+        super().__init__(message, stage, digest)  # all of them, so that it survives the way from a worker
+        self.stage = stage
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class StoreLockedError(StoreError):
     """Another process is writing to the same store."""
 
@@ -43,3 +64,45 @@ class TrainingError(SatpipeError):
     """A training that diverged more often than the configuration allows, or cannot run on this device."""
 
     exit_code = 1
+
+
+_WAYS_OUT = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or have the quota raised",
+    errno.EFBIG: "use a file system without that limit",
+    errno.EROFS: "make it writable, or choose another --root",
+    errno.EACCES: "make it readable and writable, or choose another --root",
+    errno.EPERM: "make it readable and writable, or choose another --root",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "check the network file system",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files",
+    errno.ENOMEM: "lower compute.workers",
+}
+"""Troubles of the machine that a person can mend, by error number."""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def trouble(error: BaseException) -> str | None:
+    """What the machine refused and what to do, if that is behind an error; None where it is a defect of ours.
+
+    Libraries turn an error number of the system into errors of their own, some only into text: the whole chain is
+    looked at, and the texts that the system has for its error numbers.
+    """
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno in _WAYS_OUT:
+            where = f"{one.filename}: " if one.filename else ""
+            return f"{where}{os.strerror(one.errno)}; {_WAYS_OUT[one.errno]}"
+    for one in _chain(error):
+        for number, way_out in _WAYS_OUT.items():
+            if number != errno.ENOMEM and os.strerror(number) in str(one):
+                return f"{os.strerror(number)}; {way_out}"
+    return None

@@ -6,30 +6,34 @@ profile says, so that neither the number of workers nor what the caller did befo
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import multiprocessing
 import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
-from .errors import ConfigError, PartFailedError, SatpipeError, StoreError
-from .parts import FACTS, Job, Part
+from .errors import ConfigError, InputError, PartFailedError, SatpipeError, StoreError, trouble
+from .parts import FACTS, Job, Part, Ref
 from .progress import Progress
-from .store import Record, Store, canonical
+from .store import Record, Store, canonical, make_folder, sha256_file, stamp_of
 
 PROGRESS = "progress.json"
 CONNECT_S = 20
 """How long to wait for a scheduler."""
+PR_SET_PDEATHSIG = 1
+"""Of <linux/prctl.h>: the signal that this process gets when its parent dies."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -42,6 +46,12 @@ class Order:
     components: dict[str, Any]
     store: Path
     profile: Profile
+    behind: tuple[Ref, ...] = ()
+    """Parts that the inputs were made from: an index of chips names shards of other parts, a scene table scenes."""
+    stamps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Size and times of each of the user's files when its digest was taken: while they stay, so does the content."""
+    memory_gb: float | None = None
+    """Memory that a worker may take, for messages."""
 
 
 def resolve(make: str) -> Any:
@@ -59,14 +69,15 @@ def make_part(order: Order) -> Record:
     """
     part, store = order.part, Store(order.store)
     started = time.perf_counter()
-    with _sentences(part):
+    with _sentences(order):
         inputs = _open_inputs(order, store)
         scratch = store.work(order.key)
-        scratch.mkdir(parents=True, exist_ok=True)
+        make_folder(scratch)
         with store.staging(order.key) as staged, _threads(order.profile.threads):
             progress = Progress(scratch / PROGRESS)
             job = Job(part, staged, scratch, store.parts, inputs, order.profile, progress)
             facts = resolve(part.make)(job)
+            _check_same_files(order)
             (staged / FACTS).write_bytes(canonical(facts) + b"\n")
             return store.commit(staged, part, order.key, order.components, time.perf_counter() - started)
 
@@ -78,7 +89,7 @@ def take_part(order: Order) -> None:
         SatpipeError: As :func:`make_part`.
     """
     part, store = order.part, Store(order.store)
-    with _sentences(part):
+    with _sentences(order):
         inputs = _open_inputs(order, store)
         with _threads(order.profile.threads):
             job = Job(
@@ -88,8 +99,10 @@ def take_part(order: Order) -> None:
 
 
 def _open_inputs(order: Order, store: Store) -> dict[str, Any]:
-    """The folder of each input, verified; refuses where this host's code is not what was ordered."""
+    """The folder of each input, verified with what it refers to; refuses code that is not what was ordered."""
     _check_same_code(order)
+    for ref in order.behind:
+        store.open(ref)
     return {
         name: tuple(store.open(one) for one in ref) if isinstance(ref, tuple) else store.open(ref)
         for name, ref in order.part.inputs.items()
@@ -97,17 +110,48 @@ def _open_inputs(order: Order, store: Store) -> dict[str, Any]:
 
 
 @contextmanager
-def _sentences(part: Part) -> Iterator[None]:
+def _sentences(order: Order) -> Iterator[None]:
     """What a maker raises that no user can cause becomes a :class:`PartFailedError`, which names the part."""
     try:
         yield
-    except (SatpipeError, MemoryError):
+    except SatpipeError:
         raise
     except Exception as error:
-        import traceback
+        raise _explained(error, order) from None
 
-        detail = traceback.format_exc()
-        raise PartFailedError(f"part {part.title} failed: {type(error).__name__}: {error}\n{detail}") from None
+
+def _explained(error: Exception, order: Order) -> SatpipeError:
+    """What a maker raised, in one sentence."""
+    import traceback
+
+    title = order.part.title
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        cap = order.memory_gb
+        limit = "" if cap is None else f" than the {cap:g} GiB of compute.memory_gb; raise that, or"
+        return StoreError(f"part {title} needs more memory{limit or ' than there is;'} lower compute.workers")
+    _check_same_files(order)  # a file that vanished explains more than what its absence led to
+    if (said := trouble(error)) is not None:
+        return StoreError(f"part {title} could not be made: {said}, then `satpipe run all` goes on")
+    if isinstance(error, FileNotFoundError) and str(order.store) in str(error.filename):
+        return StoreError(f"part {title} could not be made: {error.filename} vanished; run again, nothing else is lost")
+    detail = traceback.format_exc()
+    return PartFailedError(f"part {title} failed: {type(error).__name__}: {error}\n{detail}")
+
+
+def _check_same_files(order: Order) -> None:
+    """Refuse a part whose files of the user's are not those that its key was made from.
+
+    Raises:
+        InputError: If one vanished or was changed while it was read.
+    """
+    for name, file in order.part.files.items():
+        try:
+            if order.stamps.get(name) == stamp_of(Path(file.path)) or sha256_file(Path(file.path)) == file.sha256:
+                continue
+            what = "was changed while it was read"
+        except OSError as error:
+            what = f"could be read no more ({error.strerror}) before part {order.part.title} was made"
+        raise InputError(f"{file.path} {what}; leave the files alone until the run has ended, and run again")
 
 
 def _check_same_code(order: Order) -> None:
@@ -136,13 +180,18 @@ def _threads(number: int) -> Iterator[None]:
         yield
 
 
-def _start_worker(threads: int, parent: int) -> None:
-    """Prepare a worker: threads of the numerical libraries, no interrupts, no life without its parent."""
+def _start_worker(threads: int, parent: int, memory_gb: float | None = None) -> None:
+    """Prepare a worker: threads, a cap on its memory, no interrupts, no life without its parent."""
     import signal
 
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if memory_gb is not None:
+        cap_memory(memory_gb)
+    if sys.platform == "linux":
+        # At once, whatever this process is doing when its parent dies; the thread below is for other systems.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -152,15 +201,28 @@ def _start_worker(threads: int, parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def cap_memory(memory_gb: float) -> None:
+    """Keep this process from taking more than this many GiB of memory of its own; a request beyond is a MemoryError.
+
+    Files that are mapped to be read do not count. Only Linux enforces it.
+    """
+    if sys.platform == "linux":
+        import resource
+
+        most = int(memory_gb * 2**30)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
 @contextmanager
-def process_pool(workers: int, threads: int) -> Iterator[Executor]:
-    """A pool of ``workers`` processes of ``threads`` threads each.
+def process_pool(workers: int, threads: int, memory_gb: float | None = None) -> Iterator[Executor]:
+    """A pool of ``workers`` processes of ``threads`` threads and at most ``memory_gb`` GiB of memory each.
 
     Workers end with this process, also when it is killed. On an exception they are stopped where they are: what they
     had not committed is made again by the next run.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, os.getpid()))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, os.getpid(), memory_gb))
     before = {variable: os.environ.get(variable) for variable in THREAD_VARIABLES}
     # Set here too: a spawned worker may load a numerical library before its initialiser runs.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -178,13 +240,16 @@ def process_pool(workers: int, threads: int) -> Iterator[Executor]:
 
 
 @contextmanager
-def dask_cluster(scheduler: str | None, workers: int, threads: int) -> Iterator[Executor]:
+def dask_cluster(
+    scheduler: str | None, workers: int, threads: int, memory_gb: float | None = None
+) -> Iterator[Executor]:
     """The workers of a Dask cluster, or of one started here for this run.
 
     Args:
         scheduler: Address such as ``tcp://host:8786``; None starts a cluster of this machine's processes.
         workers: Processes of a cluster that is started here.
         threads: Threads of one training; a cluster's workers should run one task at a time.
+        memory_gb: Memory of a worker that is started here, in GiB; those of a running cluster have their own limit.
 
     Raises:
         ConfigError: If Dask is not installed or the scheduler does not answer.
@@ -197,7 +262,9 @@ def dask_cluster(scheduler: str | None, workers: int, threads: int) -> Iterator[
     with ExitStack() as stack:
         if scheduler is None:
             cluster: Any = LocalCluster
-            cluster = cluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            limit = "auto" if memory_gb is None else int(memory_gb * 2**30)
+            options = {"processes": True, "dashboard_address": None, "memory_limit": limit}
+            cluster = cluster(n_workers=workers, threads_per_worker=1, **options)
             scheduler = stack.enter_context(cluster)
         try:
             connect: Any = Client
@@ -215,5 +282,5 @@ def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManage
 
         return sharing_executor(compute, workers)
     if compute.executor == "dask":
-        return dask_cluster(compute.scheduler, workers, compute.threads)
-    return process_pool(workers, compute.threads)
+        return dask_cluster(compute.scheduler, workers, compute.threads, compute.memory_gb)
+    return process_pool(workers, compute.threads, compute.memory_gb)

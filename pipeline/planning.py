@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from .compute import Profile
 from .config import RunConfig
 from .errors import InputError
 from .executor import Order, resolve
-from .parts import Done, Part, PlanContext, UserFile
+from .parts import Done, Part, PlanContext, Ref, UserFile
 from .stages import STAGES, Stage
-from .store import Record, Store, canonical, sha256_file, write_atomic
+from .store import Record, Store, canonical, sha256_file, stamp_of, write_atomic
+
+SPOILT = "its files are missing or were changed since"
 
 
 class Fingerprints:
@@ -30,9 +33,10 @@ class Fingerprints:
         self.cache = cache
         self.changed = False
         try:
-            self.known: dict[str, list[Any]] = json.loads(cache.read_text("utf-8"))
+            known = json.loads(cache.read_text("utf-8"))
         except (OSError, ValueError):
-            self.known = {}
+            known = {}
+        self.known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
 
     def __call__(self, path: Path | str) -> UserFile:
         """The file at ``path`` with its digest.
@@ -42,10 +46,9 @@ class Fingerprints:
         """
         path = Path(path)
         try:
-            found = path.stat()
-            stamp = [found.st_size, found.st_mtime_ns]
+            stamp = list(stamp_of(path))
             entry = self.known.get(str(path))
-            if not isinstance(entry, list) or entry[:2] != stamp:
+            if not isinstance(entry, list) or entry[:-1] != stamp:
                 entry = [*stamp, sha256_file(path)]
                 self.known[str(path)] = entry
                 self.changed = True
@@ -54,12 +57,17 @@ class Fingerprints:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise InputError(f"{path} cannot be read: {reason}; check the path in the configuration") from None
-        return UserFile(str(path), entry[2])
+        return UserFile(str(path), entry[-1])
+
+    def stamp(self, file: UserFile) -> tuple[int, ...]:
+        """Size and times of a file when its digest was taken."""
+        return tuple(self.known.get(file.path, ())[:-1])
 
     def save(self) -> None:
-        """Remember what was read."""
+        """Remember what was read, where that can be written: it only saves time."""
         if self.changed and self.cache.parent.is_dir():
-            write_atomic(self.cache, canonical(self.known))
+            with suppress(OSError):
+                write_atomic(self.cache, canonical(self.known))
             self.changed = False
 
 
@@ -72,12 +80,14 @@ class Wave:
         orders: One per part, in the planner's order.
         records: The record of each part that is committed and current, else None.
         reasons: Why each other part is not, by its title.
+        spoilt: Records of parts that were committed and whose content is not what it was.
     """
 
     stage: Stage
     orders: list[Order]
     records: list[Record | None]
     reasons: dict[str, list[str]] = field(default_factory=dict)
+    spoilt: list[Record] = field(default_factory=list)
 
     @property
     def missing(self) -> list[int]:
@@ -118,6 +128,7 @@ class Walk:
         self._forced = frozenset(forced)
         self._previous = previous or {}
         self._titles: dict[str, str] = {}
+        self._behind: dict[str, frozenset[Ref]] = {}
 
     def stage(self, stage: Stage, handle: Callable[[Wave], Sequence[Record]]) -> Iterator[Wave]:
         """Walk one stage: plan a wave, have it handled, plan the next one.
@@ -143,6 +154,8 @@ class Walk:
             for order, done in zip(wave.orders, answer, strict=True):
                 self.done[order.part.stage][order.part.name] = done
                 self._titles[done.ref.digest] = order.part.title
+                known = self._behind.get(done.ref.digest, frozenset())
+                self._behind[done.ref.digest] = known.union(order.behind, keys.refs_of(order.part))
             yield wave
 
     def _wave(self, stage: Stage, parts: Sequence[Part]) -> Wave:
@@ -150,7 +163,18 @@ class Walk:
         for part in parts:
             profile = self._profile() if part.training else Profile()
             components = keys.components(part, profile)
-            order = Order(part, keys.key_of(components), components, self.store.root, profile)
+            inputs = keys.refs_of(part)
+            behind = frozenset[Ref]().union(*(self._behind.get(ref.digest, ()) for ref in inputs)) - set(inputs)
+            order = Order(
+                part,
+                keys.key_of(components),
+                components,
+                self.store.root,
+                profile,
+                tuple(sorted(behind, key=lambda ref: (ref.stage, ref.name, ref.digest))),
+                {name: self.fingerprints.stamp(file) for name, file in part.files.items()},
+                self.config.compute.memory_gb,
+            )
             record = self.store.record(part.stage, order.key)
             reasons = self._reasons(order, record)
             self.keys[part.title] = [part.stage, order.key]
@@ -158,6 +182,8 @@ class Walk:
             wave.records.append(None if reasons else record)
             if reasons:
                 wave.reasons[part.title] = reasons
+            if record is not None and reasons == [SPOILT]:
+                wave.spoilt.append(record)
         return wave
 
     def _reasons(self, order: Order, record: Record | None) -> list[str]:
@@ -165,7 +191,7 @@ class Walk:
         if part.stage in self._forced:
             return ["--force was given"]
         if record is not None:
-            return [] if self.store.is_current(record) else ["its files are missing or were changed since"]
+            return [] if self.store.is_current(record) else [SPOILT]
         before = self._previous.get(part.title)
         earlier = self.store.record(before[0], before[1]) if before and before[1] != order.key else None
         if earlier is None:

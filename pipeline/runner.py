@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +16,13 @@ from typing import Any, Protocol
 from . import progress
 from .compute import Profile, resolve_profile
 from .config import RunConfig, as_json
-from .errors import SatpipeError, StoreError
+from .errors import SatpipeError, SpoiltError, StoreError, trouble
 from .executor import PROGRESS, Order, make_part, open_executor, resolve
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
+from .redact import redacted, redacted_json
 from .stages import NAMES, STAGES, Stage
-from .store import MANIFEST, Record, Store, canonical, sha256_file, sync_folder, write_atomic
+from .store import MANIFEST, Record, Store, canonical, make_folder, sha256_file, sync_file, sync_folder, write_atomic
 
 POLL_S = 0.3
 TIMINGS = "timings.json"
@@ -29,6 +30,9 @@ TIMINGS = "timings.json"
 
 class Display(Protocol):
     """Who is told what happens: the terminal, a log, a test."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
         """A wave of a stage begins, with this many parts to make."""
@@ -51,11 +55,13 @@ class Selection:
         first: First stage whose parts may be made; those of earlier ones must be committed.
         last: Last stage.
         forced: Stages whose parts are made again.
+        remake: Whether committed parts that were damaged or changed since are made again; else the run stops at one.
     """
 
     first: str = NAMES[0]
     last: str = NAMES[-1]
     forced: tuple[str, ...] = ()
+    remake: bool = True
 
 
 @dataclass
@@ -117,27 +123,39 @@ class Runner:
         """
         selection = selection or Selection()
         with self.store.lock():
-            walk = self.walk(config, selection.forced)
-            run = _RunRecord(self.store, config, walk)
-            try:
-                outcome = self._stages(config, selection, walk, run)
-            except KeyboardInterrupt:
-                run.write("interrupted", "interrupted")
-                raise
-            except SatpipeError as error:
-                run.write("failed", str(error).splitlines()[0])
-                raise
-            finally:
-                walk.fingerprints.save()
+            spoilt: set[str] = set()
+            while True:
+                walk = self.walk(config, selection.forced)
+                run = _RunRecord(self.store, config, walk)
+                try:
+                    outcome = self._stages(config, selection, walk, run)
+                    break
+                except KeyboardInterrupt:
+                    run.try_write("interrupted", "interrupted")
+                    raise
+                except SpoiltError as error:
+                    if not selection.remake or error.digest in spoilt:
+                        run.try_write("failed", str(error))
+                        raise
+                    # Found when it was opened, after it had been planned as sound: without it the plan is another one.
+                    spoilt.add(error.digest)
+                    self.store.discard(error.stage, error.digest)
+                    self.display.say(f"{str(error).partition(';')[0]}; it is made again")
+                except SatpipeError as error:
+                    run.try_write("failed", str(error).splitlines()[0])
+                    raise
+                finally:
+                    walk.fingerprints.save()
             run.write("finished", outcome.sentence or f"complete up to {selection.last}", outcome)
             return outcome
 
-    def run_within(self, config: RunConfig, budget_s: float) -> tuple[Outcome, int]:
+    def run_within(self, config: RunConfig, budget_s: float, remake: bool = True) -> tuple[Outcome, int]:
         """Run as many whole replicates, over all folds and arms, as a time allows; at least one.
 
         Args:
             config: The run's configuration; its replicates are the most that are run.
             budget_s: Seconds. A replicate is started if it fits by the time that the longest one took.
+            remake: As in :class:`Selection`.
 
         Returns:
             The outcome, and the replicates that it rests on.
@@ -147,10 +165,10 @@ class Runner:
             if last and time.monotonic() - started + longest > budget_s:
                 break
             began = time.monotonic()
-            self.run(with_replicates(config, replicates), Selection(last="classify"))
+            self.run(with_replicates(config, replicates), Selection(last="classify", remake=remake))
             # The first one makes what all share, scenes and chips: an upper bound for the others.
             longest, last = max(longest, time.monotonic() - began), replicates
-        return self.run(with_replicates(config, last)), last
+        return self.run(with_replicates(config, last), Selection(remake=remake)), last
 
     def _stages(self, config: RunConfig, selection: Selection, walk: Walk, run: _RunRecord) -> Outcome:
         outcome = Outcome()
@@ -174,6 +192,8 @@ class Runner:
                             f"part {title} is missing and --from {selection.first} starts after it;"
                             f" run `satpipe run {wave.stage.name}` first"
                         )
+                    if not selection.remake and wave.spoilt:
+                        raise self.store.spoilt(wave.spoilt[0].ref)
                     return self._make(wave, executor) if wave.missing else [one for one in wave.records if one]
 
                 for wave in walk.stage(stage, handle):
@@ -251,14 +271,20 @@ class Runner:
         )
         try:
             if not same:
-                fresh = target.with_name(f".{target.name}.new")
+                fresh, old = (target.with_name(f".{target.name}.{state}") for state in ("new", "old"))
                 shutil.rmtree(fresh, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
                 for name, path in files.items():
-                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                    make_folder((fresh / name).parent)
                     shutil.copyfile(path, fresh / name)
-                shutil.rmtree(target, ignore_errors=True)
+                    sync_file(fresh / name)
+                for folder in [*(path for path in fresh.rglob("*") if path.is_dir()), fresh]:
+                    sync_folder(folder)
+                if target.exists():
+                    os.replace(target, old)
                 os.replace(fresh, target)
                 sync_folder(target.parent)
+                shutil.rmtree(old, ignore_errors=True)
             timings = {
                 title: record.seconds
                 for title, (stage, key) in sorted(walk.keys.items())
@@ -268,7 +294,7 @@ class Runner:
             if not (target / TIMINGS).is_file() or (target / TIMINGS).read_bytes() != text:
                 write_atomic(target / TIMINGS, text)
         except OSError as error:
-            raise StoreError(f"the report cannot be written to {target}: {error.strerror or error}") from None
+            raise StoreError(f"the report cannot be written to {target}: {trouble(error) or error}") from None
         return target / "report.html"
 
     # ------------------------------------------------------------------------------------------- looking only
@@ -355,8 +381,6 @@ def with_replicates(config: RunConfig, replicates: int) -> RunConfig:
 def _result(future: Future[Record], order: Order) -> Record:
     try:
         return future.result()
-    except MemoryError:
-        raise StoreError(f"part {order.part.title} ran out of memory; lower compute.workers") from None
     except SatpipeError:
         raise
     except Exception as error:
@@ -373,7 +397,13 @@ class _RunRecord:
     def __init__(self, store: Store, config: RunConfig, walk: Walk) -> None:
         self.store, self.config, self.walk = store, config, walk
         self.started = time.time()
+        self.began = time.monotonic()
         self.before = store.read_run(config.name) or {}
+
+    def try_write(self, state: str, sentence: str) -> None:
+        """Remember how the run ended, where that can be written: why it ended matters more."""
+        with suppress(OSError):
+            self.write(state, redacted(sentence))
 
     def write(self, state: str, sentence: str, outcome: Outcome | None = None) -> None:
         """Remember the run; what it did not reach keeps its earlier keys, so that `why` can compare with them."""
@@ -388,9 +418,9 @@ class _RunRecord:
                 "sentence": sentence,
                 "verdict": outcome.facts.get("verdict") if outcome else None,
                 "report": str(outcome.report) if outcome and outcome.report else None,
-                "config": as_json(self.config),
+                "config": redacted_json(as_json(self.config)),
                 "parts": parts,
                 "started": self.started if made else self.before.get("started", self.started),
-                "seconds": round(time.time() - self.started, 1) if made else self.before.get("seconds"),
+                "seconds": round(time.monotonic() - self.began, 1) if made else self.before.get("seconds"),
             },
         )

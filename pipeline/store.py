@@ -16,7 +16,6 @@ looks at sizes and times and reads a file only where these changed.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -25,19 +24,25 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .errors import StoreError, StoreLockedError
-from .parts import Part, Ref
+from .errors import SpoiltError, StoreError, StoreLockedError, trouble
+from .parts import FACTS, Part, Ref
+from .redact import redacted
 
 VERSION = 1
 MANIFEST = "manifest.json"
 DIGEST_LENGTH = 32
+HOLDER_TRIES = 20
+HOLDER_WAIT_S = 0.05
+_OTHER_STORE = "use the satpipe that made it, or another --root"
+_VERIFIED: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
+"""Size and time of each file of the content that this process has verified, by store and digest."""
 
 
 def sha256_file(path: Path) -> str:
@@ -67,15 +72,35 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, so that they survive a power loss."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content survive a power loss."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, also after a power loss."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -109,9 +134,32 @@ class Record:
         return Ref(self.stage, self.name, self.digest)
 
 
+def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
+    return canonical({"files": manifest}) + b"\n"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host runs; where that cannot be asked without harm, it is taken to."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _files_below(folder: Path) -> dict[str, Path]:
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: files[name] for name in sorted(files) if name != MANIFEST}
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Size, time of modification and of the last change of any kind, which nobody can set back, of a file."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _stat(path: Path) -> tuple[int, int]:
@@ -130,18 +178,23 @@ class Store:
         """
         self.root = root
         self.parts = root / "parts"
-        self._verified: dict[str, dict[str, tuple[int, int]]] = {}
+        self._verified = _VERIFIED.setdefault(str(root.absolute()), {})
         marker = root / "store.json"
         try:
             version = json.loads(marker.read_text("utf-8"))["version"]
         except FileNotFoundError:
+            if any(self.parts.glob("[!.]*")):
+                raise StoreError(f"{root} holds parts but no {marker.name}; {_OTHER_STORE}") from None
             return
-        except (OSError, ValueError, KeyError, TypeError):
-            raise StoreError(f"{marker} cannot be read; move {root} away or choose another --root") from None
+        except OSError as error:
+            raise StoreError(f"the store {root} cannot be read: {trouble(error) or error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{marker} is damaged; move {root} away or choose another --root") from None
         if version != VERSION:
+            age = "an earlier" if isinstance(version, int) and version < VERSION else "another"
             raise StoreError(
-                f"{root} was written by version {version} of the store's layout and this satpipe writes {VERSION};"
-                " use the satpipe that made it, or another --root"
+                f"{root} was written in version {version!r} of the store's layout, {age} one than this satpipe's"
+                f" ({VERSION}); {_OTHER_STORE}"
             )
 
     def create(self) -> None:
@@ -152,11 +205,11 @@ class Store:
         """
         try:
             for name in ("parts", "records", "work", "runs", "logs", "cache"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                make_folder(self.root / name)
             if not (self.root / "store.json").exists():
                 write_atomic(self.root / "store.json", canonical({"version": VERSION}) + b"\n")
         except OSError as error:
-            raise StoreError(f"the store {self.root} cannot be written: {error.strerror or error}") from None
+            raise StoreError(f"the store {self.root} cannot be written: {trouble(error) or error}") from None
 
     # ------------------------------------------------------------------------------------------------ places
 
@@ -197,17 +250,28 @@ class Store:
         except OSError:
             return False
         if seen == dict(record.files) and seen:
-            return True
+            return self._facts_match(record.ref)
         return self._content_matches(record.ref)
+
+    def _facts_match(self, ref: Ref) -> bool:
+        """Whether a part's facts, from which planners plan, are those that were committed."""
+        folder = self.folder(ref)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+            known = manifest.get(FACTS)
+            return digest_of(manifest) == ref.digest and (known is None or known[1] == sha256_file(folder / FACTS))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return False
 
     def _content_matches(self, ref: Ref) -> bool:
         folder = self.folder(ref)
         try:
             files = _files_below(folder)
             manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
+            written = (folder / MANIFEST).read_bytes()
         except OSError:
             return False
-        if not manifest or digest_of(manifest) != ref.digest:
+        if not manifest or digest_of(manifest) != ref.digest or written != _manifest_text(manifest):
             return False
         self._verified[ref.digest] = {name: _stat(path) for name, path in files.items()}
         return True
@@ -216,7 +280,7 @@ class Store:
         """Folder of committed content, verified against its digest once per process and change.
 
         Raises:
-            StoreError: If the content is missing or is not what was committed.
+            SpoiltError: If the content is missing or is not what was committed.
         """
         folder = self.folder(ref)
         try:
@@ -225,24 +289,45 @@ class Store:
             seen = {}
         if (seen and self._verified.get(ref.digest) == seen) or self._content_matches(ref):
             return folder
-        raise StoreError(
-            f"part {ref.stage}/{ref.name} in {folder} is not what was committed{self._first_change(ref)};"
-            " `satpipe run all` makes it again"
+        raise self.spoilt(ref)
+
+    def spoilt(self, ref: Ref) -> SpoiltError:
+        """The error that says what is wrong with committed content."""
+        return SpoiltError(
+            f"part {ref.stage}/{ref.name} in {self.folder(ref)} is not what was committed: {self._first_change(ref)};"
+            " `satpipe run all` makes it again",
+            ref.stage,
+            ref.digest,
         )
 
     def _first_change(self, ref: Ref) -> str:
         folder = self.folder(ref)
+        if not folder.is_dir():
+            return "the folder is missing"
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        except (OSError, ValueError, KeyError):
-            return ""
-        for name, (size, sha256) in manifest.items():
-            path = folder / name
-            if not path.is_file():
-                return f": {name} is missing"
-            if path.stat().st_size != size or sha256_file(path) != sha256:
-                return f": {name} was changed"
-        return ": a file was added"
+            if digest_of(manifest) != ref.digest:
+                return f"{MANIFEST} was changed"
+            for name, (size, sha256) in manifest.items():
+                path = folder / name
+                if not path.is_file():
+                    return f"{name} is missing"
+                if path.stat().st_size != size or sha256_file(path) != sha256:
+                    return f"{name} was changed"
+        except OSError as error:
+            return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{MANIFEST} was changed"
+        added = sorted(set(_files_below(folder)) - set(manifest))
+        return f"{added[0]} was added" if added else f"{MANIFEST} was changed"
+
+    def discard(self, stage: str, digest: str) -> None:
+        """Take spoilt content away, so that what needs it is made again."""
+        spoilt = self.parts / f".spoilt.{digest}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            os.replace(self.parts / stage / digest, spoilt)
+        self._verified.pop(digest, None)
+        shutil.rmtree(spoilt, ignore_errors=True)
 
     # ----------------------------------------------------------------------------------------------- writing
 
@@ -261,29 +346,47 @@ class Store:
         except Timeout:
             raise StoreLockedError(f"{self._holder(info)} is writing to {self.root}; wait for it or stop it") from None
         except OSError as error:
-            raise StoreError(f"the store {self.root} cannot be locked: {error.strerror or error}") from None
+            raise StoreError(f"the store {self.root} cannot be locked: {trouble(error) or error}") from None
         try:
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)}
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": redacted(" ".join(sys.argv))}
             write_atomic(info, canonical(holder) + b"\n")
+            self._sweep()
             yield
         finally:
-            info.unlink(missing_ok=True)
+            with suppress(OSError):
+                info.unlink(missing_ok=True)
             lock.release()
 
     @staticmethod
     def _holder(info: Path) -> str:
-        try:
-            holder = json.loads(info.read_text("utf-8"))
-            return f"process {holder['pid']} on {holder['host']} (`{holder['command']}`)"
-        except (OSError, ValueError, KeyError):
-            return "another process"
+        """Who holds the lock. Who has just taken it has not said so yet, and the one before may not have tidied up."""
+        for _ in range(HOLDER_TRIES):
+            try:
+                holder = json.loads(info.read_text("utf-8"))
+                if holder["host"] != socket.gethostname() or is_alive(int(holder["pid"])):
+                    return f"process {holder['pid']} on {holder['host']} (`{holder['command']}`)"
+            except (OSError, ValueError, KeyError, TypeError):
+                pass
+            time.sleep(HOLDER_WAIT_S)
+        return "another process"
+
+    def _sweep(self) -> None:
+        """Take away what processes of this host left behind when they were killed. Only the holder of the lock does."""
+        left = [*self.parts.glob(f".*.{socket.gethostname()}.*"), *self.parts.glob(".spoilt.*")]
+        for kind in ("", "records/*/", "runs/", "cache/"):
+            left += self.root.glob(f"{kind}.*.tmp")
+        for path in left:
+            pid = path.name.removesuffix(".tmp").rpartition(".")[2]
+            if pid.isdigit() and not is_alive(int(pid)):
+                with suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:
         """An empty folder beside the committed parts, for a maker to write in; gone afterwards unless committed."""
         folder = self.parts / f".{key}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        make_folder(folder)
         try:
             yield folder
         finally:
@@ -299,28 +402,25 @@ class Store:
             return self._commit(staged, part, key, components, seconds)
         except OSError as error:
             raise StoreError(
-                f"part {part.title} could not be committed to {self.root}: {error.strerror or error};"
-                f" {_way_out(error)}, then `satpipe run all` goes on"
+                f"part {part.title} could not be committed to {self.root}: {trouble(error) or error};"
+                " then `satpipe run all` goes on"
             ) from None
 
     def _commit(self, staged: Path, part: Part, key: str, components: Mapping[str, Any], seconds: float) -> Record:
         files = _files_below(staged)
         manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
         digest = digest_of(manifest)
-        (staged / MANIFEST).write_bytes(canonical({"files": manifest}) + b"\n")
+        (staged / MANIFEST).write_bytes(_manifest_text(manifest))
         for path in [*files.values(), staged / MANIFEST]:
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())
-        for folder in {path.parent for path in files.values()} | {staged}:
+            sync_file(path)
+        for folder in sorted({path for path in staged.rglob("*") if path.is_dir()} | {staged}, reverse=True):
             sync_folder(folder)
         ref = Ref(part.stage, part.name, digest)
         target = self.folder(ref)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if target.exists() and not self._content_matches(ref):
             # Spoilt since it was committed: out of the way, so that the rename below puts sound content there.
-            spoilt = self.parts / f".spoilt.{digest}.{os.getpid()}"
-            os.replace(target, spoilt)
-            shutil.rmtree(spoilt, ignore_errors=True)
+            self.discard(part.stage, digest)
         try:
             os.replace(staged, target)
         except OSError:
@@ -352,11 +452,3 @@ class Store:
     def run_names(self) -> list[str]:
         """Names of the runs that wrote here."""
         return sorted(path.stem for path in (self.root / "runs").glob("*.json"))
-
-
-def _way_out(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "make room"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "make the folder writable or choose another --root"
-    return "mend that"

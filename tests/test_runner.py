@@ -110,15 +110,34 @@ def test_output_edited_by_hand_is_noticed(toy_done: Toy, keep_time: bool) -> Non
     assert toy_done.content() == before
 
 
-def test_one_flipped_bit_is_found_when_the_part_is_opened(toy_done: Toy) -> None:
+def test_one_flipped_bit_is_found_when_the_part_is_opened_and_the_part_made_again(toy_done: Toy) -> None:
+    before = toy_done.content()
     path = toy_done.folder_of("chips", "loud-a") / "loud.txt"
     stamp = path.stat()
     path.write_bytes(b"IARBOUR")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    done = toy_done.call("run", "all", "--config", "toy.yaml", "--set", "split.replicates=3")
-    assert done.returncode == 2
-    assert "loud.txt was changed" in done.stderr
-    assert "Traceback" not in done.stderr
+    more = ("run", "all", "--config", "toy.yaml", "--set", "split.replicates=3")
+    stopped = toy_done.call(*more, "--no-remake")
+    assert stopped.returncode == 2
+    assert str(path.parent) in stopped.stderr
+    assert "loud.txt was changed" in stopped.stderr
+    assert path.read_bytes() == b"IARBOUR"
+    done = toy_done.call(*more)
+    assert done.returncode == 0, done.stderr
+    assert "loud.txt was changed; it is made again" in done.stdout
+    assert path.read_bytes() == b"HARBOUR"
+    assert toy_done.run() == []
+    assert {name: text for name, text in toy_done.content().items() if name in before} == before
+
+
+def test_without_remaking_a_run_stops_at_a_part_that_was_changed_and_names_the_file(toy_done: Toy) -> None:
+    (toy_done.folder_of("gan", "r1") / "model.txt").unlink()
+    stopped = toy_done.call("run", "all", "--config", "toy.yaml", "--no-remake")
+    assert stopped.returncode == 2
+    assert "part gan/r1 in " in stopped.stderr
+    assert "model.txt is missing" in stopped.stderr
+    assert toy_done.run() == ["gan/r1"]
+    assert toy_done.call("run", "all", "--config", "toy.yaml", "--no-remake").returncode == 0
 
 
 def test_deleted_output_and_deleted_report_come_back(toy_done: Toy) -> None:

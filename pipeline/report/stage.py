@@ -136,12 +136,13 @@ def page_part(context: PlanContext, verdict: Done, final: Done) -> Part:
 
 
 def shown_config(config: RunConfig) -> dict[str, Any]:
-    """The configuration as the page shows it: without the number of workers, and of the user's paths the last name.
+    """The configuration as the page shows it: without where parts are made, and of the user's paths the last name.
 
-    Neither changes results, and a report is passed on to people who need not know the user's folders.
+    Neither changes results, and a report is passed on to people who need not know the user's folders and hosts.
     """
     data = as_json(config)
-    data["compute"].pop("workers", None)
+    for key in ("workers", "memory_gb", "executor", "scheduler"):
+        data["compute"].pop(key, None)
     shortened = _names_only(data)
     assert isinstance(shortened, dict)
     return shortened

@@ -1,0 +1,150 @@
+"""A disk that is full, over quota, read-only, forbidden or broken: one sentence, nothing lost, and the run goes on.
+
+A sample of what ``sweep_faults.py`` does at every write.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults import CLOCK_BACK, EVERYTHING, FAIL_FROM, FAIL_ONCE, GROWING, Harness, build_project, content, points
+
+from pipeline.compute import Profile
+from pipeline.config import RunConfig
+from pipeline.errors import InputError
+from pipeline.executor import make_part
+from pipeline.planning import Walk, Wave
+from pipeline.stages import STAGES
+from pipeline.store import Record, Store
+
+FAULTS = {
+    "full": (errno.ENOSPC, GROWING, "No space left on device"),
+    "quota": (errno.EDQUOT, GROWING, "Disk quota exceeded"),
+    "read-only": (errno.EROFS, EVERYTHING, "Read-only file system"),
+    "forbidden": (errno.EACCES, EVERYTHING, "Permission denied"),
+    "broken": (errno.EIO, EVERYTHING, "Input/output error"),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return build_project(tmp_path / "project")
+
+
+@pytest.mark.parametrize(("kind", "sample"), [(kind, sample) for sample in range(2) for kind in FAULTS])
+def test_failing_write_ends_in_one_sentence_and_the_run_goes_on_once_it_is_mended(
+    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path, kind: str, sample: int
+) -> None:
+    number, classes, text = FAULTS[kind]
+    total = len((sound / "trace.txt").read_text().splitlines())
+    point = points(total, 2 * len(FAULTS) + 2)[1 + list(FAULTS).index(kind) + len(FAULTS) * sample]
+    harness.arm(project, FAIL_FROM, target=point, number=number, classes=classes)
+    failed = harness.run_all(project)
+    assert harness.fired()
+    assert failed.code in (1, 2), failed
+    assert failed.one_sentence(), failed.err
+    assert text in failed.err
+    harness.arm()
+    assert harness.run_all(project).code == 0
+    assert content(project) == expected
+
+
+def test_single_failing_write_loses_nothing(
+    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path
+) -> None:
+    total = len((sound / "trace.txt").read_text().splitlines())
+    for point in points(total, 4)[1:]:
+        harness.arm(project, FAIL_ONCE, target=point, number=errno.EIO)
+        failed = harness.run_all(project)
+        assert failed.code in (0, 1, 2)
+        assert failed.code == 0 or failed.one_sentence(), failed.err
+    harness.arm()
+    assert harness.run_all(project).code == 0
+    assert content(project) == expected
+
+
+def test_clock_that_goes_back_a_day_changes_nothing(
+    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path
+) -> None:
+    total = len((sound / "trace.txt").read_text().splitlines())
+    harness.arm(project, CLOCK_BACK, target=total // 3, shift_s=86_400)
+    done = harness.run_all(project)
+    assert done.code == 0, done.err
+    assert content(project) == expected
+    (row,) = json.loads(harness.run(project, "runs", "--json").out)
+    assert float(row["time"].removesuffix(" s")) >= 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "none", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_real_disk_that_fills_up_ends_in_one_sentence_and_goes_on_when_there_is_room(
+    harness: Harness, expected: dict[str, bytes], small_disk: Path
+) -> None:
+    project = small_disk / "project"
+    build_project(project)
+    harness.arm()
+    failed = harness.run_all(project)
+    assert failed.code in (1, 2), failed
+    assert failed.one_sentence(), failed.err
+    assert "No space left on device; make room" in failed.err
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("records/*/*.json")}
+    assert before
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert harness.run_all(project).code == 0
+    assert content(project) == expected
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "what was committed is not made again"
+
+
+def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, sound: Path, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    project = Path(shutil.copytree(sound, small_disk / "project"))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    harness.arm()
+    for command in (["status", "--config", "small.yaml"], ["runs"], ["why", "gan", "--config", "small.yaml"]):
+        looked = harness.run(project, *command)
+        assert looked.code == 0, looked.err
+        assert looked.err == ""
+    refused = harness.run_all(project)
+    assert refused.code == 2
+    assert "Read-only file system; make it writable, or choose another --root" in refused.err
+    assert refused.one_sentence()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(Path.unlink, "could be read no more"), (lambda path: path.write_bytes(b"other"), "was changed while it was read")],
+)
+def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
+    project: Path, change: Callable[[Path], object], said: str
+) -> None:
+    # The key of a part names the content that was planned: nothing else may be committed under it.
+    config = RunConfig.model_validate({"ingest": {"sources": [{"type": "yolo", "path": str(project / "images")}]}})
+    walk = Walk(config, Store(project / "data"), Profile)
+    image = project / "images" / "s3.png"
+    kept = image.read_bytes()
+
+    def handle(wave: Wave) -> list[Record]:
+        change(image)
+        with pytest.raises(InputError, match=said) as caught:
+            make_part(wave.orders[0])
+        assert str(image) in str(caught.value)
+        assert walk.store.record("ingest", wave.orders[0].key) is None
+        image.write_bytes(kept)
+        return [make_part(order) for order in wave.orders]
+
+    wave = next(walk.stage(STAGES[0], handle))
+    assert walk.store.record("ingest", wave.orders[0].key) is not None

@@ -1,0 +1,109 @@
+"""After a power loss a record never exists without what it records.
+
+A disk may lose every write that was not synced, and every name in a folder that was not synced, and keep any of them.
+The trace of a real run is replayed in a model of the worst such disk: it keeps the new name as soon as the rename was
+called, and the content and the names below only from the moment they were synced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+class Disk:
+    """Which files and names would be lost if the power went now."""
+
+    def __init__(self) -> None:
+        self.dirty: set[str] = set()
+        self.unnamed: set[str] = set()
+
+    def step(self, what: str, path: str, new: str = "") -> None:
+        if what in ("open", "write"):
+            self.dirty.add(path)
+            if what == "open":
+                self.unnamed.add(path)
+        elif what == "mkdir":
+            self.unnamed.add(path)
+        elif what == "sync":
+            self.dirty.discard(path)
+            self.unnamed = {one for one in self.unnamed if str(Path(one).parent) != path}
+        elif what == "unlink":
+            self.forget(path)
+        elif what == "rename":
+            self.forget(new)
+            for kept in (self.dirty, self.unnamed):
+                for one in [one for one in kept if one == path or one.startswith(path + "/")]:
+                    kept.discard(one)
+                    kept.add(new + one[len(path) :])
+            self.unnamed.add(new)
+
+    def forget(self, path: str) -> None:
+        for kept in (self.dirty, self.unnamed):
+            kept -= {one for one in kept if one == path or one.startswith(path + "/")}
+
+    def at_risk(self, path: str) -> list[str]:
+        """What of ``path``, below it and above it is not on the disk for good."""
+        lost = [one for one in self.dirty | self.unnamed if one == path or one.startswith(path + "/")]
+        return sorted(lost + [one for one in self.unnamed if path.startswith(one + "/")])
+
+
+def steps(sound: Path) -> Iterator[tuple[str, str, str]]:
+    for line in (sound / "trace.txt").read_text().splitlines():
+        what, _, path, *new = line.split("\t")
+        yield what, path, new[0] if new else ""
+
+
+def test_record_is_written_when_all_that_it_records_is_on_the_disk(sound: Path) -> None:
+    disk, seen = Disk(), 0
+    latest = ""
+    for what, path, new in steps(sound):
+        if what == "rename" and "/data/parts/" in new:
+            assert disk.at_risk(path) == [path], "content and names are synced before the folder gets its name"
+            latest = new
+        if what == "rename" and "/data/records/" in new:
+            seen += 1
+            assert disk.at_risk(latest) == [], "the name is synced before the record is written"
+            assert path not in disk.dirty
+        disk.step(what, path, new)
+    assert seen > 30
+
+
+def test_nothing_of_records_checkpoints_and_report_is_at_risk_after_the_run(sound: Path) -> None:
+    disk = Disk()
+    for step in steps(sound):
+        disk.step(*step)
+    for name in ("data/parts", "data/records", "data/runs", "data/store.json", "reports"):
+        assert [path for path in disk.at_risk(str(sound / name)) if Path(path).exists()] == []
+
+
+def test_checkpoint_is_written_after_what_it_refers_to(sound: Path) -> None:
+    # A training that goes on from a checkpoint copies the sheets that were drawn before it.
+    disk, seen = Disk(), 0
+    for what, path, new in steps(sound):
+        if what == "rename" and new.endswith(("/good.safetensors", "/latest.safetensors")):
+            seen += 1
+            folder = str(Path(new).parent)
+            lost = [one for one in disk.at_risk(folder) if not one.endswith((".tmp", "progress.json"))]
+            assert lost == []
+            assert path not in disk.dirty
+        disk.step(what, path, new)
+    assert seen >= 3
+
+
+@pytest.mark.parametrize(
+    ("trace", "lost"),
+    [
+        ([("mkdir", "/r/a", ""), ("sync", "/r", "")], []),
+        ([("mkdir", "/r/a", ""), ("sync", "/r", ""), ("open", "/r/a/f", ""), ("write", "/r/a/f", "")], ["/r/a/f"] * 2),
+        ([("open", "/r/a", ""), ("write", "/r/a", ""), ("sync", "/r/a", ""), ("rename", "/r/a", "/r/b")], ["/r/b"]),
+        ([("open", "/r/a", ""), ("unlink", "/r/a", "")], []),
+    ],
+)
+def test_model_of_the_disk_knows_what_would_be_lost(trace: list[tuple[str, str, str]], lost: list[str]) -> None:
+    disk = Disk()
+    for step in trace:
+        disk.step(*step)
+    assert sorted([*disk.dirty, *disk.unnamed]) == lost
