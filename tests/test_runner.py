@@ -119,7 +119,7 @@ def test_one_flipped_bit_is_found_when_the_part_is_opened_and_the_part_made_agai
     more = ("run", "all", "--config", "toy.yaml", "--set", "split.replicates=3")
     stopped = toy_done.call(*more, "--no-remake")
     assert stopped.returncode == 2
-    assert str(path.parent) in stopped.stderr
+    assert path.parent.relative_to(toy_done.folder).as_posix() in stopped.stderr
     assert "loud.txt was changed" in stopped.stderr
     assert path.read_bytes() == b"IARBOUR"
     done = toy_done.call(*more)
@@ -127,7 +127,8 @@ def test_one_flipped_bit_is_found_when_the_part_is_opened_and_the_part_made_agai
     assert "loud.txt was changed; it is made again" in done.stdout
     assert path.read_bytes() == b"HARBOUR"
     assert toy_done.run() == []
-    assert {name: text for name, text in toy_done.content().items() if name in before} == before
+    after = toy_done.content()
+    assert all(after[name] == text for name, text in before.items() if name.startswith("data/parts/"))
 
 
 def test_without_remaking_a_run_stops_at_a_part_that_was_changed_and_names_the_file(toy_done: Toy) -> None:

@@ -6,6 +6,7 @@ header. Nothing in it is code, so reading it cannot run any.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,16 +20,35 @@ from torch import Tensor, nn
 
 STATE = "state"
 """Header key of the JSON."""
+DIGEST = "sha256"
+"""Header key of the tensors' digest: a training must not go on from a weight that rotted."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Replace ``path``; a kill at any moment leaves the old file or the new one."""
     temporary = path.with_suffix(".tmp")
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(host, temporary, metadata={STATE: json.dumps(state)})
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
+    save_file(host, temporary, metadata={STATE: json.dumps(state), DIGEST: _digest(host)})
+    _sync(temporary)
     os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def settle(path: Path) -> None:
+    """Make a file and its name survive a power loss: a later checkpoint relies on it."""
+    _sync(path)
+    for folder in (path.parent, path.parent.parent):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -38,9 +58,18 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads((file.metadata() or {})[STATE])
+            said = file.metadata() or {}
+            return (tensors, json.loads(said[STATE])) if said[DIGEST] == _digest(tensors) else None
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

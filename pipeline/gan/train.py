@@ -228,7 +228,9 @@ def keep(setting: Setting, networks: Networks, log: Log) -> None:
         log.stopped = "patience"
     looks = len(log.lines)
     if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
-        draw_sheet(generator, setting.folder / "sheets" / f"{line['images']:08d}.png")
+        sheet = setting.folder / "sheets" / f"{line['images']:08d}.png"
+        draw_sheet(generator, sheet)
+        checkpoint.settle(sheet)
     save(networks, log, setting.folder / (GOOD if ailment(line) is None else LATEST))
 
 
@@ -290,7 +292,10 @@ def resume(setting: Setting, networks: Networks) -> Log:
     states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
     # After a restart the good state is the later one, though it has fewer steps.
     found = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
-    log = _load(networks, setting.folder / max(found, key=lambda name: found[name])) if found else None
+    latest = max(found, key=lambda name: found[name]) if found else None
+    if latest is not None and (states[latest] or {})["best"] and checkpoint.read(setting.folder / BEST) is None:
+        latest = None  # the best generator so far is damaged: it comes back when all is done again
+    log = _load(networks, setting.folder / latest) if latest else None
     if log is None:
         return Log()
     if log.restarts:

@@ -42,7 +42,7 @@ ingest:
   scenes_per_part: 8
 chips: {size_px: 16, gsd_m: null, duplicates: {enabled: true}}
 split: {by: scene_id, scheme: holdout, test_fraction: 0.4, replicates: 2, random_replicates: 1}
-gan: {images: 96, batch: 16, base_channels: 4, z_dim: 8, checkpoint_images: 32}
+gan: {images: 64, batch: 16, base_channels: 4, z_dim: 8, checkpoint_images: 32}
 synth: {per_class: 8}
 classify: {steps: 6, validate_every: 3, base_channels: 4, arms: [classic, classic+gan], orientations: 1}
 report: {bootstrap: 200, examples: 2}

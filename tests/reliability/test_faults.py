@@ -126,7 +126,10 @@ def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, soun
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(Path.unlink, "could be read no more"), (lambda path: path.write_bytes(b"other"), "was changed while it was read")],
+    [
+        (Path.unlink, "could be read no more"),
+        (lambda path: path.write_bytes(b"other"), "was changed while it was read"),
+    ],
 )
 def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
     project: Path, change: Callable[[Path], object], said: str

@@ -17,19 +17,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-for name in ("torch", "rasterio", "geopandas", "pandas", "scipy.stats", "matplotlib.figure", "jinja2", "safetensors.torch"):
-    if name == "rasterio":
-        import_module("pipeline.raster")  # the door sets what GDAL reads when it starts
+import cli
+from pipeline import executor, raster  # noqa: F401 - the door sets what GDAL reads when it starts
+
+for name in ("geopandas", "jinja2", "matplotlib.figure", "safetensors.torch", "scipy.stats", "torch"):
     import_module(name)
-
-import pipeline
-from pipeline import executor
-
-for path in sorted(Path(pipeline.__file__).parent.rglob("*.py")):
+for path in sorted(Path(executor.__file__).parent.rglob("*.py")):
     if path.name != "__init__.py":
-        relative = path.relative_to(Path(pipeline.__file__).parent.parent).with_suffix("")
+        relative = path.relative_to(Path(executor.__file__).parent.parent).with_suffix("")
         import_module(".".join(relative.parts))
-cli = import_module("cli")
+# What judges generators and screens chips trains networks of its own: here a few steps of each will do.
+for name in ("pipeline.gan.features", "pipeline.gan.usefulness", "pipeline.synth.scorer"):
+    import_module(name).STEPS = 3
 
 spawn = multiprocessing.get_context
 multiprocessing.get_context = lambda method=None: spawn("fork")  # type: ignore[assignment]
