@@ -267,7 +267,8 @@ def of_images(kind: str, count: int, first: int, canary: Path) -> Batch:
     """Hostile images of one format, each with a sound label file."""
     batch = Batch(kind, scenes_config({"type": "yolo"}, max_pixels=50_000_000))
     profiles: list[dict[str, Any]] = [
-        {}, {"compress": "deflate"}, {"compress": "lzw", "predictor": 2}, {"tiled": True, "blockxsize": 16, "blockysize": 16},
+        {}, {"compress": "deflate"}, {"compress": "lzw", "predictor": 2},
+        {"tiled": True, "blockxsize": 16, "blockysize": 16},
         {"dtype": "uint16"}, {"dtype": "float32", "compress": "zstd"}, {"interleave": "band"}, {"compress": "jpeg"},
         {"nodata": 0}, {"bands": 4, "compress": "packbits"},
     ]  # fmt: skip
@@ -295,7 +296,7 @@ def of_traps(canary: Path) -> Batch:
         "vrt.png": VRT.format(canary).encode(),
         "vsi.tif": VRT.format(f"/vsicurl/http://127.0.0.1:9/{canary.name}").encode(),
         "wms.tif": b"<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1:9/</ServerUrl></Service></GDAL_WMS>",
-        "gti.tif": b"<GDALTileIndexDataset><IndexDataset>" + str(canary).encode() + b"</IndexDataset></GDALTileIndexDataset>",
+        "gti.tif": f"<GDALTileIndexDataset><IndexDataset>{canary}</IndexDataset></GDALTileIndexDataset>".encode(),
         "zip.tif": b"PK\x03\x04" + bytes(60),
         "svg.png": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/hostname'/></svg>",
         "long" + "g" * 200 + ".tif": b"II*\x00" + bytes(20),
@@ -343,7 +344,12 @@ def of_own_labels(kind: str, count: int, first: int, canary: Path) -> Batch:
             data = odd_text(sound, rng) if kind == "yolo" else mutated(sound.encode(), rng)
         batch.files[name] = data
         batch.hostile.append(name)
-    good = {"yolo": sound.encode(), "voc": sound.encode(), "geojson": json.dumps(features()).encode(), "geoparquet": parquet()}
+    good = {
+        "yolo": sound.encode(),
+        "voc": sound.encode(),
+        "geojson": json.dumps(features()).encode(),
+        "geoparquet": parquet(),
+    }
     batch.files["in/good.tif"], batch.files[f"in/good{suffix}"] = tif(9999), good[kind]
     return batch
 
@@ -359,7 +365,9 @@ def of_shared_labels(kind: str, count: int, first: int, canary: Path) -> Batch:
         name = f"labels/h{number}.{suffix}"
         if kind == "coco":
             data = odd_json(coco([*names, str(canary), f"../{canary.name}"]), rng)
-            batch.files[name] = mutated(json.dumps(data).encode(), rng) if number % 4 == 0 else json.dumps(data).encode()
+            batch.files[name] = (
+                mutated(json.dumps(data).encode(), rng) if number % 4 == 0 else json.dumps(data).encode()
+            )
         else:
             text = table.replace(names[0], str(canary)) if number % 7 == 0 else table
             batch.files[name] = b"file,x,y\n" + b'"' + b"a" * 300_000 if number % 11 == 5 else odd_text(text, rng)
@@ -376,7 +384,9 @@ def of_chips(count: int, first: int, canary: Path) -> Batch:
         rng = np.random.default_rng([number, 77])
         data = json.dumps(odd_json(shipsnet(), rng)).encode()
         name = f"in/h{number}.json"
-        batch.files[name] = mutated(data, rng) if number % 3 == 0 else b'{"data": [' + b"[" * 50_000 if number % 23 == 4 else data
+        batch.files[name] = (
+            mutated(data, rng) if number % 3 == 0 else b'{"data": [' + b"[" * 50_000 if number % 23 == 4 else data
+        )
         batch.hostile.append(name)
     batch.files["in/good.json"] = json.dumps(shipsnet()).encode()
     return batch
@@ -385,7 +395,10 @@ def of_chips(count: int, first: int, canary: Path) -> Batch:
 SOUND_CONFIG: dict[str, Any] = {
     "name": "c",
     "seed": 1,
-    "ingest": {"sources": [{"type": "yolo", "path": "in", "groups_regex": "(?P<site>[a-z]+)"}], "classes": ["sea", "ship"]},
+    "ingest": {
+        "sources": [{"type": "yolo", "path": "in", "groups_regex": "(?P<site>[a-z]+)"}],
+        "classes": ["sea", "ship"],
+    },
     "chips": {"size_px": 32, "negatives": {"per_positive": 1.5}},
     "split": {"scheme": "lists", "test_lists": [["a"], ["b"]], "fractions": [0.5, 1.0]},
     "gan": {"images": 100, "preset": "dcgan-lowdata"},
@@ -396,7 +409,8 @@ SOUND_CONFIG: dict[str, Any] = {
 def of_configurations(count: int, first: int, canary: Path) -> list[Batch]:
     """Hostile configurations, one command each."""
     lol = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{now}: &{now} [{','.join(['*' + before] * 9)}]\n" for before, now in zip("abcdefghi", "bcdefghij", strict=True)
+        f"{now}: &{now} [{','.join(['*' + before] * 9)}]\n"
+        for before, now in zip("abcdefghi", "bcdefghij", strict=True)
     )
     traps = [
         lol,
