@@ -9,7 +9,9 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "chips": "chips",
     "compare": "compare",
+    "doctor": "doctor",
     "export": "export",
     "generate": "generate",
+    "init": "init",
 }
 """Module in this package for each command's name."""

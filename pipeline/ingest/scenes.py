@@ -215,3 +215,13 @@ def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, fl
         str(row["crs"]), tuple(json.loads(row["transform"])), int(row["width"]), int(row["height"])
     )
     return abs(across - down) <= tolerance * max(across, down), across, down
+
+
+def glance(path: Path, name: str, reading: Reading) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path`` from its header alone: no pixel is read, so damage stays unseen."""
+    row = row_of(reading, name, "source")
+    try:
+        with raster.open_scene(path, reading.max_pixels) as dataset:
+            return row | _facts(dataset, path, reading)
+    except InputError as error:
+        return row | {"quarantined": str(error)}

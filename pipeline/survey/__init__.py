@@ -1,0 +1,1 @@
+"""What lies in a folder of the user's, and a configuration for it: what `satpipe init` does."""
