@@ -7,17 +7,15 @@ import multiprocessing
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from gan_toy import toy_chips
 from safetensors.torch import save_file
 from torch.distributed import FileStore
 
-from pipeline import scaling
+from pipeline import ranks, scaling
 from pipeline.compute import Profile
 from pipeline.gan.batches import Batches
 from pipeline.gan.presets import resolve
@@ -39,14 +37,14 @@ class Killed(Exception):
     """A training ends here."""
 
 
-def setting(folder: Path, ranks: Ranks = ALONE, images: int = 6 * BATCH, **section: Any) -> Setting:
+def setting(folder: Path, among: Ranks = ALONE, images: int = 6 * BATCH, **section: Any) -> Setting:
     """A short training with a look at every step."""
     precision = section.pop("precision", "fp32")
     preset = resolve({"images": images, "batch": BATCH, "base_channels": 4} | section)
     chips, labels = toy_chips(40)
     batches = Batches(chips, labels, scaling.fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
     return Setting(
-        preset, batches, (16, 16, 3), 2, Profile(precision=precision), preset.batch, None, 0, folder, "toy", ranks
+        preset, batches, (16, 16, 3), 2, Profile(precision=precision), preset.batch, None, 0, folder, "toy", among
     )
 
 
@@ -68,8 +66,8 @@ def run(made: Setting, killed_at: int | None = None) -> list[dict[str, Any]]:
     return log.lines
 
 
-def together(size: int, work: Callable[[Ranks, Path], None], folder: Path) -> list[int | None]:
-    """Run ``work`` in ``size`` processes of one gloo group; their exit codes."""
+def together(size: int, work: Callable[[Path], None], folder: Path) -> list[int | None]:
+    """Run ``work`` in ``size`` processes that torchrun might have started; their exit codes."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_rank, args=(rank, size, work, folder)) for rank in range(size)]
     for process in processes:
@@ -80,14 +78,12 @@ def together(size: int, work: Callable[[Ranks, Path], None], folder: Path) -> li
     return [process.exitcode for process in processes]
 
 
-def _rank(rank: int, size: int, work: Callable[[Ranks, Path], None], folder: Path) -> None:
+def _rank(rank: int, size: int, work: Callable[[Path], None], folder: Path) -> None:
     torch.set_num_threads(1)
-    store = FileStore(str(folder / "store"), size)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=60))
+    ranks.session.place, ranks.session.title = ranks.Place(rank, size, rank), "gan/toy"
+    ranks.session.store = FileStore(str(folder / "store"), size)
     try:
-        work(Ranks(rank, size), folder)
+        work(folder)
     except Exception:
         (folder / f"error{rank}.txt").write_text(traceback.format_exc())
         sys.exit(1)
-    finally:
-        dist.destroy_process_group()

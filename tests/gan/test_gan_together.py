@@ -9,34 +9,45 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gan_toy import planned, write_store
 from rank_bench import BATCH, CASES, LOSSES, Killed, run, setting, together
 from safetensors.torch import load_file
 
+from pipeline.compute import Profile
 from pipeline.errors import ConfigError
+from pipeline.gan import features, usefulness
 from pipeline.gan.augment import draw
 from pipeline.gan.networks import build
+from pipeline.gan.stage import make_generator
 from pipeline.gan.together import SharedBatchNorm, rows_of, share_statistics
 from pipeline.gan.train import train
+from pipeline.generator import load
+from pipeline.parts import Job
 from pipeline.progress import Progress
-from pipeline.ranks import ALONE, Ranks
+from pipeline.ranks import ALONE, Ranks, session, training_ranks
 
 
-def every_case(ranks: Ranks, folder: Path) -> None:
-    """Each case from its start, and one from another's checkpoint; the second rank's folders must stay away."""
-    for name, case in CASES.items():
-        (folder / name).mkdir(exist_ok=True)
-        mine = folder / name if ranks.first else folder / "nobody writes here" / name
-        made = setting(mine, ranks, **case)
-        if ranks.first:
-            run(made)
-        else:
-            train(made, lambda _: pytest.fail("the first rank judges"), Progress())
-    mine = folder / "resumed" if ranks.first else folder / "nobody writes here"
-    made = setting(mine, ranks, **CASES["lowdata"])
+def every_case(folder: Path) -> None:
+    """Each case from its start, one from another's checkpoint, and a part; the second rank has no folders."""
+    with training_ranks("cpu") as ranks:
+        home = folder if ranks.first else folder / "nobody writes here"
+        for name, case in [*CASES.items(), ("resumed", CASES["lowdata"])]:
+            made = setting(home / name, ranks, **case)
+            if ranks.first:
+                made.folder.mkdir(exist_ok=True)
+                run(made)
+            else:
+                train(made, lambda _: pytest.fail("the first rank judges"), Progress())
+    session.part += 1
+    features.STEPS = usefulness.STEPS = 3
+    (part,) = planned(folder / "parts", images=32, base_channels=4, checkpoint_images=16, batch=8)[:1]
+    inputs = {name: folder / "parts" / ref.stage / ref.digest for name, ref in part.inputs.items()}
+    out, scratch = home / "out", home / "scratch"
     if ranks.first:
-        run(made)
-    else:
-        train(made, lambda _: {}, Progress())
+        out.mkdir()
+        scratch.mkdir()
+    facts = make_generator(Job(part, out, scratch, folder / "parts", inputs, Profile(), Progress()))
+    (folder / f"facts{ranks.rank}.json").write_text(json.dumps(facts))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     half.mkdir(parents=True)
     with pytest.raises(Killed):
         run(setting(half, **CASES["lowdata"]), killed_at=4)
+    write_store(folder / "two" / "parts")
     codes = together(2, every_case, folder / "two")
     errors = [path.read_text() for path in sorted((folder / "two").glob("error*.txt"))]
     assert codes == [0, 0], errors
@@ -84,6 +96,14 @@ def test_two_ranks_end_with_the_weights_and_statistics_of_one_process(trained: P
 def test_first_rank_alone_writes(trained: Path) -> None:
     assert (trained / "two" / "lowdata" / "best.safetensors").is_file()
     assert not (trained / "two" / "nobody writes here").exists()
+
+
+def test_part_made_by_two_ranks_is_one_part_and_says_so(trained: Path) -> None:
+    first, second = (json.loads((trained / "two" / f"facts{rank}.json").read_text()) for rank in range(2))
+    assert first["ranks"] == [2]
+    assert first["images"] == 32
+    assert second == {}
+    assert load(trained / "two" / "out").classes == ("non-ship", "ship")
 
 
 def test_checkpoint_of_one_process_resumes_on_two(trained: Path) -> None:
