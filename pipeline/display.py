@@ -73,7 +73,8 @@ def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
     """What a stage's parts amount to, in lines: what was kept, what was dropped and why."""
     if stage == "ingest" and "tables" in facts:
         tables = facts["tables"]
-        lines = [f"{len(tables['scenes']):,} scenes; labels: {_counts(tables['labels']) or 'none'}"]
+        scenes = len(tables["scenes"])
+        lines = [f"{scenes:,} scene{'s' * (scenes != 1)}; labels: {_counts(tables['labels']) or 'none'}"]
         left_out = [*tables.get("quarantined", []), *tables.get("labels_quarantined", [])]
         lines += [f"left out: {name}: {reason}" for name, reason in left_out[:5]]
         return lines + ([f"left out: {len(left_out) - 5:,} more, all in the report"] if len(left_out) > 5 else [])
@@ -91,7 +92,7 @@ def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
                 for label, number in part.get(name, {}).items():
                     total[label] = total.get(label, 0) + number
         kept = (f"{label} {accepted.get(label, 0):,} of {number:,}" for label, number in candidates.items())
-        return [f"synthetic chips accepted: {', '.join(kept)}"]
+        return [f"synthetic chips accepted: {', '.join(kept)}"] if candidates else []
     return []
 
 
@@ -157,6 +158,11 @@ class PlainDisplay:
             for line in summary(stage.name, facts):
                 self.say(f"  {line}")
 
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """Say what the stage has."""
+        for line in summary(stage.name, facts):
+            self.say(f"  {line}")
+
 
 class TerminalDisplay(PlainDisplay):
     """Progress bars with rate and time left; what is finished stays as a line above them."""
@@ -202,6 +208,12 @@ class TerminalDisplay(PlainDisplay):
         self._drop_stage()
         self.bars.stop()
         super().stage_ends(stage, made, total, facts)
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """Take the bars away and say what the stage has."""
+        self._drop_stage()
+        self.bars.stop()
+        super().stage_stops(stage, facts)
 
     def _drop_stage(self) -> None:
         for task in [*self._parts.values(), *([] if self._stage is None else [self._stage])]:

@@ -158,6 +158,10 @@ class Walk:
                 self._behind[done.ref.digest] = known.union(order.behind, keys.refs_of(order.part))
             yield wave
 
+    def facts(self, stage: Stage) -> dict[str, dict[str, Any]]:
+        """Facts of the stage's parts that are done, by name."""
+        return {name: done.facts for name, done in self.done[stage.name].items()}
+
     def _wave(self, stage: Stage, parts: Sequence[Part]) -> Wave:
         wave = Wave(stage, [], [])
         for part in parts:

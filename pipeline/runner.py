@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -45,6 +45,9 @@ class Display(Protocol):
 
     def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
         """A stage is complete; facts by part."""
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """A stage cannot go on; facts by part of what it has."""
 
 
 @dataclass(frozen=True)
@@ -194,17 +197,22 @@ class Runner:
                         )
                     if not selection.remake and wave.spoilt:
                         raise self.store.spoilt(wave.spoilt[0].ref)
-                    return self._make(wave, executor) if wave.missing else [one for one in wave.records if one]
+                    if not wave.missing:
+                        return [one for one in wave.records if one]
+                    # Before and not after: what a killed run leaves belongs to it, and `clean` keeps that.
+                    run.write("running", f"in {wave.stage.name}")
+                    return self._make(wave, executor)
 
-                for wave in walk.stage(stage, handle):
-                    made += len(wave.missing)
-                    total += len(wave.orders)
-                    if wave.missing:
-                        run.write("running", f"in {stage.name}")
+                try:
+                    for wave in walk.stage(stage, handle):
+                        made += len(wave.missing)
+                        total += len(wave.orders)
+                except SatpipeError:
+                    self.display.stage_stops(stage, walk.facts(stage))
+                    raise
                 outcome.made += made
                 outcome.total += total
-                facts = {name: done.facts for name, done in walk.done[stage.name].items()}
-                self.display.stage_ends(stage, made, total, facts)
+                self.display.stage_ends(stage, made, total, walk.facts(stage))
         if selection.last == NAMES[-1]:
             page = walk.done["report"]["page"]
             outcome.facts = page.facts
@@ -340,7 +348,7 @@ class Runner:
             rows.append(
                 {
                     "run": name,
-                    "state": run["state"],
+                    "state": self._state(run),
                     "data": ", ".join(source["name"] or source["type"] for source in sources),
                     "preset": run["config"]["gan"]["preset"],
                     "verdict": run["verdict"] or run["sentence"],
@@ -349,6 +357,13 @@ class Runner:
                 }
             )
         return rows
+
+    def _state(self, run: Mapping[str, Any]) -> str:
+        """The state of a run; one that was killed could not say so itself."""
+        if run["state"] != "running":
+            return str(run["state"])
+        holder = self.store.holder()
+        return "running" if holder is not None and holder["pid"] == run.get("pid") else "stopped"
 
     def plan(self, config: RunConfig, selection: Selection | None = None) -> list[Wave]:
         """The waves that can be planned from what is committed; the last one may have missing parts."""
@@ -415,6 +430,7 @@ class _RunRecord:
             {
                 "name": self.config.name,
                 "state": state,
+                "pid": os.getpid(),
                 "sentence": sentence,
                 "verdict": outcome.facts.get("verdict") if outcome else None,
                 "report": str(outcome.report) if outcome and outcome.report else None,

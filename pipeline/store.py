@@ -344,7 +344,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise StoreLockedError(f"{self._holder(info)} is writing to {self.root}; wait for it or stop it") from None
+            raise StoreLockedError(f"{self._who()} is writing to {self.root}; wait for it or stop it") from None
         except OSError as error:
             raise StoreError(f"the store {self.root} cannot be locked: {trouble(error) or error}") from None
         try:
@@ -357,16 +357,20 @@ class Store:
                 info.unlink(missing_ok=True)
             lock.release()
 
-    @staticmethod
-    def _holder(info: Path) -> str:
+    def holder(self) -> dict[str, Any] | None:
+        """Pid, host and command of the process that writes to the store, or None if it is free."""
+        try:
+            holder: dict[str, Any] = json.loads((self.root / "lock.json").read_text("utf-8"))
+            here = holder["host"] == socket.gethostname()
+            return holder if not here or is_alive(int(holder["pid"])) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _who(self) -> str:
         """Who holds the lock. Who has just taken it has not said so yet, and the one before may not have tidied up."""
         for _ in range(HOLDER_TRIES):
-            try:
-                holder = json.loads(info.read_text("utf-8"))
-                if holder["host"] != socket.gethostname() or is_alive(int(holder["pid"])):
-                    return f"process {holder['pid']} on {holder['host']} (`{holder['command']}`)"
-            except (OSError, ValueError, KeyError, TypeError):
-                pass
+            if (holder := self.holder()) is not None:
+                return f"process {holder['pid']} on {holder['host']} (`{holder.get('command')}`)"
             time.sleep(HOLDER_WAIT_S)
         return "another process"
 

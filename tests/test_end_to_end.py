@@ -110,7 +110,8 @@ def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Pat
     arguments = ["--config", config, "--set", f"ingest.sources.0.path={tmp_path / 'few'}"]
     done = satpipe(tmp_path, "run", "all", *arguments, *settings())
     assert done.returncode == 2
-    assert "chips: 3 non-ship, 3 ship" in done.stdout or "chips/index made" in done.stdout
+    assert "6 scenes; labels: 3 non-ship, 3 ship" in done.stdout
+    assert "chips: 3 non-ship, 3 ship" in done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
 

@@ -195,6 +195,23 @@ def test_killed_run_goes_on_from_its_checkpoint_and_gives_the_same_bytes(toy: To
     assert toy.content() == straight.content()
 
 
+def test_killed_run_is_listed_as_stopped_and_clean_keeps_what_it_made(toy: Toy) -> None:
+    log = toy.folder / "log.txt"
+    toy.environment = {"TOY_SLEEP_S": "0.3", "TOY_LOG": str(log)}
+    process = toy.start("run", "all", "--config", "toy.yaml", "--set", "compute.workers=1")
+    wait_for(toy.folder, "data/records/gan/*.json")
+    wait_for(toy.folder, "data/work/*/step")
+    assert [row["state"] for row in json.loads(toy.call("runs", "--json").stdout)] == ["running"]
+    process.kill()
+    process.communicate()
+    time.sleep(1.5)
+    assert [row["state"] for row in json.loads(toy.call("runs", "--json").stdout)] == ["stopped"]
+    assert toy.call("clean", "--yes").returncode == 0
+    toy.environment = {"TOY_LOG": str(log)}
+    assert "gan/r0" not in toy.run()
+    assert "r1 from step 0" not in log.read_text().splitlines()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_ends_with_130_and_says_how_to_go_on(toy: Toy, number: signal.Signals) -> None:
     toy.environment = {"TOY_SLEEP_S": "5"}
