@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -117,9 +118,9 @@ def run(
             if budget is None:
                 outcome = runner.run(config, selection)
             else:
-                outcome, replicates = runner.run_within(config, _seconds(budget, selection), selection.remake)
-                left_out = config.split.replicates - replicates
-                say(f"{config.name}: {replicates} replicates fitted in {budget}; {left_out} left out")
+                seconds, began = _seconds(budget, selection), time.monotonic()
+                outcome, replicates = runner.run_within(config, seconds, selection.remake)
+                _say_what_fitted(config, replicates, budget, time.monotonic() - began > seconds)
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, redacted(str(error)))
             raise
@@ -127,6 +128,15 @@ def run(
         say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:
         say(f"\n{outcome.sentence}\nreport: {outcome.report}")
+
+
+def _say_what_fitted(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
+    """Say how many replicates a budget was enough for, and which ones are left out."""
+    asked = config.split.replicates
+    made = "1 replicate" if replicates == 1 else f"{replicates} replicates"
+    text = f"{made} took longer than {budget}" if over else f"{made} fitted in {budget}"
+    left = f"left out: replicates {replicates + 1} to {asked}" if replicates < asked else "none left out"
+    say(f"{config.name}: {text}; {left}, over all folds, fractions and arms")
 
 
 def _seconds(text: str, selection: Any) -> float:
@@ -175,6 +185,8 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
     later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
     if later:
         say(f"then {', '.join(later)}: what they make depends on the parts above")
+    if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
+        say(f"for one {config.split.by} left out; how many there are is known once scenes are read")
     for stage, parts, cost in runner.forecast(config, later):
         seconds += parts * cost
         say(f"{stage}: {parts:,} parts of about {duration(cost)}")

@@ -3,7 +3,7 @@
 The usual loop: a Dataset, a DataLoader with two workers, albumentations chip by chip, float32, contiguous memory, the
 same network, optimiser, batch and transforms.
 
-    python benchmarks/classify.py [--size 32 80] [--steps 150] [--repeats 3]
+    python benchmarks/classify.py [--size 32 80] [--steps 150] [--repeats 3] [--docs docs/benchmarks.md]
 
 Both are timed in turn in the same process, each several times; the median counts.
 """
@@ -11,6 +11,7 @@ Both are timed in turn in the same process, each several times; the median count
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from section import write_section
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
@@ -105,17 +107,28 @@ def medians(tasks: dict[str, Callable[[], float]], repeats: int) -> dict[str, fl
 
 
 def main() -> None:
-    """Print one line for each chip size."""
+    """Print a table with one row for each chip size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs="+", default=[32, 80], help="chip sizes in pixels")
     parser.add_argument("--steps", type=int, default=150, help="steps of each training")
     parser.add_argument("--repeats", type=int, default=3, help="rounds that count")
     parser.add_argument("--threads", type=int, default=1, help="threads of one training, in both loops")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced by the result")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         profile = resolve_profile(ComputeConfig(threads=options.threads), Path(folder) / "profile.json")
     torch.set_num_threads(options.threads)
-    print(f"{platform.machine()}, torch {torch.__version__}, {profile}")
+    lines = [
+        f"`python benchmarks/classify.py --size {' '.join(map(str, options.size))} --threads {options.threads}`,"
+        f" {os.cpu_count()} cores of {platform.machine()}, torch {torch.__version__}; one training in the arm `classic`,"
+        f" median of {options.repeats} rounds of {options.steps} steps of {ClassifyConfig().batch} chips."
+        f" Ours: {profile.precision}, {profile.memory_format.replace('_', ' ')}, no worker process."
+        " The usual loop: Dataset, DataLoader with 2 workers, albumentations chip by chip, fp32, contiguous, the same"
+        " network, optimiser and transforms.",
+        "",
+        "| chip | usual loop, ms a step | ours, ms a step | ratio | loading and augmentation, ms | share of our step |",
+        "|---|---|---|---|---|---|",
+    ]
     rng = np.random.default_rng(0)
     config = ClassifyConfig(steps=options.steps, validate_every=options.steps)
     for size in options.size:
@@ -129,11 +142,11 @@ def main() -> None:
         }
         seconds = medians(tasks, options.repeats)
         each = {name: 1000 * value / options.steps for name, value in seconds.items()}
-        print(
-            f"{size} px: usual loop {each['usual']:.1f} ms a step, ours {each['ours']:.1f} ms:"
-            f" {each['usual'] / each['ours']:.2f} times as fast; loading and augmentation {each['loading']:.2f} ms,"
-            f" {each['loading'] / each['ours']:.0%} of a step"
+        lines.append(
+            f"| {size} px | {each['usual']:.1f} | {each['ours']:.1f} | {each['usual'] / each['ours']:.2f} |"
+            f" {each['loading']:.2f} | {100 * each['loading'] / each['ours']:.0f} % |"
         )
+    write_section("Training a classifier", lines, options.docs)
 
 
 if __name__ == "__main__":
