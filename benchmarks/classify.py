@@ -118,19 +118,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         profile = resolve_profile(ComputeConfig(threads=options.threads), Path(folder) / "profile.json")
     torch.set_num_threads(options.threads)
+    rng = np.random.default_rng(0)
+    config = ClassifyConfig(steps=options.steps, validate_every=options.steps)
     lines = [
-        f"`python benchmarks/classify.py --size {' '.join(map(str, options.size))} --threads {options.threads}`,"
-        f" {os.cpu_count()} cores of {platform.machine()}, torch {torch.__version__}; one training in the arm `classic`,"
-        f" median of {options.repeats} rounds of {options.steps} steps of {ClassifyConfig().batch} chips."
-        f" Ours: {profile.precision}, {profile.memory_format.replace('_', ' ')}, no worker process."
-        " The usual loop: Dataset, DataLoader with 2 workers, albumentations chip by chip, fp32, contiguous, the same"
-        " network, optimiser and transforms.",
+        (
+            f"`python benchmarks/classify.py --size {' '.join(map(str, options.size))} --threads {options.threads}`,"
+            f" {os.cpu_count()} cores of {platform.machine()}, torch {torch.__version__}; one training in the arm"
+            f" `classic`, median of {options.repeats} rounds of {options.steps} steps of {config.batch} chips."
+            f" Ours: {profile.precision}, {profile.memory_format.replace('_', ' ')}, no worker process."
+            " The usual loop: Dataset, DataLoader with 2 workers, albumentations chip by chip, fp32, contiguous, the"
+            " same network, optimiser and transforms."
+        ),
         "",
         "| chip | usual loop, ms a step | ours, ms a step | ratio | loading and augmentation, ms | share of our step |",
         "|---|---|---|---|---|---|",
     ]
-    rng = np.random.default_rng(0)
-    config = ClassifyConfig(steps=options.steps, validate_every=options.steps)
     for size in options.size:
         chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
         training = ChipSet(chips, np.arange(CHIPS) % 2, np.zeros(CHIPS, bool))

@@ -29,6 +29,32 @@ Batch = npt.NDArray[Any]
 ORIENTATIONS = 8
 
 
+class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
+    """Each band times a number of its own, all chips of a draw at once.
+
+    ``MultiplicativeNoise(per_channel=True)`` does the same chip by chip and band by band, at ten times the cost.
+    """
+
+    def __init__(self, reach: float, p: float) -> None:
+        """Draw factors from ``1 - reach`` to ``1 + reach``, for a share ``p`` of the draws."""
+        super().__init__(p=p)
+        self.reach = reach
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """The factors (C,) of a draw."""
+        bands = params["shape"][-1]
+        return {"gain": self.random_generator.uniform(1 - self.reach, 1 + self.reach, bands).astype(np.float32)}
+
+    def apply(self, img: Batch, gain: npt.NDArray[np.float32], **params: Any) -> Batch:
+        """A chip (H, W, C), or several (N, H, W, C), times the factors, in its own type and range."""
+        high = 255 if img.dtype == np.uint8 else 1
+        return np.clip(img * gain, 0, high).astype(img.dtype)
+
+    def apply_to_images(self, images: Batch, *args: Any, **params: Any) -> Batch:
+        """All chips of a draw (N, H, W, C)."""
+        return self.apply(images, **params)
+
+
 def transforms(config: AugmentConfig) -> albumentations.Compose:
     """The albumentations pipeline of one view; works for any number of bands."""
     steps = [
@@ -42,27 +68,33 @@ def transforms(config: AugmentConfig) -> albumentations.Compose:
         albumentations.RandomBrightnessContrast(
             brightness_limit=config.brightness, contrast_limit=config.contrast, p=0.8
         ),
-        albumentations.MultiplicativeNoise(multiplier=(1 - config.colour, 1 + config.colour), per_channel=True, p=0.8),
+        BandGain(config.colour, p=0.8),
         albumentations.GaussianBlur(p=config.blur_share),
         albumentations.GaussNoise(std_range=(0.01, 0.05), p=config.noise_share),
     ]
     return albumentations.Compose(steps)
 
 
-def orient(chips: Batch, orientation: npt.NDArray[np.int64]) -> Batch:
+def orient(chips: Batch, orientation: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> Batch:
     """Flip and turn square chips (N, S, S, C) into one of the eight orientations each.
 
     Args:
         chips: Any dtype.
-        orientation: Number 0 to 7 for each chip: bit 0 flips rows, bit 1 flips columns, bit 2 transposes first.
+        orientation: Number 0 to 7 for each chip of the result: bit 0 flips rows, bit 1 flips columns, bit 2 transposes
+            first.
+        rows: Which chips to take (B,); by default all of them.
+
+    Returns:
+        Copies (B, S, S, C).
     """
     # A pixel moves as one item: NumPy copies items with strides, and single bytes would take several times as long.
     pixels = np.ascontiguousarray(chips).view(np.dtype((np.void, chips.shape[3] * chips.itemsize)))
-    out = np.empty_like(pixels)
+    rows = np.arange(len(chips)) if rows is None else rows
+    out = np.empty((len(rows), *pixels.shape[1:]), pixels.dtype)
     for number in range(ORIENTATIONS):
-        rows = np.flatnonzero(orientation == number)
-        if len(rows):
-            out[rows] = oriented(pixels[rows], number)
+        places = np.flatnonzero(orientation == number)
+        if len(places):
+            out[places] = oriented(pixels.take(rows[places], axis=0), number)
     return out.view(chips.dtype)
 
 
@@ -107,4 +139,4 @@ class Views:
             some = due[start : start + self._config.chips_of_a_draw]
             self._views[some] = self._transforms(images=self._chips[some])["images"]
         self._uses[seen] += 1
-        return orient(self._views[rows], rng.integers(ORIENTATIONS, size=len(rows)))
+        return orient(self._views, rng.integers(ORIENTATIONS, size=len(rows)), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.classify.augment import ORIENTATIONS, Views, orient, transforms
+from pipeline.classify.augment import ORIENTATIONS, BandGain, Views, albumentations, orient, transforms
 from pipeline.config import AugmentConfig
 
 STILL = AugmentConfig(
@@ -86,4 +86,17 @@ def test_a_view_is_drawn_anew_after_its_uses():
 
 def test_albumentations_does_the_drawing():
     names = [type(step).__name__ for step in transforms(AugmentConfig()).transforms]
-    assert names[:3] == ["Affine", "RandomBrightnessContrast", "MultiplicativeNoise"]
+    assert names == ["Affine", "RandomBrightnessContrast", "BandGain", "GaussianBlur", "GaussNoise"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_band_gain_is_one_factor_for_each_band_as_in_multiplicative_noise(dtype):
+    batch = (chips(5, bands=3, dtype=dtype) * 0.5 + (40 if dtype == "uint8" else 0.2)).astype(dtype)
+    draw = albumentations.Compose([BandGain(0.1, p=1.0)], seed=3)
+    seen = draw(images=batch)["images"]
+    ratio = seen.astype(float) / batch
+    assert (seen.shape, seen.dtype) == (batch.shape, batch.dtype)
+    gains = np.median(ratio, axis=(0, 1, 2))
+    assert ((gains > 0.89) & (gains < 1.11)).all()
+    assert len(set(gains.round(3))) == 3
+    np.testing.assert_allclose(seen, batch * gains, atol=2 if dtype == "uint8" else 1e-5)
