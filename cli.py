@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from pipeline.commands import COMMANDS
+from pipeline.commands import COMMANDS, complete
 from pipeline.commands.common import config_options, console, duration, load, root_option, say
 from pipeline.stages import NAMES, STAGES
 
@@ -61,7 +61,7 @@ def cli(debug: bool) -> None:
 
 
 @cli.command()
-@click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...")
+@click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...", shell_complete=complete.stages)
 @config_options
 @root_option
 @click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
@@ -275,7 +275,13 @@ def runs(root: Path, as_json: bool) -> None:
 @cli.command()
 @root_option
 @click.option("--yes", is_flag=True, help="Delete without asking.")
-@click.option("--forget", multiple=True, metavar="RUN", help="Forget this run first, so that its parts go too.")
+@click.option(
+    "--forget",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=complete.runs,
+    help="Forget this run first, so that its parts go too.",
+)
 def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
     """Delete parts that no run refers to, and say how much that frees."""
     from pipeline.cleaning import find_garbage

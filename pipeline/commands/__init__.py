@@ -9,6 +9,7 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "chips": "chips",
     "compare": "compare",
+    "completion": "completion",
     "doctor": "doctor",
     "export": "export",
     "generate": "generate",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from . import complete
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -39,7 +41,14 @@ def config_options(command: Command) -> Command:
     """The options that choose and change a configuration."""
     options = (
         click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; default: demo."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one key; may be repeated."),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            shell_complete=complete.overrides,
+            help="Set one key; may be repeated.",
+        ),
         click.option("--name", help="Name of the run; default: the configuration's."),
     )
     for option in reversed(options):
@@ -103,7 +112,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-run_option = click.option("--run", "run_name", metavar="NAME", help="Run to use; default: the only one there is.")
+run_option = click.option(
+    "--run",
+    "run_name",
+    metavar="NAME",
+    shell_complete=complete.runs,
+    help="Run to use; default: the only one there is.",
+)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from . import complete
 from .common import console, root_option, say
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]", shell_complete=complete.runs)
 @root_option
 @click.option("--common", is_flag=True, help="Compare on the test chips that all runs share, where they differ.")
 @click.option(
