@@ -14,5 +14,6 @@ COMMANDS: dict[str, str] = {
     "export": "export",
     "generate": "generate",
     "init": "init",
+    "sweep": "sweep",
 }
 """Module in this package for each command's name."""

@@ -16,7 +16,9 @@ Line = dict[str, Any]
 LOOKS = 3
 """A side that wins, or a class that has collapsed, in so many looks in a row does so for good."""
 WON = 0.02
-"""Mean loss of a discriminator that tells real from generated chips nearly always; the generator learns no more."""
+"""Mean loss of a side that wins nearly always: the other one learns no more from it."""
+GROWN = 0.5
+"""Share of a training after which every class's chips should differ."""
 LOWER = 0.5
 """Factor on the learning rate after a restart."""
 
@@ -42,33 +44,72 @@ class Log:
     ranks: list[int] = field(default_factory=list)
 
 
-def is_better(line: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
-    """Whether a look's generator replaces the best one; without scores the last one is the best."""
-    if best is None or "score" not in line:
+def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:
+    """Whether the last look's generator replaces the best one; without scores the last one is the best.
+
+    One at whose look something was wrong never replaces a sound one, whatever its score.
+
+    Args:
+        lines: All looks.
+        best: The line of the best generator so far.
+        images: Images of the whole training.
+    """
+    line = lines[-1]
+    if best is None:
+        return True
+    if ailment(lines, images) is not None:
+        return False
+    at = next(number for number, other in enumerate(lines) if other["images"] == best["images"])
+    if ailment(lines[: at + 1], images) is not None or "score" not in line:
         return True
     return float(line["score"]) < float(best.get("score", math.inf))
 
 
-def ailment(line: Mapping[str, Any]) -> str | None:
-    """What is wrong at one look, or None."""
+def ailment(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """What is wrong at the last look, or None.
+
+    Args:
+        lines: All looks up to this one.
+        images: Images of the whole training.
+    """
+    line = lines[-1]
     losses = (line["loss_discriminator"], line["loss_generator"])
     if not all(math.isfinite(loss) for loss in losses):
         return "a loss is not a number"
     if line["loss_discriminator"] < WON:
         return "the discriminator wins"
-    if line.get("collapsed"):
-        return f"class {line['collapsed'][0]} has collapsed to few chips"
+    if line["loss_generator"] < WON:
+        return "the generator wins"
+    collapsed = collapse(lines, images)
+    return None if collapsed is None else f"class {collapsed} has collapsed to few chips"
+
+
+def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """A class whose chips at the last look hardly differ, though they should by now, or None.
+
+    At the start all chips are alike. That is a collapse where they differed before, or where :data:`GROWN` of the
+    training is over.
+    """
+    late = lines[-1]["images"] >= GROWN * images
+    for name in lines[-1].get("collapsed", ()):
+        if late or any("collapsed" in line and name not in line["collapsed"] for line in lines[:-1]):
+            return str(name)
     return None
 
 
-def divergence(lines: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why a training cannot go on, or None: a loss that is not a number, or one ailment in each of the last looks."""
+def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """Why a training cannot go on, or None: a loss that is not a number, or one ailment in each of the last looks.
+
+    Args:
+        lines: All looks.
+        images: Images of the whole training.
+    """
     if not lines:
         return None
-    last = ailment(lines[-1])
+    last = ailment(lines, images)
     if last is None or last == "a loss is not a number":
         return last
-    recent = [ailment(line) for line in lines[-LOOKS:]]
+    recent = [ailment(lines[:end], images) for end in range(len(lines), max(0, len(lines) - LOOKS), -1)]
     return f"{last}, {LOOKS} looks in a row" if len(recent) == LOOKS and set(recent) == {last} else None
 
 

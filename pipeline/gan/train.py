@@ -86,6 +86,11 @@ class Setting:
         return -(-self.preset.images // self.preset.batch)
 
     @property
+    def images(self) -> int:
+        """Real images shown in all, in whole steps."""
+        return self.steps * self.preset.batch
+
+    @property
     def steps_between(self) -> int:
         """Steps between looks."""
         return max(1, round(self.every_images / self.preset.batch))
@@ -118,7 +123,7 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
         if setting.ranks.first:
             line = _line(log.step * size, means.tolist())
             log.lines.append(look(networks.average, setting.batches, line, measure))
-            reason = divergence(log.lines)
+            reason = divergence(log.lines, setting.images)
             if reason is None:
                 keep(setting, networks, log)
             else:
@@ -219,7 +224,7 @@ def update_average(networks: Networks, preset: Preset, step: int) -> None:
 def keep(setting: Setting, networks: Networks, log: Log) -> None:
     """After a look that went well enough: keep the generator if it is the best, draw it, and write a checkpoint."""
     line, generator = log.lines[-1], networks.average
-    if is_better(line, log.best):
+    if is_better(log.lines, log.best, setting.images):
         log.best = line
         checkpoint.write(setting.folder / BEST, checkpoint.prefixed("generator", generator), line)
     if log.step >= setting.steps:
@@ -231,7 +236,7 @@ def keep(setting: Setting, networks: Networks, log: Log) -> None:
         sheet = setting.folder / "sheets" / f"{line['images']:08d}.png"
         draw_sheet(generator, sheet)
         checkpoint.settle(sheet)
-    save(networks, log, setting.folder / (GOOD if ailment(line) is None else LATEST))
+    save(networks, log, setting.folder / (GOOD if ailment(log.lines, setting.images) is None else LATEST))
 
 
 def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:

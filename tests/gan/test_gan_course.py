@@ -15,7 +15,9 @@ from gan_toy import digests
 from pipeline.errors import TrainingError
 from pipeline.gan import train
 from pipeline.gan.course import Log, divergence, is_better, over_trained
+from pipeline.gan.losses import discriminator_loss, generator_loss
 from pipeline.gan.stage import make_generator
+from pipeline.generator import load
 from pipeline.parts import Job
 
 MakeJob = Callable[..., Job]
@@ -28,7 +30,13 @@ def line(
     return made | {"collapsed": list(collapsed)} | ({} if score is None else {"score": score})
 
 
-FINE, WON, COLLAPSED, NAN = line(), line(loss=0.001), line(collapsed=("ship",)), line(loss=math.nan)
+FINE, WON, LOST, COLLAPSED, NAN = (
+    line(),
+    line(loss=0.001),
+    line() | {"loss_generator": 0.001},
+    line(collapsed=("ship",)),
+    line(loss=math.nan),
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +46,8 @@ FINE, WON, COLLAPSED, NAN = line(), line(loss=0.001), line(collapsed=("ship",)),
         ([FINE], None),
         ([WON, WON], None),
         ([WON, WON, WON], "the discriminator wins"),
+        ([LOST, LOST, LOST], "the generator wins"),
+        ([LOST, WON, LOST], None),
         ([WON, FINE, WON], None),
         ([FINE, COLLAPSED, COLLAPSED, COLLAPSED], "class ship has collapsed"),
         ([COLLAPSED, WON, COLLAPSED], None),
@@ -46,8 +56,21 @@ FINE, WON, COLLAPSED, NAN = line(), line(loss=0.001), line(collapsed=("ship",)),
     ],
 )
 def test_divergence_is_what_lasts_and_what_is_no_number(lines: list[dict[str, Any]], expected: str | None) -> None:
-    found = divergence(lines)
+    found = divergence(lines, 100)
     assert found is None if expected is None else found is not None and expected in found
+
+
+def test_chips_that_are_alike_at_the_start_are_no_collapse_and_from_half_of_the_training_on_they_are() -> None:
+    alike = [line(images, collapsed=("ship",)) for images in (100, 200, 300, 400, 500, 600, 700)]
+    assert divergence(alike[:4], 1000) is None
+    assert divergence(alike[:6], 1000) is None
+    assert "class ship has collapsed" in str(divergence(alike, 1000))
+
+
+def test_a_class_that_loses_its_variety_early_has_collapsed() -> None:
+    lines = [line(100, collapsed=("ship",)), line(200), *(line(at, collapsed=("ship",)) for at in (300, 400, 500))]
+    assert divergence(lines[:4], 10_000) is None
+    assert "class ship has collapsed" in str(divergence(lines, 10_000))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +80,16 @@ def test_divergence_is_what_lasts_and_what_is_no_number(lines: list[dict[str, An
 def test_the_best_has_the_lowest_score_and_without_scores_the_last_one_is(
     score: float | None, best: float, better: bool
 ) -> None:
-    assert is_better(line(score=score), line(score=best)) is better
-    assert is_better(line(score=score), None)
+    lines = [line(100, score=best), line(200, score=score)]
+    assert is_better(lines, lines[0], 1000) is better
+    assert is_better(lines, None, 1000)
+
+
+@pytest.mark.parametrize("ill", [{"loss_discriminator": 0.001}, {"loss_generator": 0.001}, {"collapsed": ["ship"]}])
+def test_a_look_at_which_something_is_wrong_is_never_better_than_a_sound_one(ill: dict[str, Any]) -> None:
+    sound, wrong = line(600, score=2.0), line(700, score=1.0) | ill
+    assert not is_better([sound, wrong], sound, 1000)
+    assert is_better([wrong, line(800, score=3.0)], wrong, 1000)
 
 
 @pytest.mark.parametrize(("patience", "stops"), [(None, False), (400, True), (401, False)])
@@ -132,3 +163,104 @@ def test_a_kill_after_a_restart_changes_no_byte(job: MakeJob, monkeypatch: pytes
             make_generator(killed)
     make_generator(killed)
     assert digests(killed.out) == digests(whole.out)
+
+
+def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(**FAST, restarts=1)
+    monkeypatch.setattr(train, "generator_loss", without_gradient(generator_loss))
+    with pytest.raises(TrainingError, match=r"the discriminator wins, 3 looks in a row\) after 1 restarts; lower"):
+        make_generator(made)
+
+
+def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(**FAST, restarts=1)
+    still = without_gradient(discriminator_loss)
+
+    def fooled(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        wish = generator_loss(fake)
+        return still(real, fake) + wish - wish.detach()
+
+    monkeypatch.setattr(train, "discriminator_loss", fooled)
+    with pytest.raises(TrainingError, match=r"the generator wins, 3 looks in a row\) after 1 restarts; lower"):
+        make_generator(made)
+
+
+FAST: dict[str, Any] = {
+    "images": 2000,
+    "checkpoint_images": 40,
+    "learning_rate": 0.01,
+    "r1": 0,
+    "patience_images": None,
+}
+"""Long enough, and at a rate at which one side wins within a few looks."""
+
+
+def without_gradient(loss: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The same loss, from which nothing is learned: one side stands still while the other learns for real."""
+    return lambda *logits: loss(*logits).detach() + 0 * sum(logit.sum() for logit in logits)
+
+
+def collapse_generator(monkeypatch: pytest.MonkeyPatch, steps: Callable[[int], bool]) -> None:
+    """Cut the latent off in some steps, so that each class becomes one chip for every latent."""
+    step = train.train_step
+
+    def collapsing(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+        losses = step(setting, networks, number, device)
+        if steps(number):
+            with torch.no_grad():
+                networks.generator.entry.weight.zero_()
+                networks.average.entry.weight.zero_()
+        return losses
+
+    monkeypatch.setattr(train, "train_step", collapsing)
+    monkeypatch.setattr("pipeline.gan.judge.COLLAPSED", 1e-3)  # so short a training leaves little variety anyway
+
+
+def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(images=160, checkpoint_images=16)
+    seen: list[int] = []
+
+    def first_time(number: int) -> bool:
+        seen.append(number)
+        return number >= 4 and seen.count(number) == 1 and seen.count(0) + seen.count(4) == 2 and number < 10
+
+    collapse_generator(monkeypatch, first_time)
+    facts = make_generator(made)
+    (restart,) = facts["restarts"]
+    assert "has collapsed to few chips, 3 looks in a row" in restart["reason"]
+    assert (restart["images"], restart["resumed_from"], facts["images"]) == (80, 32, 160)
+    lines = [json.loads(text) for text in (made.out / "metrics.jsonl").read_text().splitlines()]
+    assert not any(entry["collapsed"] for entry in lines)
+
+
+def test_a_generator_that_never_gains_variety_fails_with_a_sentence(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(images=160, checkpoint_images=16, restarts=1)
+    collapse_generator(monkeypatch, lambda number: True)
+    with pytest.raises(TrainingError, match=r"at 112 images \(class .* has collapsed .*\) after 1 restarts"):
+        make_generator(made)
+
+
+def test_the_generator_that_is_kept_is_the_best_one_and_not_a_later_ill_one(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = {"score": 1.0, "quality": {}, "collapsed": []}
+    looks = iter([sound, sound | {"score": 2.0}, *([sound | {"score": 0.5, "collapsed": ["ship"]}] * 2)])
+    seen = []
+
+    def look(self: object, network: torch.nn.Module) -> dict[str, Any]:
+        seen.append(network.entry.weight.detach().clone())  # type: ignore[operator, union-attr]
+        return next(looks)
+
+    monkeypatch.setattr("pipeline.gan.judge.Judge.look", look)
+    made = job(images=128)
+    facts = make_generator(made)
+    assert (facts["best_images"], facts["images"]) == (32, 128)
+    assert torch.equal(load(made.out).network.entry.weight, seen[0])

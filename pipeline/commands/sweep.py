@@ -1,0 +1,161 @@
+"""`satpipe sweep`: the same run at many values of some of its keys."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from .common import console, duration, root_option, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..runner import Runner
+    from ..sweep.request import Sweep
+    from ..sweep.run import Course
+    from ..sweep.table import Row
+
+
+@click.command("sweep")
+@click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[FILE]")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration of all points.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one key for all points.")
+@click.option("--name", help="Name of the sweep and of its folder under reports/.")
+@click.option("--grid", "grids", multiple=True, metavar="KEY=V1,V2", help="Values of one key; may be repeated.")
+@click.option("--range", "ranges", multiple=True, metavar="KEY=LOW:HIGH[:log]", help="Draw a key between two values.")
+@click.option("--random", type=int, metavar="N", help="Draw N points at random instead of running the whole grid.")
+@click.option("--seed", type=int, help="Seed of the draws; more draws with one seed keep the earlier points.")
+@click.option("--to", "last", type=click.Choice(["gan", "report"]), help="Last stage; gan judges generators alone.")
+@click.option("--metric", help="Measure that orders the table; default: kid for gan, difference for report.")
+@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
+@click.option("--dry-run", is_flag=True, help="List the points, what would be made and about how long it takes.")
+@root_option
+def command(
+    file: Path | None,
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    grids: tuple[str, ...],
+    ranges: tuple[str, ...],
+    random: int | None,
+    seed: int | None,
+    last: str | None,
+    metric: str | None,
+    executor: str | None,
+    scheduler: str | None,
+    dry_run: bool,
+    root: Path,
+) -> None:
+    """Run a grid or random draws over any configuration keys, and compare the points in a table and a plot.
+
+    FILE is YAML with the names of these options as keys; options win over it. Points share the parts that they can,
+    and a sweep that was stopped goes on where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
+    """
+    from ..display import display_for, log_file
+    from ..runner import Runner
+    from ..sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request
+    from ..sweep.table import check_folder
+
+    request = read_request(file) if file is not None else Request()
+    request = merged(request, [*map(parse_grid, grids), *map(parse_range, ranges)])
+    places = {"executor": executor, "scheduler": scheduler}
+    overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
+    sweep = prepare(
+        replace(
+            request,
+            name=name or request.name,
+            config=config_path or request.config,
+            overrides=request.overrides + overrides,
+            last=last or request.last,
+            metric=metric or request.metric,
+            random=request.random if random is None else random,
+            seed=request.seed if seed is None else seed,
+        )
+    )
+    folder = root / "reports" / sweep.name
+    check_folder(folder)
+    terminal = console()
+    if dry_run:
+        _dry_run(sweep, Runner(root, display_for(terminal, None)))
+        return
+    with log_file(root / "data" / "logs", sweep.name) as logger:
+        logger.info("satpipe %s", " ".join(sys.argv[1:]))
+        try:
+            rows = _run(sweep, Runner(root, display_for(terminal, logger)), folder)
+        except BaseException as error:
+            logger.error("%s: %s", type(error).__name__, error)
+            raise
+    _show(sweep, rows, folder)
+
+
+def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
+    """Run the points; the table on disk is up to date at every moment."""
+    from ..sweep import plot, table
+    from ..sweep.run import measure, run
+
+    rows: list[Row] = []
+
+    def changed(courses: Sequence[Course]) -> None:
+        found = [table.Row(one.point, one.state, one.trouble, measure(one, runner)) for one in courses]
+        if found != rows:
+            rows[:] = found
+            table.write(sweep, rows, folder)
+
+    run(sweep, runner, changed)
+    plot.write(sweep, rows, folder)
+    return rows
+
+
+def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
+    """Print the table, and the best point as options."""
+    from rich.table import Table
+
+    from ..errors import TrainingError
+    from ..sweep import plot, table
+    from ..sweep.space import text_overrides
+
+    heads, cells = table.printed(sweep, rows)
+    grid = Table(*heads, box=None, pad_edge=False)
+    for row in cells:
+        grid.add_row(*row)
+    console().print(grid)
+    failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
+    for row in failed:
+        say(f"failed: {row.point.label}: {row.trouble}")
+    best = table.best(rows, sweep.metric)
+    if best is not None:
+        options = " ".join(f"--set {text}" for text in text_overrides(best.point.changes))
+        say(f"\nbest by {sweep.metric}: {best.point.label}\n  {options}")
+    drawn = f", plot: {folder / plot.SVG_FILE}" if (folder / plot.SVG_FILE).is_file() else ""
+    say(f"table: {folder / table.CSV_FILE}{drawn}")
+    if len(failed) == len(rows):
+        raise TrainingError(f"sweep {sweep.name}: every point failed, the first with: {failed[0].trouble}")
+
+
+def _dry_run(sweep: Sweep, runner: Runner) -> None:
+    from ..stages import NAMES
+    from ..sweep.run import look
+
+    seconds, ordered = 0.0, set()
+    for point in sweep.points:
+        course = look(runner, point, sweep.last)
+        fresh = {key: order for key, order in course.missing.items() if key not in ordered}
+        ordered |= set(fresh)
+        seconds += sum(runner.expected_seconds(order) for order in fresh.values())
+        words = f"{len(course.missing)} parts of {course.stage.name} to make" if course.stage else "up to date"
+        shared = (
+            f", {len(course.missing) - len(fresh)} of them with points above"
+            if len(fresh) < len(course.missing)
+            else ""
+        )
+        later = NAMES[NAMES.index(course.stage.name) + 1 : NAMES.index(sweep.last) + 1] if course.stage else ()
+        for _, parts, cost in runner.forecast(point.config, later):
+            seconds += parts * cost
+        say(f"{point.label}: {course.trouble or words + shared}")
+    workers = runner.workers(sweep.points[0].config)
+    say(f"{len(sweep.points)} points, about {duration(seconds / workers)} in all with {workers} workers")
