@@ -170,7 +170,8 @@ class Toy:
         package.mkdir(parents=True)
         for path in (REPOSITORY / "pipeline").glob("*.py"):
             shutil.copyfile(path, package / path.name)
-        shutil.copytree(REPOSITORY / "pipeline" / "commands", package / "commands")
+        for room in ("commands", "sweep"):
+            shutil.copytree(REPOSITORY / "pipeline" / room, package / room)
         shutil.copyfile(REPOSITORY / "cli.py", folder / "cli.py")
         for room, text in ROOMS.items():
             (package / room).mkdir()

@@ -1,0 +1,169 @@
+"""A sweep's promises, tried from outside on the toy pipeline: shared parts, failures, resuming, what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toy import Toy, made
+
+SWEEP = ("sweep", "--config", "toy.yaml", "--name", "s")
+REPLICATES = (*SWEEP, "--grid", "split.replicates=1,2")
+SEEDS = (*SWEEP, "--grid", "seed=1,2,3", "--set", "split.replicates=1")
+
+
+def table(toy: Toy) -> dict[str, dict[str, str]]:
+    """Lines of the CSV by point."""
+    text = (toy.folder / "reports" / "s" / "sweep.csv").read_text()
+    return {line["point"]: line for line in csv.DictReader(text.splitlines())}
+
+
+def parts(output: str) -> list[str]:
+    """Parts that were made; what follows a part's name says which point it was for."""
+    return [title for title in made(output) if not title.startswith(("ingest/", "chips/"))]
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    until = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_points_share_what_they_can_and_leave_their_reports_and_a_table(toy: Toy) -> None:
+    done = toy.call(*REPLICATES)
+    assert done.returncode == 0, done.stderr
+    expected = [f"{stage}/r{number}" for stage in ("classify", "gan") for number in (0, 1)]
+    assert parts(done.stdout) == [*expected, "report/page", "report/page", "synth/r0", "synth/r1"]
+    assert "gan/r0 of replicates=1 and 1 more made in" in done.stdout
+    assert "gan/r1 of replicates=2 made in" in done.stdout
+    assert (toy.folder / "reports" / "s-replicates-1" / "report.html").read_text() == "<p>14</p>"
+    assert (toy.folder / "reports" / "s-replicates-2" / "report.html").read_text() == "<p>14 14</p>"
+    assert {point: line["state"] for point, line in table(toy).items()} == {
+        "replicates=1": "done",
+        "replicates=2": "done",
+    }
+    runs = json.loads(toy.call("runs", "--json").stdout)
+    assert [(run["run"], run["state"]) for run in runs] == [
+        ("s-replicates-1", "finished"),
+        ("s-replicates-2", "finished"),
+    ]
+
+
+def test_a_sweep_of_a_run_that_was_made_makes_nothing_and_again_the_same_bytes(toy: Toy) -> None:
+    toy.run()
+    done = toy.call(*REPLICATES)
+    assert parts(done.stdout) == ["report/page"]  # of one replicate; that of two was made by the run
+    before = toy.content()
+    assert parts(toy.call(*REPLICATES).stdout) == []
+    assert toy.content() == before
+
+
+def test_a_killed_sweep_goes_on_where_it_was_and_gives_the_same_bytes(toy: Toy, tmp_path: Path) -> None:
+    straight = Toy.build(tmp_path / "straight")
+    assert straight.call(*SEEDS).returncode == 0
+    log = toy.folder / "log.txt"
+    toy.environment = {"TOY_SLEEP_S": "0.3", "TOY_LOG": str(log)}
+    process = toy.start(*SEEDS, "--set", "compute.workers=1")
+    data = toy.folder / "data"
+    # One generator is recorded, and another one has a checkpoint.
+    wait_for(
+        lambda: (
+            (keys := {path.stem for path in data.glob("records/gan/*.json")})
+            and any(path.parent.name not in keys for path in data.glob("work/*/step"))
+        )
+    )
+    process.kill()
+    process.communicate()
+    time.sleep(1.5)  # its workers end by themselves
+    assert "nothing to delete" in toy.call("clean", "--yes").stdout  # what it made is kept for it
+    assert {line["state"] for line in table(toy).values()} == {"waiting"}
+    toy.environment = {"TOY_LOG": str(log)}
+    done = toy.call(*SEEDS)
+    assert done.returncode == 0, done.stderr
+    starts = log.read_text().splitlines()
+    assert starts[0] == "r0 from step 0"
+    assert len(starts) == 3, "no finished part is made again"
+    assert any(not line.endswith("step 0") for line in starts[1:])
+    tables = [{path: data for path, data in one.content().items() if "sweep." not in path} for one in (toy, straight)]
+    assert tables[0] == tables[1]
+    assert {point: line["state"] for point, line in table(toy).items()} == dict.fromkeys(table(straight), "done")
+
+
+def test_an_interrupted_sweep_ends_with_130_and_its_points_are_interrupted_runs(toy: Toy) -> None:
+    toy.environment = {"TOY_SLEEP_S": "5"}
+    process = toy.start(*SEEDS)
+    wait_for(lambda: list(toy.folder.glob("data/work/*/progress.json")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on where it was" in err
+    assert {run["state"] for run in json.loads(toy.call("runs", "--json").stdout)} == {"interrupted"}
+
+
+FAILS = """from ..errors import TrainingError
+    if job.config["seed"] in SEEDS:
+        raise TrainingError("it diverged; lower something")
+    import os, time"""
+
+
+def test_a_point_that_fails_is_in_the_table_with_its_reason_and_the_others_go_on(toy: Toy) -> None:
+    toy.edit("pipeline/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(2,)"))
+    done = toy.call(*SEEDS)
+    assert done.returncode == 0, done.stderr
+    assert "failed: seed=2: it diverged; lower something" in done.stdout
+    found = table(toy)
+    assert list(found)[-1] == "seed=2"
+    assert (found["seed=2"]["state"], found["seed=2"]["trouble"]) == ("failed", "it diverged; lower something")
+    assert found["seed=1"]["state"] == found["seed=3"]["state"] == "done"
+    assert not (toy.folder / "reports" / "s-seed-2").exists()
+
+
+def test_a_sweep_in_which_every_point_fails_is_one_sentence(toy: Toy) -> None:
+    toy.edit("pipeline/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(1, 2, 3)"))
+    done = toy.call(*SEEDS)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "satpipe: sweep s: every point failed, the first with: it diverged; lower something"
+
+
+def test_a_sweep_to_the_gan_leaves_out_what_nothing_judges(toy: Toy) -> None:
+    toy.edit("pipeline/gan/stage.py", 'Part("gan", f"r{replicate}"', 'Part("gan", ("final", "r1")[replicate]')
+    done = toy.call(*SWEEP, "--grid", "seed=1,2", "--to", "gan")
+    assert done.returncode == 0, done.stderr
+    assert parts(done.stdout) == ["gan/r1", "gan/r1"]
+    assert {line["state"] for line in table(toy).values()} == {"done"}
+    assert not (toy.folder / "data" / "parts" / "synth").exists()
+    assert "nothing to delete" in toy.call("clean", "--yes").stdout
+
+
+def test_a_wrong_point_stops_the_sweep_before_anything_is_made(toy: Toy) -> None:
+    done = toy.call(*SWEEP, "--grid", "split.replicates=1,0")
+    assert done.returncode == 2
+    assert "point replicates=0: configuration toy.yaml: `split.replicates`" in done.stderr
+    assert not (toy.folder / "data").exists()
+
+
+def test_dry_run_lists_the_points_and_makes_nothing(toy: Toy) -> None:
+    for stage in ("gan", "synth", "classify"):
+        room = toy.folder / "pipeline" / stage / "stage.py"
+        room.write_text(room.read_text() + "\n\ndef forecast(config, splits):\n    return splits, 600.0\n")
+    done = toy.call(*SEEDS, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "seed=1: 2 parts of ingest to make"
+    assert lines[1] == "seed=2: 2 parts of ingest to make, 2 of them with points above"
+    # Three folds of one replicate: three parts of ten minutes in each of three stages, for three points.
+    assert lines[3] == "3 points, about 2.3 h in all with 2 workers"
+    assert not (toy.folder / "data" / "parts").exists()
+
+
+def test_a_sweep_runs_on_a_dask_cluster(toy: Toy) -> None:
+    pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+    done = toy.call(*SEEDS, "--to", "gan", "--executor", "dask")
+    assert done.returncode == 0, done.stderr
+    assert {line["state"] for line in table(toy).values()} == {"done"}
