@@ -125,8 +125,8 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
         grid.add_row(*row)
     console().print(grid)
     failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
-    for row in failed:
-        say(f"failed: {row.point.label}: {row.trouble}")
+    for one in failed:
+        say(f"failed: {one.point.label}: {one.trouble}")
     best = table.best(rows, sweep.metric)
     if best is not None:
         options = " ".join(f"--set {text}" for text in text_overrides(best.point.changes))

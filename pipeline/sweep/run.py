@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ConfigError, SatpipeError, StoreError
+from ..errors import ConfigError, SatpipeError, SpoiltError, StoreError
 from ..executor import Order, open_executor
 from ..names import FINAL
 from ..parts import FACTS
@@ -71,7 +71,7 @@ class Named:
 
     def say(self, text: str) -> None:
         """Something that a person should know."""
-        getattr(self.display, "say", str)(text)
+        self.display.say(text)
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
         """A wave of a stage begins."""
@@ -175,6 +175,7 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
     compute = sweep.points[0].config.compute
     with ExitStack() as stack:
         pool: list[Executor] = []
+        spoilt: set[str] = set()
 
         def executor() -> Executor:
             if not pool:
@@ -189,6 +190,12 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
             named.owners = {key: [course.point.label for course in mine if key in course.missing] for key in orders}
             wave = Wave(STAGES[first], list(orders.values()), [None] * len(orders))
             for position, outcome in runner.make(wave, executor):
+                if isinstance(outcome, SpoiltError) and outcome.digest not in spoilt:
+                    # Found when it was opened, after it had been planned as sound: the next look plans it anew.
+                    spoilt.add(outcome.digest)
+                    runner.store.discard(outcome.stage, outcome.digest)
+                    named.say(f"{_sentence(outcome).partition(';')[0]}; it is made again")
+                    continue
                 _take(outcome, wave.orders[position], mine)
                 if sweep.last == STAGES[first].name:
                     changed(courses)

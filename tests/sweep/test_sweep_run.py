@@ -144,7 +144,7 @@ def test_a_sweep_to_the_gan_leaves_out_what_nothing_judges(toy: Toy) -> None:
 def test_a_wrong_point_stops_the_sweep_before_anything_is_made(toy: Toy) -> None:
     done = toy.call(*SWEEP, "--grid", "split.replicates=1,0")
     assert done.returncode == 2
-    assert "point replicates=0: configuration toy.yaml: `split.replicates`" in done.stderr
+    assert "point replicates=0: --set split.replicates=0: `split.replicates`" in done.stderr
     assert not (toy.folder / "data").exists()
 
 
