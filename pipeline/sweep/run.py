@@ -89,6 +89,10 @@ class Named:
         """A stage is complete."""
         self.display.stage_ends(stage, made, total, facts)
 
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """A stage cannot go on."""
+        self.display.stage_stops(stage, facts)
+
 
 class Silent:
     """A display that says nothing."""
@@ -106,6 +110,9 @@ class Silent:
         """Nothing."""
 
     def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """Nothing."""
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
         """Nothing."""
 
 
@@ -199,6 +206,7 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
                 _take(outcome, wave.orders[position], mine)
                 if sweep.last == STAGES[first].name:
                     changed(courses)
+            named.stage_stops(wave.stage, {})
             for course in mine:
                 if course.trouble is None:
                     seen = look(runner, course.point, sweep.last)
