@@ -12,7 +12,7 @@ def write_section(title: str, lines: Sequence[str], path: Path | None) -> None:
     print(text)
     if path is None:
         return
-    before = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
+    before = path.read_text("utf-8") if path.exists() else f"# {path.stem.capitalize()}\n"
     parts = before.split("\n## ")
     kept = [part for part in parts if not part.startswith(f"{title}\n")]
     place = next((number for number, part in enumerate(parts) if part.startswith(f"{title}\n")), len(kept))

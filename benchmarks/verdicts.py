@@ -12,7 +12,6 @@ bootstrap, which it replaced.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from section import write_section
 
 from pipeline.report.metrics import balanced_accuracy, confusion_counts, counted
 from pipeline.report.statistics import crossed_bootstrap, decide, difference, percentile_interval, strata
@@ -241,13 +241,19 @@ def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, 
 # --------------------------------------------------------------------------------------------------------- output
 
 
-def false_verdicts(parts: Components, experiments: int, draws: int, seed: int) -> bool:
-    """Print the table of experiments without a difference; whether all sizes as estimated keep the limit."""
-    print(
-        f"\nNo true difference, {experiments:,} experiments each. False verdicts in percent (limit {100 * LIMIT:g}):\n"
-    )
-    print("| experiments | replicates x units | verdict false | bootstrap percentiles | spread | claimed error |")
-    print("|---|---|---|---|---|---|")
+def false_verdicts(parts: Components, experiments: int, draws: int, seed: int) -> tuple[list[str], bool]:
+    """The table of experiments without a difference, and whether all sizes as estimated keep the limit."""
+    lines = [
+        (
+            f"No true difference, {experiments:,} simulated experiments in each row. In percent: how often the verdict"
+            f" was helps or hurts all the same, which may be {100 * LIMIT:g} in the rows as estimated, and how often"
+            " the percentiles of the crossed bootstrap would have said so. In points: how far estimates spread, and the"
+            " standard error that the experiments claim."
+        ),
+        "",
+        "| experiments | replicates x units | verdict false, % | bootstrap percentiles, % | spread | claimed error |",
+        "|---|---|---|---|---|---|",
+    ]
     kept = True
     for number, (kind, changes) in enumerate(KINDS.items()):
         for size in SIZES:
@@ -255,27 +261,31 @@ def false_verdicts(parts: Components, experiments: int, draws: int, seed: int) -
             found = rates(size, setting, 0.0, experiments, draws, (seed, number, size.units))
             false = found.helps + found.hurts
             kept &= kind != ESTIMATED or false <= LIMIT
-            print(
+            lines.append(
                 f"| {kind} | {size.replicates} x {size.units} | {100 * false:.1f} | {100 * found.percentile:.1f} |"
-                f" {100 * found.spread:.2f} | {100 * found.se:.2f} |",
-                flush=True,
+                f" {100 * found.spread:.2f} | {100 * found.se:.2f} |"
             )
-    return kept
+            print(lines[-1], flush=True)
+    return lines, kept
 
 
-def power(parts: Components, experiments: int, seed: int) -> None:
-    """Print what the procedure finds of planted effects."""
-    print(f"\nPlanted effects, {experiments:,} experiments each; effects in points of balanced accuracy:\n")
-    print("| replicates x units | true effect | helps, % | hurts, % |")
-    print("|---|---|---|---|")
+def power(parts: Components, experiments: int, seed: int) -> list[str]:
+    """The table of what the procedure finds of planted effects."""
+    lines = [
+        f"Planted effects, {experiments:,} experiments in each row; effects in points of balanced accuracy.",
+        "",
+        "| replicates x units | true effect | helps, % | hurts, % |",
+        "|---|---|---|---|",
+    ]
     for size in SIZES:
         for number, effect in enumerate((0.1, 0.2, 0.4, 0.8)):
             found = rates(size, parts, effect, experiments, 0, (seed, 99, number, size.units))
-            print(
+            lines.append(
                 f"| {size.replicates} x {size.units} | {100 * found.effect:+.1f} | {100 * found.helps:.0f} |"
-                f" {100 * found.hurts:.1f} |",
-                flush=True,
+                f" {100 * found.hurts:.1f} |"
             )
+            print(lines[-1], flush=True)
+    return lines
 
 
 def main() -> int:
@@ -289,15 +299,26 @@ def main() -> int:
     parser.add_argument("--arms", nargs=2, default=("classic", "classic+gan"), help="its two arms")
     parser.add_argument("--background", default="non-ship", help="its background class")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced by the result")
     given = parser.parse_args()
     parts = Components()
     if given.predictions:
         parts = estimate(pd.read_parquet(given.predictions), tuple(given.arms), given.background)
-    print("Standard deviations: " + ", ".join(f"{one.name} {asdict(parts)[one.name]:.2f}" for one in fields(parts)))
-    began = time.monotonic()
-    kept = false_verdicts(parts, given.experiments, given.draws, given.seed)
-    power(parts, max(200, given.experiments // 4), given.seed)
-    print(f"\n{'Kept' if kept else 'BROKEN'}: the limit of {100 * LIMIT:g} %. {time.monotonic() - began:.0f} s.")
+    origin = f"run {given.predictions.parent.name}" if given.predictions else "three areas left out in turn"
+    table, kept = false_verdicts(parts, given.experiments, given.draws, given.seed)
+    lines = [
+        f"`python benchmarks/verdicts.py --experiments {given.experiments}`. Standard deviations of the margin, in"
+        f" logits, as estimated from real predictions ({origin}): "
+        + ", ".join(f"{one.name.replace('_', ' ')} {asdict(parts)[one.name]:.2f}" for one in fields(parts))
+        + ".",
+        "",
+        *table,
+        "",
+        *power(parts, max(200, given.experiments // 4), given.seed),
+        "",
+        f"{'Kept' if kept else 'BROKEN'}: the limit of {100 * LIMIT:g} % in all rows as estimated.",
+    ]
+    write_section("How often the verdict is wrong, and what it can see", lines, given.docs)
     return 0 if kept else 1
 
 
