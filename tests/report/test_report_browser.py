@@ -5,6 +5,8 @@ from __future__ import annotations
 import browser as browsers
 import pytest
 
+from pipeline.report import compare, compare_page
+
 PHONE, DESKTOP = 390, 1280
 
 COMMAND = browsers.find()
@@ -106,6 +108,18 @@ def test_the_accessibility_tree_has_what_it_should(browser, file):
     assert all(node["name"] for node in pictures)
     links = [node for node in nodes if node["role"] == "link"]
     assert all(node["name"] for node in links)
+
+
+def test_a_comparison_of_runs_is_as_quiet_fits_the_phone_and_stands_out(browser, page_folder, tmp_path):
+    page = compare_page.write(compare.compare([page_folder, page_folder]), tmp_path)
+    for width, dark in ((PHONE, False), (DESKTOP, True)):
+        browser.open(page, width, dark=dark)
+        assert browser.console() == []
+        asked = [url for url in browser.requests() if not url.startswith("data:image/png")]
+        assert asked == [page.resolve().as_uri()]
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        ratio, where = browser.evaluate(CONTRAST)
+        assert ratio >= 4.5, where
 
 
 def test_print_shows_the_page_on_white(browser, file):

@@ -214,11 +214,27 @@ def recomputed(frame: pd.DataFrame, metric: str) -> float:
         "precision": lambda one: reference.precision_score(one["class"], one["predicted"], pos_label="ship"),
         "f1": lambda one: reference.f1_score(one["class"], one["predicted"], pos_label="ship"),
         "average_precision": lambda one: reference.average_precision_score(one["class"] == "ship", one["score"]),
+        "calibration_error": expected_calibration_error,
+        "recall of non-ship": lambda one: (one["predicted"] == one["class"])[one["class"] == "non-ship"].mean(),
     }
     return float(np.mean([functions[metric](one) for _, one in frame.groupby("replicate")]))
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "recall", "precision", "f1", "average_precision"])
+def expected_calibration_error(one: pd.DataFrame) -> float:
+    """Guo et al. 2017, equation 3, in ten bins."""
+    bins = np.minimum((one["score"] * 10).astype(int), 9)
+    found = (
+        one.assign(ship=one["class"] == "ship")
+        .groupby(bins)
+        .agg(gap=("score", "mean"), share=("ship", "mean"), count=("score", "size"))
+    )
+    return float(((found["gap"] - found["share"]).abs() * found["count"]).sum() / len(one))
+
+
+METRICS = ("accuracy", "balanced_accuracy", "recall", "precision", "f1", "average_precision", "calibration_error")
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "recall of non-ship"])
 def test_every_estimate_can_be_recomputed_from_the_predictions_beside_the_page(page_folder: Path, metric: str):
     predictions = pd.read_parquet(page_folder / "predictions.parquet")
     test = predictions[predictions["role"] == "test"]
@@ -233,6 +249,46 @@ def test_every_estimate_can_be_recomputed_from_the_predictions_beside_the_page(p
         if row["kind"] == "difference":
             value -= recomputed(here[here["arm"] == row["baseline"]], metric)
         assert row["estimate"] == pytest.approx(value, abs=2e-6)
+
+
+def test_the_verdicts_standard_error_can_be_recomputed_from_the_predictions(page_folder, report):
+    """The crossed jackknife as docs/report.md tells it, with groups left out one at a time by weights."""
+    rows = pd.read_parquet(page_folder / "predictions.parquet").query("role == 'test'")
+    wide = rows.pivot_table(
+        index=["replicate", "fold", "unit", "chip_id", "class"], columns="arm", values="predicted", aggfunc="first"
+    ).reset_index()
+
+    def differences(weight: pd.Series) -> np.ndarray:
+        """Difference of each replicate, with a weight for each unit."""
+        values = []
+        for _, one in wide.groupby("replicate"):
+            counts = one["unit"].map(weight).to_numpy()
+            both = [
+                np.mean([np.average((one[arm] == name)[one["class"] == name], weights=counts[one["class"] == name])
+                         for name in CLASSES])
+                for arm in ("classic+gan", "classic")
+            ]  # fmt: skip
+            values.append(both[0] - both[1])
+        return np.array(values)
+
+    fold = wide.drop_duplicates("unit").set_index("unit")["fold"]
+    size = fold.map(fold.value_counts())
+    full = differences(size * 0 + 1)
+    without = pd.DataFrame(
+        {unit: differences(((fold == fold[unit]) * (size / (size - 1) - 1) + 1).where(fold.index != unit, 0.0))
+         for unit in fold.index}
+    )  # fmt: skip
+    influence = -(without - without.T.groupby(fold).transform("mean").T) * (size - 1)
+    replicates, scale = len(full), size * (size - 1)
+    between_replicates = full.var(ddof=1) / replicates
+    between_units = (influence.mean() ** 2 / scale).sum()
+    both = (((influence - influence.mean()) ** 2).sum() / scale).sum() / (replicates * (replicates - 1))
+    variance = max(between_replicates + between_units - both, between_replicates, between_units)
+    left = np.array([differences((fold != number) * 1.0).mean() for number in sorted(set(fold))])
+    between_folds = (len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()
+    found = report["answer"]["difference"]
+    assert found["estimate"] == pytest.approx(full.mean())
+    assert found["se"] == pytest.approx(np.sqrt(max(variance, between_folds)))
 
 
 def test_one_row_is_the_question_and_all_others_explore(page_folder):
