@@ -28,6 +28,7 @@ from . import classifier as classifiers
 from . import scaling as scalings
 from .chipstore import ChipStore
 from .classifier import SHIP_CONVNET, Classifier, to_tensor
+from .compute import cores, threads
 from .config import as_json
 from .errors import ConfigError
 from .generate import make, sample
@@ -80,8 +81,8 @@ class ChipGenerator:
         """
         numbers = make.class_numbers(() if label is None else (label,), self.classes)
         tally = sample.Tally(sample.shares(count, numbers))
-        workers = make.cores()
-        with sample.threads(workers) as pool:
+        workers = cores()
+        with threads(workers) as pool:
             blocks = list(sample.kept(self._generator, tally.wanted, seed, truncation, None, pool, workers, tally))
         values = [block.values for block in blocks] or [np.zeros((0, *self.shape), np.float32)]
         return np.concatenate(values), np.repeat(list(tally.wanted), list(tally.wanted.values())).astype(np.int64)

@@ -281,7 +281,7 @@ def run_blocks(
     with torch.inference_mode():
         for start in range(0, len(chips), BLOCK):
             block = to_tensor(scaling.apply(chips[start : start + BLOCK])).to(device)
-            turned = [network(_oriented(block, number)).float().cpu() for number in range(orientations)]
+            turned = [network(oriented(block, number)).float().cpu() for number in range(orientations)]
             parts.append(torch.stack(turned).mean(dim=0))
     if not parts:
         return np.zeros((0, 0), np.float32)
@@ -289,7 +289,7 @@ def run_blocks(
     return logits
 
 
-def _oriented(chips: Tensor, number: int) -> Tensor:
+def oriented(chips: Tensor, number: int) -> Tensor:
     """Chips (N, C, S, S) in one of eight orientations; number 0 leaves them as they are."""
     turned = chips.transpose(2, 3) if number & 4 else chips
     sides = [side for bit, side in ((1, 2), (2, 3)) if number & bit]

@@ -73,7 +73,7 @@ def cut(
     most = max(1, CHUNK_BYTES // (size * size * len(scene.bands) * np.dtype(scene.dtype).itemsize))
     chips = np.empty((min(most, len(windows)), size, size, len(scene.bands)), scene.dtype)
     for panel, (first, last) in _panels(scene, windows, size, grid):
-        with _rows(scene, grid, (first, last), kernel, workers, gdal) as rows:
+        with grid_rows(scene, grid, (first, last), kernel, workers, gdal) as rows:
             local = windows[panel] - (0, first)
             for chosen, block in _blocks(rows, local, size):
                 for start in range(0, len(chosen), most):
@@ -94,7 +94,7 @@ def cut_all(
     out = np.empty((len(windows), size, size, len(scene.bands)), scene.dtype)
     grid = Target(scene.height, scene.width)
     for panel, (first, last) in _panels(scene, windows, size, grid):
-        with _rows(scene, grid, (first, last), None, workers, gdal) as rows:
+        with grid_rows(scene, grid, (first, last), None, workers, gdal) as rows:
             local = windows[panel] - (0, first)
             for chosen, block in _blocks(rows, local, size):
                 places = panel[chosen]
@@ -108,7 +108,7 @@ def cut_all(
 
 
 @contextmanager
-def _rows(
+def grid_rows(
     scene: SceneFile,
     grid: Target,
     columns: tuple[int, int],
@@ -116,7 +116,11 @@ def _rows(
     workers: int,
     gdal: Mapping[str, str | int | bool],
 ) -> Iterator[Rows]:
-    """Rows of a range of the target grid's columns."""
+    """Rows of a range of the target grid's columns.
+
+    Raises:
+        ValueError: If the grid is not the scene's own and no kernel was given.
+    """
     if not grid.resampled:
         with native_rows(scene, columns, workers, **gdal) as rows:
             yield rows

@@ -35,16 +35,22 @@ def viewable(chips: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def write_sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[Any]], path: Path) -> None:
-    """Draw groups of chips below each other, each under its title, and write them as PNG.
+    """Draw groups of chips as :func:`draw_sheet` does and write them as PNG; without chips nothing is written."""
+    sheet = draw_sheet(titles, groups)
+    if sheet is not None:
+        sheet.save(path, format="PNG", optimize=False)
+
+
+def draw_sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[Any]]) -> Image.Image | None:
+    """Draw groups of chips below each other, each under its title; None without chips.
 
     Args:
         titles: Title of each group.
         groups: Chips (N, H, W, C) of each group, all of one shape and dtype.
-        path: Where the PNG goes.
     """
     filled = [group for group in groups if len(group)]
     if not filled:
-        return
+        return None
     pictures = viewable(np.concatenate(filled))
     zoom = max(1, -(-_SMALLEST // pictures.shape[1]))
     height, width = pictures.shape[1] * zoom + _GAP, pictures.shape[2] * zoom + _GAP
@@ -60,4 +66,4 @@ def write_sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[Any]], path:
             line, column = divmod(position, COLUMNS)
             sheet.paste(image, (_GAP + column * width, top + line * height))
         top, start = top + lines * height, start + len(group)
-    sheet.save(path, format="PNG", optimize=False)
+    return sheet

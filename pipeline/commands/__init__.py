@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "chips": "chips",
     "compare": "compare",
     "completion": "completion",
+    "detect": "detect",
     "doctor": "doctor",
     "export": "export",
     "generate": "generate",

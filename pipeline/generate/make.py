@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import generator as generators
+from ..compute import cores, threads
 from ..errors import ConfigError, StoreError
 from ..generator import SCALING, Generator
 from ..names import FINAL
@@ -26,7 +27,7 @@ from ..synth import kept as screenings
 from ..synth.kept import Screening
 from . import card, pictures
 from .files import COLUMNS, FORMATS, LABELS, Files, LabelTable, Layout
-from .sample import Tally, kept, shares, threads
+from .sample import Tally, kept, shares
 
 MEANINGS = (
     "path of the file that holds the chip",
@@ -186,11 +187,6 @@ def _write(
     files.finish()
     table.close()
     return shown
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

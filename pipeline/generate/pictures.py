@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import generator as generators
-from ..chips.sheet import COLUMNS, write_sheet
+from ..chips.sheet import COLUMNS, draw_sheet
 from ..generator import Generator
 from ..scaling import Scaling
 from .sample import chips_of, first_seed
@@ -28,7 +28,7 @@ def write_contact_sheet(
     """Write the first chips of each class, blocks of values (N, H, W, C) in [-1, 1] by class number."""
     groups = {label: scaling.invert(np.concatenate(blocks)[:SHOWN]) for label, blocks in shown.items() if blocks}
     titles = [f"synthetic {names[label]}" for label in groups]
-    write_sheet(titles, list(groups.values()), path)
+    _save(titles, list(groups.values()), path)
 
 
 def write_way(
@@ -57,7 +57,7 @@ def _ends(generator: Generator, seed: int, truncation: float) -> tuple[Floats, F
 
 def _rows(generator: Generator, labels: Sequence[int], z: Floats, scaling: Scaling, what: str, path: Path) -> None:
     rows = [scaling.invert(chips_of(generator, z, np.full(len(z), label))) for label in labels]
-    write_sheet([f"synthetic {generator.classes[label]}: {what}" for label in labels], rows, path)
+    _save([f"synthetic {generator.classes[label]}: {what}" for label in labels], rows, path)
 
 
 def slerp(first: Floats, last: Floats, steps: int) -> Floats:
@@ -74,3 +74,10 @@ def slerp(first: Floats, last: Floats, steps: int) -> Floats:
         return np.asarray((1 - share) * first + share * last, np.float32)
     weights = np.sin((1 - share) * angle) / np.sin(angle), np.sin(share * angle) / np.sin(angle)
     return np.asarray(weights[0] * first + weights[1] * last, np.float32)
+
+
+def _save(titles: Sequence[str], groups: Sequence[npt.NDArray[np.generic]], path: Path) -> None:
+    sheet = draw_sheet(titles, groups)
+    if sheet is not None:
+        # The highest level takes longer than a thousand chips do, for a twentieth of the size.
+        sheet.save(path, format="PNG", compress_level=1)

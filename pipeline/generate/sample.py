@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from threadpoolctl import threadpool_limits
 
 from .. import generator as generators
 from ..compute import Profile
@@ -92,22 +89,6 @@ def first_seed(seed: int, label: int) -> int:
     """Seed of candidate 0 of a class; the others count up from it. It is below 2**53, so that spreadsheets keep it."""
     word = int(np.random.SeedSequence([seed, 7]).generate_state(1, np.uint32)[0])
     return (word >> 12) * 2**32 + label * SEEDS_PER_CLASS
-
-
-@contextmanager
-def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads in each of which torch and the numerical libraries compute with one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1), ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    finally:
-        torch.set_num_threads(before)
 
 
 def kept(

@@ -84,6 +84,21 @@ def describe(
         return row | {"quarantined": str(error)}
 
 
+def header(path: Path, name: str, reading: Reading) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path`` from its header alone; whoever reads it finds what is damaged.
+
+    Args:
+        path: The file.
+        name: What it is called.
+        reading: How it is read.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    with raster.open_scene(path, reading.max_pixels) as dataset:
+        return row_of(reading, name, "source") | _facts(dataset, path, reading)
+
+
 def _facts(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, Any]:
     """Columns of the scene table that the header of a file gives."""
     bands = _bands(dataset, path.name, reading.bands)

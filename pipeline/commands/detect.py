@@ -1,0 +1,123 @@
+"""`satpipe detect`: objects in scenes of any size, found by a run's final classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from .common import progress, root_option, run_option, say
+
+if TYPE_CHECKING:
+    from ..detect.make import Outcome
+    from ..detect.measure import Quality
+
+SCENES_SHOWN = 10
+
+
+@click.command()
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...", type=click.Path(path_type=Path))
+@run_option
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="File to write: .geojson, or .gpkg; a CSV and an overview PNG go beside it.",
+)
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    show_default="the classifier's threshold",
+    help="Score that a detection must exceed; higher gives fewer and surer ones.",
+)
+@click.option(
+    "--truth", type=click.Path(path_type=Path), help="Labels to score the detections against: file or folder."
+)
+@click.option(
+    "--geometry",
+    type=click.Choice(["box", "point"]),
+    default="box",
+    show_default=True,
+    help="What is written for each: the window that shows it, or its centre.",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    metavar="PX",
+    show_default="a fifth of a chip",
+    help="Pixels between windows; smaller is slower and finds objects that lie closer together.",
+)
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="METRES",
+    show_default="the run's",
+    help="Metres per pixel of scenes that do not say.",
+)
+@click.option(
+    "--nodata", type=float, show_default="the run's", help="Value of pixels without data, in scenes that do not say."
+)
+@click.option("--overview/--no-overview", default=True, show_default=True, help="Draw each scene with what was found.")
+@click.option("--csv/--no-csv", "table", default=True, show_default=True, help="Write a CSV beside the file.")
+@root_option
+def command(
+    scenes: tuple[Path, ...],
+    run_name: str | None,
+    to: Path,
+    score: float | None,
+    truth: Path | None,
+    geometry: str,
+    stride: int | None,
+    gsd: float | None,
+    nodata: float | None,
+    overview: bool,
+    table: bool,
+    root: Path,
+) -> None:
+    """Find objects in scenes with a run's final classifier.
+
+    Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. What is found goes into
+    --to in the scenes' own CRS, or as columns and rows where they have none.
+    """
+    from ..detect.make import Wish, detect
+    from ..runs import find_run
+
+    run = find_run(run_name, root)
+    wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table)
+    with progress("scenes") as tick:
+        outcome = detect(run, scenes, to, wish, tick)
+    for note in outcome.notes:
+        say(f"note: {note}")
+    _report(outcome, run.config.ingest.classes)
+
+
+def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
+    counts = dict.fromkeys(classes[1:], 0)
+    windows = 0
+    for found in outcome.scenes:
+        windows += found.windows
+        for number in found.above(outcome.score).objects.classes:
+            counts[classes[number]] += 1
+    scored = outcome.scenes[0].labels is not None
+    for found in outcome.scenes[:SCENES_SHOWN] if len(outcome.scenes) > 1 else ():
+        quality = f": {_said(outcome.quality([found])[0])}" if scored else ""
+        say(f"{found.scene.name}: {len(found.above(outcome.score).objects):,} found{quality}")
+    if len(outcome.scenes) > SCENES_SHOWN:
+        say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
+    made = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    places = "1 scene" if len(outcome.scenes) == 1 else f"{len(outcome.scenes):,} scenes"
+    say(f"{made} with a score above {outcome.score:.3g} in {places}, {windows:,} windows")
+    if scored:
+        at_score, best, average = outcome.quality()
+        say(f"against the labels: {_said(at_score)}; average precision {average:.3f}")
+        if best is not None and best.f1 > at_score.f1:
+            say(f"with --score {best.score:.5g} it would be: {_said(best)}")
+    say(f"wrote {', '.join(str(path) for path in outcome.files[:4])}{' ...' if len(outcome.files) > 4 else ''}")
+
+
+def _said(quality: Quality) -> str:
+    return (
+        f"precision {quality.precision:.3f} ({quality.right} of {quality.detected}), recall {quality.recall:.3f}"
+        f" ({quality.right} of {quality.objects}), F1 {quality.f1:.3f}"
+    )

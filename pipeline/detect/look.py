@@ -1,0 +1,226 @@
+"""Slide the classifier over a scene, strip by strip: a quick look everywhere, a close one where it may pay.
+
+Each block of the scene is read once (see :mod:`pipeline.chips.rows`); a strip of its rows is brought to the network's
+range once, and windows are copied from it. The quick look takes each window in one orientation. Where its score is not
+hopeless, windows at half the stride around it are scored in all orientations, as the classifier was calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.stride_tricks import as_strided
+
+from ..chips.read import PANEL_COLUMNS, grid_rows
+from ..chips.windows import starts
+from ..classifier import Classifier, oriented, softmax, to_tensor
+from .scenes import Scene
+
+Floats = npt.NDArray[np.float64]
+Windows = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float32]
+
+BATCH = 64
+"""Windows of one forward pass; fixed, because the last bits of a score depend on it."""
+IN_STRIP = 512
+"""Windows of a strip's quick look, at least, where the scene is high enough."""
+HOPELESS = 0.05
+"""Score of the quick look below which a window's neighbourhood is not looked at again."""
+MIN_VALID = 0.5
+"""A window with a smaller share of valid pixels is not looked at."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Windows that were looked at closely.
+
+    Attributes:
+        windows: (N, 2) row and column of the upper left pixel on the scene's grid, in that order.
+        probabilities: Calibrated class probabilities (N, K).
+        looked: How many windows the quick look took.
+    """
+
+    windows: Windows
+    probabilities: Floats
+    looked: int
+
+
+def positions(length: int, size: int, stride: int) -> npt.NDArray[np.int64]:
+    """First pixels of the windows along a side, from a quarter of a window before its start to as much after its end.
+
+    As far as a labelled window was moved inside at a scene's edge when the classifier learned.
+    """
+    edge = size // 4
+    first: npt.NDArray[np.int64] = starts(length + 2 * edge, size, stride) - edge
+    return first
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A part of a scene in the network's range, padded so that every window of a strip lies inside.
+
+    Attributes:
+        row: Row of the first line on the scene's grid; may be negative.
+        col: Column of the first pixel likewise.
+        values: (H, W, C) float32 in [-1, 1]; 0 where nothing is known.
+        known: Which pixels (H, W) hold data, or None where all do.
+    """
+
+    row: int
+    col: int
+    values: Values
+    known: npt.NDArray[np.bool_] | None
+
+    def cut(self, windows: Windows, size: int) -> tuple[Values, Floats]:
+        """Windows (N, 2) as chips (N, S, S, C) and the share (N,) of each that is known.
+
+        What is not known has the mean of what is, as in chips that are cut for training.
+        """
+        rows, cols = windows[:, 0] - self.row, windows[:, 1] - self.col
+        chips = _views(self.values, size)[rows, cols]
+        share = np.ones(len(windows))
+        if self.known is not None:
+            held = _views(self.known, size)[rows, cols]
+            share = held.mean(axis=(1, 2), dtype=np.float64)
+            for place in np.flatnonzero((share > 0) & (share < 1)):
+                chips[place][~held[place]] = chips[place][held[place]].mean(axis=0)
+        return chips, share
+
+
+def _views(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Every window of an array (H, W, ...) as a view (H - S + 1, W - S + 1, S, S, ...)."""
+    height, width, *rest = array.shape
+    row, col, *more = array.strides
+    shape = (height - size + 1, width - size + 1, size, size, *rest)
+    return as_strided(array, shape, (row, col, row, col, *more), writeable=False)
+
+
+class Scorer:
+    """Scores chips with several threads, in batches of a fixed size."""
+
+    def __init__(self, classifier: Classifier, pool: ThreadPoolExecutor) -> None:
+        """Score with ``classifier`` in the threads of ``pool``."""
+        self.classifier = classifier
+        self.pool = pool
+        self.device = next(classifier.network.parameters()).device
+
+    def __call__(self, chips: Values, orientations: int) -> Floats:
+        """Calibrated probabilities (N, K) of chips (N, S, S, C) in [-1, 1]."""
+        batches = [chips[start : start + BATCH] for start in range(0, len(chips), BATCH)]
+        logits = list(self.pool.map(lambda batch: self._logits(batch, orientations), batches))
+        classes = len(self.classifier.architecture.classes)
+        joined = np.concatenate(logits) if logits else np.zeros((0, classes), np.float32)
+        return softmax(joined, self.classifier.temperature)
+
+    def _logits(self, chips: Values, orientations: int) -> Values:
+        with torch.inference_mode():
+            batch = to_tensor(chips).to(self.device)
+            turned = [self.classifier.network(oriented(batch, number)).float() for number in range(orientations)]
+            logits: Values = torch.stack(turned).mean(dim=0).cpu().numpy()
+        return logits
+
+
+Show = Callable[[int, int, Values], None]
+"""Is given the scene's pixels in the network's range as they come: first row, first column, values (H, W, C)."""
+
+
+def look(
+    scene: Scene, scorer: Scorer, stride: int, workers: int, show: Show, tick: Callable[[float, float], None]
+) -> Seen:
+    """Look at all windows of a scene.
+
+    Args:
+        scene: The scene.
+        scorer: Scores chips.
+        stride: Pixels of the scene's grid from one window of the quick look to the next.
+        workers: Threads that read.
+        show: Is given each pixel once, unless the scene is wider than `PANEL_COLUMNS`.
+        tick: Told which part of the scene is done, of 1.
+
+    Raises:
+        InputError: If the scene is damaged.
+    """
+    size = scorer.classifier.architecture.size_px
+    rows_at = positions(scene.grid.height, size, stride)
+    all_cols = positions(scene.grid.width, size, stride)
+    panels = np.array_split(all_cols, -(-scene.grid.width // PANEL_COLUMNS))
+    windows, probabilities, looked = [], [], 0
+    for number, cols_at in enumerate(panels):
+        for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, stride, workers, show)):
+            quick = np.stack(np.meshgrid(strip, cols_at, indexing="ij"), axis=-1).reshape(-1, 2)
+            promising, count = _promising(canvas, scorer, quick, size)
+            looked += count
+            close = _around(promising, stride // 2, rows_at, all_cols)
+            chips, share = canvas.cut(close, size)
+            good = share >= MIN_VALID
+            windows.append(close[good])
+            probabilities.append(scorer(chips[good], scorer.classifier.orientations))
+            tick(number + (place + 1) * len(strip) / len(rows_at), len(panels))
+    tick(len(panels), len(panels))
+    found, first = np.unique(np.concatenate(windows), axis=0, return_index=True)
+    return Seen(found, np.concatenate(probabilities)[first], looked)
+
+
+def _canvases(
+    scene: Scene,
+    scorer: Scorer,
+    rows_at: npt.NDArray[np.int64],
+    cols_at: npt.NDArray[np.int64],
+    stride: int,
+    workers: int,
+    show: Show,
+) -> Iterator[tuple[Canvas, npt.NDArray[np.int64]]]:
+    """A canvas for each strip of windows, with the rows at which they begin."""
+    size, beside = scorer.classifier.architecture.size_px, stride // 2
+    grid, scaling = scene.grid, scorer.classifier.scaling
+    left, right = int(cols_at[0]) - beside, int(cols_at[-1]) + size + beside
+    columns = max(left, 0), min(right, grid.width)
+    in_strip = max(1, -(-IN_STRIP // len(cols_at)))
+    shown = 0
+    with grid_rows(scene.file, grid, columns, scene.kernel, workers, {}) as rows:
+        for start in range(0, len(rows_at), in_strip):
+            strip = rows_at[start : start + in_strip]
+            top, bottom = int(strip[0]) - beside, int(strip[-1]) + size + beside
+            low, high = max(top, 0), min(bottom, grid.height)
+            pixels, valid = rows.view(low, rows.end_of_step(high), [(0, rows.width)])
+            here = scaling.apply(pixels[: high - low])
+            if high > shown:
+                show(max(low, shown), columns[0], here[max(shown - low, 0) :])
+                shown = high
+            values = np.zeros((bottom - top, right - left, here.shape[2]), np.float32)
+            inside = slice(low - top, high - top), slice(columns[0] - left, columns[1] - left)
+            values[inside] = here
+            known = None
+            if valid is not None or here.shape[:2] != values.shape[:2]:
+                known = np.zeros(values.shape[:2], bool)
+                known[inside] = True if valid is None else valid[: high - low]
+                known = None if known.all() else known
+            yield Canvas(top, left, values, known), strip
+
+
+def _promising(canvas: Canvas, scorer: Scorer, quick: Windows, size: int) -> tuple[Windows, int]:
+    """Windows whose quick look is not hopeless, and how many were looked at."""
+    found, looked = [], 0
+    # A few batches at a time, so that the copies stay small.
+    for start in range(0, len(quick), 8 * BATCH):
+        some = quick[start : start + 8 * BATCH]
+        chips, share = canvas.cut(some, size)
+        good = share >= MIN_VALID
+        scores = 1.0 - scorer(chips[good], 1)[:, 0]
+        found.append(some[good][scores >= HOPELESS])
+        looked += int(good.sum())
+    return np.concatenate(found), looked
+
+
+def _around(windows: Windows, step: int, rows_at: npt.NDArray[np.int64], cols_at: npt.NDArray[np.int64]) -> Windows:
+    """The windows and their eight neighbours at ``step``, each once, none further out than the outermost windows."""
+    offsets = np.array([(row, col) for row in (-step, 0, step) for col in (-step, 0, step)])
+    near = (windows[:, None] + offsets).reshape(-1, 2)
+    near = np.clip(near, (rows_at[0], cols_at[0]), (rows_at[-1], cols_at[-1]))
+    return np.unique(near, axis=0)
