@@ -73,6 +73,7 @@ def cli(debug: bool) -> None:
 @click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
+@click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -90,6 +91,7 @@ def run(
     budget: str | None,
     executor: str | None,
     scheduler: str | None,
+    tensorboard: bool,
 ) -> None:
     """Run the pipeline, or the named stages and what they need.
 
@@ -98,6 +100,8 @@ def run(
     from pipeline.display import display_for, log_file
     from pipeline.redact import redacted
     from pipeline.runner import Runner
+    from pipeline.store import Store
+    from pipeline.tensorboard import Mirror
     from pipeline.torchrun import started
 
     if not context.with_resource(started()):
@@ -112,7 +116,9 @@ def run(
         _dry_run(Runner(root, display_for(terminal, None)), config, selection)
         return
     with log_file(root / "data" / "logs", config.name) as logger:
-        runner = Runner(root, display_for(terminal, logger))
+        display = display_for(terminal, logger)
+        mirror = Mirror(display, Store(root / "data"), config.name) if tensorboard else None
+        runner = Runner(root, mirror or display)
         logger.info("satpipe %s", redacted(" ".join(sys.argv[1:])))
         try:
             if budget is None:
@@ -124,6 +130,9 @@ def run(
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, redacted(str(error)))
             raise
+    if mirror is not None:
+        mirror.complete(runner.plan(config))
+        say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
     if not outcome.made:
         say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:

@@ -7,6 +7,10 @@ FINAL = "final"
 
 FINAL_REPLICATE = 1_000_003
 """Stands for the replicate in the seeds of the final split; no run has as many replicates."""
+METRICS = "metrics.jsonl"
+"""A training's log: one JSON object per look, with the `images` shown by then."""
+SHEETS = "sheets"
+"""Folder of a training's sample sheets, each named for the images shown by then."""
 REAL, CLASSIC, GAN, SHUFFLED = "real", "classic", "gan", "shuffled"
 """Words that arms are named with, beside the names of the user's own folders."""
 

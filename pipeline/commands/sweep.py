@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--metric", help="Measure that orders the table; default: kid for gan, difference for report.")
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
+@click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
 @click.option("--dry-run", is_flag=True, help="List the points, what would be made and about how long it takes.")
 @root_option
 def command(
@@ -48,6 +49,7 @@ def command(
     metric: str | None,
     executor: str | None,
     scheduler: str | None,
+    tensorboard: bool,
     dry_run: bool,
     root: Path,
 ) -> None:
@@ -58,8 +60,10 @@ def command(
     """
     from ..display import display_for, log_file
     from ..runner import Runner
+    from ..store import Store
     from ..sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request
     from ..sweep.table import check_folder
+    from ..tensorboard import Mirror
 
     request = read_request(file) if file is not None else Request()
     request = merged(request, [*map(parse_grid, grids), *map(parse_range, ranges)])
@@ -85,12 +89,16 @@ def command(
         return
     with log_file(root / "data" / "logs", sweep.name) as logger:
         logger.info("satpipe %s", " ".join(sys.argv[1:]))
+        display = display_for(terminal, logger)
+        mirror = Mirror(display, Store(root / "data"), sweep.name) if tensorboard else None
         try:
-            rows = _run(sweep, Runner(root, display_for(terminal, logger)), folder)
+            rows = _run(sweep, Runner(root, mirror or display), folder)
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, error)
             raise
     _show(sweep, rows, folder)
+    if mirror is not None:
+        say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
 
 
 def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:

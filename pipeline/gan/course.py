@@ -5,6 +5,7 @@ Pure logic on the lines of the log; :mod:`pipeline.gan.train` acts on it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ class Log:
     restarts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
     ranks: list[int] = field(default_factory=list)
+
+    def as_text(self) -> str:
+        """The lines as `metrics.jsonl` has them."""
+        return "".join(json.dumps(line) + "\n" for line in self.lines)
 
 
 def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:

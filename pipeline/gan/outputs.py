@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import Any
 
 from ..generator import SCALING, GeneratorNetwork, save
+from ..names import METRICS, SHEETS
 from ..parts import Job
 from .course import Log
 from .inputs import Inputs
-
-METRICS = "metrics.jsonl"
 
 
 def write_outputs(
@@ -49,6 +47,6 @@ def write_outputs(
     }
     save(generator, inputs.classes, card, job.out)
     inputs.scaling.save(job.out / SCALING)
-    (job.out / METRICS).write_text("".join(json.dumps(line) + "\n" for line in log.lines), "utf-8")
-    shutil.copytree(job.scratch / "sheets", job.out / "sheets")
+    (job.out / METRICS).write_text(log.as_text(), "utf-8")
+    shutil.copytree(job.scratch / SHEETS, job.out / SHEETS)
     return facts

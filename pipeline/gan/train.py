@@ -8,6 +8,7 @@ else, so a training that was killed and resumed gives the bytes of one that was 
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ..compute import Profile, prepare
 from ..errors import TrainingError
 from ..generator import GeneratorNetwork
+from ..names import METRICS, SHEETS
 from ..progress import Progress
 from ..ranks import ALONE, Ranks
 from . import checkpoint
@@ -128,6 +130,7 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
                 keep(setting, networks, log)
             else:
                 networks, log = restart(setting, log, reason, device)
+            show(setting, log)
         log = agree(setting, networks, log)
         sums, since = torch.zeros(4, device=device), log.step
     if not setting.ranks.first:
@@ -233,7 +236,7 @@ def keep(setting: Setting, networks: Networks, log: Log) -> None:
         log.stopped = "patience"
     looks = len(log.lines)
     if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
-        sheet = setting.folder / "sheets" / f"{line['images']:08d}.png"
+        sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
         draw_sheet(generator, sheet)
         checkpoint.settle(sheet)
     save(networks, log, setting.folder / (GOOD if ailment(log.lines, setting.images) is None else LATEST))
@@ -261,6 +264,14 @@ def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tu
     _set_learning_rate(networks, rate)
     save(networks, good, setting.folder / GOOD)
     return networks, good
+
+
+def show(setting: Setting, log: Log) -> None:
+    """Leave the log where whoever watches the training finds it; nothing is read back from there."""
+    path = setting.folder / METRICS
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(log.as_text(), "utf-8")
+    os.replace(temporary, path)
 
 
 def agree(setting: Setting, networks: Networks, log: Log) -> Log:

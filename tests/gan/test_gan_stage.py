@@ -63,6 +63,9 @@ def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
     assert chips.dtype == np.uint8
     lines = [json.loads(line) for line in (made.out / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [32, 64]
+    assert (made.scratch / "metrics.jsonl").read_text() == (
+        made.out / "metrics.jsonl"
+    ).read_text()  # seen while it grew
     sheets = sorted((made.out / "sheets").iterdir())
     assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
 
