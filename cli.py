@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from pipeline.commands import COMMANDS, complete
-from pipeline.commands.common import config_options, console, duration, load, root_option, say
+from pipeline.commands.common import config_options, console, duration, load, print_table, root_option, say
 from pipeline.stages import NAMES, STAGES
 
 if TYPE_CHECKING:
@@ -211,26 +211,24 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
 @root_option
 def status(config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
     """Show what is up to date and what is missing, stage by stage."""
-    from rich.table import Table
-
     from pipeline.display import PlainDisplay
     from pipeline.runner import Runner
 
     config = load(config_path, overrides, name)
     waves = Runner(root, PlainDisplay(console())).plan(config)
-    table = Table("stage", "parts", "up to date", "to make", "first reason", box=None, pad_edge=False)
+    rows: list[tuple[str, ...]] = []
     blocked = False
     for stage in STAGES:
         mine = [wave for wave in waves if wave.stage.name == stage.name]
         total, missing = sum(len(wave.orders) for wave in mine), sum(len(wave.missing) for wave in mine)
         reasons = [f"{title}: {why[0]}" for wave in mine for title, why in wave.reasons.items()]
         if blocked or not mine:
-            table.add_row(stage.name, "", "", "", "waits for the stage before it" if blocked else "")
+            rows.append((stage.name, "", "", "", "waits for the stage before it" if blocked else ""))
         else:
             more = "+" if missing else ""
-            table.add_row(stage.name, f"{total}{more}", str(total - missing), str(missing), *reasons[:1])
+            rows.append((stage.name, f"{total}{more}", str(total - missing), str(missing), *reasons[:1]))
         blocked = blocked or bool(missing)
-    console().print(table)
+    print_table(("stage", "parts", "up to date", "to make", "first reason"), rows)
 
 
 @cli.command()
@@ -262,8 +260,6 @@ def why(stage: str, config_path: Path | None, overrides: tuple[str, ...], name: 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(root: Path, as_json: bool) -> None:
     """List the runs with data, preset, verdict, time and report."""
-    from rich.table import Table
-
     from pipeline.display import PlainDisplay
     from pipeline.runner import Runner
 
@@ -275,10 +271,7 @@ def runs(root: Path, as_json: bool) -> None:
         say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
         return
     columns = ("run", "state", "data", "preset", "verdict", "time", "report")
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(row[column] if row[column] is not None else "") for column in columns))
-    console().print(table)
+    print_table(columns, ([str(row[column] if row[column] is not None else "") for column in columns] for row in rows))
 
 
 @cli.command()

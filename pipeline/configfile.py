@@ -56,6 +56,13 @@ def default_config() -> Path:
     return configs_folder() / DEFAULT
 
 
+def find(path: Path) -> Path:
+    """The file at ``path``; where there is none, the configuration of that name that travels with the package."""
+    brought = configs_folder() / path.name
+    named = path.parent in (Path(), Path("configs"))
+    return brought if named and not path.exists() and brought.is_file() else path
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; duplicate keys and anything but plain data are errors.
 
@@ -66,7 +73,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         known = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
-        raise ConfigError(f"configuration {path} does not exist; satpipe brings {known}") from None
+        raise ConfigError(f"configuration {path} does not exist; by name there are {known}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path} cannot be read: {error}") from None
     try:
@@ -148,14 +155,14 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | No
     """Load and check a configuration.
 
     Args:
-        path: YAML file; None takes the default that travels with the package.
+        path: YAML file, or the name of one that travels with the package; None takes the default.
         overrides: ``key=value`` texts; keys are dotted, list items by number; later ones win.
         name: Name of the run, instead of the file's ``name`` or its stem.
 
     Raises:
         ConfigError: One sentence on the first thing that is wrong.
     """
-    path = default_config() if path is None else path
+    path = default_config() if path is None else find(path)
     raw: dict[str, Any] = _absolute(read_yaml(path), path.resolve().parent)
     raw.setdefault("name", path.stem)
     given: list[tuple[list[str], str]] = []

@@ -68,8 +68,20 @@ def test_wrong_file_ends_in_one_sentence(tmp_path: Path, text: str, said: str) -
 
 
 def test_missing_file_names_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"does not exist; satpipe brings .*demo\.yaml"):
+    with pytest.raises(ConfigError, match=r"does not exist; by name there are .*demo\.yaml"):
         configfile.load(tmp_path / "nothing.yaml")
+
+
+def test_configuration_that_travels_with_the_package_is_found_by_name_and_an_own_one_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo.yaml", "configs/demo.yaml"):
+        assert configfile.load(Path(name)) == configfile.load()
+    (tmp_path / "demo.yaml").write_text(SMALLEST + "seed: 77\n")
+    assert configfile.load(Path("demo.yaml")).seed == 77
+    with pytest.raises(ConfigError, match="does not exist"):
+        configfile.load(tmp_path / "elsewhere" / "demo.yaml")
 
 
 def test_paths_are_relative_to_the_file_and_in_overrides_to_the_working_folder(

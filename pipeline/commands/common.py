@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..config import RunConfig
     from ..parts import Done
     from ..runner import Runner
+
+WIDE = 10_000
+"""Characters of a line where nobody looks at a terminal: no cell is cut or folded."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,10 +40,31 @@ def say(text: str) -> None:
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table as wide as the terminal, with long cells on several lines; elsewhere a row is one line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = console()
+    if not terminal.is_terminal:
+        terminal.width = WIDE
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    terminal.print(table)
+
+
 def config_options(command: Command) -> Command:
     """The options that choose and change a configuration."""
     options = (
-        click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration; default: demo."),
+        click.option(
+            "--config",
+            "config_path",
+            type=click.Path(path_type=Path),
+            help="Configuration: a file, or the name of one that satpipe brings; default: demo.yaml.",
+        ),
         click.option(
             "--set",
             "overrides",
