@@ -330,6 +330,11 @@ def test_runs_lists_data_preset_verdict_and_report(toy_done: Toy) -> None:
         ("toy", "finished", "folders", "helps")
     ]
     assert Path(toy_done.folder, rows[0]["report"]).is_file()
+    # In a pipe a run is one line and nothing of it is cut, however narrow the window that it was called from.
+    toy_done.environment = {"COLUMNS": "40"}
+    lines = toy_done.call("runs").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].rstrip().endswith(rows[0]["report"])
 
 
 def test_clean_deletes_what_no_run_refers_to_and_nothing_else(toy_done: Toy) -> None:
