@@ -259,9 +259,10 @@ def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
             values = means[candidate.name].dropna()
             apart = (means[candidate.name] - means[first]).dropna()
             error = f" ± {100 * apart.std() / np.sqrt(len(apart)):.1f}" if len(apart) > 1 else ""
+            spread = f"{100 * values.std():.1f}" if len(values) > 1 else "–"
             lines.append(
                 f"| {100 * fraction:g} % | {candidate.name} | {100 * values.mean():.1f} |"
-                f" {100 * values.std():.1f} | {100 * apart.mean():+.1f}{error if candidate.name != first else ''} |"
+                f" {spread} | {100 * apart.mean():+.1f}{error if candidate.name != first else ''} |"
                 f" {100 * others.loc[candidate.name, 'average_precision']:.1f} |"
                 f" {others.loc[candidate.name, 'seconds']:.0f} |"
             )
@@ -302,7 +303,7 @@ def main() -> int:
     given = options()
     candidates = [one for one in QUESTIONS[given.question] if not given.candidates or one.name in given.candidates]
     wanted = [f"split.fractions={given.fractions}", f"split.replicates={given.replicates}"]
-    config = load(given.config, (*given.set, *wanted), None)
+    config = load(given.config, (*given.set, *wanted), "judge")
     from rich.console import Console
 
     runner = Runner(given.root, PlainDisplay(Console(stderr=True)))

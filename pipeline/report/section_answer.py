@@ -152,14 +152,14 @@ def section_sure(material: Material) -> blocks.Section:
     return section
 
 
-def _where_row(row: Any, label: str, baseline: Any, treatment: Any) -> dict[str, Any]:
+def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) -> dict[str, Any]:
     ci = f"{points(row['low'])} to {points(row['high'])}" if not pd.isna(row["low"]) else ""
     cells = [
         label,
         blocks.cell(points(row["estimate"]), ci),
         number(baseline["estimate"]),
         number(treatment["estimate"]),
-        f"{int(row['chips']):,}",
+        f"{chips:,}",
         f"{int(row['units']):,}",
     ]
     return blocks.row(cells)
@@ -172,6 +172,7 @@ def section_where(material: Material) -> blocks.Section:
     section = blocks.Section("where", "Where")
     difference = _of(metrics, kind="difference", arm=treatment, baseline=baseline)
     single = _of(metrics, kind="arm")
+    of_class = right_shares(material)["class"].value_counts()
     rows, bars = [], []
     for label, wanted in _places(material):
         found = _of(difference, **wanted)
@@ -179,7 +180,9 @@ def section_where(material: Material) -> blocks.Section:
             continue
         row = found.iloc[0]
         first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
-        rows.append(_where_row(row, label, first, second))
+        name = str(wanted["metric"]).removeprefix("recall of ")
+        chips = int(of_class[name]) if label == f"class {name}" else int(row["chips"])
+        rows.append(_where_row(row, label, first, second, chips))
         bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
     head = ["Where", "difference", baseline, treatment, "chips", "groups"]
     caption = (

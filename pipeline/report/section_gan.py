@@ -23,6 +23,17 @@ MEASURES = {
     "copies": "copies",
 }
 """Measures of quality and what people call them; others are shown by their own name."""
+MEANINGS = (
+    ("Kernel and Fréchet distance", ("How far the two sets of chips are apart as a whole. They are not KID and FID: the"
+     " features are learned here and not on everyday photographs.")),
+    ("Precision", "Share of the synthetic chips that lie where real ones do."),
+    ("Recall", "Share of the real chips that lie where synthetic ones do: low where kinds of chips are missing."),
+    ("Density", "As precision, but a synthetic chip among many real ones counts more."),
+    ("Coverage", "As recall, but measured around real chips: low where kinds of chips are missing."),
+    ("Diversity", "How much synthetic chips differ from one another, real ones of the class being 1."),
+    ("Copies", "Share of the synthetic chips that are a training chip, flipped, turned or as it is."),
+)  # fmt: skip
+"""The measures in words."""
 SHEETS = 4
 
 
@@ -47,7 +58,7 @@ def section_gan(material: Material) -> blocks.Section | None:
     shown = [drawing for drawing in drawings if drawing is not None]
     section.blocks += [blocks.figures(shown)] if shown else []
     quality = mean_quality(material)
-    section.blocks += [quality_table(quality)] if quality else []
+    section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
     taught = mean_usefulness(material)
     section.blocks += [taught_table(taught)] if taught else []
     section.blocks += alarms(material)
@@ -154,7 +165,8 @@ def mean_quality(material: Material) -> dict[str, dict[str, float]]:
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     """Quality by class, with the floor below each value."""
     names = list(dict.fromkeys(name for values in quality.values() for name in values))
-    names = [name for name in names if not name.endswith("_floor")]
+    known = [*MEASURES, *sorted(set(names) - set(MEASURES))]
+    names = [name for name in known if name in names and not name.endswith("_floor")]
     rows = []
     for label, values in quality.items():
         cells: list[Any] = [label]

@@ -94,7 +94,7 @@ def close_up(outline: Floats, chips: Sequence[Floats], labels: npt.NDArray[np.st
             axes.add_collection(LineCollection(here, colors=SERIES[series], linewidths=0.9))
             middle = np.array([chip[:-1].mean(axis=0) for chip in here])
             axes.plot(*middle.T, MARKERS[number % len(MARKERS)], color=SERIES[series], markersize=2.5, label=name)
-        axes.legend(loc="upper right", markerscale=2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, markerscale=2)
         _degrees(axes, float(outline[:, 1].mean()))
         counts = ", ".join(f"{(labels == name).sum():,} {name}" for name in classes)
         return svg(figure, "map-scene", "Chips of one scene", f"Footprints of {counts} in one scene.")

@@ -230,6 +230,15 @@ def test_a_random_split_is_shown_and_does_not_touch_the_verdict(fractions_folder
 # ------------------------------------------------------------------------------------------------ published form
 
 
+def test_the_table_of_places_counts_the_chips_of_each_class(page_folder):
+    chips = rows_tested(page_folder).drop_duplicates("chip_id")["class"].value_counts()
+    page = (page_folder / "report.html").read_text("utf-8")
+    table = page[page.index("<caption>The difference by class") :]
+    for name in CLASSES:
+        row = table[table.index(f'<th scope="row">class {name}</th>') :]
+        assert f'<td class="n">{chips[name]}</td>' in row[: row.index("</tr>")]
+
+
 def test_reports_validate_against_the_published_schema(page_folder, fractions_folder):
     published = json.loads(Path(schema.__file__).with_name("report.schema.json").read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(published)
