@@ -33,6 +33,13 @@ def plain(path: str, windows: np.ndarray, out: np.ndarray) -> None:
             out[place] = scene.read(window=Window(col, row, SIZE, SIZE))
 
 
+def opened(path: str, windows: np.ndarray, out: np.ndarray) -> None:
+    """The file opened for each window: what a data set for training does, whose workers cannot share a handle."""
+    for place, (row, col) in enumerate(windows):
+        with rasterio.open(path) as scene:
+            out[place] = scene.read(window=Window(col, row, SIZE, SIZE))
+
+
 def torchgeo(path: str, windows: np.ndarray, out: np.ndarray) -> None:
     """GridGeoSampler over a RasterDataset; it goes upwards from the lower edge, so its rows are turned round."""
     from torchgeo.datasets import RasterDataset
@@ -69,7 +76,7 @@ def _stand_in_for_operators() -> None:
 _KEPT: list[Any] = []
 """Libraries of operators: what they define goes with them."""
 
-MODES = {"boundless": boundless, "plain": plain, "torchgeo": torchgeo}
+MODES = {"boundless": boundless, "plain": plain, "opened": opened, "torchgeo": torchgeo}
 
 
 def main() -> None:

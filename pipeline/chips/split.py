@@ -243,6 +243,8 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     # No user can cause these: they would be defects of the steps above, and silence would be worse than a traceback.
     if left.any():
         raise AssertionError("a leak between training and what judges it is left")
+    if set(chips.cluster[trained]) & set(chips.cluster[judged]):
+        raise AssertionError("chips that share pixels are on two sides of a split")
     if set(chips.group[tested]) & set(chips.group[trained | validated]):
         raise AssertionError("a group is on two sides of a split")
 

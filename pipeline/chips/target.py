@@ -13,6 +13,9 @@ from ..errors import ConfigError
 TOLERANCE = 0.01
 """Relative difference of two GSDs that counts as none: map projections alone stretch by a few parts in a thousand."""
 
+FINEST = 16
+"""Target pixels to a scene pixel, at most: beyond that chips hold nothing but the kernel, and grids explode."""
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -62,7 +65,7 @@ def targets(scenes: Sequence[Extent], gsd_m: float | None, resampling: str | Non
         resampling: Kernel for scenes of another GSD, or None to refuse them.
 
     Raises:
-        ConfigError: If a scene's GSD differs and no kernel is named, or its GSD is not known but needed.
+        ConfigError: If a scene's GSD differs and no kernel is named or it is far coarser, or is not known but needed.
     """
     if gsd_m is None:
         gsd_m = _common_gsd(scenes)
@@ -105,6 +108,11 @@ def _target(scene: Extent, gsd_m: float | None, resampling: str | None) -> Targe
         raise ConfigError(
             f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, the chips {gsd_m:g} m;"
             " set chips.resampling (e.g. average), or chips.gsd_m to the scenes' own"
+        )
+    if max(scene.gsd_m) > FINEST * gsd_m:
+        raise ConfigError(
+            f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, more than {FINEST} times that of the chips,"
+            f" {gsd_m:g} m: they would be made up; take the scene out, or set chips.gsd_m nearer to it"
         )
     down, along = (_near_whole(gsd_m / own_gsd) for own_gsd in scene.gsd_m)
     # Floor: a target pixel that the scene does not cover wholly would be made up in part. The small addend keeps

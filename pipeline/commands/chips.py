@@ -54,6 +54,7 @@ def command(
     if "index" in chips:
         facts = {name: part.facts for name, part in chips.items()}
         found = summarise(done["ingest"]["tables"].facts, facts, config.split.by)
+        found["index"] = str(chips["index"].path / "index.parquet")
         found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or root / "reports" / f"{config.name}-chips.png"))
         if as_json:
             click.echo(json.dumps({"run": config.name} | found, indent=1))
@@ -118,12 +119,16 @@ def _show(run: str, found: Mapping[str, Any]) -> None:
     scenes, labels = found["scenes"], found["labels"]
     total = sum(found["chips"].values())
     say(f"\n{run}: {total:,} chips of {height} x {width} x {bands} {found['dtype']} from {scenes['used']:,} scenes\n")
-    say(_table(("class", "chips"), found["chips"].items()))
-    say(_table(("cut as", "chips"), found["kinds"].items()))
     classes = list(found["chips"])
     rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in found["groups"].items()]
-    say(_table((found["by"], *classes), rows))
-    say(_table(("split", "class", *_ROLES), _split_rows(found["splits"], classes)))
+    for table in (
+        _table(("class", "chips"), found["chips"].items()),
+        _table(("cut as", "chips"), found["kinds"].items()),
+        _table((found["by"], *classes), rows),
+        _table(("split", "class", *_ROLES), _split_rows(found["splits"], classes)),
+    ):
+        if table:
+            say(table)
     for line in _folds(found["splits"]):
         say(line)
     for title, reasons in (
@@ -135,6 +140,7 @@ def _show(run: str, found: Mapping[str, Any]) -> None:
         say(f"{title}: {'; '.join(f'{reason} ({count:,})' for reason, count in reasons.items()) or 'none'}")
     for line in _leaks(found["leaks"], found["by"]):
         say(line)
+    say(f"index (GeoParquet, outlines in longitude and latitude): {found['index']}")
     say(f"contact sheet: {found['sheet']}")
 
 
@@ -169,7 +175,8 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     )
     yield f"leaks joined: {said}"
     dropped = leaks["dropped_by_split"]
-    yield f"leaks dropped: {sum(dropped.values()):,} training chips over {len(dropped):,} splits; none is left"
+    if dropped:
+        yield f"leaks dropped: {sum(dropped.values()):,} training chips over {len(dropped):,} splits; none is left"
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

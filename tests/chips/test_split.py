@@ -134,6 +134,23 @@ def test_no_leak_is_left_whatever_the_pairs(seed):
             assert not (found.role[a] == s.VALIDATION and found.role[b] == s.TEST)
 
 
+@pytest.mark.parametrize("judge", ["test", "validation"])
+def test_a_leak_that_was_left_stops_the_stage(judge, monkeypatch):
+    data = chips()
+    found = roles(data, request())
+    place = {name: number for number, name in enumerate(data.chip_id)}
+    leak = [place[sorted(found[s.TRAIN])[0]], place[sorted(found[judge])[0]]]
+    monkeypatch.setattr(s, "_beside", lambda leaks, chosen: np.zeros(len(chosen), dtype=bool))
+    with pytest.raises(AssertionError, match="a leak between training and what judges it is left"):
+        s.split(dataclasses.replace(data, leaks=np.array([leak])), request())
+
+
+def test_chips_that_share_pixels_on_two_sides_stop_the_stage():
+    data = chips()
+    with pytest.raises(AssertionError, match="share pixels"):
+        s.split(dataclasses.replace(data, cluster=np.full(len(data.chip_id), "all", dtype=object)), request())
+
+
 def test_one_unit_validates_by_chips_that_share_no_pixels():
     data = chips(groups=2, units=1, ships=16, sea=32)
     # Chips 0 and 1, 2 and 3 ... overlap.

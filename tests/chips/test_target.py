@@ -50,3 +50,9 @@ def test_an_unknown_gsd_stops_only_where_it_is_needed():
         targets([scene(None)], 3.0, "average")
     with pytest.raises(ConfigError, match=r"GSD of scene b.tif is known and that of a.tif is not"):
         targets([scene(None), scene(3.0, "b.tif")], None, None)
+
+
+def test_a_scene_that_is_far_coarser_than_the_chips_stops_before_its_grid_explodes():
+    assert targets([scene(16.0)], 1.0, "average")[0].scale_row == 1 / 16
+    with pytest.raises(ConfigError, match=r"GSD of 17 m, more than 16 times that of the chips, 1 m"):
+        targets([scene(17.0)], 1.0, "average")

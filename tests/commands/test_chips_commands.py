@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -133,6 +134,10 @@ def test_json_says_the_same_and_nothing_else(bay, capsys):
     assert found["chips"]["ship"] == sum(counts.get("ship", 0) for counts in found["groups"].values()) == 39
     for split in found["splits"].values():
         assert sum(sum(counts.values()) for counts in split["counts"].values()) == sum(found["chips"].values())
+    outlines = geopandas.read_parquet(found["index"])
+    assert outlines.crs == "OGC:CRS84"
+    assert outlines.geometry.notna().all()
+    assert outlines.to_crs("EPSG:32610").area.to_numpy() == pytest.approx((16 * 3) ** 2, rel=1e-3)
     assert found["leaks"]["joined_groups"] == [["geojson/pier0.tif", "geojson/pier6.tif"]]
 
 

@@ -1,0 +1,218 @@
+"""The tables of the benchmark of chips: each function runs contenders, and says what has to be reached and what is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
+
+from pipeline.chips.windows import grid
+
+HERE = Path(__file__).parent
+
+Best = dict[tuple[str, int], float]
+"""Seconds by job and workers."""
+
+
+class Bench:
+    """Runs contenders in processes of their own."""
+
+    def __init__(self, folder: Path, torchgeo: str | None, turns: int) -> None:
+        self.folder, self.torchgeo, self.turns = folder, torchgeo, turns
+        self.versions: dict[str, str] = {}
+
+    def ours(self, job: str, scene: Path, windows: Path, workers: int, cache: int = 0) -> dict[str, float]:
+        """One turn of a job of ours."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            words = [str(HERE / "chips_jobs.py"), job, str(scene), str(windows), out, str(workers), str(cache)]
+            found = self._run([sys.executable, *words])
+            if job == "cut":
+                (Path(out) / "ours.npy").replace(self.folder / "ours.npy")
+        return found
+
+    def best(self, jobs: list[tuple[str, int]], scene: Path, windows: Path) -> Best:
+        """The best of several turns of each job, taken alternately."""
+        best: Best = {}
+        for _ in range(self.turns):
+            for job, workers in jobs:
+                seconds = self.ours(job, scene, windows, workers)["seconds"]
+                best[job, workers] = min(seconds, best.get((job, workers), seconds))
+        return best
+
+    def peer(self, mode: str, scene: Path, windows: Path, cache: int = 0) -> tuple[float, bool] | None:
+        """Seconds of a peer, and whether its chips are ours; None where it cannot be run."""
+        python = self.torchgeo if mode == "torchgeo" else sys.executable
+        if python is None:
+            return None
+        out = self.folder / "theirs.npy"
+        script = str(HERE / "chips_peers.py")
+        found = self._run([python, script, mode, str(scene), str(windows), str(out), str(cache)])
+        self.versions |= found["versions"]
+        theirs, chips = np.load(out, mmap_mode="r"), np.load(self.folder / "ours.npy", mmap_mode="r")
+        parts = [slice(start, start + 1024) for start in range(0, len(chips), 1024)]
+        same = all((theirs[part].transpose(0, 2, 3, 1) == chips[part]).all() for part in parts)
+        return found["seconds"], same
+
+    def _run(self, command: list[str]) -> dict[str, Any]:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+@dataclass
+class Bar:
+    """What has to be reached.
+
+    Attributes:
+        name: What is measured.
+        wanted: What it has to be at least (or at most).
+        found: What it is with one worker, and with all cores.
+        met: Whether it is reached, for both.
+    """
+
+    name: str
+    wanted: str
+    found: tuple[str, str]
+    met: bool
+
+    def row(self) -> str:
+        """The bar as a row of its table."""
+        return f"| {self.name} | {self.wanted} | {self.found[0]} | {self.found[1]} | {'yes' if self.met else 'NO'} |"
+
+
+OURS = {
+    "ceiling": "the machine's ceiling",
+    "cut": "satpipe, into memory",
+    "store": "satpipe, chip store written and synced",
+}
+PEERS = {
+    "torchgeo": "torchgeo GridGeoSampler",
+    "boundless": "rasterio, boundless read per chip",
+    "plain": "rasterio, read per chip in row order",
+}
+"""The last one is no loop that anybody is told to write; it shows what of the gain is the order of the windows."""
+
+
+def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
+    """All windows at stride 80, layout by layout."""
+    lines = [
+        "| scene | contender | s | chips/s | satpipe in memory is faster | satpipe stored is faster | same bytes |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    windows = bench.folder / "grid.npy"
+    np.save(windows, grid(side, side, SIZE, SIZE))
+    chips = len(np.load(windows))
+    for layout, profile in LAYOUTS.items():
+        scene = scene_path(bench.folder, layout, side)
+        make_scene(scene, side, profile)
+        best = bench.best(
+            [(job, n) for n in dict.fromkeys(counts) for job in ("ceiling", "cut", "store")], scene, windows
+        )
+        for (job, n), seconds in best.items():
+            shown = f"{OURS[job]}, {workers_said(n)}"
+            lines.append(f"| {layout} | {shown} | {seconds:.2f} | {chips / seconds:,.0f} | | | |")
+        shares = [best["ceiling", n] / best["cut", n] for n in counts]
+        said = tuple(f"{share:.0%}" for share in shares)
+        bars.append(Bar(f"{layout}: share of the machine's ceiling", "80%", said, min(shares) >= 0.8))
+        for mode, name in PEERS.items():
+            found = bench.peer(mode, scene, windows)
+            if found is None:
+                lines.append(f"| {layout} | {name} | not installed | | | | |")
+                continue
+            seconds, same = found
+            gains = {job: [seconds / best[job, n] for n in counts] for job in ("cut", "store")}
+            shown = " | ".join(" / ".join(f"{one:.1f} x" for one in gains[job]) for job in ("cut", "store"))
+            lines.append(
+                f"| {layout} | {name} | {seconds:.2f} | {chips / seconds:,.0f} | {shown} | {'yes' if same else 'NO'} |"
+            )
+            if mode != "plain":
+                least = (50 if mode == "torchgeo" else 40) if layout == "tiled raw" else 15
+                for job, wanted in (("cut", least), ("store", 10)):
+                    said = tuple(f"{one:.1f} x" for one in gains[job])
+                    met = same and min(gains[job]) >= wanted
+                    bars.append(Bar(f"{layout}: {OURS[job]}, against {name}", f"{wanted} x", said, met))
+    return lines
+
+
+def workers_said(count: int) -> str:
+    """Number of workers in words."""
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
+RANDOM = {
+    "opened": "rasterio, file opened for each window, as data sets for training do",
+    "boundless": "rasterio, boundless read per window",
+    "plain": "rasterio, one handle, read per window",
+}
+CACHES = (16, 1024)
+
+
+def random_windows(bench: Bench, side: int, count: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
+    """Labelled windows anywhere in the tiled deflate scene, with two sizes of GDAL's cache."""
+    scene, windows = scene_path(bench.folder, "tiled deflate", side), bench.folder / "random.npy"
+    np.save(windows, np.random.default_rng(1).integers(0, side - SIZE, (count, 2)))
+    lines = [
+        "| contender | GDAL cache | s | satpipe is faster | same bytes |",
+        "|---|---:|---:|---:|---|",
+    ]
+    ours: dict[tuple[int, int], float] = {}
+    for turn in range(bench.turns):
+        for workers in dict.fromkeys(counts):
+            for mebibytes in CACHES[:: 1 if turn % 2 else -1]:
+                seconds = bench.ours("cut", scene, windows, workers, mebibytes << 20)["seconds"]
+                ours[workers, mebibytes] = min(seconds, ours.get((workers, mebibytes), seconds))
+    for (workers, mebibytes), seconds in sorted(ours.items()):
+        lines.append(f"| satpipe, {workers_said(workers)} | {mebibytes} MiB | {seconds:.2f} | | |")
+    for mode, name in RANDOM.items():
+        for mebibytes in CACHES if mode == "plain" else CACHES[1:]:
+            found = bench.peer(mode, scene, windows, mebibytes << 20)
+            assert found is not None
+            gains = [found[0] / ours[n, mebibytes] for n in counts]
+            said = tuple(f"{one:.1f} x" for one in gains)
+            same = "yes" if found[1] else "NO"
+            lines.append(f"| {name} | {mebibytes} MiB | {found[0]:.2f} | {' / '.join(said)} | {same} |")
+            met = found[1] and min(gains) >= 5
+            bars.append(Bar(f"random windows, against {name}, GDAL cache {mebibytes} MiB", "5 x", said, met))
+    spread = [max(ours[n, one] for one in CACHES) / min(ours[n, one] for one in CACHES) - 1 for n in counts]
+    said = tuple(f"{one:.0%}" for one in spread)
+    bars.append(
+        Bar(f"random windows: satpipe with {CACHES[0]} or {CACHES[1]} MiB of cache", "10%", said, max(spread) <= 0.1)
+    )
+    return lines
+
+
+def growth(bench: Bench, sides: list[int], counts: tuple[int, int], bars: list[Bar]) -> list[str]:
+    """Time and memory as a scene grows, chips written to disk."""
+    lines = ["| scene | workers | chips | s | Mpixel/s | peak memory, MiB |", "|---|---:|---:|---:|---:|---:|"]
+    peaks: dict[int, list[float]] = {n: [] for n in counts}
+    rates: dict[int, list[float]] = {n: [] for n in counts}
+    for side in sides:
+        scene, windows = scene_path(bench.folder, "tiled raw", side), bench.folder / "grown.npy"
+        make_scene(scene, side, LAYOUTS["tiled raw"])
+        np.save(windows, grid(side, side, SIZE, SIZE))
+        for workers in dict.fromkeys(counts):
+            found = bench.ours("store", scene, windows, workers)
+            chips, rate = len(np.load(windows)), side * side / found["seconds"] / 1e6
+            peaks[workers].append(found["peak_mib"])
+            rates[workers].append(rate)
+            lines.append(
+                f"| {side:,} x {side:,} | {workers} | {chips:,} | {found['seconds']:.1f} | {rate:.0f} |"
+                f" {found['peak_mib']:.0f} |"
+            )
+    said = tuple(f"{max(peaks[n]):.0f} MiB" for n in counts)
+    most = max(max(one) for one in peaks.values())
+    bars.append(Bar(f"peak memory up to {sides[-1]:,} x {sides[-1]:,} pixels", "under 1,024 MiB", said, most < 1024))
+    slower = [rates[n][0] / rates[n][-1] for n in counts]
+    said = tuple(f"{one:.2f} x" for one in slower)
+    name = f"time per pixel at {sides[-1]:,} x {sides[-1]:,}, against {sides[0]:,} x {sides[0]:,}"
+    bars.append(Bar(name, "at most 1.25 x", said, max(slower) <= 1.25))
+    return lines
