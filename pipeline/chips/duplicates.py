@@ -30,22 +30,22 @@ _MOST_BITS = 18
 """Bits of 64 in which the hashes of a proposed pair may differ."""
 _SHIFTS = (-2, -1, 0, 1, 2)
 _ROWS = 256
+_COMPARED = 2048
+"""Pairs that are in memory at a time."""
 _LEAST_SHARED = 0.01
 """Share of the smaller outline from which two chips overlap: neighbours that share an edge do not."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Chips as they are compared.
+    """Chips as they are compared; 72 bytes of each, so that hundreds of thousands fit into memory.
 
     Attributes:
         rows: Position (N,) of each in the index.
-        thumbs: Grey pictures (N, 32, 32), float32, with mean 0 and norm 1.
         hashes: Perceptual hashes (N, 8) of the eight turns and mirror images; the first is the chip's own.
     """
 
     rows: npt.NDArray[np.int64]
-    thumbs: npt.NDArray[np.float32]
     hashes: npt.NDArray[np.uint64]
 
 
@@ -92,20 +92,23 @@ def pictures(chips: ChipStore, min_texture: float, chunk: int = 2048) -> Picture
         chunk: Chips in memory at a time.
     """
     span = _range(chips)
-    rows, thumbs = [], []
+    rows, hashes = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.uint64)]
     for start in range(0, len(chips), chunk):
         chosen = np.arange(start, min(start + chunk, len(chips)))
         small = grey(chips.read(chosen))
         textured = small.std(axis=(1, 2)) >= max(min_texture * span, 1e-12)
-        rows.append(chosen[textured])
-        thumbs.append(small[textured])
-    together = np.concatenate(thumbs)
-    together -= together.mean(axis=(1, 2), keepdims=True)
-    together /= np.linalg.norm(together, axis=(1, 2), keepdims=True)
-    if not len(together):
-        return Pictures(np.zeros(0, np.int64), together, np.zeros((0, 8), np.uint64))
-    hashes = np.stack([perceptual_hash(turned) for turned in turns(together)], axis=1)
-    return Pictures(np.concatenate(rows), together, hashes)
+        if textured.any():
+            rows.append(chosen[textured])
+            turned = turns(_standard(small[textured]))
+            hashes.append(np.stack([perceptual_hash(one) for one in turned], axis=1))
+    return Pictures(np.concatenate(rows), np.concatenate(hashes))
+
+
+def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Grey pictures (N, 32, 32) with mean 0 and norm 1."""
+    centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
+    found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return found
 
 
 def _range(chips: ChipStore) -> float:
@@ -119,6 +122,8 @@ def _range(chips: ChipStore) -> float:
 def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
     """Pairs of different scenes whose hashes are close: positions of one and the other, and the other's turn."""
     own, others = found.hashes[:, 0], found.hashes.T.copy()
+    if len(np.unique(scenes)) < 2:
+        return
     for start in range(0, len(own), _ROWS):
         here = own[start : start + _ROWS, None]
         best = np.full((len(here), len(own) - start), 65, np.uint8)
@@ -165,14 +170,35 @@ def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float
     codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
     rows = []
     for one, other, turn in proposed(found, codes):
-        turned = np.empty((len(other), THUMB, THUMB), np.float32)
-        for number in np.unique(turn):
-            which = turn == number
-            turned[which] = turns(found.thumbs[other[which]])[number]
-        score = correlation(found.thumbs[one], turned)
+        if not len(one):
+            continue
+        score = np.concatenate(
+            [
+                _score(chips, found, one[part], other[part], turn[part])
+                for part in (slice(start, start + _COMPARED) for start in range(0, len(one), _COMPARED))
+            ]
+        )
         sure = score >= min_correlation
         rows.append(_pairs(chips, found.rows[one[sure]], found.rows[other[sure]], "duplicate", score[sure]))
     return _joined(rows), len(found.rows)
+
+
+def _score(
+    chips: ChipStore,
+    found: Pictures,
+    one: npt.NDArray[np.int64],
+    other: npt.NDArray[np.int64],
+    turn: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Correlation (M,) of proposed pairs, of which the other one is turned."""
+    wanted, places = np.unique(np.concatenate([one, other]), return_inverse=True)
+    thumbs = _standard(grey(chips.read(found.rows[wanted])))
+    first, second = thumbs[places[: len(one)]], thumbs[places[len(one) :]]
+    turned = np.empty_like(second)
+    for number in np.unique(turn):
+        which = turn == number
+        turned[which] = turns(second[which])[number]
+    return correlation(first, turned)
 
 
 def overlaps(chips: ChipStore) -> pd.DataFrame:

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from ..raster import SceneFile
-from .rows import Pixels, Rows, Spans, Valid, joined, native_rows, resampled_rows, source_columns
+from .rows import Pixels, Rows, Spans, Valid, block_height, joined, native_rows, resampled_rows, source_columns
 from .target import Target
 from .windows import Windows
 
-PANEL_COLUMNS = 1 << 16
-"""Columns of a scene that are in memory at a time."""
+PANEL_BYTES = 192 << 20
+"""Pixels of one row of a scene's blocks that are in memory at a time."""
 CHUNK_BYTES = 16 << 20
 """Chips that are handed over together."""
 
@@ -137,10 +137,14 @@ def _panels(
 ) -> Iterator[tuple[npt.NDArray[np.int64], tuple[int, int]]]:
     """Windows by the range of columns in which they are cut: one for all, unless the scene is very wide.
 
-    A block row of a scene that is hundreds of thousands of pixels wide does not fit into memory. It is then cut panel
-    by panel, and blocks that two panels share are read for both.
+    A row of deep blocks of a wide scene with many bands does not fit into memory. It is then cut panel by panel, and
+    blocks that two panels share are read for both.
     """
-    widest = max(8 * size, int(PANEL_COLUMNS * min(1.0, scene.width / grid.width)))
+    pixel = len(scene.bands) * np.dtype(scene.dtype).itemsize
+    widest = grid.width
+    if scene.item is None and scene.height * scene.width * pixel > PANEL_BYTES:
+        fit = PANEL_BYTES // (block_height(scene) * pixel)
+        widest = max(8 * size, int(fit / max(1.0, grid.scale_col)))
     number = np.clip(windows[:, 1], 0, grid.width - 1) // widest
     for panel in np.unique(number):
         chosen = np.flatnonzero(number == panel)

@@ -125,6 +125,12 @@ class _Task:
     end: int
 
 
+def block_height(scene: SceneFile) -> int:
+    """Rows of a block of a raster file."""
+    with open_scene(scene.path) as file:
+        return int(min(file.block_shapes[0][0], file.height))
+
+
 @contextmanager
 def native_rows(
     scene: SceneFile, columns: tuple[int, int], workers: int = 1, **gdal: str | int | bool

@@ -155,6 +155,8 @@ def _geojson_crs(data: Mapping[str, Any]) -> str | None:
 
 
 def _class(given: Any, reading: Reading) -> str:
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)  # pandas turns whole numbers into floats where one is missing
     missing = given is None or (isinstance(given, float) and math.isnan(given)) or str(given) in ("", "<NA>")
     return reading.default_class if missing else str(given)
 

@@ -201,12 +201,32 @@ def test_memory_does_not_grow_with_the_scene(tmp_path, monkeypatch):
     assert largest[0] == largest[1] <= (64 + 64 + 40) * 200 * 3
 
 
+def test_a_wide_scene_of_deep_blocks_and_many_bands_is_held_in_bounded_memory(tmp_path, monkeypatch):
+    pixels = noise(256, 1600, bands=4, dtype="uint16")
+    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=128, blockysize=128), pixels)
+    monkeypatch.setattr(read, "PANEL_BYTES", 128 * 400 * 4 * 2)
+    monkeypatch.setattr(rows, "STEP_BYTES", 1)
+    held = []
+    make_room = rows.Rows._make_room
+
+    def spy(self, low, high):
+        make_room(self, low, high)
+        held.append(self._pixels.nbytes)
+
+    monkeypatch.setattr(rows.Rows, "_make_room", spy)
+    windows = w.grid(256, 1600, 32, 32)
+    chips, _ = streamed(found, windows, 32)
+    assert (chips == expected(pixels, windows, 32)[0]).all()
+    # A row of blocks, what of the row above a window still needs, and the width that the last window reaches over.
+    assert max(held) <= (128 + 32) * (400 + 32) * 4 * 2
+
+
 @pytest.mark.parametrize("columns", [1, 50, 130])
 def test_very_wide_scenes_are_cut_panel_by_panel_into_the_same_chips(columns, tmp_path, monkeypatch, small_steps):
     pixels = noise(90, 500)
     found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
     windows = anywhere(90, 500, 12)
-    monkeypatch.setattr(read, "PANEL_COLUMNS", columns)
+    monkeypatch.setattr(read, "PANEL_BYTES", columns * 32 * 3)
     got = streamed(found, windows, 12)
     chips, share = expected(pixels, windows, 12)
     assert (got[0] == chips).all()
@@ -269,7 +289,7 @@ def test_resampled_chips_are_what_rasterio_makes_of_the_whole_scene(kernel, gsd,
     chips, share = expected(whole, windows, 16)
     for step, panel in ((4000, 20), (1 << 24, 1 << 20)):
         monkeypatch.setattr(rows, "STEP_BYTES", step)
-        monkeypatch.setattr(read, "PANEL_COLUMNS", panel)
+        monkeypatch.setattr(read, "PANEL_BYTES", panel * 32 * 2)
         got = streamed(scene(path, pixels), windows, 16, target=target, kernel=kernel)
         assert got[1] == pytest.approx(share)
         # Where a weighted mean falls on a half, its last bit decides how it is rounded.

@@ -191,6 +191,16 @@ def test_a_class_column_that_is_not_there_is_named_with_those_that_are(tmp_path:
     assert ingest(tmp_path, source | {"class_column": "kind"}).facts["labels"] == {"ship": 2}
 
 
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_class_numbers_stay_whole_where_one_is_missing(tmp_path: Path, suffix: str) -> None:
+    write_tif(tmp_path / "in" / "a.tif")
+    frame().assign(**{"class": [7.0, None]}).to_file(tmp_path / f"l.{suffix}")
+    source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / f"l.{suffix}")}
+    found = ingest(tmp_path, source | {"class_map": {"7": "ship"}, "default_class": "unknown"})
+    assert found.facts["labels"] == {"ship": 1}
+    assert found.facts["labels_quarantined_by_reason"] == {"class 'unknown' is not in ingest.classes": 1}
+
+
 def test_a_geopackage_with_two_layers_needs_the_name_of_one(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     frame().to_file(tmp_path / "l.gpkg", driver="GPKG", layer="ships")
