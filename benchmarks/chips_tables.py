@@ -65,6 +65,7 @@ class Bench:
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        print(f"{found['seconds']:8.2f} s  {Path(command[3]).stem}: {command[2]}, {command[-2:]}", file=sys.stderr)
         return found
 
 
