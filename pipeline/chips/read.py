@@ -132,19 +132,24 @@ def grid_rows(
         yield resampled_rows(rows, native[0], grid, columns, kernel)
 
 
+def panel_columns(scene: SceneFile, grid: Target, size: int) -> int:
+    """Columns of the target grid to read at a time: all of them, unless the scene is very wide.
+
+    A row of deep blocks of a wide scene with many bands does not fit into memory. Such a scene is read panel by panel,
+    and blocks that two panels share are read for both.
+    """
+    pixel = len(scene.bands) * np.dtype(scene.dtype).itemsize
+    if scene.item is not None or scene.height * scene.width * pixel <= PANEL_BYTES:
+        return grid.width
+    fit = PANEL_BYTES // (block_height(scene) * pixel)
+    return max(8 * size, int(fit / max(1.0, grid.scale_col)))
+
+
 def _panels(
     scene: SceneFile, windows: Windows, size: int, grid: Target
 ) -> Iterator[tuple[npt.NDArray[np.int64], tuple[int, int]]]:
-    """Windows by the range of columns in which they are cut: one for all, unless the scene is very wide.
-
-    A row of deep blocks of a wide scene with many bands does not fit into memory. It is then cut panel by panel, and
-    blocks that two panels share are read for both.
-    """
-    pixel = len(scene.bands) * np.dtype(scene.dtype).itemsize
-    widest = grid.width
-    if scene.item is None and scene.height * scene.width * pixel > PANEL_BYTES:
-        fit = PANEL_BYTES // (block_height(scene) * pixel)
-        widest = max(8 * size, int(fit / max(1.0, grid.scale_col)))
+    """Windows by the range of columns in which they are cut; see :func:`panel_columns`."""
+    widest = panel_columns(scene, grid, size)
     number = np.clip(windows[:, 1], 0, grid.width - 1) // widest
     for panel in np.unique(number):
         chosen = np.flatnonzero(number == panel)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from numpy.lib.stride_tricks import as_strided
 
-from ..chips.read import PANEL_COLUMNS, grid_rows
+from ..chips.read import grid_rows, panel_columns
 from ..chips.windows import starts
 from ..classifier import Classifier, oriented, softmax, to_tensor
 from .scenes import Scene
@@ -140,7 +140,7 @@ def look(
         scorer: Scores chips.
         stride: Pixels of the scene's grid from one window of the quick look to the next.
         workers: Threads that read.
-        show: Is given each pixel once, unless the scene is wider than `PANEL_COLUMNS`.
+        show: Is given each pixel once, unless the scene is so wide that it is read in panels.
         tick: Told which part of the scene is done, of 1.
 
     Raises:
@@ -149,7 +149,7 @@ def look(
     size = scorer.classifier.architecture.size_px
     rows_at = positions(scene.grid.height, size, stride)
     all_cols = positions(scene.grid.width, size, stride)
-    panels = np.array_split(all_cols, -(-scene.grid.width // PANEL_COLUMNS))
+    panels = np.array_split(all_cols, -(-scene.grid.width // panel_columns(scene.file, scene.grid, size)))
     windows, probabilities, looked = [], [], 0
     for number, cols_at in enumerate(panels):
         for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, stride, workers, show)):

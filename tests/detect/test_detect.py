@@ -114,7 +114,7 @@ def test_strips_and_blocks_change_nothing(done: Finished, tmp_path: Path, monkey
 def test_a_scene_in_panels_is_the_same_scene(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write(tmp_path / "scene.tif", sea(160, 192, SPOTS))
     find(done, scene, tmp_path / "one.geojson")
-    monkeypatch.setattr("pipeline.detect.look.PANEL_COLUMNS", 70)
+    monkeypatch.setattr("pipeline.detect.look.panel_columns", lambda *_: 70)
     find(done, scene, tmp_path / "three.geojson", overview=False)
     assert places(tmp_path / "one.geojson") == places(tmp_path / "three.geojson")
 
