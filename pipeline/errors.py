@@ -54,6 +54,10 @@ class StoreLockedError(StoreError):
     """Another process is writing to the same store."""
 
 
+class HostError(StoreError):
+    """This host cannot make a part that another one may be able to make."""
+
+
 class PartFailedError(SatpipeError):
     """The maker of a part failed; the message holds its own sentence and the name of the part."""
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,15 @@ from typing import Any
 from . import keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
-from .errors import ConfigError, InputError, PartFailedError, SatpipeError, StoreError, trouble
+from .errors import HostError, InputError, PartFailedError, SatpipeError, StoreError, trouble
 from .parts import FACTS, Job, Part, Ref
 from .progress import Progress
 from .store import Record, Store, canonical, make_folder, sha256_file, stamp_of
 
 PROGRESS = "progress.json"
-CONNECT_S = 20
-"""How long to wait for a scheduler."""
+_ONE_AT_A_TIME = threading.Lock()
+"""Threads and deterministic algorithms are settings of a whole process: a Dask worker of several threads makes one
+part after the other all the same."""
 PR_SET_PDEATHSIG = 1
 """Of <linux/prctl.h>: the signal that this process gets when its parent dies."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -68,8 +69,8 @@ def make_part(order: Order) -> Record:
         PartFailedError: Anything else, with the last line of its traceback in the sentence.
     """
     part, store = order.part, Store(order.store)
-    started = time.perf_counter()
-    with _sentences(order):
+    with _ONE_AT_A_TIME, _sentences(order):
+        started = time.perf_counter()
         inputs = _open_inputs(order, store)
         scratch = store.work(order.key)
         make_folder(scratch)
@@ -158,13 +159,13 @@ def _check_same_code(order: Order) -> None:
     """Refuse to make a part with other code or libraries than its key says.
 
     Raises:
-        StoreError: If this worker's host has another satpipe, or its code was edited since the run began.
+        HostError: If this worker's host has another satpipe, or its code was edited since the run began.
     """
     mine = keys.components(order.part, order.profile)
     for kind in ("code", "resources", "libraries"):
         if mine[kind] != order.components[kind]:
             first = keys.difference({kind: order.components[kind]}, {kind: mine[kind]}, {})[0]
-            raise StoreError(
+            raise HostError(
                 f"part {order.part.title} was ordered from other {kind} than {socket.gethostname()} has ({first});"
                 " use one version of satpipe and its libraries everywhere, and run again"
             )
@@ -239,42 +240,6 @@ def process_pool(workers: int, threads: int, memory_gb: float | None = None) -> 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def dask_cluster(
-    scheduler: str | None, workers: int, threads: int, memory_gb: float | None = None
-) -> Iterator[Executor]:
-    """The workers of a Dask cluster, or of one started here for this run.
-
-    Args:
-        scheduler: Address such as ``tcp://host:8786``; None starts a cluster of this machine's processes.
-        workers: Processes of a cluster that is started here.
-        threads: Threads of one training; a cluster's workers should run one task at a time.
-        memory_gb: Memory of a worker that is started here, in GiB; those of a running cluster have their own limit.
-
-    Raises:
-        ConfigError: If Dask is not installed or the scheduler does not answer.
-    """
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise ConfigError("compute.executor is dask, which is not installed; `pip install satpipe[dask]`") from None
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    with ExitStack() as stack:
-        if scheduler is None:
-            cluster: Any = LocalCluster
-            limit = "auto" if memory_gb is None else int(memory_gb * 2**30)
-            options = {"processes": True, "dashboard_address": None, "memory_limit": limit}
-            cluster = cluster(n_workers=workers, threads_per_worker=1, **options)
-            scheduler = stack.enter_context(cluster)
-        try:
-            connect: Any = Client
-            client = stack.enter_context(connect(scheduler, timeout=CONNECT_S))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"no Dask scheduler answers at {scheduler}: {error}; check compute.scheduler") from None
-        with client.get_executor(pure=False) as executor:
-            yield executor
-
-
 def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManager[Executor]:
     """The executor that the configuration names; under torchrun, one that shares what its ranks can share."""
     if ranks.place() is not None:
@@ -282,5 +247,7 @@ def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManage
 
         return sharing_executor(compute, workers)
     if compute.executor == "dask":
+        from .cluster import dask_cluster
+
         return dask_cluster(compute.scheduler, workers, compute.threads, compute.memory_gb)
     return process_pool(workers, compute.threads, compute.memory_gb)

@@ -10,8 +10,9 @@ Ranks tell each other through torchrun's own key-value store that they live. One
 
 from __future__ import annotations
 
-import json
+import base64
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -20,16 +21,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from . import ranks
-from .compute import Profile
 from .config import ComputeConfig
 from .errors import ConfigError, SatpipeError
 from .executor import Order, make_part, process_pool, take_part
-from .parts import Part, Ref, UserFile
 
 BEAT_S = 2.0
 """Seconds between signs of life."""
@@ -181,7 +178,8 @@ def sharing_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]
             "compute.executor is dask, and torchrun started this: Dask spreads parts, torchrun one training over"
             " several processes; use one of them"
         )
-    with process_pool(1, compute.threads) as leading, process_pool(workers, compute.threads) as usual:
+    rest = compute.threads, compute.memory_gb
+    with process_pool(1, *rest) as leading, process_pool(workers, *rest) as usual:
         yield SharingExecutor(leading, usual)
 
 
@@ -206,7 +204,7 @@ def lead_part(order: Order) -> Any:
     session = ranks.session
     session.place, session.title = place, order.part.title
     session.store = session.store or ranks.open_store()
-    session.part = announce(session.store, json.dumps(order_as_json(order)))
+    session.part = announce(session.store, order_as_text(order))
     return make_part(order)
 
 
@@ -233,7 +231,7 @@ def _follow(place: ranks.Place, store: Any) -> None:
             text = _next(store, number)
             if text == END:
                 return
-            order = order_from_json(json.loads(text))
+            order = order_from_text(text)
             session.title = order.part.title
             take_part(order)
     except SatpipeError as error:
@@ -256,34 +254,12 @@ def _next(store: Any, number: int) -> str:
 # ----------------------------------------------------------------------------------------------- orders as text
 
 
-def order_as_json(order: Order) -> dict[str, Any]:
-    """An order as JSON types."""
-    part = order.part
-    plain = asdict(part) | {
-        "inputs": {name: _refs(ref) for name, ref in part.inputs.items()},
-        "files": {name: asdict(file) for name, file in part.files.items()},
-    }
-    return {
-        "part": plain,
-        "key": order.key,
-        "components": order.components,
-        "store": str(order.store),
-        "profile": order.profile.as_json(),
-    }
+def order_as_text(order: Order) -> str:
+    """An order for the store, pickled as a pool of processes does it."""
+    return base64.b64encode(pickle.dumps(order)).decode()
 
 
-def order_from_json(data: dict[str, Any]) -> Order:
-    """The order that :func:`order_as_json` gave."""
-    plain = dict(data["part"])
-    plain["inputs"] = {
-        name: Ref(**ref) if isinstance(ref, dict) else tuple(Ref(**one) for one in ref)
-        for name, ref in plain["inputs"].items()
-    }
-    plain["files"] = {name: UserFile(**file) for name, file in plain["files"].items()}
-    for name in ("libraries", "resources"):
-        plain[name] = tuple(plain[name])
-    return Order(Part(**plain), data["key"], data["components"], Path(data["store"]), Profile(**data["profile"]))
-
-
-def _refs(ref: Ref | tuple[Ref, ...]) -> Any:
-    return [asdict(one) for one in ref] if isinstance(ref, tuple) else asdict(ref)
+def order_from_text(text: str) -> Order:
+    """The order that :func:`order_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
+    order: Order = pickle.loads(base64.b64decode(text))  # noqa: S301
+    return order

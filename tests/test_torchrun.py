@@ -16,10 +16,7 @@ from torch.distributed import HashStore
 from toy import Toy
 
 from pipeline import torchrun
-from pipeline.compute import Profile
-from pipeline.executor import Order
-from pipeline.parts import Part, Ref, UserFile
-from pipeline.torchrun import Watch, order_as_json, order_from_json
+from pipeline.torchrun import Watch
 
 GAN = '''
 def plan(context: PlanContext) -> Plan:
@@ -166,12 +163,3 @@ def test_rank_that_says_why_it_failed_is_quoted() -> None:
     wait_for(lambda: lost, 20)
     watch.stop()
     assert lost == ["rank 1 on far failed: no such drive"]
-
-
-def test_order_is_the_same_after_its_journey() -> None:
-    refs = {"one": Ref("chips", "index", "aa"), "many": (Ref("chips", "a", "bb"), Ref("chips", "b", "cc"))}
-    part = Part(
-        "gan", "r0", "m:f", {"seed": [1, 0]}, refs, {"text": UserFile("a.txt", "dd")}, ("torch",), True, ("x",), True
-    )
-    order = Order(part, "key", {"make": "m:f"}, Path("/somewhere"), Profile("cuda", "bf16", "contiguous", 4))
-    assert order_from_json(order_as_json(order)) == order

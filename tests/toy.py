@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -189,11 +190,11 @@ class Toy:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, str(self.folder / "cli.py"), *arguments]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command line in the folder."""
+    def start(self, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start the command line in the folder; ``within`` is a command that goes before it."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
         return subprocess.Popen(
-            self.command(*arguments),
+            [*within, *self.command(*arguments)],
             cwd=self.folder,
             env=environment | self.environment,
             stdin=subprocess.DEVNULL,
