@@ -3,6 +3,10 @@
 It learns two things at once: a chip's class, and to find the other view of the same chip among all chips of a batch
 (Chen et al. 2020, arXiv:2002.05709, eq. 1). Views differ only by what a chip of the same quality may differ in: a
 flip or turn, a small shift, light. Blur, texture and shape stay, so that features notice a generator's.
+
+A chip's features are the mean and the deviation of every map of every layer, not what the last layer makes of them. The
+last layer has learned to overlook what real chips do not show, such as a checkerboard; the first ones have not. The
+principal components of the training chips' values, each with variance 1, make them few and comparable.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from .quality import Features
 
 WIDTHS = (16, 32, 64, 64)
 DIMENSIONS = 64
+"""Most features of a chip."""
+CHIPS_A_DIMENSION = 4
+"""Training chips for each feature, or there are fewer: components that few chips fix are noise."""
 STEPS = 200
 BATCH = 48
 TEMPERATURE = 0.2
@@ -36,7 +43,7 @@ BLOCK = 128
 
 
 class FeatureNetwork(nn.Module):
-    """Strided convolutions, mean and deviation of each channel over the chip, and a linear layer."""
+    """Strided convolutions, mean and deviation of each map over the chip, and a linear layer."""
 
     def __init__(self, bands: int, classes: int) -> None:
         """Weights by torch's default rules, drawn from its default generator."""
@@ -50,31 +57,45 @@ class FeatureNetwork(nn.Module):
         self.views = nn.Sequential(nn.ReLU(), nn.Linear(DIMENSIONS, DIMENSIONS))
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Chips (N, C, H, W) in [-1, 1] to features (N, DIMENSIONS)."""
-        maps = self.body(chips).float().flatten(2)
-        mean = maps.mean(2)
-        deviation = ((maps - mean[:, :, None]).square().mean(2) + 1e-5).sqrt()
-        features: Tensor = self.exit(torch.cat([mean, deviation], dim=1))
+        """Chips (N, C, H, W) in [-1, 1] to what classes and views are told by, (N, DIMENSIONS)."""
+        features: Tensor = self.exit(statistics(self.body(chips)))
         return features
+
+    def every_layer(self, chips: Tensor) -> Tensor:
+        """Chips (N, C, H, W) in [-1, 1] to mean and deviation of every map of every layer, (N, 2 sum(WIDTHS))."""
+        found = []
+        for module in self.body:
+            chips = module(chips)
+            if isinstance(module, nn.LeakyReLU):
+                found.append(statistics(chips))
+        return torch.cat(found, dim=1)
+
+
+def statistics(maps: Tensor) -> Tensor:
+    """Mean and deviation over the chip of each of the maps (N, C, H, W), float32 (N, 2 C)."""
+    flat = maps.float().flatten(2)
+    mean = flat.mean(2)
+    deviation = ((flat - mean[:, :, None]).square().mean(2) + 1e-5).sqrt()
+    return torch.cat([mean, deviation], dim=1)
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """A trained feature network, and the training chips' mean and deviation of each feature.
+    """A trained feature network, and the principal components of the training chips' values.
 
     Attributes:
         network: In evaluation mode.
-        mean: (D,).
-        deviation: (D,).
+        mean: Of the training chips' values (V,).
+        components: (V, D); the training chips' features have variance 1 and do not correlate.
     """
 
     network: FeatureNetwork
     mean: npt.NDArray[np.float64]
-    deviation: npt.NDArray[np.float64]
+    components: npt.NDArray[np.float64]
 
     def __call__(self, chips: npt.NDArray[np.float32]) -> Features:
-        """Chips (N, H, W, C) in [-1, 1] to standardised features (N, D) float64."""
-        return (_raw(self.network, chips) - self.mean) / self.deviation
+        """Chips (N, H, W, C) in [-1, 1] to features (N, D) float64."""
+        return (_raw(self.network, chips) - self.mean) @ self.components
 
 
 def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: int, profile: Profile) -> Embedding:
@@ -104,7 +125,19 @@ def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: i
         adam.step()
     network.eval()
     raw = _raw(network, chips)
-    return Embedding(network, raw.mean(0), raw.std(0) + 1e-6)
+    return Embedding(network, raw.mean(0), whitening(raw, min(DIMENSIONS, max(1, len(raw) // CHIPS_A_DIMENSION))))
+
+
+def whitening(values: npt.NDArray[np.float64], dimensions: int) -> npt.NDArray[np.float64]:
+    """The first principal components of values (N, V), divided by their deviation: (V, at most ``dimensions``).
+
+    Components without variance are left out.
+    """
+    _, scales, directions = np.linalg.svd(values - values.mean(0), full_matrices=False)
+    deviations = scales[:dimensions] / np.sqrt(len(values))
+    told = deviations > 1e-6 * max(float(deviations[0]), 1e-6)
+    components: npt.NDArray[np.float64] = directions[:dimensions][told].T / deviations[told]
+    return components
 
 
 def contrast(projected: Tensor, same: Tensor) -> Tensor:
@@ -134,12 +167,12 @@ def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torc
 
 @torch.no_grad()
 def _raw(network: FeatureNetwork, chips: npt.NDArray[np.float32]) -> Features:
-    """Features (N, D) before standardising, computed in fp32."""
+    """Values of every layer (N, V), computed in fp32."""
     device = next(network.parameters()).device
-    out = np.empty((len(chips), DIMENSIONS))
+    out = np.empty((len(chips), 2 * sum(WIDTHS)))
     for start in range(0, len(chips), BLOCK):
         part = np.ascontiguousarray(chips[start : start + BLOCK])
         full = np.concatenate([part, np.zeros((BLOCK - len(part), *part.shape[1:]), np.float32)])
-        features = network(torch.from_numpy(full).to(device).permute(0, 3, 1, 2))
+        features = network.every_layer(torch.from_numpy(full).to(device).permute(0, 3, 1, 2))
         out[start : start + len(part)] = features[: len(part)].cpu().numpy()
     return out
