@@ -6,6 +6,7 @@ Real and synthetic chips have the same format, so whatever reads one reads the o
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,8 @@ from .errors import StoreError
 Chips = npt.NDArray[Any]
 """Chips (N, H, W, C) in the scene's own dtype."""
 
+_SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
+"""Stage, digest and file: an index leads nowhere else, neither up nor to an absolute path."""
 LOCAL = "."
 """Prefix of a shard that lies in the same part as the table that names it."""
 
@@ -165,12 +168,22 @@ class ChipStore:
                     f"chips of {shard} are {chips.dtype} {chips.shape[1:]}, others {out.dtype} {out.shape[1:]};"
                     " cut them with one configuration"
                 )
+            if positions[here].min() < 0 or positions[here].max() >= len(chips):
+                raise StoreError(f"the index names a chip that {shard} with its {len(chips)} does not hold")
             out[here] = chips[positions[here]]
         assert out is not None
         return out
 
     def _shard(self, shard: str) -> Chips:
+        if not _SHARD.fullmatch(shard):
+            raise StoreError(f"the index names the shard {shard[:80]!r}, which is no shard of a store of parts")
         path = self.store / shard
         if not path.is_file():
             raise StoreError(f"chip shard {path} is missing; `satpipe run chips` makes it again")
-        return _map(str(path))
+        try:
+            chips = _map(str(path))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise StoreError(f"chip shard {path} cannot be read: {str(error).splitlines()[0][:160]}") from None
+        if chips.ndim != 4:
+            raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")
+        return chips

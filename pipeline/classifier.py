@@ -240,7 +240,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         scaling = Scaling(tuple(map(float, raw["low"])), tuple(map(float, raw["high"])), str(raw["dtype"]))
         temperature, threshold = float(card["temperature"]), float(card["threshold"])
         orientations = int(card["orientations"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{folder} holds no classifier that can be read ({error}); `satpipe run all` makes one"
         ) from None
@@ -248,10 +248,16 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         raise StoreError(
             f"the classifier in {folder} was made by {architecture.name}; name it as classify.model if you trust it"
         )
-    network = build(architecture, seed=0)
     try:
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        weights = load_file(folder / WEIGHTS)
+        if architecture.name == SHIP_CONVNET:
+            with torch.device("meta"):  # a card can claim a network of any size: this one takes no memory
+                claimed = build(architecture, seed=0).state_dict()
+            if {name: one.shape for name, one in claimed.items()} != {name: one.shape for name, one in weights.items()}:
+                raise ValueError("the weights are those of another architecture")
+        network = build(architecture, seed=0)
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError, ValueError, TypeError, OverflowError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"{folder / WEIGHTS} does not fit its card ({reason}); `satpipe run all` makes both") from None
     network.to(device).eval()

@@ -22,6 +22,8 @@ from .errors import ConfigError
 from .stages import STAGES
 
 DEFAULT = "demo.yaml"
+MAX_VALUES = 100_000
+"""Values that a configuration may have, with those that its aliases repeat."""
 PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 """Keys whose strings are paths: relative to the file that holds them, or to the working folder in ``--set``."""
 
@@ -43,6 +45,46 @@ def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]
 
 
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML as plain data.
+
+    Raises:
+        yaml.YAMLError: If it is not plain YAML, repeats a key, or unfolds through its aliases to more than
+            ``MAX_VALUES`` values: a few lines can name billions.
+        ValueError: If a value cannot be read.
+        RecursionError: If it is nested too deeply.
+    """
+    loader = _UniqueKeyLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_values(node, {}, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
+    """How many values a node unfolds to."""
+    if id(node) in above:
+        raise yaml.constructor.ConstructorError(None, None, "an alias stands inside what it names", node.start_mark)
+    if id(node) not in known:
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [one for pair in node.value for one in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        above.add(id(node))
+        known[id(node)] = 1 + sum(_count_values(child, known, above) for child in children)
+        above.discard(id(node))
+    if known[id(node)] > MAX_VALUES:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"its aliases unfold to more than {MAX_VALUES:,} values", node.start_mark
+        )
+    return known[id(node)]
 
 
 def configs_folder() -> Path:
@@ -77,7 +119,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path} cannot be read: {error}") from None
     try:
-        raw = yaml.load(text, _UniqueKeyLoader)
+        raw = parse_yaml(text)
     except RecursionError:
         raise ConfigError(f"configuration {path} is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -103,7 +145,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: expected key=value, such as --set gan.images=20000")
     try:
-        return key.strip().split("."), yaml.load(value, _UniqueKeyLoader)
+        return key.strip().split("."), parse_yaml(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {text}: the value is not valid YAML: {_one_line(error)}") from None
 

@@ -188,10 +188,15 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Generator:
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS, device=str(device))
-        network = GeneratorNetwork(Architecture(**card["architecture"])).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        architecture = Architecture(**card["architecture"])
+        with torch.device("meta"):  # a card can claim a network of any size: this one takes no memory
+            claimed = GeneratorNetwork(architecture).state_dict()
+        if {name: one.shape for name, one in claimed.items()} != {name: one.shape for name, one in tensors.items()}:
+            raise ValueError("its weights are not those of its card")
+        network = GeneratorNetwork(architecture).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.load_state_dict(tensors)
         classes = tuple(card["classes"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"{folder} holds no generator that can be read ({reason}); train one with `satpipe run gan`"

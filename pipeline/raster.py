@@ -29,14 +29,31 @@ import pandas as pd
 
 from .errors import InputError
 
+ALLOWED_DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "MEM", "Memory", "GPKG", "ESRI Shapefile", "GeoJSON")
+"""The only drivers of GDAL that are left switched on: what scenes and labels are read with, and chips written."""
 REFUSED_DRIVERS = (
     # Files that stand for other files, and files that are requests.
     "VRT DERIVED GTI STACTA STACIT MRF WMS WMTS WCS PLMOSAIC PLSCENES EEDA EEDAI DAAS HTTP Zarr KMLSUPEROVERLAY PDS4"
     " netCDF HDF5 HDF5Image OGCAPI GDALG ESRIC OGR_VRT OAPIF WFS CSW Carto AmigoCloud Elasticsearch NGW GPSBabel ADBC"
-    " GMLAS PMTiles MVT"
+    " GMLAS PMTiles MVT GNMFile GNMDatabase HDF4 HDF4Image KEA ECW JP2ECW MrSID JP2MrSID JP2KAK JPEGXL AVIF HEIF GTA"
+    " LIBERTIFF EXR PostGISRaster GeoRaster RDB TileDB Arrow Parquet PostgreSQL MySQL MSSQLSpatial MongoDBv3 OCI ODBC"
+    " PGeo HANA IDB SOSI CAD DWG NAS OGR_DODS FITS"
+    # What is in the builds that pip installs and nobody here needs: code that a file could otherwise reach.
+    " AAIGrid ACE2 ADRG AIG AIVector AVCBin AVCE00 AirSAR BAG BIGGIF BLX BMP BSB BT BYN CALS CEOS COASP COSAR CPG CSV"
+    " CTG CTable2 DGN DIMAP DIPEx DOQ1 DOQ2 DTED DXF ECRGTOC EDIGEO EHdr EIR ELAS ENVI ERS ESAT ESRIJSON FAST FIT"
+    " FlatGeobuf GFF GIF GML GPX GRASSASCIIGrid GRIB GS7BG GSAG GSBG GSC GTFS GTX GXF GenBin GeoJSONSeq GeoRSS HF2 HFA"
+    " ILWIS IRIS ISCE ISG ISIS2 ISIS3 Idrisi JAXAPALSAR JDEM JML JP2OpenJPEG JSONFG KML KRO L1B LAN LCP LIBKML LOSLAS"
+    " LVBAG Leveller MAP MBTiles MFF MFF2 MSGN MapML MiraMonVector NDF NGSGEOID NITF NOAA_B NSIDCbin NTv2 NWT_GRC"
+    " NWT_GRD ODS OGR_GMT OGR_PDS OSM OZI OpenFileGDB PAux PCIDSK PCRaster PDF PDS PGDUMP PNM PRF R RIK RMF ROI_PAC"
+    " RPFTOC RRASTER RS2 RST Rasterlite S102 S104 S111 S57 SAFE SAGA SAR_CEOS SDTS SENTINEL2 SGI SIGDEM SNAP_TIFF"
+    " SNODAS SQLite SRP SRTMHGT SXF Selafin TGA TIL TSX Terragen TopoJSON USGSDEM VDV VFK VICAR WAsP WEBP XLSX XPM XYZ"
+    " ZMap"
 )
-# GDAL reads this once, when its drivers are registered: before the first open, also in the processes we start.
+# GDAL reads these once, when its drivers are registered: before the first open, also in the processes we start.
 os.environ["GDAL_SKIP"] = REFUSED_DRIVERS
+os.environ["OGR_SKIP"] = "MapInfo File,Interlis 1,Interlis 2"  # names with a space
+# It would complain on standard error of each name that its build does not have.
+os.environ.setdefault("CPL_LOG", os.devnull)
 
 import rasterio  # noqa: E402 - after GDAL_SKIP
 from rasterio.enums import ColorInterp, Interleaving  # noqa: E402

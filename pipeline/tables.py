@@ -16,6 +16,7 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 
 from .errors import StoreError
 
@@ -67,17 +68,25 @@ class Table:
         return frame
 
     def read(self, path: Path) -> pd.DataFrame:
-        """Read and check a table."""
-        table = pq.read_table(path)
-        if self.outline and self.outline in table.column_names:
-            table = _with_texts(table, self.outline)
-        return self.frame(table.to_pandas())
+        """Read and check a table.
+
+        Raises:
+            StoreError: If the file is no such table.
+        """
+        try:
+            table = pq.read_table(path)
+            if self.outline and self.outline in table.column_names:
+                table = _with_texts(table, self.outline)
+            return self.frame(table.to_pandas())
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from None
+        except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, TypeError, KeyError) as error:
+            reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            raise StoreError(f"{path} is no {self.name} table that can be read: {reason}") from None
 
 
 def _with_outlines(table: pa.Table, column: str) -> pa.Table:
     """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""
-    import shapely
-
     place = table.column_names.index(column)
     shapes = shapely.to_wkb(shapely.from_wkt(table[column].to_pylist()))
     described = {"encoding": "WKB", "geometry_types": ["Polygon"]}
@@ -88,8 +97,6 @@ def _with_outlines(table: pa.Table, column: str) -> pa.Table:
 
 def _with_texts(table: pa.Table, column: str) -> pa.Table:
     """The table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
-    import shapely
-
     place = table.column_names.index(column)
     texts = shapely.to_wkt(shapely.from_wkb(table[column].to_pylist()), rounding_precision=7)
     return table.set_column(place, column, pa.array(texts, pa.string()))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..chipstore import ChipStore
 from ..errors import ConfigError, StoreError
+from ..spreadsheet import harmless_table
 from ..tables import GROUP_PREFIX, SPLIT
 
 FORMATS = ("png", "tif", "npy")
@@ -79,7 +80,7 @@ def export_chips(
                 else:
                     _write_tif(chip, path, _place(store.index.iloc[row], places))
         # Last: a table says that all of its files are there.
-        frame.to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
+        harmless_table(frame).to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
     return table

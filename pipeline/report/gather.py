@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..chipstore import ChipStore
 from ..parts import FACTS, Job, Ref
+from ..spreadsheet import as_it_was
 from ..tables import CHIPS, SPLIT, SYNTHETIC
 
 
@@ -106,7 +107,7 @@ def read(job: Job) -> Material:
     return Material(
         config=job.config["config"],
         answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
-        metrics=pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"}),
+        metrics=as_it_was(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
         predictions=pd.read_parquet(verdict / "predictions.parquet"),
         tables=facts_of(job.folder("tables")),
         scenes=job.folder("tables"),

@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ..spreadsheet import harmless_table
 from . import blocks, figures
 from .analysis import finite
 from .gather import Material
@@ -175,7 +176,8 @@ def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, 
         (out / "figures" / f"{name}.svg").write_text(drawing + "\n", "utf-8")
     (out / "report.html").write_text(render(material, found, title), "utf-8")
     pictures = write_sheets(material, out / "figures")
-    labels_to_check(material).to_csv(out / "labels-to-check.csv", index=False, float_format="%.4f", lineterminator="\n")
+    table = harmless_table(labels_to_check(material))
+    table.to_csv(out / "labels-to-check.csv", index=False, float_format="%.4f", lineterminator="\n")
     return as_data(material, title, found, [*(f"{name}.svg" for name in drawings), *pictures])
 
 

@@ -160,6 +160,7 @@ def make_verdict(job: Job) -> dict[str, Any]:
     """Join all predictions, compute every metric, and answer the question."""
     import pandas as pd
 
+    from ..spreadsheet import harmless_table
     from ..tables import PREDICTIONS
     from .analysis import Question, analyse
 
@@ -188,7 +189,7 @@ def make_verdict(job: Job) -> dict[str, Any]:
         unit=config["unit"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
-    metrics.to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
+    harmless_table(metrics).to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
     write_json(answer, job.out / "verdict.json")
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
 

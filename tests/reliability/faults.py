@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ class Harness:
         shift_s: int = 0,
     ) -> None:
         """Say what happens to files below ``root`` in the next run, and what is written to the log."""
-        texts = [str(text or "").encode() for text in (root, self.log if watch else "", forbidden)]
+        texts = [str(text or "").encode() for text in (root, self.log if watch or action else "", forbidden)]
         packed = struct.pack(FORMAT, 0, target, action, number, classes, watch, shift_s, 0, 0, *texts)
         if self.state.exists():
             with self.state.open("rb+") as file:
@@ -225,6 +226,61 @@ def points(count: int, wanted: int) -> Sequence[int]:
     if wanted >= count:
         return range(1, count + 1)
     return sorted({1 + round(step * (count - 1) / (wanted - 1)) for step in range(wanted)})
+
+
+FIRED = "fired "
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that a run came to: the operation that it hit, and how the run ended."""
+
+    action: int
+    number: int
+    operation: str
+    path: str
+    ran: Ran
+
+
+def chain(
+    harness: Harness, folder: Path, seed: int, most: int, faults: Sequence[tuple[int, int, int]], steps: int = 250
+) -> Iterator[Fault]:
+    """Run the small pipeline in ``folder`` to its end, with a fault after some operations of each run but the last.
+
+    Every run goes on where the one before was stopped, so the faults are spread over all stages.
+
+    Args:
+        harness: Starts the runs.
+        folder: The project.
+        seed: Where the faults come.
+        most: Faults at most; then the run ends undisturbed.
+        faults: Action, error or signal number, and classes of operations; they take turns.
+        steps: Operations between two faults, about.
+    """
+    rng = np.random.default_rng(seed)
+    patience, known = 1.0, 0
+    for turn in range(most):
+        action, number, classes = faults[turn % len(faults)]
+        target = int(patience * rng.integers(1, 2 * steps))
+        harness.arm(folder, action, target=target, number=number, classes=classes)
+        ran = harness.run_all(folder)
+        fired = [line for line in harness.logged() if line[0].startswith(FIRED)]
+        if not fired:
+            yield Fault(NOTHING, 0, "", "", ran)
+            return
+        yield Fault(action, number, fired[0][0].removeprefix(FIRED), fired[0][2], ran)
+        # A part with more operations than lie between two faults would never be made.
+        made = len(list(folder.glob("data/records/*/*.json")))
+        patience, known = (1.0 if made > known else patience * 1.7), made
+    harness.arm()
+    yield Fault(NOTHING, 0, "", "", harness.run_all(folder))
+
+
+def place(path: str, folder: Path) -> str:
+    """Where in a project a path is, without what differs from part to part."""
+    below = path.removeprefix(str(folder)).removeprefix("/data/")
+    below = re.sub(r"\.?[0-9a-f]{32}(\.[^/]*\.[0-9]+)?", "*", below)
+    return re.sub(r"\.[0-9]+\.tmp", ".tmp", below)
 
 
 def signal_name(code: int | None) -> str:

@@ -122,6 +122,9 @@ static int meet(uint32_t class, const char *name, const char *path) {
     if (!state->action) return 0;
     if (!timed && mine == state->target) {
         atomic_store(&state->fired, 1);
+        char what[32];
+        snprintf(what, sizeof what, "fired %s", name);
+        note(what, path);
         if (state->action == KILL_GROUP) { kill(0, SIGKILL); for (;;) pause(); }
         if (state->action == KILL_SELF) { kill(getpid(), SIGKILL); for (;;) pause(); }
         if (state->action == SIGNAL_PARENT) { kill((pid_t)state->lead, (int)state->number); return 0; }

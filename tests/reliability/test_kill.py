@@ -1,6 +1,6 @@
 """Kill -9 at any moment loses nothing: the run that goes on ends with the bytes of one that was not disturbed.
 
-A sample of what ``sweep_kills.py`` does at hundreds of points.
+A sample of what ``sweep.py kill`` does at hundreds of points.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults import KILL_GROUP, KILL_SELF, SIGNAL_LEAD, Harness, build_project, content, points
-
-SAMPLE = 12
+from faults import KILL_GROUP, KILL_SELF, NOTHING, SIGNAL_LEAD, Fault, Harness, build_project, chain, content
 
 
 @pytest.fixture
@@ -19,50 +17,38 @@ def project(tmp_path: Path) -> Path:
     return build_project(tmp_path / "project")
 
 
-def operations(sound: Path) -> int:
-    return len((sound / "trace.txt").read_text().splitlines())
+def ended_as_told(fault: Fault) -> bool:
+    """Whether a run ended as its fault has it end: killed, or, where another process was, with one sentence."""
+    if fault.action == NOTHING:
+        return fault.ran.code == 0
+    if fault.action == KILL_SELF and fault.ran.code == 2:
+        return fault.ran.one_sentence() and "goes on where it was" in fault.ran.err
+    return fault.ran.code == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("sample", range(SAMPLE))
 def test_run_killed_at_any_write_goes_on_to_the_same_bytes(
-    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path, sample: int
+    harness: Harness, expected: dict[str, bytes], project: Path
 ) -> None:
-    # Every other point kills the process that writes and leaves the others to find out, as the out-of-memory killer.
-    point = points(operations(sound), SAMPLE)[sample]
-    harness.arm(project, KILL_SELF if sample % 2 else KILL_GROUP, target=point)
-    killed = harness.run_all(project)
-    assert harness.fired()
-    assert killed.code == -signal.SIGKILL or (sample % 2 and killed.code == 2 and killed.one_sentence()), killed
-    harness.arm()
-    done = harness.run_all(project)
-    assert done.code == 0, done.err
+    # Every other fault kills the process that writes and leaves the others to find out, as the out-of-memory killer.
+    faults = list(chain(harness, project, 1, 12, [(KILL_GROUP, 0, 0), (KILL_SELF, 0, 0)], steps=450))
+    assert len(faults) > 6
+    assert [fault for fault in faults if not ended_as_told(fault)] == []
     assert content(project) == expected
-
-
-def test_what_killed_runs_leave_behind_is_tidied_up(harness: Harness, sound: Path, project: Path) -> None:
-    for part in (3, 2):
-        harness.arm(project, KILL_GROUP, target=operations(sound) // part)
-        assert harness.run_all(project).code == -signal.SIGKILL
-    harness.arm()
-    assert harness.run_all(project).code == 0
-    left = [path for path in project.rglob(".*") if path.name != ".lock"]
-    assert left == []
+    left = [path for path in (project / "data").rglob(".*") if path.suffix != ".lock"]
+    assert left == [], "what killed runs left is tidied up"
     assert not any((project / "data" / "work").iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
-    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path, number: signal.Signals
+    harness: Harness, expected: dict[str, bytes], project: Path, number: signal.Signals
 ) -> None:
-    for point in points(operations(sound), 4):
-        harness.arm(project, SIGNAL_LEAD, target=point, number=number)
-        ended = harness.run_all(project)
-        if harness.fired() and ended.code == 0:
-            continue  # it came with the last writes, when there was nothing left to stop
-        assert ended.code == 130, ended
-        assert ended.err.strip() == "satpipe: interrupted; the same command goes on where it was"
-    harness.arm()
-    assert harness.run_all(project).code == 0
+    *faults, last = chain(harness, project, 3, 5, [(SIGNAL_LEAD, number, 0)], steps=700)
+    assert len(faults) >= 3
+    for fault in faults:
+        assert fault.ran.code == 130, fault
+        assert fault.ran.err.strip() == "satpipe: interrupted; the same command goes on where it was"
+    assert last.ran.code == 0, last
     assert content(project) == expected
 
 

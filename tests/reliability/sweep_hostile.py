@@ -1,0 +1,46 @@
+"""Run all hostile files and say how each kind ended: ``python tests/reliability/sweep_hostile.py [kind]``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from faults import Harness
+from hostile import batches, tif
+from hostile_check import check
+
+
+def main() -> int:
+    """Print a line per kind, and every problem; exit with 1 where there is one."""
+    wanted = sys.argv[1:]
+    began = time.monotonic()
+    files: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        canary = folder / "secret" / "canary.tif"
+        canary.parent.mkdir()
+        canary.write_bytes(tif(7))
+        harness = Harness(folder / "harness")
+        for number, batch in enumerate(batches(canary)):
+            if wanted and batch.kind not in wanted:
+                continue
+            found = check(harness, batch, folder / f"p{number}", canary)
+            files[batch.kind] += len(batch.hostile)
+            refused[batch.kind] += len(found.refused)
+            for problem in found.problems:
+                print(f"PROBLEM {problem}", flush=True)
+            problems += found.problems
+        harness.close()
+    for kind, count in files.items():
+        print(f"{kind}: {count} files, {refused[kind]} refused, {count - refused[kind]} sound enough to be used")
+    print(f"{files.total()} hostile files, {len(problems)} problems, {time.monotonic() - began:.0f} s")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
