@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .errors import StoreError, trouble
+from .errors import StoreError, one_line, trouble
 from .executor import Order
 from .stages import Stage
 from .store import Record
@@ -125,6 +125,7 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """One line."""
+        text = text[: len(text) - len(text.lstrip())] + one_line(text)
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         if self.logger:
             self.logger.info("%s", text)

@@ -8,13 +8,36 @@ from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from collections.abc import Iterator
+
+MOST_CHARACTERS = 1000
+
+
+def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The text on one line, without what acts on a terminal, and not longer than ``most`` characters.
+
+    Names of files and values of configurations are other people's: they may hold line ends, escape sequences and marks
+    that turn the direction of writing.
+    """
+    text = " ".join(text.split())
+    text = "".join("\N{REPLACEMENT CHARACTER}" if _acts(one) else one for one in text)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
+def _acts(character: str) -> bool:
+    """Whether a character is a control character, a half of a pair, or turns the direction of writing."""
+    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return turns or unicodedata.category(character) in ("Cc", "Cs")
 
 
 class SatpipeError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and mend; its message is brought to one line."""
 
     exit_code = 2
+
+    def __init__(self, message: object = "", *more: object) -> None:
+        super().__init__(one_line(str(message)), *more)
 
 
 class ConfigError(SatpipeError):
@@ -59,9 +82,13 @@ class HostError(StoreError):
 
 
 class PartFailedError(SatpipeError):
-    """The maker of a part failed; the message holds its own sentence and the name of the part."""
+    """The maker of a part failed; the message's first line holds its own sentence and the name of the part."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        first, end, detail = message.partition("\n")
+        Exception.__init__(self, one_line(first) + end + detail)
 
 
 class TrainingError(SatpipeError):

@@ -24,7 +24,7 @@ from typing import Any
 from . import keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
-from .errors import HostError, InputError, PartFailedError, SatpipeError, StoreError, trouble
+from .errors import HostError, InputError, PartFailedError, SatpipeError, StoreError, one_line, trouble
 from .parts import FACTS, Job, Part, Ref
 from .progress import Progress
 from .store import Record, Store, canonical, make_folder, sha256_file, stamp_of
@@ -136,7 +136,7 @@ def _explained(error: Exception, order: Order) -> SatpipeError:
     if isinstance(error, FileNotFoundError) and str(order.store) in str(error.filename):
         return StoreError(f"part {title} could not be made: {error.filename} vanished; run again, nothing else is lost")
     detail = traceback.format_exc()
-    return PartFailedError(f"part {title} failed: {type(error).__name__}: {error}\n{detail}")
+    return PartFailedError(f"part {title} failed: {type(error).__name__}: {one_line(str(error))}\n{detail}")
 
 
 def _check_same_files(order: Order) -> None:

@@ -129,8 +129,8 @@ def load(folder: Path) -> Run:
         predictions = pd.read_parquet(folder / "predictions.parquet")
     except FileNotFoundError as error:
         raise InputError(f"{folder} has no {Path(error.filename).name}; `satpipe run all` writes it") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"the report in {folder} cannot be read: {error}") from None
+    except (OSError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
+        raise InputError(f"the report in {folder} cannot be read: {str(error).splitlines()[0][:160]}") from None
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise InputError(f"{folder / 'report.json'} is of another format than {FORMAT}; run its report again")
     return Run(report["run"], folder, report, predictions)

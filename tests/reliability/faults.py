@@ -184,7 +184,8 @@ class Harness:
     def run(
         self,
         folder: Path,
-        *arguments: str,
+        *arguments: Any,
+        call: str = "",
         memory_gb: float | None = None,
         inline: bool = False,
         patience_s: float = PATIENCE_S,
@@ -194,7 +195,8 @@ class Harness:
 
         Args:
             folder: Working folder.
-            *arguments: Of the command line.
+            *arguments: Of the command line, or of ``call``.
+            call: A function to call instead, as ``module:function``.
             memory_gb: Cap on the memory of the run's processes.
             inline: Make parts in the run's own process: a crash of the interpreter shows in the exit code.
             patience_s: Kill it after so many seconds.
@@ -204,6 +206,7 @@ class Harness:
         answer = self._ask(
             {
                 "arguments": list(arguments),
+                "call": call,
                 "folder": str(folder),
                 "out": str(out),
                 "err": str(err),

@@ -9,17 +9,15 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import rasterio
 import yaml
 from PIL import Image
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 SIDE = 48
@@ -230,10 +228,11 @@ def huge_tif() -> bytes:
 
 def pointing_tif(seed: int, target: Path) -> bytes:
     """A GeoTIFF whose metadata say that its overviews lie in another file."""
-    with rasterio.MemoryFile(tif(seed)) as memory:
-        with memory.open(mode="r+") as file:
+    with rasterio.MemoryFile() as memory:
+        with memory.open(driver="GTiff", width=SIDE, height=SIDE, count=3, dtype="uint8") as file:
+            file.write(pixels(seed).transpose(2, 0, 1))
             file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(target))
-            file.update_tags(1, ns="xml:VRT", xml=VRT.format(target))
+            file.update_tags(1, SOURCE=VRT.format(target))
         return bytes(memory.read())
 
 
@@ -456,25 +455,28 @@ COUNTS = {
     "tiff": 100, "png": 60, "jpeg": 60, "geojson": 60, "geoparquet": 40, "voc": 40, "yolo": 40, "coco": 40, "csv": 40,
     "shipsnet": 40, "configuration": 60,
 }  # fmt: skip
-"""How many files of each kind; with the traps and the files of ``hostile_calls.py`` well above 500."""
+"""How many files of each kind; with the traps and those of ``calls.py`` well above 500."""
 
 
-def batches(canary: Path) -> Iterator[Batch]:
-    """All projects of hostile files. ``canary`` is a file that none of them may lead to."""
-    makers: dict[str, Callable[[int, int, Path], Batch]] = {
-        **{kind: lambda n, first, trap, kind=kind: of_images(kind, n, first, trap) for kind in ("tiff", "png", "jpeg")},
-        **{
-            kind: lambda n, first, trap, kind=kind: of_own_labels(kind, n, first, trap)
-            for kind in ("geojson", "geoparquet", "voc", "yolo")
-        },
-        **{kind: lambda n, first, trap, kind=kind: of_shared_labels(kind, n, first, trap) for kind in ("coco", "csv")},
-        "shipsnet": of_chips,
-    }
+def batches(canary: Path, sample: int | None = None) -> Iterator[Batch]:
+    """Projects of hostile files.
+
+    Args:
+        canary: A file that none of them may lead to.
+        sample: So many files of each kind instead of all.
+    """
     yield of_traps(canary)
-    for kind, make in makers.items():
-        for first in range(0, COUNTS[kind], PER_BATCH):
-            yield make(min(PER_BATCH, COUNTS[kind] - first), first, canary)
-    yield from of_configurations(COUNTS["configuration"], 0, canary)
-
-
-__all__ = ["COUNTS", "Batch", "NotGeoreferencedWarning", "batches", "mutated", "pd"]
+    for kind, count in COUNTS.items():
+        last = count if sample is None else sample
+        for first in range(0, last, PER_BATCH):
+            here = min(PER_BATCH, last - first)
+            if kind in ("tiff", "png", "jpeg"):
+                yield of_images(kind, here, first, canary)
+            elif kind in ("geojson", "geoparquet", "voc", "yolo"):
+                yield of_own_labels(kind, here, first, canary)
+            elif kind in ("coco", "csv"):
+                yield of_shared_labels(kind, here, first, canary)
+            elif kind == "shipsnet":
+                yield of_chips(here, first, canary)
+            else:
+                yield from of_configurations(here, first, canary)

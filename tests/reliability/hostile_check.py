@@ -66,6 +66,23 @@ def _check_once(harness: Harness, batch: Batch, folder: Path, canary: Path, pati
     return found
 
 
+def check_call(harness: Harness, kind: str, number: int, folder: Path, canary: Path) -> tuple[list[str], bool]:
+    """Have the library open a broken file in a process of its own: problems, and whether the file was refused."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    harness.arm(folder, watch=1, forbidden=canary.parent)
+    ran = harness.run(
+        folder, kind, number, str(folder), str(canary), call="calls:main", memory_gb=MEMORY_GB, patience_s=PATIENCE_S
+    )
+    where = f"{kind} {number}"
+    said = (ran.out + ran.err).strip()[-400:]
+    problems = [] if ran.code == 0 else [f"{where}: ended with {signal_name(ran.code)}: {said}"]
+    for what, _, path, *_ in harness.logged():
+        if what in ("forbidden", "connect") or (what == "outside" and not _is_allowed(path, harness)):
+            problems.append(f"{where}: {what} {path}")
+    return problems, not ran.out.strip().endswith(":")
+
+
 def _is_allowed(path: str, harness: Harness) -> bool:
     return path.startswith(str(harness.folder)) or path.endswith(".lock")
 
@@ -92,7 +109,8 @@ def _ledger(folder: Path) -> tuple[dict[str, str], set[str]]:
             refused[name] = reason
         for name, reason in facts.get("labels_quarantined", []):
             refused.setdefault(name, reason)
-        used |= {pair[0] for pair in facts.get("scenes", []) if isinstance(facts["scenes"], list)}
+        if isinstance(facts.get("scenes"), list):
+            used |= {pair[0] for pair in facts["scenes"]}
     return refused, used
 
 

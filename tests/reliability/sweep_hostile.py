@@ -8,9 +8,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from calls import KINDS
 from faults import Harness
 from hostile import batches, tif
-from hostile_check import check
+from hostile_check import check, check_call
+
+CALLS = 30
+"""Broken files of each kind that the library opens."""
 
 
 def main() -> int:
@@ -35,6 +39,16 @@ def main() -> int:
             for problem in found.problems:
                 print(f"PROBLEM {problem}", flush=True)
             problems += found.problems
+        for kind in KINDS:
+            if wanted and kind not in wanted:
+                continue
+            for number in range(CALLS):
+                found_here, was_refused = check_call(harness, kind, number, folder / "call", canary)
+                files[kind] += 1
+                refused[kind] += was_refused
+                for problem in found_here:
+                    print(f"PROBLEM {problem}", flush=True)
+                problems += found_here
         harness.close()
     for kind, count in files.items():
         print(f"{kind}: {count} files, {refused[kind]} refused, {count - refused[kind]} sound enough to be used")

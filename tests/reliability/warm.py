@@ -71,6 +71,10 @@ def child(request: dict[str, Any]) -> None:
         import_module("pipeline.runner").open_executor = inline
     code = 70
     try:
+        if request["call"]:
+            module, _, function = request["call"].partition(":")
+            getattr(import_module(module), function)(*request["arguments"])
+            raise SystemExit(0)
         cli.main(request["arguments"])
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 0 if done.code is None else 1

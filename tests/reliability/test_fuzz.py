@@ -1,0 +1,30 @@
+"""Readers of other people's files, fuzzed in a process of its own with a cap on its memory.
+
+A sample; ``fuzz.py`` goes on as long as it is told to.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzz import READERS
+
+HERE = Path(__file__).resolve().parent
+
+
+def test_no_reader_crashes_hangs_or_raises_anything_but_a_sentence() -> None:
+    if sys.platform != "linux":
+        pytest.skip("memory is capped on Linux alone")
+    done = subprocess.run(
+        [sys.executable, str(HERE / "fuzz.py"), "5", "20260101"],
+        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert all(name in done.stdout for name in READERS)
