@@ -51,7 +51,7 @@ REFUSED_DRIVERS = (
 )
 # GDAL reads these once, when its drivers are registered: before the first open, also in the processes we start.
 os.environ["GDAL_SKIP"] = REFUSED_DRIVERS
-os.environ["OGR_SKIP"] = "MapInfo File,Interlis 1,Interlis 2"  # names with a space
+os.environ["OGR_SKIP"] = "MapInfo File"  # its name holds a space
 # It would complain on standard error of each name that its build does not have.
 os.environ.setdefault("CPL_LOG", os.devnull)
 

@@ -183,8 +183,6 @@ class Store:
         try:
             version = json.loads(marker.read_text("utf-8"))["version"]
         except FileNotFoundError:
-            if any(self.parts.glob("[!.]*")):
-                raise StoreError(f"{root} holds parts but no {marker.name}; {_OTHER_STORE}") from None
             return
         except OSError as error:
             raise StoreError(f"the store {root} cannot be read: {trouble(error) or error.strerror}") from None
@@ -201,13 +199,16 @@ class Store:
         """Make the folders of the store, if they are not there.
 
         Raises:
-            StoreError: If that is not permitted or there is no room.
+            StoreError: If that is not permitted, there is no room, or parts are there whose layout nobody knows.
         """
+        marker = self.root / "store.json"
         try:
+            if not marker.exists() and any(self.parts.glob("[!.]*")):
+                raise StoreError(f"{self.root} holds parts but no {marker.name}; {_OTHER_STORE}")
             for name in ("parts", "records", "work", "runs", "logs", "cache"):
                 make_folder(self.root / name)
-            if not (self.root / "store.json").exists():
-                write_atomic(self.root / "store.json", canonical({"version": VERSION}) + b"\n")
+            if not marker.exists():
+                write_atomic(marker, canonical({"version": VERSION}) + b"\n")
         except OSError as error:
             raise StoreError(f"the store {self.root} cannot be written: {trouble(error) or error}") from None
 
