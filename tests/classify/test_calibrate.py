@@ -48,10 +48,38 @@ def test_mirrored_scores_have_their_threshold_in_the_middle():
 @given(shift=st.floats(-2, 2))
 def test_the_threshold_moves_with_the_log_odds(shift):
     rng = np.random.default_rng(2)
-    odds = np.concatenate([rng.normal(-2, 1, 200), rng.normal(2, 1, 100)])
-    labels = np.repeat([0, 1], [200, 100])
+    odds = np.concatenate([rng.normal(-2, 1, 20_000), rng.normal(2, 1, 10_000)])
+    labels = np.repeat([0, 1], [20_000, 10_000])
     at_zero = logit(fit_threshold(expit(odds), labels))
-    assert logit(fit_threshold(expit(odds + shift), labels)) == pytest.approx(at_zero + shift, abs=0.06)
+    assert logit(fit_threshold(expit(odds + shift), labels)) == pytest.approx(at_zero + shift, abs=0.01)
+
+
+def test_many_chips_lose_as_many_objects_as_they_keep_background():
+    rng = np.random.default_rng(5)
+    odds = np.concatenate([rng.normal(-2, 1.5, 20_000), rng.normal(1, 1.5, 9_000)])
+    labels = np.repeat([0, 1], [20_000, 9_000])
+    shift = logit(fit_threshold(expit(odds), labels))
+    lost, kept = expit(shift - odds[labels == 1]).mean(), expit(odds[labels == 0] - shift).mean()
+    assert lost == pytest.approx(kept, abs=0.002)
+
+
+def test_with_equal_classes_the_threshold_makes_the_mean_probability_that_of_the_labels():
+    rng = np.random.default_rng(6)
+    odds = np.concatenate([rng.normal(-1, 2, 3000), rng.normal(2, 2, 3000)])
+    labels = np.repeat([0, 1], 3000)
+    # The score equation of a logistic regression whose only free parameter is the intercept.
+    shift = logit(fit_threshold(expit(odds), labels))
+    rate = expit(odds - shift)
+    assert rate.mean() == pytest.approx(labels.mean(), abs=0.002)
+
+
+def test_a_few_chips_hardly_move_the_threshold():
+    odds = np.array([-3.0] * 20 + [-1.0] * 5)
+    labels = np.repeat([0, 1], [20, 5])
+    few = logit(fit_threshold(expit(odds), labels))
+    many = logit(fit_threshold(expit(np.tile(odds, 200)), np.tile(labels, 200)))
+    assert many == pytest.approx(-2.0, abs=0.05)
+    assert -0.8 < few < 0
 
 
 def test_the_threshold_does_not_depend_on_how_many_background_chips_there_are():
