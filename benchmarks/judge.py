@@ -12,7 +12,8 @@ training areas that neither the classifier nor the GAN has trained on: where the
 those of the groups that it leaves unused; where it uses all, those of its validation groups, and then a part of its
 training chips chooses step, temperature and threshold in their place. Every candidate sees the same chips.
 
-Results are kept line by line in ``--results``: a training that is in there is not made again.
+Results are kept line by line in ``--results``: a training that is in there, of the same code and data, is not made
+again. So it can be stopped, and be run with more replicates later.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from pipeline.classifier import decide, softmax
 from pipeline.classify.calibrate import fit_temperature, fit_threshold
 from pipeline.classify.experiment import SplitChips, fit
 from pipeline.classify.train import ChipSet
+from pipeline.codehash import definitions_used
 from pipeline.compute import Profile
 from pipeline.config import RunConfig
 from pipeline.configfile import load
@@ -49,6 +52,7 @@ from pipeline.parts import Done, Job, Part
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
 from pipeline.stages import STAGES
+from pipeline.store import digest_of, sha256_file
 
 LIMIT = 0.01
 """A judge further than this from the best candidate is too weak."""
@@ -103,9 +107,18 @@ class Task:
 
     @property
     def key(self) -> list[Any]:
-        """What names the result in the file of results."""
-        changed = self.config["classify"] | self.candidate.changes
-        return [self.candidate.name, *self.split.values(), self.config["seed"], changed["steps"]]
+        """What names the result in the file of results: the training, and a digest of all that it depends on."""
+        classify = {name: value for name, value in self.config["classify"].items() if name != "arms"}
+        parts = {name: Path(folder).name for name, folder in self.folders.items()}
+        depends = [code(), classify | self.candidate.changes, self.candidate.arm, parts, self.profile.as_json()]
+        return [self.candidate.name, *self.split.values(), self.config["seed"], digest_of(depends)[:16]]
+
+
+@cache
+def code() -> dict[str, str]:
+    """Digests of the code that trains and judges."""
+    networks = Path(__file__).with_name("judge_networks.py")
+    return {**definitions_used("pipeline.classify.experiment:fit"), "judge_networks": sha256_file(networks)}
 
 
 def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:
