@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,13 @@ _SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
 """Stage, digest and file: an index leads nowhere else, neither up nor to an absolute path."""
 LOCAL = "."
 """Prefix of a shard that lies in the same part as the table that names it."""
+
+
+IN_MEMORY_BYTES = 512 << 20
+"""Chips of one training up to this size are read into memory at once; more stay in their shards, and each batch reads
+its own. The bytes that a training sees are the same."""
+LEARNED_BYTES = 256 << 20
+"""Of chips as float32: what is learned from all chips of a split at once, such as features, is learned from so many."""
 
 
 def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
@@ -174,6 +181,14 @@ class ChipStore:
         assert out is not None
         return out
 
+    def pixels(self) -> Chips:
+        """All chips (N, H, W, C): read, or :class:`LazyChips` where they are larger than :data:`IN_MEMORY_BYTES`."""
+        first = self._shard(str(self.index["shard"].iloc[0]))
+        if len(self) * first[0].nbytes <= IN_MEMORY_BYTES:
+            return self.read()
+        # For its users an array: they ask for its length, shape and dtype, and index its first axis.
+        return cast(Chips, LazyChips.of(self))
+
     def _shard(self, shard: str) -> Chips:
         if not _SHARD.fullmatch(shard):
             raise StoreError(f"the index names the shard {shard[:80]!r}, which is no shard of a store of parts")
@@ -187,3 +202,94 @@ class ChipStore:
         if chips.ndim != 4:
             raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")
         return chips
+
+
+@dataclass(frozen=True)
+class LazyChips:
+    """Chips that stay in their shards until some are asked for; 12 bytes of memory for each.
+
+    Attributes:
+        shards: Mapped shards.
+        which: Shard of each chip (N,).
+        positions: Position in it (N,).
+    """
+
+    shards: tuple[Chips, ...]
+    which: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, store: ChipStore) -> LazyChips:
+        """All chips of a store, in its order.
+
+        Raises:
+            StoreError: If a shard is missing or chips differ in shape or dtype.
+        """
+        codes, names = pd.factorize(store.index["shard"])
+        shards = tuple(store._shard(str(name)) for name in names)
+        if len({(shard.shape[1:], shard.dtype) for shard in shards}) > 1:
+            raise StoreError("chips of one split differ in size or type; cut them with one configuration")
+        return cls(shards, codes.astype(np.int32), store.index["position"].to_numpy(np.int64))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return (len(self), *self.shards[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a value."""
+        return self.shards[0].dtype
+
+    def __len__(self) -> int:
+        """How many chips."""
+        return len(self.which)
+
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Chips:
+        """The chips of a slice, or of positions or a mask, in that order."""
+        which, positions = self.which[rows], self.positions[rows]
+        out = np.empty((len(which), *self.shape[1:]), self.dtype)
+        for number in np.unique(which):
+            here = np.flatnonzero(which == number)
+            out[here] = self.shards[number][positions[here]]
+        return out
+
+
+def followed_by(chips: Chips, store: ChipStore) -> Chips:
+    """Chips with those of a store after them; lazy ones stay so."""
+    lazy: object = chips
+    if not isinstance(lazy, LazyChips):
+        return np.concatenate([chips, store.read()])
+    more = LazyChips.of(store)
+    which = np.concatenate([lazy.which, more.which + np.int32(len(lazy.shards))])
+    return cast(Chips, LazyChips(lazy.shards + more.shards, which, np.concatenate([lazy.positions, more.positions])))
+
+
+def is_lazy(chips: Chips) -> bool:
+    """Whether chips stay in their shards."""
+    return isinstance(cast(object, chips), LazyChips)
+
+
+def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Positions of the chips that something is learned from: all, or as many as fit into :data:`LEARNED_BYTES`.
+
+    Where that is not all, each class keeps its share, and a rare one more: half of an equal share where it has as many.
+    The draw follows from the labels alone.
+
+    Args:
+        labels: Class numbers (N,).
+        shape: (H, W, C) of a chip.
+    """
+    most = max(1, LEARNED_BYTES // (4 * math.prod(shape)))
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(len(labels))
+    numbers, counts = np.unique(labels, return_counts=True)
+    least = most // (2 * len(numbers))
+    room = most - sum(min(int(count), least) for count in counts)
+    over = counts.clip(least) - least
+    drawn = [
+        rng.choice(np.flatnonzero(labels == number), min(int(count), least) + int(room * more / over.sum()), False)
+        for number, count, more in zip(numbers, counts, over, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))

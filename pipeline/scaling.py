@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+FITTED_ON = 4096
+"""Chips that a scaling is fitted on where there are more, evenly spaced: more would not move a percentile."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -60,7 +63,7 @@ def fit(
     """Fit a scaling on training chips (N, H, W, C), each band for itself.
 
     Args:
-        chips: The training chips.
+        chips: The training chips; :data:`FITTED_ON` of them are read where there are more.
         percentiles: The percentiles of a band that become -1 and 1.
         method: ``percentiles``; ``deviation``, from so many standard deviations below a band's mean to as many above;
             or ``auto``: uint8 chips keep the whole range 0 to 255, so that a generated chip is an ordinary image, and
@@ -73,7 +76,8 @@ def fit(
     if method == "auto" and chips.dtype == np.uint8:
         bands = chips.shape[-1]
         return Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
-    flat = chips.reshape(-1, chips.shape[-1]).astype(np.float64)
+    rows = np.linspace(0, len(chips) - 1, min(len(chips), FITTED_ON)).astype(np.int64)
+    flat = chips[rows].reshape(-1, chips.shape[-1]).astype(np.float64)
     if method in ("auto", "percentiles"):
         low, high = np.nanpercentile(flat, percentiles, axis=0)
     elif method == "deviation":

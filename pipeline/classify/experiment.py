@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .. import scaling as scalings
-from ..chipstore import ChipStore
+from ..chipstore import ChipStore, followed_by
 from ..classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
 from ..config import ClassifyConfig
 from ..errors import TooLittleDataError
@@ -53,7 +53,7 @@ class SplitChips:
         """Rows and chips of one role, in the order of the split table."""
         rows = self.rows[self.rows["role"] == role].reset_index(drop=True)
         store = self.chips.of(rows["chip_id"])
-        chips = store.read() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
+        chips = store.pixels() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
         labels = numbers(rows["class"], self.classes)
         return rows, ChipSet(chips, labels, np.zeros(len(rows), bool))
 
@@ -155,7 +155,7 @@ def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) 
         labels = np.random.default_rng([training_seed(job.config), 6]).permutation(labels)
     made = np.ones(len(labels), bool)
     return ChipSet(
-        np.concatenate([real.chips, store.read()]),
+        followed_by(real.chips, store),
         np.concatenate([real.labels, labels]),
         np.concatenate([real.synthetic, made]),
     )

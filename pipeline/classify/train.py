@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..chipstore import is_lazy
 from ..classifier import Architecture, build, place, run_blocks, to_tensor
 from ..compute import Profile, prepare
 from ..config import ClassifyConfig
@@ -145,14 +146,23 @@ def loader(
     """A function from (step, rows) to the step's batch (B, C, S, S) in [-1, 1], float32, channels-last.
 
     All chips stay in memory: as bytes where they are images over the whole byte range, else scaled to [0, 1] once.
+    Lazy ones stay where they are, and each batch reads its own: then every view is used once.
     """
     as_bytes = chips.dtype == np.uint8 and set(scaling.low) == {0.0} and set(scaling.high) == {255.0}
-    pool: Chips = chips if as_bytes else (scaling.apply(chips) + np.float32(1)) / np.float32(2)
-    views = Views(pool, config.augment, seed) if augmented else None
-    factor = 2 / 255 if as_bytes else 2.0
+    lazy, factor = is_lazy(chips), 2 / 255 if as_bytes else 2.0
+
+    def ready(some: Chips) -> Chips:
+        return some if as_bytes else (scaling.apply(some) + np.float32(1)) / np.float32(2)
+
+    pool = chips if lazy else ready(chips)
+    views = Views(pool, config.augment, seed) if augmented and not lazy else None
 
     def batch(step: int, rows: Rows) -> torch.Tensor:
-        values = pool[rows] if views is None else views.batch(step, rows)
+        if lazy:
+            values = ready(pool[rows])
+            values = Views(values, config.augment, seed).batch(step, np.arange(len(rows))) if augmented else values
+        else:
+            values = pool[rows] if views is None else views.batch(step, rows)
         return to_tensor(values).float().mul_(factor).sub_(1)
 
     return batch

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import scaling
-from ..chipstore import ChipStore
+from ..chipstore import ChipStore, enough
 from ..errors import TooLittleDataError
 from ..parts import Job
 from ..tables import CHIPS, SPLIT
 
+Scaled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+"""Chips (N, H, W, C) in [-1, 1] and their class numbers (N,)."""
 LEAST_CHIPS = 2
 """Fewer training chips of a class than this, and there is nothing to learn a variety from."""
 
@@ -23,7 +25,7 @@ class Inputs:
     """Chips of one split.
 
     Attributes:
-        train: Training chips (N, H, W, C) in their own dtype.
+        train: Training chips (N, H, W, C) in their own dtype; may be lazy, see :meth:`ChipStore.pixels`.
         train_labels: Class numbers (N,).
         validation: Validation chips (M, H, W, C).
         validation_labels: Class numbers (M,).
@@ -43,6 +45,14 @@ class Inputs:
         """(H, W, C) of a chip."""
         height, width, bands = self.train.shape[1:]
         return height, width, bands
+
+    def few(self) -> tuple[Scaled, Scaled]:
+        """Training and validation chips (N, H, W, C) in [-1, 1] with their labels, as many as judging learns from."""
+        train, validation = (enough(labels, self.shape) for labels in (self.train_labels, self.validation_labels))
+        return (
+            (self.scaling.apply(self.train[train]), self.train_labels[train]),
+            (self.scaling.apply(self.validation[validation]), self.validation_labels[validation]),
+        )
 
     def counts(self, labels: npt.NDArray[np.int64]) -> dict[str, int]:
         """Chips of each class."""
@@ -66,7 +76,7 @@ def read_inputs(job: Job) -> Inputs:
         if not len(mine):
             shard = store.read([0])
             return np.empty((0, *shard.shape[1:]), shard.dtype), labels
-        return mine.read(), labels
+        return mine.pixels(), labels
 
     train, train_labels = of("train")
     for name, position in number.items():

@@ -108,12 +108,11 @@ def copies(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32], dista
 
 def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
     """Train the feature network on the training chips, and take the floors from the validation chips."""
-    train = inputs.scaling.apply(inputs.train)
-    embedding = learn(train, inputs.train_labels, seed, profile)
-    validation = inputs.scaling.apply(inputs.validation)
+    (train, train_labels), (validation, validation_labels) = inputs.few()
+    embedding = learn(train, train_labels, seed, profile)
     floors = []
     for number, name in enumerate(inputs.classes):
-        here, there = inputs.train_labels == number, inputs.validation_labels == number
+        here, there = train_labels == number, validation_labels == number
         if there.sum() >= LEAST_VALIDATION:
             floors.append(_floor(embedding, number, name, train[here], validation[there]))
     return Judge(embedding, tuple(floors), seed)

@@ -112,6 +112,5 @@ def of_generator(generator: GeneratorNetwork, inputs: Inputs, seed: int, profile
         return {}
     chips = np.concatenate([draw_chips(generator, number, PER_CLASS, seed + APART) for number in numbers])
     labels = np.repeat(np.arange(len(inputs.classes)), PER_CLASS)
-    real = inputs.scaling.apply(inputs.train), inputs.train_labels
-    held_out = inputs.scaling.apply(inputs.validation), inputs.validation_labels
+    real, held_out = inputs.few()
     return usefulness(real, (chips, labels), held_out, inputs.classes, seed, profile)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import generator as generators
-from ..chipstore import ChipStore, write_shard
+from ..chipstore import ChipStore, enough, write_shard
 from ..config import SynthConfig
 from ..errors import TooLittleDataError
 from ..generator import Generator
@@ -91,10 +91,10 @@ def run(job: Job) -> dict[str, Any]:
     """
     config = SynthConfig.model_validate(job.config["synth"])
     classes = tuple(job.config["classes"])
-    chips, labels = training_chips(job, classes)
+    chips, labels, largest = training_chips(job, classes)
     generator = generators.load(job.folder("generator"), job.profile.device)
     scaling = Scaling.load(job.folder("generator") / generators.SCALING)
-    wanted = config.per_class or int(np.bincount(labels).max())
+    wanted = config.per_class or largest
     teacher = teach(chips, labels, classes, scaling, config, job) if config.screen else None
 
     rounds: list[Candidates] = []
@@ -107,15 +107,17 @@ def run(job: Job) -> dict[str, Any]:
     return facts(rounds, classes, wanted, teacher)
 
 
-def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels]:
-    """Chips (N, S, S, C) and class numbers (N,) of the split's training chips."""
+def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels, int]:
+    """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
     store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
     split = SPLIT.read(job.folder("split") / "split.parquet")
     train = store.of(split.loc[split["role"] == "train", "chip_id"])
     if not len(train):
         raise TooLittleDataError(f"split {job.part.name} has no training chips; use more labels or fewer folds")
     position = {name: number for number, name in enumerate(classes)}
-    return train.read(), np.array([position[name] for name in train.index["class"]], np.int64)
+    labels = np.array([position[name] for name in train.index["class"]], np.int64)
+    rows = enough(labels, train.read([0]).shape[1:])
+    return train.read(rows), labels[rows], int(np.bincount(labels).max())
 
 
 def teach(

@@ -126,3 +126,13 @@ def test_a_class_without_training_chips_is_one_sentence(job: MakeJob, with_part:
     made = with_part(job(), classes=["non-ship", "ship", "cloud"])
     with pytest.raises(TooLittleDataError, match="0 training chips of class 'cloud'"):
         make_generator(made)
+
+
+def test_training_that_streams_from_its_shards_gives_the_same_bytes(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, streamed = job("whole"), job("streamed")
+    make_generator(whole)
+    monkeypatch.setattr("pipeline.chipstore.IN_MEMORY_BYTES", 0)
+    make_generator(streamed)
+    assert digests(streamed.out) == digests(whole.out)
