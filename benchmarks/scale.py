@@ -15,15 +15,19 @@ import argparse
 import json
 import math
 import os
+import platform
+import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+from section import write_section
 
 from pipeline.config import RunConfig
 from pipeline.runner import Runner, Selection
@@ -79,8 +83,14 @@ def configuration(scenes: Path, chips: dict[str, Any], workers: int) -> RunConfi
             "name": "growth",
             "ingest": {"sources": [{"type": "csv", "path": f"{scenes}/*.tif", "labels": f"{scenes}/labels.csv"}]},
             "chips": chips,
-            "split": {"scheme": "holdout", "replicates": 1, "random_replicates": 0, "validation_fraction": 0.1},
-            "gan": {"images": 1600, "base_channels": 8, "checkpoint_images": 1600},
+            "split": {
+                "scheme": "holdout",
+                "replicates": 1,
+                "random_replicates": 0,
+                "validation_fraction": 0.1,
+                "test_fraction": 0.2,
+            },
+            "gan": {"images": 800, "base_channels": 8, "checkpoint_images": 800},
             "synth": {"per_class": 64, "screen": True},
             "classify": {"arms": ["classic", "classic+gan"], "steps": 50, "validate_every": 50, "orientations": 1},
             "report": {"bootstrap": 200},
@@ -201,18 +211,231 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
     return found
 
 
+# -------------------------------------------------------------------------------------------------- reporting
+
+
+def measure(series: str, sizes: Sequence[int], results: Path) -> list[dict[str, Any]]:
+    """Run the sizes that ``results`` does not hold yet, each in a process and a folder of its own."""
+    known: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
+    for size in sizes:
+        if any((one["series"], one["size"]) == (series, size) for one in known):
+            continue
+        with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
+            command = [sys.executable, str(HERE), "one", series, str(size), f"{folder}/x"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        known.append(json.loads(done.stdout.splitlines()[-1]))
+        results.write_text(json.dumps(known, indent=1))
+    return sorted((one for one in known if one["series"] == series), key=lambda one: one["size"])
+
+
+def machine() -> str:
+    """Where this ran."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
+    """A Markdown table: stages down, sizes along."""
+    sizes = [f"{one['size']:,}" for one in found]
+    lines = []
+    units = {
+        "seconds": ("s, with 2 workers", lambda row: f"{row['seconds']:.1f}"),
+        "memory": ("MB of the largest worker", lambda row: f"{row['worker_mb']:.0f}"),
+        "files": ("files", lambda row: f"{row['files']:,}"),
+        "bytes": ("MB on disk", lambda row: f"{row['bytes'] / MB:.1f}"),
+    }
+    for title, (unit, shown) in units.items():
+        lines += [f"| {title} ({unit}) | " + " | ".join(f"{size} {what}" for size in sizes) + " |"]
+        lines += ["|---|" + "---:|" * len(sizes)]
+        for stage in NAMES:
+            cells = [shown(one["stages"][stage]) if stage in one["stages"] else "" for one in found]
+            lines.append(f"| {stage} | " + " | ".join(cells) + " |")
+        lines.append("")
+    own = ", ".join(f"{max(row['own_mb'] for row in one['stages'].values()):.0f}" for one in found)
+    plans = ", ".join(f"{one['plan_seconds']:.1f}" for one in found)
+    lines.append(
+        f"Memory of the process that plans: {own} MB. Planning the whole run again with nothing to do: {plans} s."
+    )
+    return lines
+
+
+def slope(found: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> float:
+    """What one more scene or chip costs, between the two largest sizes."""
+    before, last = found[-2:]
+    per = "chips" if found[0]["series"] == "chips" else "size"
+    return max(0.0, (value(last) - value(before)) / (last[per] - before[per]))
+
+
+def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines on an archive of a country, from the slopes at the largest sizes."""
+    wanted_scenes, wanted_chips, machines, workers = 100_000, 100_000_000, 16, 32
+    chip_bytes = CHIP_SIDE * CHIP_SIDE * 3
+
+    def seconds(*parts: str) -> Callable[[dict[str, Any]], float]:
+        return lambda one: sum(
+            taken for stage in one["stages"].values() for name, taken in stage["work"].items() if name in parts
+        )
+
+    def of(stage: str, name: str) -> Callable[[dict[str, Any]], float]:
+        return lambda one: float(one["stages"][stage][name])
+
+    rows = [
+        ("reading scenes whole (`catalogue`)", slope(scenes, seconds("catalogue")) * wanted_scenes, True),
+        ("cutting chips (`cut`)", slope(chips, seconds("cut")) * wanted_chips, True),
+        ("planning windows (`windows`)", slope(chips, seconds("windows")) * wanted_chips, False),
+        ("one table of all chips (`index`)", slope(chips, seconds("index")) * wanted_chips, False),
+        ("one split (`split`)", slope(chips, seconds("split")) / 2 * wanted_chips, False),
+    ]
+    across = machines * workers
+    lines = [
+        f"{wanted_scenes:,} scenes and {wanted_chips:,} chips of 80 x 80 pixels in three bytes, on {machines} machines of"
+        f" {workers} cores like one of this one's, from what one more scene or chip cost between the two largest sizes.",
+        "",
+        f"| part | core hours | hours on {across} cores |",
+        "|---|---:|---:|",
+    ]
+    for name, total, shared in rows:
+        hours = total / 3600
+        lines.append(f"| {name} | {hours:,.1f} | {hours / (across if shared else 1):,.2f} |")
+    memory = slope(chips, of("chips", "worker_mb")) * wanted_chips / 1e3
+    table = (slope(chips, of("chips", "bytes")) - chip_bytes) * wanted_chips / 1e9
+    most = 64e3 / max(slope(chips, of("chips", "worker_mb")), 1e-9) / 1e6
+    planner = slope(chips, lambda one: max(row["own_mb"] for row in one["stages"].values())) * wanted_chips / 1e3
+    pairs_s = float(pair_seconds())
+    textured = wanted_chips // 100
+    lines += [
+        "",
+        f"- Bytes: {wanted_chips * 80 * 80 * 3 / 1e12:,.2f} TB of pixels, {max(table, 0):,.0f} GB of tables.",
+        f"- What breaks first is memory: the parts that hold one table of all chips need {memory:,.0f} GB by then. A host"
+        f" with 64 GB holds {most:,.0f} million chips. The process that plans grows to {planner:,.1f} GB.",
+        f"- Then the search for near-duplicates, which compares every textured chip with every other: {pairs_s * 1e9:.2f} ns"
+        f" a pair. If one chip in a hundred is textured, {textured:,} of them take {pairs_s * textured**2 / 2 / 3600:,.1f}"
+        f" hours of one core; {textured * 10:,} take a hundred times as long.",
+        "- Trainings do not grow: their steps are configured, and above 512 MB of chips they read each batch from its shards.",
+    ]
+    return lines
+
+
+def pair_seconds() -> float:
+    """Seconds to compare the hashes of one pair of chips, in all eight orientations."""
+    from pipeline.chips.duplicates import Pictures, proposed
+
+    rng = np.random.default_rng(0)
+    count = 8192
+    hashes = rng.integers(0, 2**63, (count, 8), dtype=np.uint64)
+    began = time.process_time()
+    for _ in proposed(Pictures(np.arange(count), hashes), np.arange(count)):
+        pass
+    return (time.process_time() - began) / (count * count / 2)
+
+
+def growth(given: argparse.Namespace) -> None:
+    """Measure what is not known yet, and write the sections."""
+    scenes = measure("scenes", [size for size in (10, 100, 1000) if size <= given.most_scenes], given.results)
+    chips = measure("chips", [size for size in (10_000, 100_000, 1_000_000) if size <= given.most_chips], given.results)
+    command = "`python benchmarks/scale.py growth`"
+    write_section(
+        "More scenes",
+        [
+            f"Scenes of {SCENE_SIDE} x {SCENE_SIDE} pixels with {LABELS_PER_SCENE} labels each, chips of 32 x 32. {command};"
+            f" {machine()}.",
+            "",
+            *growth_table(scenes, "scenes"),
+        ],
+        given.docs,
+    )
+    write_section(
+        "More chips",
+        [
+            f"Chips of {CHIP_SIDE} x {CHIP_SIDE} pixels, every window of a grid over 4 to 64 scenes. {command}; {machine()}.",
+            "",
+            *growth_table(chips, "chips"),
+        ],
+        given.docs,
+    )
+    write_section("An archive of a country", projection(scenes, chips), given.docs)
+
+
+# ---------------------------------------------------------------------------------------------------- workers
+
+
+def workers(given: argparse.Namespace) -> None:
+    """The same parts by one process, by two, and by two workers of a local Dask cluster."""
+    places = {
+        "one process": {"workers": 1},
+        "two processes": {"workers": 2},
+        "two Dask workers": {"workers": 2, "executor": "dask"},
+    }
+    stages = {"ingest": "simulated scenes", "gan": "trainings", "classify": "classifiers"}
+    seconds: dict[str, dict[str, float]] = {place: {} for place in places}
+    parts: dict[str, int] = {}
+    for place, compute in places.items():
+        with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
+            config = RunConfig.model_validate(
+                {
+                    "name": "workers",
+                    "ingest": {"sources": [{"type": "simulated", "scenes": given.scenes, "size_px": 1024}]},
+                    "chips": {"size_px": 32},
+                    "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 0},
+                    "gan": {"images": 4800, "base_channels": 8, "checkpoint_images": 4800},
+                    "synth": {"per_class": 16, "screen": False},
+                    "classify": {"arms": ["classic", "classic+gan"], "steps": 150, "base_channels": 12},
+                    "compute": {"precision": "fp32", "memory_format": "channels_last"} | compute,
+                }
+            )
+            runner = Runner(Path(folder), Quiet())
+            for stage in NAMES[: NAMES.index("classify") + 1]:
+                began = time.monotonic()
+                runner.run(config, Selection(last=stage))
+                if stage in stages:
+                    seconds[place][stage] = time.monotonic() - began
+                    parts[stage] = len(list(runner.store.records(stage)))
+            print(place, seconds[place], file=sys.stderr, flush=True)
+    one, two, dask = (seconds[place] for place in places)
+    lines = [
+        "Wall time of a stage with everything that belongs to it: starting workers, planning, committing."
+        f" `python benchmarks/scale.py workers`; {machine()}.",
+        "",
+        "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for stage, what in stages.items():
+        lines.append(
+            f"| {stage}: {what} | {parts[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s |"
+            f" {one[stage] / two[stage]:.2f} x | {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
+        )
+    write_section("Two workers, and Dask beside processes", lines, given.docs)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("one")
+    one = commands.add_parser("one", help="one size, for `growth`; prints JSON")
     one.add_argument("series", choices=["scenes", "chips"])
     one.add_argument("size", type=int)
     one.add_argument("folder", type=Path)
     one.add_argument("--last", choices=NAMES, default=NAMES[-1])
+    many = commands.add_parser("growth", help="all sizes, and what they mean for an archive")
+    many.add_argument("--most-scenes", type=int, default=1000)
+    many.add_argument("--most-chips", type=int, default=1_000_000)
+    many.add_argument("--results", type=Path, default=Path("scale.json"), help="sizes measured so far; extended")
+    many.add_argument("--docs", type=Path)
+    pair = commands.add_parser("workers", help="one process, two, and two workers of Dask")
+    pair.add_argument("--scenes", type=int, default=24)
+    pair.add_argument("--replicates", type=int, default=5)
+    pair.add_argument("--docs", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "one":
         print(json.dumps(run_one(given.series, given.size, given.folder, given.last)))
+    elif given.command == "growth":
+        growth(given)
+    else:
+        workers(given)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,12 @@ class Table:
             reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
             raise StoreError(f"{path} is no {self.name} table that can be read: {reason}") from None
 
+    def read_bare(self, path: Path) -> pd.DataFrame:
+        """Read and check a table without its outlines: a column of missing values, in a third of the time."""
+        names = [name for name in pq.read_schema(path).names if name != self.outline]
+        frame = pq.read_table(path, columns=names).to_pandas()
+        return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
+
 
 def _with_outlines(table: pa.Table, column: str) -> pa.Table:
     """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""

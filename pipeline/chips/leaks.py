@@ -75,7 +75,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     Raises:
         TooLittleDataError: If a role lacks background or foreground.
     """
-    frame = CHIPS.read(index / "index.parquet")
+    frame = CHIPS.read_bare(index / "index.parquet")
     chips, unit = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
     request = splitting.Request(
         test_groups=frozenset(config["test"]),

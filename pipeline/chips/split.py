@@ -21,6 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from ..errors import TooLittleDataError
 from .components import components
@@ -260,15 +263,14 @@ def clusters(
     scene: npt.NDArray[Any], rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], size: int
 ) -> npt.NDArray[Any]:
     """A name for each chip that it shares with the chips of its scene whose windows overlap, directly or in a chain."""
-    names = np.array([str(position) for position in range(len(scene))], dtype=object)
-    edges: list[tuple[str, str]] = []
-    frame = pd.DataFrame({"scene": scene, "row": rows, "col": cols})
-    for _, part in frame.groupby("scene", sort=False):
-        part = part.sort_values(["row", "col"], kind="stable")
-        row, col, at = part["row"].to_numpy(), part["col"].to_numpy(), part.index.to_numpy()
-        ends = np.searchsorted(row, row + size, side="left")
-        for here, end in enumerate(ends):
-            near = np.flatnonzero(np.abs(col[here + 1 : end] - col[here]) < size) + here + 1
-            edges += [(names[at[here]], names[at[there]]) for there in near]
-    name = {one: group[0] for group in components(edges) for one in group}
-    return np.array([name.get(one, one) for one in names], dtype=object)
+    names = np.array([str(position) for position in range(len(scene))])
+    codes, _ = pd.factorize(scene)
+    # Scenes lie further apart than windows reach, so that one search serves all of them.
+    points = np.column_stack([codes.astype(np.float64) * 2 * size, rows, cols])
+    pairs = cKDTree(points).query_pairs(size - 0.5, p=np.inf, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names)))
+    _, cluster = connected_components(graph, directed=False)
+    order = np.argsort(names)
+    first = np.full(len(names), len(names))
+    np.minimum.at(first, cluster[order], np.arange(len(names)))
+    return np.asarray(names[order][first[cluster]].astype(object))

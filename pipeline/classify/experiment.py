@@ -44,7 +44,7 @@ class SplitChips:
     @classmethod
     def open(cls, job: Job) -> SplitChips:
         """Read the tables of the job's inputs ``index`` and ``split``."""
-        store = ChipStore.open(CHIPS.read, job.folder("index") / INDEX, job.store)
+        store = ChipStore.open(CHIPS.read_bare, job.folder("index") / INDEX, job.store)
         split = SPLIT.read(job.folder("split") / "split.parquet")
         rows = split[["chip_id", "role", "unit"]].merge(store.index[["chip_id", "class"]], on="chip_id", validate="1:1")
         return cls(rows, store, tuple(job.config["classes"]))
@@ -146,7 +146,7 @@ def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) 
     """
     if not arm.synthetic:
         return real
-    store = ChipStore.open(SYNTHETIC.read, job.folder("synth") / INDEX, job.store)
+    store = ChipStore.open(SYNTHETIC.read_bare, job.folder("synth") / INDEX, job.store)
     store = store.where(store.index["accepted"].to_numpy(bool))
     if not len(store):
         return real

@@ -66,7 +66,7 @@ def read_inputs(job: Job) -> Inputs:
         TooLittleDataError: If a class has fewer than :data:`LEAST_CHIPS` training chips.
     """
     classes = tuple(job.config["classes"])
-    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
+    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
     split = SPLIT.read(job.folder("split") / "split.parquet")
     number = {name: position for position, name in enumerate(classes)}
 

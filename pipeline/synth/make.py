@@ -109,7 +109,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels, int]:
     """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
-    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
+    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
     split = SPLIT.read(job.folder("split") / "split.parquet")
     train = store.of(split.loc[split["role"] == "train", "chip_id"])
     if not len(train):

@@ -189,6 +189,18 @@ def test_units_that_share_ground_become_one():
     assert joined.tolist() == ["a", "b", "a", "a", "a"]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("xy"), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=25))
+def test_clusters_are_the_chains_of_overlapping_windows(places):
+    scene = np.array([place[0] for place in places], dtype=object)
+    rows, cols = (np.array([place[axis] for place in places]) for axis in (1, 2))
+    touch = (scene[:, None] == scene) & (abs(rows[:, None] - rows) < 8) & (abs(cols[:, None] - cols) < 8)
+    for _ in places:
+        touch = touch @ touch
+    expected = [min(str(other) for other in np.flatnonzero(row)) for row in touch]
+    assert s.clusters(scene, rows, cols, 8).tolist() == expected
+
+
 def test_clusters_worked_out_by_hand():
     scene = np.array(["x", "x", "x", "x", "y", "y"], dtype=object)
     rows, cols = np.array([0, 5, 12, 0, 0, 10]), np.array([0, 5, 9, 40, 0, 0])
