@@ -228,6 +228,11 @@ def measure(series: str, sizes: Sequence[int], results: Path) -> list[dict[str, 
     return sorted((one for one in known if one["series"] == series), key=lambda one: one["size"])
 
 
+def said(*pieces: str) -> str:
+    """One line of text from its pieces."""
+    return " ".join(pieces)
+
+
 def machine() -> str:
     """Where this ran."""
     names = [
@@ -292,8 +297,11 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     ]
     across = machines * workers
     lines = [
-        f"{wanted_scenes:,} scenes and {wanted_chips:,} chips of 80 x 80 pixels in three bytes, on {machines} machines of"
-        f" {workers} cores like one of this one's, from what one more scene or chip cost between the two largest sizes.",
+        said(
+            f"{wanted_scenes:,} scenes and {wanted_chips:,} chips of 80 x 80 pixels in three bytes, on {machines}",
+            f"machines of {workers} cores like one of this one's, from what one more scene or chip cost between the",
+            "two largest sizes.",
+        ),
         "",
         f"| part | core hours | hours on {across} cores |",
         "|---|---:|---:|",
@@ -310,12 +318,19 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     lines += [
         "",
         f"- Bytes: {wanted_chips * 80 * 80 * 3 / 1e12:,.2f} TB of pixels, {max(table, 0):,.0f} GB of tables.",
-        f"- What breaks first is memory: the parts that hold one table of all chips need {memory:,.0f} GB by then. A host"
-        f" with 64 GB holds {most:,.0f} million chips. The process that plans grows to {planner:,.1f} GB.",
-        f"- Then the search for near-duplicates, which compares every textured chip with every other: {pairs_s * 1e9:.2f} ns"
-        f" a pair. If one chip in a hundred is textured, {textured:,} of them take {pairs_s * textured**2 / 2 / 3600:,.1f}"
-        f" hours of one core; {textured * 10:,} take a hundred times as long.",
-        "- Trainings do not grow: their steps are configured, and above 512 MB of chips they read each batch from its shards.",
+        said(
+            f"- What breaks first is memory: the parts that hold one table of all chips need {memory:,.0f} GB by then.",
+            f"A host with 64 GB holds {most:,.0f} million chips. The process that plans grows to {planner:,.1f} GB.",
+        ),
+        said(
+            "- Then the search for near-duplicates, which compares every textured chip with every other:",
+            f"{pairs_s * 1e9:.2f} ns a pair. If one chip in a hundred is textured, {textured:,} of them take",
+            f"{pairs_s * textured**2 / 2 / 3600:,.1f} hours of one core; ten times as many, a hundred times as long.",
+        ),
+        said(
+            "- Trainings do not grow: their steps are configured, and above 512 MB of chips they read each batch from",
+            "its shards.",
+        ),
     ]
     return lines
 
@@ -341,8 +356,10 @@ def growth(given: argparse.Namespace) -> None:
     write_section(
         "More scenes",
         [
-            f"Scenes of {SCENE_SIDE} x {SCENE_SIDE} pixels with {LABELS_PER_SCENE} labels each, chips of 32 x 32. {command};"
-            f" {machine()}.",
+            said(
+                f"Scenes of {SCENE_SIDE} x {SCENE_SIDE} pixels with {LABELS_PER_SCENE} labels each, chips of 32 x 32.",
+                f"{command}; {machine()}.",
+            ),
             "",
             *growth_table(scenes, "scenes"),
         ],
@@ -351,7 +368,10 @@ def growth(given: argparse.Namespace) -> None:
     write_section(
         "More chips",
         [
-            f"Chips of {CHIP_SIDE} x {CHIP_SIDE} pixels, every window of a grid over 4 to 64 scenes. {command}; {machine()}.",
+            said(
+                f"Chips of {CHIP_SIDE} x {CHIP_SIDE} pixels, every window of a grid over 4 to 64 scenes.",
+                f"{command}; {machine()}.",
+            ),
             "",
             *growth_table(chips, "chips"),
         ],
@@ -397,8 +417,10 @@ def workers(given: argparse.Namespace) -> None:
             print(place, seconds[place], file=sys.stderr, flush=True)
     one, two, dask = (seconds[place] for place in places)
     lines = [
-        "Wall time of a stage with everything that belongs to it: starting workers, planning, committing."
-        f" `python benchmarks/scale.py workers`; {machine()}.",
+        said(
+            "Wall time of a stage with everything that belongs to it: starting workers, planning, committing.",
+            f"`python benchmarks/scale.py workers`; {machine()}.",
+        ),
         "",
         "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
         "|---|---:|---:|---:|---:|---:|---:|",
