@@ -92,7 +92,13 @@ def configuration(scenes: Path, chips: dict[str, Any], workers: int) -> RunConfi
             },
             "gan": {"images": 800, "base_channels": 8, "checkpoint_images": 800},
             "synth": {"per_class": 64, "screen": True},
-            "classify": {"arms": ["classic", "classic+gan"], "steps": 50, "validate_every": 50, "orientations": 1},
+            "classify": {
+                "arms": ["classic", "classic+gan"],
+                "steps": 50,
+                "validate_every": 50,
+                "orientations": 1,
+                "base_channels": 8,
+            },
             "report": {"bootstrap": 200},
             "compute": {"workers": workers, "precision": "fp32", "memory_format": "channels_last"},
         }

@@ -33,7 +33,9 @@ IN_MEMORY_BYTES = 512 << 20
 """Chips of one training up to this size are read into memory at once; more stay in their shards, and each batch reads
 its own. The bytes that a training sees are the same."""
 LEARNED_BYTES = 256 << 20
-"""Of chips as float32: what is learned from all chips of a split at once, such as features, is learned from so many."""
+LEARNED_CHIPS = 16_384
+"""What is learned from all chips of a split at once, such as features, is learned from so many bytes of chips as
+float32, and from so many chips: some of it compares all with all."""
 
 
 def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
@@ -270,8 +272,8 @@ def is_lazy(chips: Chips) -> bool:
     return isinstance(cast(object, chips), LazyChips)
 
 
-def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Positions of the chips that something is learned from: all, or as many as fit into :data:`LEARNED_BYTES`.
+def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...], most: int = LEARNED_CHIPS) -> npt.NDArray[np.int64]:
+    """Positions of the chips that something is learned from: all, or ``most``, or what :data:`LEARNED_BYTES` hold.
 
     Where that is not all, each class keeps its share, and a rare one more: half of an equal share where it has as many.
     The draw follows from the labels alone.
@@ -279,8 +281,9 @@ def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray
     Args:
         labels: Class numbers (N,).
         shape: (H, W, C) of a chip.
+        most: Chips at most.
     """
-    most = max(1, LEARNED_BYTES // (4 * math.prod(shape)))
+    most = max(1, min(most, LEARNED_BYTES // (4 * math.prod(shape))))
     if len(labels) <= most:
         return np.arange(len(labels))
     rng = np.random.default_rng(len(labels))
