@@ -7,14 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
+from scipy.special import expit, logit
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Windows = npt.NDArray[np.int64]
 
-APART = 0.4
-"""Two objects are at least this share of a window's side apart: a classifier of windows cannot tell nearer ones."""
-REACH = 0.15
-"""Windows as near as this share of a window's side to a peak say where its middle is."""
+PROMINENCE = 3.0
+"""A hill that rises by less log-odds above the saddle to a higher one is a part of that one."""
+TOP = 4.0
+"""Windows within so many log-odds of their hill's top say where its middle is."""
+SMALLEST = 1e-9
+"""Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Objects:
 
     centres: Floats
     scores: Floats
-    classes: npt.NDArray[np.int64]
+    classes: Ints
 
     def __len__(self) -> int:
         """How many."""
@@ -41,49 +45,81 @@ class Objects:
         return Objects(self.centres[good], self.scores[good], self.classes[good])
 
 
-def merge(windows: Windows, probabilities: Floats, size: int, least: float) -> Objects:
+def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: float) -> Objects:
     """The objects that scored windows show.
 
-    A window that is a little off an object scores high too, so each object has a hill of windows. From the highest
-    window down each is a peak, unless it lies within `APART` of an earlier one. Where windows come from, which strip or
-    which block of the file, makes no difference: an object on a border is one object.
+    A window that is a little off an object scores high too, so each object has a hill of windows, as long and as wide
+    as itself: a hill is one object, and its middle the object's. Log-odds are averaged with those of neighbours first,
+    and a second top on a hill counts as another object only where there is a clear saddle between (topological
+    persistence, Edelsbrunner et al. 2002, doi:10.1007/s00454-002-2885-2). Which strip or block of a file windows come
+    from makes no difference, so that an object on a border is one object.
 
     Args:
         windows: (N, 2) upper left pixels on the scene's grid.
         probabilities: Class probabilities (N, K) of each.
         size: Side of a window.
-        least: Windows of no higher score are left out.
+        step: Pixels from a window to the next.
+        least: Objects of no higher score are left out.
     """
-    scores: Floats = 1.0 - probabilities[:, 0]
-    good = np.flatnonzero(scores > least)
-    windows, scores, probabilities = windows[good], scores[good], probabilities[good]
+    order = np.lexsort((windows[:, 1], windows[:, 0]))
+    windows, probabilities = windows[order], probabilities[order]
     centres = np.asarray(windows + size / 2.0, np.float64)
+    odds = np.asarray(logit(np.clip(1.0 - probabilities[:, 0], SMALLEST, 1 - SMALLEST)), np.float64)
     if not len(centres):
         return Objects(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     tree = cKDTree(centres)
-    raised = _raised(scores, centres, tree, size)
-    # Ties by place, so that the order never depends on how windows came.
-    order = np.lexsort((windows[:, 1], windows[:, 0], -raised))
-    free = np.ones(len(order), bool)
-    peaks = []
-    for place in order:
-        if free[place]:
-            peaks.append(int(place))
-            free[tree.query_ball_point(centres[place], APART * size)] = False
-    near = tree.query_ball_point(centres[peaks], REACH * size)
-    middles = np.array([_middle(centres[rows], scores[rows]) for rows in near])
-    kinds = np.array([1 + probabilities[rows, 1:].mean(axis=0).argmax() for rows in near], np.int64)
-    order = np.lexsort((middles[:, 1], middles[:, 0], -scores[peaks]))
-    return Objects(middles[order], scores[peaks][order], kinds[order])
+    first, second = tree.query_pairs(1.5 * step, output_type="ndarray").T
+    height = _averaged(odds, first, second)
+    good = height > logit(np.clip(least, SMALLEST, 1 - SMALLEST))
+    hill = _hills(height, good, first, second)
+    middles, scores, kinds = [], [], []
+    for top in np.unique(hill[hill >= 0]):
+        members = np.flatnonzero(hill == top)
+        members = members[height[members] >= height[top] - TOP]
+        middles.append(np.average(centres[members], axis=0, weights=expit(height[members])))
+        scores.append(float(expit(height[top])))
+        kinds.append(1 + int(probabilities[members, 1:].mean(axis=0).argmax()))
+    order = np.argsort(-np.array(scores), kind="stable")
+    found = np.array(middles).reshape(-1, 2)[order]
+    return Objects(found, np.array(scores)[order], np.array(kinds, np.int64)[order])
 
 
-def _raised(scores: Floats, centres: Floats, tree: cKDTree, size: int) -> Floats:
-    """What peaks are chosen by: the score, and among equals the one in the middle of its hill."""
-    near = tree.query_ball_point(centres, REACH * size)
-    return scores + 1e-3 * np.array([scores[rows].sum() for rows in near]) / max(len(rows) for rows in near)
+def _averaged(values: Floats, first: Ints, second: Ints) -> Floats:
+    """Each value averaged with those of its neighbours; pairs of neighbours are given by position."""
+    sums, counts = values.copy(), np.ones(len(values))
+    for one, other in ((first, second), (second, first)):
+        sums += np.bincount(one, values[other], len(values))
+        counts += np.bincount(one, minlength=len(values))
+    return sums / counts
 
 
-def _middle(centres: Floats, scores: Floats) -> Floats:
-    """The middle of windows, each counting by its score."""
-    middle: Floats = np.average(centres, axis=0, weights=scores)
-    return middle
+def _hills(height: Floats, good: npt.NDArray[np.bool_], first: Ints, second: Ints) -> Ints:
+    """The top (N,) of each window's hill, by position; -1 for windows that are not ``good``.
+
+    Windows are added from the highest down. One without neighbours there yet is a top; one between two hills joins
+    them, if the lower one's top is not `PROMINENCE` above it.
+    """
+    near = good[first] & good[second]
+    ends = np.concatenate([first[near], second[near]])
+    others = np.concatenate([second[near], first[near]])
+    order = np.argsort(ends, kind="stable")
+    others, starts = others[order], np.searchsorted(ends[order], np.arange(len(height) + 1))
+    top = np.full(len(height), -1, np.int64)
+    into = np.arange(len(height))
+
+    def root(one: int) -> int:
+        while into[one] != one:
+            into[one] = into[into[one]]
+            one = int(into[one])
+        return one
+
+    for place in np.lexsort((np.arange(len(height)), -height)):
+        if not good[place]:
+            continue
+        around = others[starts[place] : starts[place + 1]]
+        tops = sorted({root(int(top[one])) for one in around if top[one] >= 0}, key=lambda one: (-height[one], one))
+        top[place] = tops[0] if tops else place
+        for lower in tops[1:]:
+            if height[lower] - height[place] < PROMINENCE:
+                into[lower] = tops[0]
+    return np.array([root(int(one)) if one >= 0 else -1 for one in top], np.int64)
