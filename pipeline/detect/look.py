@@ -1,8 +1,8 @@
 """Slide the classifier over a scene, strip by strip: a quick look everywhere, a close one where it may pay.
 
 Each block of the scene is read once (see :mod:`pipeline.chips.rows`); a strip of its rows is brought to the network's
-range once, and windows are copied from it. The quick look takes each window in one orientation. Where its score is not
-hopeless, windows at half the stride around it are scored in all orientations, as the classifier was calibrated.
+range once, and windows are copied from it. The quick look takes each window in one orientation. Windows whose score is
+not hopeless are scored in all orientations, as the classifier was calibrated.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ Values = npt.NDArray[np.float32]
 
 BATCH = 64
 """Windows of one forward pass; fixed, because the last bits of a score depend on it."""
+PIECE = 8 * BATCH
+"""Windows that are copied at a time."""
 IN_STRIP = 512
 """Windows of a strip's quick look, at least, where the scene is high enough."""
 HOPELESS = 0.05
-"""Score of the quick look below which a window's neighbourhood is not looked at again."""
+"""Score of the quick look below which a window is not looked at again."""
 MIN_VALID = 0.5
 """A window with a smaller share of valid pixels is not looked at."""
 
@@ -41,7 +43,7 @@ class Seen:
     """Windows that were looked at closely.
 
     Attributes:
-        windows: (N, 2) row and column of the upper left pixel on the scene's grid, in that order.
+        windows: (N, 2) row and column of the upper left pixel on the scene's grid.
         probabilities: Calibrated class probabilities (N, K).
         looked: How many windows the quick look took.
     """
@@ -152,19 +154,15 @@ def look(
     panels = np.array_split(all_cols, -(-scene.grid.width // panel_columns(scene.file, scene.grid, size)))
     windows, probabilities, looked = [], [], 0
     for number, cols_at in enumerate(panels):
-        for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, stride, workers, show)):
+        for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, workers, show)):
             quick = np.stack(np.meshgrid(strip, cols_at, indexing="ij"), axis=-1).reshape(-1, 2)
-            promising, count = _promising(canvas, scorer, quick, size)
-            looked += count
-            close = _around(promising, stride // 2, rows_at, all_cols)
-            chips, share = canvas.cut(close, size)
-            good = share >= MIN_VALID
-            windows.append(close[good])
-            probabilities.append(scorer(chips[good], scorer.classifier.orientations))
+            for some, scores, count in _closer(canvas, scorer, quick, size):
+                looked += count
+                windows.append(some)
+                probabilities.append(scores)
             tick(number + (place + 1) * len(strip) / len(rows_at), len(panels))
     tick(len(panels), len(panels))
-    found, first = np.unique(np.concatenate(windows), axis=0, return_index=True)
-    return Seen(found, np.concatenate(probabilities)[first], looked)
+    return Seen(np.concatenate(windows), np.concatenate(probabilities), looked)
 
 
 def _canvases(
@@ -172,21 +170,20 @@ def _canvases(
     scorer: Scorer,
     rows_at: npt.NDArray[np.int64],
     cols_at: npt.NDArray[np.int64],
-    stride: int,
     workers: int,
     show: Show,
 ) -> Iterator[tuple[Canvas, npt.NDArray[np.int64]]]:
     """A canvas for each strip of windows, with the rows at which they begin."""
-    size, beside = scorer.classifier.architecture.size_px, stride // 2
+    size = scorer.classifier.architecture.size_px
     grid, scaling = scene.grid, scorer.classifier.scaling
-    left, right = int(cols_at[0]) - beside, int(cols_at[-1]) + size + beside
+    left, right = int(cols_at[0]), int(cols_at[-1]) + size
     columns = max(left, 0), min(right, grid.width)
     in_strip = max(1, -(-IN_STRIP // len(cols_at)))
     shown = 0
     with grid_rows(scene.file, grid, columns, scene.kernel, workers, {}) as rows:
         for start in range(0, len(rows_at), in_strip):
             strip = rows_at[start : start + in_strip]
-            top, bottom = int(strip[0]) - beside, int(strip[-1]) + size + beside
+            top, bottom = int(strip[0]), int(strip[-1]) + size
             low, high = max(top, 0), min(bottom, grid.height)
             pixels, valid = rows.view(low, rows.end_of_step(high), [(0, rows.width)])
             here = scaling.apply(pixels[: high - low])
@@ -204,23 +201,12 @@ def _canvases(
             yield Canvas(top, left, values, known), strip
 
 
-def _promising(canvas: Canvas, scorer: Scorer, quick: Windows, size: int) -> tuple[Windows, int]:
-    """Windows whose quick look is not hopeless, and how many were looked at."""
-    found, looked = [], 0
+def _closer(canvas: Canvas, scorer: Scorer, quick: Windows, size: int) -> Iterator[tuple[Windows, Floats, int]]:
+    """Windows that are not hopeless with their probabilities, and how many were looked at, piece by piece."""
     # A few batches at a time, so that the copies stay small.
-    for start in range(0, len(quick), 8 * BATCH):
-        some = quick[start : start + 8 * BATCH]
+    for start in range(0, len(quick), PIECE):
+        some = quick[start : start + PIECE]
         chips, share = canvas.cut(some, size)
-        good = share >= MIN_VALID
-        scores = 1.0 - scorer(chips[good], 1)[:, 0]
-        found.append(some[good][scores >= HOPELESS])
-        looked += int(good.sum())
-    return np.concatenate(found), looked
-
-
-def _around(windows: Windows, step: int, rows_at: npt.NDArray[np.int64], cols_at: npt.NDArray[np.int64]) -> Windows:
-    """The windows and their eight neighbours at ``step``, each once, none further out than the outermost windows."""
-    offsets = np.array([(row, col) for row in (-step, 0, step) for col in (-step, 0, step)])
-    near = (windows[:, None] + offsets).reshape(-1, 2)
-    near = np.clip(near, (rows_at[0], cols_at[0]), (rows_at[-1], cols_at[-1]))
-    return np.unique(near, axis=0)
+        some, chips = some[share >= MIN_VALID], chips[share >= MIN_VALID]
+        promising = 1.0 - scorer(chips, 1)[:, 0] >= HOPELESS
+        yield some[promising], scorer(chips[promising], scorer.classifier.orientations), len(some)

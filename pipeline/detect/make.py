@@ -176,7 +176,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
                 tick(number + done / total, len(scenes))
 
             seen = look(scene, scorer, stride, workers, show, told)
-            objects = merge(seen.windows, seen.probabilities, size, max(1, stride // 2), min(LEAST, score))
+            objects = merge(seen.windows, seen.probabilities, size, stride, min(LEAST, score))
             found.append(_found(scene, objects, seen.looked, labels.get(scene.name), size))
             if wish.overview:
                 name = f"{to.stem}.png" if len(scenes) == 1 else f"{to.stem}-overview/{_plain(scene.name)}.png"

@@ -15,7 +15,7 @@ Windows = npt.NDArray[np.int64]
 
 PROMINENCE = 3.0
 """A hill that rises by less log-odds above the saddle to a higher one is a part of that one."""
-TOP = 4.0
+TOP = 2.0
 """Windows within so many log-odds of their hill's top say where its middle is."""
 SMALLEST = 1e-9
 """Probabilities are kept this far from 0 and 1, so that log-odds are finite."""
@@ -49,10 +49,10 @@ def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: 
     """The objects that scored windows show.
 
     A window that is a little off an object scores high too, so each object has a hill of windows, as long and as wide
-    as itself: a hill is one object, and its middle the object's. Log-odds are averaged with those of neighbours first,
-    and a second top on a hill counts as another object only where there is a clear saddle between (topological
-    persistence, Edelsbrunner et al. 2002, doi:10.1007/s00454-002-2885-2). Which strip or block of a file windows come
-    from makes no difference, so that an object on a border is one object.
+    as itself: a hill of log-odds is one object, and its middle the object's. A second top on a hill counts as another
+    object only where there is a clear saddle between (topological persistence, Edelsbrunner et al. 2002,
+    doi:10.1007/s00454-002-2885-2). Which strip or block of a file windows come from makes no difference, so that an
+    object on a border is one object.
 
     Args:
         windows: (N, 2) upper left pixels on the scene's grid.
@@ -64,12 +64,11 @@ def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: 
     order = np.lexsort((windows[:, 1], windows[:, 0]))
     windows, probabilities = windows[order], probabilities[order]
     centres = np.asarray(windows + size / 2.0, np.float64)
-    odds = np.asarray(logit(np.clip(1.0 - probabilities[:, 0], SMALLEST, 1 - SMALLEST)), np.float64)
+    height = np.asarray(logit(np.clip(1.0 - probabilities[:, 0], SMALLEST, 1 - SMALLEST)), np.float64)
     if not len(centres):
         return Objects(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     tree = cKDTree(centres)
     first, second = tree.query_pairs(1.5 * step, output_type="ndarray").T
-    height = _averaged(odds, first, second)
     good = height > logit(np.clip(least, SMALLEST, 1 - SMALLEST))
     hill = _hills(height, good, first, second)
     middles, scores, kinds = [], [], []
@@ -82,15 +81,6 @@ def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: 
     order = np.argsort(-np.array(scores), kind="stable")
     found = np.array(middles).reshape(-1, 2)[order]
     return Objects(found, np.array(scores)[order], np.array(kinds, np.int64)[order])
-
-
-def _averaged(values: Floats, first: Ints, second: Ints) -> Floats:
-    """Each value averaged with those of its neighbours; pairs of neighbours are given by position."""
-    sums, counts = values.copy(), np.ones(len(values))
-    for one, other in ((first, second), (second, first)):
-        sums += np.bincount(one, values[other], len(values))
-        counts += np.bincount(one, minlength=len(values))
-    return sums / counts
 
 
 def _hills(height: Floats, good: npt.NDArray[np.bool_], first: Ints, second: Ints) -> Ints:

@@ -30,8 +30,8 @@ def test_a_hill_of_windows_is_one_object_in_its_middle() -> None:
 
 def test_a_hill_that_is_flat_on_top_is_one_object() -> None:
     windows, probabilities = hill([(200, 200)])
-    probabilities = np.where(probabilities > 0.4, np.round(probabilities), probabilities)
-    found = merge(windows, probabilities, SIZE, 8, 0.5)
+    score = np.where(probabilities[:, 1] > 0.6, 1.0, probabilities[:, 1])
+    found = merge(windows, np.stack([1 - score, score], axis=1), SIZE, 8, 0.5)
     assert len(found) == 1
     np.testing.assert_allclose(found.centres[0], (200, 200), atol=5)
 
