@@ -34,8 +34,6 @@ IN_STRIP = 512
 """Windows of a strip's quick look, at least, where the scene is high enough."""
 HOPELESS = 0.05
 """Score of the quick look below which a window is not looked at again."""
-MIN_VALID = 0.5
-"""A window with a smaller share of valid pixels is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +51,14 @@ class Seen:
     looked: int
 
 
-def positions(length: int, size: int, stride: int) -> npt.NDArray[np.int64]:
-    """First pixels of the windows along a side, from a quarter of a window before its start to as much after its end.
-
-    As far as a labelled window was moved inside at a scene's edge when the classifier learned.
-    """
-    edge = size // 4
-    first: npt.NDArray[np.int64] = starts(length + 2 * edge, size, stride) - edge
-    return first
-
-
 @dataclass(frozen=True)
 class Canvas:
-    """A part of a scene in the network's range, padded so that every window of a strip lies inside.
+    """A part of a scene in the network's range.
 
     Attributes:
-        row: Row of the first line on the scene's grid; may be negative.
-        col: Column of the first pixel likewise.
-        values: (H, W, C) float32 in [-1, 1]; 0 where nothing is known.
+        row: Row of the first line on the scene's grid.
+        col: Column of the first pixel.
+        values: (H, W, C) float32 in [-1, 1].
         known: Which pixels (H, W) hold data, or None where all do.
     """
 
@@ -133,14 +121,24 @@ Show = Callable[[int, int, Values], None]
 
 
 def look(
-    scene: Scene, scorer: Scorer, stride: int, workers: int, show: Show, tick: Callable[[float, float], None]
+    scene: Scene,
+    scorer: Scorer,
+    stride: int,
+    min_valid: float,
+    workers: int,
+    show: Show,
+    tick: Callable[[float, float], None],
 ) -> Seen:
-    """Look at all windows of a scene.
+    """Look at all windows that lie inside a scene.
+
+    What a window across the edge would have to be padded with was seen by no classifier, and looks like an object to
+    some: on the tiles of docs/experiments.md half of the wrong detections were such windows.
 
     Args:
         scene: The scene.
         scorer: Scores chips.
         stride: Pixels of the scene's grid from one window of the quick look to the next.
+        min_valid: Windows with a smaller share of valid pixels are not looked at.
         workers: Threads that read.
         show: Is given each pixel once, unless the scene is so wide that it is read in panels.
         tick: Told which part of the scene is done, of 1.
@@ -149,14 +147,16 @@ def look(
         InputError: If the scene is damaged.
     """
     size = scorer.classifier.architecture.size_px
-    rows_at = positions(scene.grid.height, size, stride)
-    all_cols = positions(scene.grid.width, size, stride)
+    if min(scene.grid.height, scene.grid.width) < size:
+        return Seen(np.zeros((0, 2), np.int64), np.zeros((0, len(scorer.classifier.architecture.classes))), 0)
+    rows_at = starts(scene.grid.height, size, stride)
+    all_cols = starts(scene.grid.width, size, stride)
     panels = np.array_split(all_cols, -(-scene.grid.width // panel_columns(scene.file, scene.grid, size)))
     windows, probabilities, looked = [], [], 0
     for number, cols_at in enumerate(panels):
         for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, workers, show)):
             quick = np.stack(np.meshgrid(strip, cols_at, indexing="ij"), axis=-1).reshape(-1, 2)
-            for some, scores, count in _closer(canvas, scorer, quick, size):
+            for some, scores, count in _closer(canvas, scorer, quick, min_valid):
                 looked += count
                 windows.append(some)
                 probabilities.append(scores)
@@ -176,37 +176,28 @@ def _canvases(
     """A canvas for each strip of windows, with the rows at which they begin."""
     size = scorer.classifier.architecture.size_px
     grid, scaling = scene.grid, scorer.classifier.scaling
-    left, right = int(cols_at[0]), int(cols_at[-1]) + size
-    columns = max(left, 0), min(right, grid.width)
+    columns = int(cols_at[0]), int(cols_at[-1]) + size
     in_strip = max(1, -(-IN_STRIP // len(cols_at)))
     shown = 0
     with grid_rows(scene.file, grid, columns, scene.kernel, workers, {}) as rows:
         for start in range(0, len(rows_at), in_strip):
             strip = rows_at[start : start + in_strip]
-            top, bottom = int(strip[0]), int(strip[-1]) + size
-            low, high = max(top, 0), min(bottom, grid.height)
+            low, high = int(strip[0]), int(strip[-1]) + size
             pixels, valid = rows.view(low, rows.end_of_step(high), [(0, rows.width)])
-            here = scaling.apply(pixels[: high - low])
-            if high > shown:
-                show(max(low, shown), columns[0], here[max(shown - low, 0) :])
-                shown = high
-            values = np.zeros((bottom - top, right - left, here.shape[2]), np.float32)
-            inside = slice(low - top, high - top), slice(columns[0] - left, columns[1] - left)
-            values[inside] = here
-            known = None
-            if valid is not None or here.shape[:2] != values.shape[:2]:
-                known = np.zeros(values.shape[:2], bool)
-                known[inside] = True if valid is None else valid[: high - low]
-                known = None if known.all() else known
-            yield Canvas(top, left, values, known), strip
+            values = scaling.apply(pixels[: high - low])
+            show(shown, columns[0], values[shown - low :])
+            shown = high
+            known = None if valid is None or valid[: high - low].all() else valid[: high - low]
+            yield Canvas(low, columns[0], values, known), strip
 
 
-def _closer(canvas: Canvas, scorer: Scorer, quick: Windows, size: int) -> Iterator[tuple[Windows, Floats, int]]:
+def _closer(canvas: Canvas, scorer: Scorer, quick: Windows, min_valid: float) -> Iterator[tuple[Windows, Floats, int]]:
     """Windows that are not hopeless with their probabilities, and how many were looked at, piece by piece."""
+    size = scorer.classifier.architecture.size_px
     # A few batches at a time, so that the copies stay small.
     for start in range(0, len(quick), PIECE):
         some = quick[start : start + PIECE]
         chips, share = canvas.cut(some, size)
-        some, chips = some[share >= MIN_VALID], chips[share >= MIN_VALID]
+        some, chips = some[share >= min_valid], chips[share >= min_valid]
         promising = 1.0 - scorer(chips, 1)[:, 0] >= HOPELESS
         yield some[promising], scorer(chips[promising], scorer.classifier.orientations), len(some)

@@ -84,7 +84,7 @@ def test_every_spot_is_found_once_and_written_in_the_scenes_crs(done: Finished, 
     scene = write(tmp_path / "port à l'est.tif", sea(160, 192, SPOTS))
     code, said = invoke(done, scene, "--to", tmp_path / "out" / "ships.geojson")
     assert code == 0, said
-    assert "5 ship with a score above 0.5 in 1 scene" in said
+    assert "5 ship with a score above 0.8 in 1 scene" in said
     same_places(places(tmp_path / "out" / "ships.geojson"), SPOTS)
     frame = geopandas.read_file(tmp_path / "out" / "ships.geojson")
     assert frame.crs == UTM
@@ -189,9 +189,16 @@ def test_what_has_no_data_shows_no_object(done: Finished, tmp_path: Path) -> Non
     same_places(places(tmp_path / "out.geojson"), [place for place in SPOTS if place[1] < 110])
 
 
-def test_a_scene_smaller_than_a_window_is_looked_at(done: Finished, tmp_path: Path) -> None:
-    find(done, write(tmp_path / "scene.tif", sea(14, 14, [(7, 7)])), tmp_path / "out.geojson")
-    same_places(places(tmp_path / "out.geojson"), [(7, 7)])
+def test_a_scene_smaller_than_a_window_gets_a_note(done: Finished, tmp_path: Path) -> None:
+    outcome = find(done, write(tmp_path / "scene.tif", sea(14, 40, [(7, 7)])), tmp_path / "out.geojson")
+    assert "smaller than a chip of 16 pixels" in outcome.notes[0]
+    assert places(tmp_path / "out.geojson") == []
+
+
+def test_the_whole_scene_is_looked_at_up_to_its_edges(done: Finished, tmp_path: Path) -> None:
+    corners = [(9, 9), (9, 182), (150, 9), (150, 182)]
+    find(done, write(tmp_path / "scene.tif", sea(159, 191, corners)), tmp_path / "out.geojson")
+    same_places(places(tmp_path / "out.geojson"), corners)
 
 
 def test_geopackage_and_points(done: Finished, tmp_path: Path) -> None:
