@@ -210,6 +210,19 @@ class KaggleSource(SourceBase):
     """Ground sampling distance in metres per pixel."""
 
 
+class CustomSource(SourceBase):
+    """Scenes with labels in a format of your own, read by a function of yours."""
+
+    type: Literal["custom"] = "custom"
+    path: Paths
+    """Folder, file, glob or list of scenes."""
+    labels: Paths
+    """Label file, folder (with all of its files), glob or list."""
+    reader: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    """The function as `package.module:function`. Called with the path of a label file, it returns for each object
+    (image, class, x_min, y_min, x_max, y_max): name of the image, name of the class, edges in pixels."""
+
+
 class FoldersSource(SourceBase):
     """Chips in folders that are named for their class."""
 
@@ -227,6 +240,7 @@ Source = Annotated[
     | CsvSource
     | ShipsnetSource
     | FoldersSource
+    | CustomSource
     | KaggleSource,
     Field(discriminator="type"),
 ]

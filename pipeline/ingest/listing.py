@@ -50,7 +50,7 @@ def find(paths: str | Sequence[str], suffixes: Sequence[str], key: str) -> Listi
     Args:
         paths: A folder (searched with its subfolders), file, glob, or several of these. A file that is named itself is
             taken whatever its suffix; hidden files and folders are passed over.
-        suffixes: Suffixes to look for in folders, in small letters; files match in any case.
+        suffixes: Suffixes to look for in folders, in small letters; files match in any case. An empty one takes all.
         key: The key of the configuration, for messages.
 
     Raises:
@@ -102,7 +102,7 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
 def _walk(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """Entries with one of the suffixes; also folders that are named like a file, which are not entered."""
     for here, folders, files in os.walk(folder):
-        named = [name for name in folders if name.lower().endswith(tuple(suffixes))]
+        named = [name for name in folders if any(suffixes) and name.lower().endswith(tuple(suffixes))]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in named]
         for name in (*files, *named):
             if name.lower().endswith(tuple(suffixes)) and not name.startswith("."):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import coco, cut, points, vector, voc, yolo
+from . import coco, custom, cut, points, vector, voc, yolo
 from .labels import Labels
 
 
@@ -42,6 +42,7 @@ READERS: dict[str, Callable[[Given], Labels]] = {
     "voc": lambda given: voc.read(given.scenes, given.by_scene),
     "coco": lambda given: coco.read(given.scenes, given.files),
     "csv": lambda given: points.read(given.scenes, given.files, **given.settings),
+    "custom": lambda given: custom.read(given.scenes, given.files, **given.settings),
     "shipsnet": lambda given: cut.numbered(given.scenes, given.classes),
     "folders": lambda given: cut.named(given.scenes),
 }

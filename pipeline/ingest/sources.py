@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..config import (
     CocoSource,
     CsvSource,
+    CustomSource,
     GeojsonSource,
     IngestConfig,
     KaggleSource,
@@ -19,7 +21,7 @@ from ..config import (
     VocSource,
     YoloSource,
 )
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..parts import Ref, UserFile
 from .listing import IMAGES, SIDECARS, VECTORS, Listing, beside, find, named_like
 
@@ -133,7 +135,29 @@ def label_files(one: Planned, fingerprint: Fingerprint) -> LabelFiles:
         found = _shared_files(one, source.labels, (".csv",), fingerprint)
         found.settings = {"columns": source.columns, "default_class": source.default_class}
         return found
+    if isinstance(source, CustomSource):
+        found = _shared_files(one, source.labels, ("",), fingerprint)
+        found.settings = {"reader": source.reader}
+        # An edited reader reads anew; what it imports is not looked at.
+        found.files[f"{SIDECAR}reader.py"] = fingerprint(_module_file(source.reader, f"{one.key}.reader"))
+        return found
     return LabelFiles()
+
+
+def _module_file(function: str, key: str) -> Path:
+    """The file of the module in ``package.module:function``.
+
+    Raises:
+        ConfigError: If there is no such module with a file.
+    """
+    module = function.partition(":")[0]
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise ConfigError(f"{key}: there is no module {module}; install it, or put its folder on PYTHONPATH")
+    return Path(spec.origin)
 
 
 def _shared_files(
