@@ -4,6 +4,7 @@
 #   make test    makes the environment if needed and runs every check and test
 #   make lint    the checks alone
 #   make dev     the environment for development alone
+#   make docs    the documentation as a site, in site/
 #
 # PYTHON=python3.12 takes another interpreter, VENV=/some/folder another place for the environment,
 # PIP_ARGS="..." adds options to every `pip install`, WORKERS=8 runs more tests at a time.
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format dev clean-env
+.PHONY: help run test lint format docs dev clean-env
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -38,6 +39,10 @@ lint: $(VENV)/.dev-ready ## run the checks alone
 format: $(VENV)/.dev-ready ## format the code and mend what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/.dev-ready ## build the documentation in site/
+	$(BIN)/python docs/make_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dev: $(VENV)/.dev-ready ## make the environment for development
 
