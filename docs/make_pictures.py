@@ -24,7 +24,7 @@ MARGIN_PX = 12
 
 
 def main(report: Path) -> None:
-    """Write report.png, the page down to its first section, and chips.png, real beside synthetic chips of the first class."""
+    """Write report.png, the page down to its first section, and chips.png, real beside synthetic chips."""
     if not json.loads((report / "report.json").read_text("utf-8"))["simulated"]:
         sys.exit(f"{report} is not on simulated data")
     command = find()

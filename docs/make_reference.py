@@ -24,8 +24,6 @@ from pipeline import config  # noqa: E402
 from pipeline.gan.presets import PRESETS, Preset  # noqa: E402
 
 MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
-WIDE = 60
-"""Characters of a type or default beyond which it is cut."""
 
 
 # -------------------------------------------------------------------------------------------------------- commands
@@ -92,9 +90,9 @@ def configuration_page() -> str:
     """Every key with its type, default and meaning."""
     lines = ["# Configuration", "", MADE, ""]
     lines += [
-        "A configuration is YAML with these sections. Every key has a default except `ingest.sources`, so a file states",
-        "only what differs. Unknown keys and keys given twice are errors. Paths are relative to the file; `~` is your",
-        "home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
+        "A configuration is YAML with these sections. Every key has a default except `ingest.sources`, so a file",
+        "states only what differs. Unknown keys and keys given twice are errors. Paths are relative to the file, and `~`",
+        "is your home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
         "`--set ingest.sources.0.path=scenes`.",
         "",
         *_section("", config.RunConfig, "##"),
@@ -102,7 +100,13 @@ def configuration_page() -> str:
     for name, key in config.RunConfig.model_fields.items():
         for model in _models(key.annotation):
             lines += _section(name, model, "##")
-    lines += ["## Presets of the GAN", "", "What a null in the section `gan` stands for, by `gan.preset`.", "", *_presets()]
+    lines += [
+        "## Presets of the GAN",
+        "",
+        "What a null in the section `gan` stands for, by `gan.preset`.",
+        "",
+        *_presets(),
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -124,7 +128,9 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
         inherited = own and name in config.SourceBase.model_fields and name not in model.__annotations__
         if name == "type" or inherited:
             continue
-        rows.append(f"| `{name}` | {_type(key.annotation, key.metadata)} | {_default(key)} | {_cell(key.description or '')} |")
+        rows.append(
+            f"| `{name}` | {_type(key.annotation, key.metadata)} | {_default(key)} | {_cell(key.description or '')} |"
+        )
     if rows:
         lines += ["| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
     if own:
@@ -136,11 +142,13 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
     return lines
 
 
+def _key(name: str, key: Any) -> str:
+    says = _cell(key.description or "")
+    return f"| `{name}` | {_type(key.annotation, key.metadata)} | {_default(key)} | {says} |"
+
+
 def _common_keys() -> list[str]:
-    rows = [
-        f"| `{name}` | {_type(key.annotation, key.metadata)} | {_default(key)} | {_cell(key.description or '')} |"
-        for name, key in config.SourceBase.model_fields.items()
-    ]
+    rows = [_key(name, key) for name, key in config.SourceBase.model_fields.items()]
     return ["| key | type | default | meaning |", "|---|---|---|---|", *rows]
 
 

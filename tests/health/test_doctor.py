@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.config import ComputeConfig
 from pipeline.health import libraries, machine
 from pipeline.health.finding import Finding
 
+ROOT = Path(__file__).resolve().parents[2]
 PINNED = ComputeConfig(device="cpu", precision="fp32", memory_format="contiguous")
 
 
@@ -28,23 +30,27 @@ def one(findings: Iterable[Finding], topic: str) -> Finding:
     return found
 
 
-def test_this_machine_is_ready_and_each_topic_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "memory_bytes", lambda: (16 << 30, 8 << 30))
+def test_this_machine_is_ready_and_each_topic_is_told(tmp_path: Path) -> None:
     (tmp_path / "pinned.yaml").write_text(
         "ingest: {sources: [{type: simulated}]}\n"
         "compute: {device: cpu, precision: fp32, memory_format: contiguous, workers: 1}\n"
     )
-    done = CliRunner().invoke(
-        cli.cli, ["doctor", "--json", "--root", str(tmp_path), "--config", str(tmp_path / "pinned.yaml")]
+    # A process of its own: the doctor looks at GDAL as it was started.
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "doctor", "--json", "--root", ".", "--config", "pinned.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert done.exit_code == 0, done.output
     found = [Finding(**finding) for finding in json.loads(done.stdout)]
+    here = {"memory", "disk"}  # a machine that runs tests may be busy or nearly full
+    assert not [finding for finding in found if finding.state == "bad" and finding.topic not in here], done.stdout
     assert {"Python", "libraries", "torch", "GDAL", "vector files", "PROJ", "threads", "profile", "memory", "disk"} <= {
         finding.topic for finding in found
     }
     assert all(bool(finding.do) == (finding.state != "good") for finding in found)
-    assert not list(tmp_path.glob(".satpipe*"))  # it leaves nothing behind
-    assert not (tmp_path / "data").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pinned.yaml"]  # it leaves nothing behind
 
 
 @pytest.mark.parametrize(("state", "code"), [("good", 0), ("warning", 0), ("bad", 1)])
