@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from pipeline.commands import COMMANDS, complete
-from pipeline.commands.common import config_options, console, duration, load, print_table, root_option, say
+from pipeline.commands.common import NARROW, config_options, console, duration, load, print_table, root_option, say
 from pipeline.stages import NAMES, STAGES
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ INTERRUPTED = 130
 DEFECT = 70
 
 click.rich_click.MAX_WIDTH = 100
+if shutil.get_terminal_size().columns < NARROW:
+    click.rich_click.SHOW_METAVARS_COLUMN = False
+    click.rich_click.APPEND_METAVARS_HELP = True
+    click.rich_click.STYLE_OPTIONS_PANEL_BOX = click.rich_click.STYLE_COMMANDS_PANEL_BOX = "SIMPLE"
 
 
 class Commands(click.RichGroup):

@@ -91,8 +91,8 @@ def configuration_page() -> str:
     lines = ["# Configuration", "", MADE, ""]
     lines += [
         "A configuration is YAML with these sections. Every key has a default except `ingest.sources`, so a file",
-        "states only what differs. Unknown keys and keys given twice are errors. Paths are relative to the file, and `~`",
-        "is your home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
+        "states only what differs. Unknown keys and keys given twice are errors. Paths are relative to the file, and",
+        "`~` is your home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
         "`--set ingest.sources.0.path=scenes`.",
         "",
         *_section("", config.RunConfig, "##"),

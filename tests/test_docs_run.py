@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from test_docs import DOCUMENTS, FENCE, ROOT
 import cli
 from pipeline import configfile, runner
 from pipeline.config import RunConfig, SimulatedSource
-from pipeline.executor import process_pool
-from pipeline.gan import presets
+from pipeline.gan import features, presets, usefulness
 from pipeline.ingest.simulator import write_scene
+from pipeline.synth import scorer
 
 ORDER = ("README.md", "docs/index.md", "docs/tutorials/demo.md", "docs/tutorials/own-scenes.md")
 """Documents that come first: others go on from what they make."""
@@ -47,6 +48,8 @@ TINY = {
     "compute.precision": "fp32",
     "compute.memory_format": "contiguous",
 }
+JUDGES = (features, usefulness, scorer)
+"""What trains networks of its own, for a fixed number of steps."""
 FEW = {"split.replicates": 2, "split.folds": 2}
 """Larger numbers become these."""
 SIX = 'RUN, REPLICATES = "mixed", 6'
@@ -103,6 +106,18 @@ def tiny(load: Any) -> Any:
     return smaller
 
 
+class Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that documents speak of: a checkout's configurations, scenes, and data sets as people have them."""
@@ -138,10 +153,11 @@ def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: py
     monkeypatch.syspath_prepend(str(world))
     monkeypatch.setattr(configfile, "load", tiny(configfile.load))
     monkeypatch.setattr(presets, "PRESETS", dict(presets.PRESETS))
-    with process_pool(2, 1) as pool:
-        # One pool for all runs: starting one takes longer than what it makes here.
-        monkeypatch.setattr(runner, "open_executor", lambda compute, workers: nullcontext(pool))
-        ran = [line for document in in_order() for line in run_document(document, world)]
+    # Parts are made in this process: starting others takes longer than what they make here.
+    monkeypatch.setattr(runner, "open_executor", lambda compute, workers: nullcontext(Here()))
+    for module in JUDGES:
+        monkeypatch.setattr(module, "STEPS", 8)
+    ran = [line for document in in_order() for line in run_document(document, world)]
     assert len(ran) > 40
 
 

@@ -24,6 +24,8 @@ WIDE = 10_000
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+NARROW = 60
+"""Columns of a terminal below which tables become lists, and help leaves out boxes, so that words stay whole."""
 LINE_EVERY_S = 10.0
 """Time between two lines that say how far a command is, where there is no terminal."""
 
@@ -41,13 +43,23 @@ def say(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal, with long cells on several lines; elsewhere a row is one line."""
+    """Print a table as wide as the terminal, with long cells on several lines; elsewhere a row is one line.
+
+    On a terminal that is too narrow for columns each row becomes a few lines, cell by cell.
+    """
     from rich.table import Table
     from rich.text import Text
 
     terminal = console()
     if not terminal.is_terminal:
         terminal.width = WIDE
+    elif terminal.width < NARROW:
+        for row in rows:
+            terminal.print(Text(row[0], "bold"))
+            for column, cell in zip(columns[1:], row[1:], strict=False):
+                if cell:
+                    terminal.print(Text(f"  {column}: {cell}"))
+        return
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
