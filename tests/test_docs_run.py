@@ -196,8 +196,8 @@ def run_line(line: str, name: str) -> bool:
         assert done.returncode == 0, f"{name}: {line}\n{done.stdout}{done.stderr}"
         return True
     assert Path(words[0]).name == "satpipe", f"{name}: {line} is neither run nor listed in NOT_RUN"
-    if words[1] == "sweep" and "--random" in words:
-        words.append("--dry-run")  # a dozen whole runs
+    if words[1] == "sweep" and words.count("--grid") != 1 and "--dry-run" not in words:
+        words.append("--dry-run")  # one sweep that trains is enough
     if words[1] == "init" and "--force" not in words:
         words.append("--force")  # several documents begin with it
     if words[1] in ("generate", "export"):

@@ -56,7 +56,9 @@ class Ingested:
 def ingest(root: Path, *sources: dict[str, Any], chips: dict[str, Any] | None = None, **more: Any) -> Ingested:
     """Plan and make the stage in this process; parts of earlier calls with the same root are kept."""
     config = RunConfig.model_validate({"ingest": {"sources": list(sources), **more}, "chips": chips or {}})
-    walk = Walk(config, Store(root / "data"), Profile)
+    store = Store(root / "data")
+    store.create()
+    walk = Walk(config, store, Profile)
     made: list[str] = []
 
     def handle(wave: Wave) -> list[Record]:

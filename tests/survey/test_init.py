@@ -48,7 +48,9 @@ def call(folder: Path, *arguments: str) -> Result:
 
 def cut(config: RunConfig, root: Path) -> dict[str, int]:
     """Ingest and cut in this process; chips by class."""
-    walk = Walk(config, Store(root / "data"), Profile)
+    store = Store(root / "data")
+    store.create()
+    walk = Walk(config, store, Profile)
 
     def handle(wave: Wave) -> list[Record]:
         return [record or make_part(order) for order, record in zip(wave.orders, wave.records, strict=True)]
