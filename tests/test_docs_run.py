@@ -31,6 +31,7 @@ from pipeline import configfile, runner
 from pipeline.config import RunConfig, SimulatedSource
 from pipeline.gan import features, presets, usefulness
 from pipeline.ingest.simulator import write_scene
+from pipeline.sweep import run as sweep
 from pipeline.synth import scorer
 
 ORDER = ("README.md", "docs/index.md", "docs/tutorials/demo.md", "docs/tutorials/own-scenes.md")
@@ -64,6 +65,7 @@ NOT_RUN = {
     r"^python benchmarks/": "takes minutes to hours",
     r"^git ": "needs a remote repository",
 }
+PYTHON_NOT_RUN = {"docs/cluster.md": "needs a Slurm cluster"}
 PLACE_OF_PYTHON = {"docs/report.md": "reports/demo"}
 """Where a document's Python runs, if not in the folder that all share."""
 
@@ -137,6 +139,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     together[["geometry"]].to_file(folder / "my-scenes" / "ships.geojson", driver="GeoJSON")
     places = [f"port{number}.tif,{'north' if number % 2 else 'south'}" for number in range(8)]
     (folder / "my-scenes" / "sites.csv").write_text("\n".join(["file,site", *places]))
+    shutil.copy(scenes / "port0.tif", folder / "scene.tif")
+    shutil.copy(folder / "my-scenes" / "ships.geojson", folder / "labels.geojson")
     (folder / "shipsnet").mkdir()
     shipsnet(folder / "shipsnet")
     pngs(folder / "labelme-data")
@@ -154,7 +158,8 @@ def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: py
     monkeypatch.setattr(configfile, "load", tiny(configfile.load))
     monkeypatch.setattr(presets, "PRESETS", dict(presets.PRESETS))
     # Parts are made in this process: starting others takes longer than what they make here.
-    monkeypatch.setattr(runner, "open_executor", lambda compute, workers: nullcontext(Here()))
+    for module in (runner, sweep):
+        monkeypatch.setattr(module, "open_executor", lambda compute, workers: nullcontext(Here()))
     for module in JUDGES:
         monkeypatch.setattr(module, "STEPS", 8)
     ran = [line for document in in_order() for line in run_document(document, world)]
@@ -177,7 +182,10 @@ def run_document(document: Path, world: Path) -> list[str]:
 
 
 def run_python(text: str, folder: Path, name: str) -> None:
-    """A script of a document, in a process of its own."""
+    """A script of a document, in a process of its own; one that cannot be run must be Python at least."""
+    compile(text, name, "exec")
+    if name in PYTHON_NOT_RUN:
+        return
     done = subprocess.run([sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{name}\n{text}\n{done.stdout}{done.stderr}"
 

@@ -9,7 +9,7 @@ from ingest_bench import ingest, pixels, write_image
 
 from pipeline.errors import ConfigError
 
-READER = '''
+READER = """
 from pathlib import Path
 
 def read(path):
@@ -21,7 +21,7 @@ def read(path):
 
 def nonsense(path):
     return [("port0.png", "ship"), 7, None, ("port1.png", "ship", 1, 2, 9, 8)]
-'''
+"""
 
 
 @pytest.fixture
