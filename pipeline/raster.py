@@ -235,23 +235,6 @@ def _block_bytes(dataset: DatasetReader) -> int:
     return int(height * width * together * np.dtype(dataset.dtypes[0]).itemsize)
 
 
-def vector_library() -> Any:
-    """The module pyogrio, which has a GDAL of its own; the first import sends its warnings to nowhere.
-
-    It would warn of each refused driver that it was built without.
-    """
-    before = os.environ.get("CPL_LOG")
-    os.environ["CPL_LOG"] = os.devnull
-    try:
-        import pyogrio
-    finally:
-        if before is None:
-            del os.environ["CPL_LOG"]
-        else:
-            os.environ["CPL_LOG"] = before
-    return pyogrio
-
-
 # ---------------------------------------------------------------------------------------------------------- pixels
 
 

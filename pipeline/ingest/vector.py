@@ -92,7 +92,6 @@ def _said(error: Exception, path: Path) -> str:
 def _read_frame(path: Path, suffix: str, layer: str | None) -> Any:
     import geopandas
 
-    raster.vector_library()
     with path.open("rb") as file:
         start = file.read(72)
     good = {

@@ -217,7 +217,6 @@ def _choose_class_column(facts: Facts) -> None:
     """Choose the column of vector files that names the class: one of the usual names, with few values."""
     import geopandas
 
-    raster.vector_library()
     planned = sources(IngestConfig.model_validate({"sources": [facts.source]}))[0]
     files = [Path(file.path) for name, file in _files(planned).files.items() if not name.startswith("sidecar/")]
     wanted = ("class", "label", "category", "class_name", "type", "object_class", "kind", "name")

@@ -295,10 +295,9 @@ def _layer(folder: Inventory) -> tuple[str, str] | None:
     for name in folder.vectors:
         if Path(name).suffix.lower() != ".gpkg":
             continue
-        from ..raster import vector_library
+        import pyogrio
 
         try:
-            pyogrio = vector_library()
             layers = [str(layer) for layer, _ in pyogrio.list_layers(folder.path(name))]
             sizes = {layer: int(pyogrio.read_info(folder.path(name), layer=layer)["features"]) for layer in layers}
         except Exception:

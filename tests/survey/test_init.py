@@ -91,6 +91,9 @@ def test_every_layout_is_told_and_its_configuration_validates_and_cuts_every_obj
     background = config.ingest.classes[0]
     assert sum(count for name, count in counts.items() if name != background) == objects
     assert counts[background] >= objects
+    head = (here / f"{layout}.yaml").read_text("utf-8").splitlines()
+    assert head[0].startswith("# What it is for: ")
+    assert re.search(r"^# How long it takes: .* about [\d.]+ (s|min|h) on this machine", head[1])
     assert str(objects) in next(line for line in said.stdout.splitlines() if line.startswith("  labels"))
 
 
