@@ -59,10 +59,10 @@ def section_differences(found: Comparison) -> blocks.Section:
             blocks.row(
                 [
                     f"{row['run']}: {row['arm']}",
-                    number(row["values"][first.name]),
-                    number(row["values"][row["run"]]),
                     blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"),
                     says,
+                    number(row["values"][first.name]),
+                    number(row["values"][row["run"]]),
                 ]
             )
         )
@@ -91,7 +91,7 @@ def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str
         f" the difference from {first.name} in points with its interval: replicates paired by number, and the"
         " procedure of the verdict. Several rows are several questions: an answer here is an exploration."
     )
-    head = ["Run and arm", first.name, "this run", "difference", "answer"]
+    head = ["Run and arm", "difference", "answer", first.name, "this run"]
     return [
         blocks.figure("compare", svg, f"Each arm's {title} minus that of the same arm in {first.name}."),
         blocks.table("Differences between runs", caption, head, rows),
