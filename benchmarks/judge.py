@@ -178,10 +178,20 @@ def run(task: Task) -> dict[str, Any]:
         "candidate": task.candidate.name,
         **task.split,
         "balanced_accuracy": float(balanced_accuracy_score(judged.labels, predicted)),
+        "at_one_half": float(balanced_accuracy_score(ship, scores > 0.5)),
+        "in_hindsight": best_balanced_accuracy(ship, scores),
         "average_precision": float(average_precision_score(ship, scores)),
         "judged": [int((~ship).sum()), int(ship.sum())],
         "seconds": round(time.perf_counter() - began, 1),
     }
+
+
+def best_balanced_accuracy(ship: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
+    """Balanced accuracy of ships against the rest at the threshold that is best for these very chips."""
+    from sklearn.metrics import roc_curve
+
+    false, true, _ = roc_curve(ship, scores)
+    return float((1 + true - false).max() / 2)
 
 
 def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -256,16 +266,21 @@ def runner_profile(runner: Runner, config: RunConfig) -> Profile:
 
 
 def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
-    """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate."""
+    """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
+
+    Balanced accuracy is that of the threshold which the chips that choose it gave; beside it that of one half, and of the
+    best threshold for the judged chips themselves, which nobody can know.
+    """
     first = candidates[0].name
-    lines = [
-        "| labels | candidate | balanced accuracy | spread over seeds | minus the first | average precision | s |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = (
+        "| labels | candidate | balanced accuracy | spread over seeds | minus the first | threshold 0.5 | in hindsight |"
+        " average precision | s |"
+    )
+    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
     for fraction, here in sorted(results.groupby("fraction"), key=lambda pair: -pair[0]):
         # Folds are averaged first: a replicate is one answer.
         means = here.pivot_table(index="replicate", columns="candidate", values="balanced_accuracy")
-        others = here.groupby("candidate")[["average_precision", "seconds"]].mean()
+        others = here.groupby("candidate")[["at_one_half", "in_hindsight", "average_precision", "seconds"]].mean()
         for candidate in candidates:
             if candidate.name not in means:
                 continue
@@ -276,6 +291,8 @@ def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
             lines.append(
                 f"| {100 * fraction:g} % | {candidate.name} | {100 * values.mean():.1f} |"
                 f" {spread} | {100 * apart.mean():+.1f}{error if candidate.name != first else ''} |"
+                f" {100 * others.loc[candidate.name, 'at_one_half']:.1f} |"
+                f" {100 * others.loc[candidate.name, 'in_hindsight']:.1f} |"
                 f" {100 * others.loc[candidate.name, 'average_precision']:.1f} |"
                 f" {others.loc[candidate.name, 'seconds']:.0f} |"
             )
