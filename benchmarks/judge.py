@@ -268,12 +268,13 @@ def runner_profile(runner: Runner, config: RunConfig) -> Profile:
 def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
     """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
 
-    Balanced accuracy is that of the threshold which the chips that choose it gave; beside it that of one half, and of the
+    Balanced accuracy is that of the threshold which the chips that choose it gave, with its spread over seeds; beside it
+    that of one half, and of the
     best threshold for the judged chips themselves, which nobody can know.
     """
     first = candidates[0].name
     head = (
-        "| labels | candidate | balanced accuracy | spread over seeds | minus the first | threshold 0.5 | in hindsight |"
+        "| labels | candidate | balanced accuracy | spread | minus the first | threshold 0.5 | in hindsight |"
         " average precision | s |"
     )
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
