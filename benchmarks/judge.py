@@ -268,9 +268,8 @@ def runner_profile(runner: Runner, config: RunConfig) -> Profile:
 def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
     """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
 
-    Balanced accuracy is that of the threshold which the chips that choose it gave, with its spread over seeds; beside it
-    that of one half, and of the
-    best threshold for the judged chips themselves, which nobody can know.
+    Balanced accuracy is that of the threshold which the choosing chips gave, with its spread over seeds; beside it that
+    of one half, and of the best threshold for the judged chips themselves, which nobody can know.
     """
     first = candidates[0].name
     head = (
