@@ -198,11 +198,16 @@ class TerminalDisplay(PlainDisplay):
     def part_progress(self, order: Order, state: dict[str, Any]) -> None:
         """Move the part's bar."""
         if order.key not in self._parts:
-            self._parts[order.key] = self.bars.add_task(f"  {order.part.name}", total=state["total"], rate="")
+            # From where it is now: what was done before the first look would count as done in no time.
+            self._parts[order.key] = self.bars.add_task(
+                f"  {order.part.name}", total=state["total"], completed=state["done"], rate=""
+            )
         task = self._parts[order.key]
+        self.bars.update(task, completed=state["done"], total=state["total"])
         speed = next((one.speed for one in self.bars.tasks if one.id == task), None)
-        rate = f"{speed:,.0f} {state['unit']}/s" if speed else str(state["unit"])
-        self.bars.update(task, completed=state["done"], total=state["total"], rate=f"{rate} {state.get('note', '')}")
+        digits = 0 if speed and speed >= 10 else 1
+        rate = f"{speed:,.{digits}f} {state['unit']}/s" if speed else str(state["unit"])
+        self.bars.update(task, rate=f"{rate} {state.get('note', '')}")
 
     def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
         """Take the bars away and say what the stage amounts to."""
