@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,7 +96,15 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     test = predictions[predictions["role"] == "test"]
     assert set(test["arm"]) == {"real", "classic", "gan", "classic+gan"}
     assert test.groupby(["replicate", "arm"])["chip_id"].nunique().nunique() == 1
-    assert "simulated data" not in (report / "report.html").read_text().lower()
+    page = (report / "report.html").read_text()
+    assert "simulated data" not in page.lower()
+    assert "What a random split would have claimed" in page
+    data = json.loads((report / "report.json").read_text())
+    jsonschema.validate(data, json.loads((REPOSITORY / "pipeline" / "report" / "report.schema.json").read_text()))
+    assert (data["answer"]["random_split"]["replicates"], set(data["gan"]["taught"])) == (
+        2,
+        {"real_to_real", "synthetic_to_real", "real_to_synthetic"},
+    )
     again = satpipe(tmp_path, "run", "all", *arguments, *settings())
     assert "everything is up to date" in again.stdout
 
