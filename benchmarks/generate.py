@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="fewer chips: seconds instead of a minute")
     parser.add_argument("--docs", type=Path, help="file whose section is replaced by the result")
     asked = parser.parse_args()
-    count, turns = (320, 2) if asked.small else (2400, 3)
+    count, turns = (320, 2) if asked.small else (1600, 3)
     number = cores()
     with tempfile.TemporaryDirectory() as folder:
         profile = resolve_profile(ComputeConfig(), Path(folder) / "profile.json")

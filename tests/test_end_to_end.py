@@ -125,8 +125,27 @@ def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-def test_simulated_demo_says_so_in_its_report(tmp_path: Path) -> None:
+def test_simulated_demo_says_so_in_its_report_and_its_results_can_be_used(tmp_path: Path) -> None:
     small = settings(**{"split.by": "scene_id", "ingest.sources.0.scenes": 8, "ingest.sources.0.size_px": 256})
     done = satpipe(tmp_path, "run", "all", *small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "simulated data" in (tmp_path / "reports" / "demo" / "report.html").read_text().lower()
+    # The generator and what screens its chips need none of the chips they learned from, the classifier neither.
+    for shard in (tmp_path / "data" / "parts" / "chips").rglob("*.npy"):
+        shard.unlink()
+    made = satpipe(tmp_path, "generate", "--count", "6", "--to", str(tmp_path / "made"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    card = json.loads((tmp_path / "made" / "card.json").read_text())
+    assert card["settings"]["screened"] is True
+    assert card["licences"] == ["CC0-1.0 (simulated data)"]
+    assert (
+        sum(card["candidates"].values())
+        >= sum(card["chips"].values())
+        == len(list((tmp_path / "made").glob("*/*.png")))
+    )
+    (scene, *_) = sorted((tmp_path / "data" / "parts" / "ingest").glob("*/*.tif"))
+    words = [str(scene), "--to", str(tmp_path / "found.gpkg"), "--truth", str(scene.with_suffix(".geojson"))]
+    found = satpipe(tmp_path, "detect", *words)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "against the labels: precision" in found.stdout
+    assert (tmp_path / "found.png").stat().st_size > 0

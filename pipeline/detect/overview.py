@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-LARGEST = 2000
-"""Longest side of a picture in pixels."""
+LARGEST, SMALLEST = 2000, 600
+"""Longest side of a picture in pixels; smaller scenes are magnified by a whole number."""
 FOUND, WRONG, MISSED = (64, 255, 64), (255, 64, 64), (255, 208, 0)
 
 
@@ -20,6 +20,7 @@ class Overview:
     def __init__(self, height: int, width: int) -> None:
         """Prepare for a scene's grid of that size."""
         self.factor = max(1, -(-max(height, width) // LARGEST))
+        self.zoom = max(1, SMALLEST // max(height, width))
         shape = -(-height // self.factor), -(-width // self.factor)
         self.sums = np.zeros((*shape, 3), np.float32)
         self.counts = np.zeros(shape, np.int32)
@@ -41,7 +42,8 @@ class Overview:
     def picture(self) -> Image.Image:
         """The scene, without marks."""
         mean = self.sums / np.maximum(self.counts, 1)[..., None]
-        return Image.fromarray(np.rint((np.clip(mean, -1, 1) + 1) * 127.5).astype(np.uint8))
+        pixels = np.rint((np.clip(mean, -1, 1) + 1) * 127.5).astype(np.uint8)
+        return Image.fromarray(pixels.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1))
 
     def write(
         self,
@@ -65,9 +67,10 @@ class Overview:
         image = self.picture()
         draw = ImageDraw.Draw(image)
         several = len(set(names)) > 1
-        for box in missed / self.factor:
+        scale = self.zoom / self.factor
+        for box in missed * scale:
             draw.rectangle(_corners(box), outline=MISSED, width=2)
-        for place, box in enumerate(boxes / self.factor):
+        for place, box in enumerate(boxes * scale):
             colour = FOUND if right is None or right[place] else WRONG
             draw.rectangle(_corners(box), outline=colour, width=1)
             text = f"{names[place]} {scores[place]:.2f}" if several else f"{scores[place]:.2f}"
