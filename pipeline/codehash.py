@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = __package__ or "pipeline"
+FILE = "code.json"
+"""Name in the store's cache of what was found."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,77 @@ def _follow(alias: Alias) -> Alias:
     return Alias(alias.module, "*") if alias.name is None else alias
 
 
+@dataclass
+class _Memory:
+    """What was found before, of the very same source files: reading them is many times faster than parsing them.
+
+    Attributes:
+        path: Where it is kept, or None where nothing is.
+        sources: Digest of the source files that it is about.
+        stamps: Their sizes and times, to see quickly whether one was edited while this process runs.
+        used: What :func:`definitions_used` gives for each maker.
+        changed: Whether there is something to save.
+    """
+
+    path: Path | None = None
+    sources: str = ""
+    stamps: list[tuple[str, int, int]] = field(default_factory=list)
+    used: dict[str, dict[str, str]] = field(default_factory=dict)
+    changed: bool = False
+
+
+_memory = _Memory()
+
+
+def remember_in(path: Path) -> None:
+    """Take from ``path`` what :func:`definitions_used` found before, unless a source file has changed since."""
+    from .store import digest_of
+
+    if path == _memory.path:
+        return
+    _memory.path, _memory.stamps, _memory.sources = path, _stamps(), _sources()
+    _memory.used, _memory.changed = {}, False
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        if raw["sources"] == _memory.sources and raw["digest"] == digest_of(raw["used"]):
+            _memory.used = raw["used"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+
+
+def save() -> None:
+    """Remember what was found, where the folder is there and can be written to."""
+    from .store import canonical, digest_of, write_atomic
+
+    if _memory.path is None or not _memory.changed or not _memory.path.parent.is_dir():
+        return
+    _memory.changed = False
+    if _sources() != _memory.sources:
+        return
+    content = {"sources": _memory.sources, "used": _memory.used, "digest": digest_of(_memory.used)}
+    with suppress(OSError):
+        write_atomic(_memory.path, canonical(content))
+
+
+def _files() -> list[tuple[str, Path]]:
+    base = Path(__file__).resolve().parent
+    return sorted((path.relative_to(base).as_posix(), path) for path in base.rglob("*.py"))
+
+
+def _stamps() -> list[tuple[str, int, int]]:
+    """Name, size and time of every source file of the package."""
+    return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _files()]
+
+
+def _sources() -> str:
+    """Digest of every source file of the package; syntax trees differ between versions of Python, so that counts."""
+    digest = hashlib.sha256(sys.version.encode())
+    for name, path in _files():
+        digest.update(name.encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 @cache
 def definitions_used(make: str) -> dict[str, str]:
     """Digest of each definition that the maker ``package.module:function`` reaches, itself included.
@@ -204,6 +280,15 @@ def definitions_used(make: str) -> dict[str, str]:
     Raises:
         ValueError: If there is no such function.
     """
+    if make in _memory.used and _memory.stamps == _stamps():
+        return _memory.used[make]
+    found = _follow_all(make)
+    _memory.used[make] = found
+    _memory.changed = True
+    return found
+
+
+def _follow_all(make: str) -> dict[str, str]:
     module, _, function = make.partition(":")
     if function not in _module(module).definitions:
         raise ValueError(f"no function {function} in {module}")

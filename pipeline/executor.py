@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import keys, ranks
+from . import codehash, keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
 from .errors import HostError, InputError, PartFailedError, SatpipeError, StoreError, one_line, trouble
@@ -101,6 +101,7 @@ def take_part(order: Order) -> None:
 
 def _open_inputs(order: Order, store: Store) -> dict[str, Any]:
     """The folder of each input, verified with what it refers to; refuses code that is not what was ordered."""
+    codehash.remember_in(order.store / "cache" / codehash.FILE)
     _check_same_code(order)
     for ref in order.behind:
         store.open(ref)

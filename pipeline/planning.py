@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import keys
+from . import codehash, keys
 from .compute import Profile
 from .config import RunConfig
 from .errors import InputError
@@ -122,6 +122,7 @@ class Walk:
         self.config = config
         self.store = store
         self.fingerprints = Fingerprints(store.root / "cache" / "fingerprints.json")
+        codehash.remember_in(store.root / "cache" / codehash.FILE)
         self.done: dict[str, dict[str, Done]] = {stage.name: {} for stage in STAGES}
         self.keys: dict[str, list[str]] = {}
         self._profile = profile
@@ -188,6 +189,7 @@ class Walk:
                 wave.reasons[part.title] = reasons
             if record is not None and reasons == [SPOILT]:
                 wave.spoilt.append(record)
+        codehash.save()
         return wave
 
     def _reasons(self, order: Order, record: Record | None) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from toy import Toy
 
 from pipeline import codehash
 from pipeline.stages import STAGES
@@ -175,3 +179,46 @@ def test_resource_folder_digest_sees_names_and_contents(tmp_path: Path, monkeypa
     second = codehash.resource_digest("templates")
     page.rename(page.with_name("other.html"))
     assert len({first, second, codehash.resource_digest("templates")}) == 3
+
+
+def test_what_was_found_is_remembered_for_the_very_same_sources_only(tmp_path: Path) -> None:
+    toy = Toy.build(tmp_path / "toy")
+    cache = tmp_path / "cache" / "code.json"
+    cache.parent.mkdir()
+
+    def used(change: str = "") -> tuple[dict[str, str], bool]:
+        """What a new process finds, and whether it had to parse for it; ``change`` edits the sources within it."""
+        code = f"""
+import json, pathlib
+from pipeline import codehash
+parsed = []
+module = codehash._module
+codehash._module = lambda name: parsed.append(name) or module(name)
+codehash.remember_in(pathlib.Path({str(cache)!r}))
+{change}
+found = codehash.definitions_used("pipeline.chips.stage:make")
+codehash.save()
+print(json.dumps([found, bool(parsed)]))
+"""
+        environment = {**os.environ, "PYTHONPATH": str(toy.folder)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=toy.folder, env=environment, capture_output=True, text=True
+        )
+        assert not done.returncode, done.stderr
+        found, parsed = json.loads(done.stdout)
+        return found, parsed
+
+    first, parsed = used()
+    assert parsed
+    assert used() == (first, False)
+    shared = toy.folder / "pipeline" / "shared.py"
+    edit = f"path = pathlib.Path({str(shared)!r}); path.write_text(path.read_text().replace('upper', 'title'))"
+    second, parsed = used(edit)
+    assert parsed
+    assert second["pipeline.shared:loud"] != first["pipeline.shared:loud"]
+    # What was found while the sources changed is not kept under either's name.
+    assert used() == (second, True)
+    shared.write_text(shared.read_text().replace("title", "upper"))
+    assert used()[0] == first
+    cache.write_text(cache.read_text().replace(first["pipeline.shared:loud"], "0" * 64))
+    assert used()[0] == first
