@@ -1,0 +1,195 @@
+"""How good are the generators of a preset? Measured on left-out areas that nothing was chosen by.
+
+    python benchmarks/gan_bars.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ... \
+        --images dcgan=28000 dcgan-lowdata=60000 [--replicates 2] [--docs docs/experiments.md]
+
+For each preset, fold and replicate one generator is trained on all labels of the training areas, as `satpipe run gan`
+would: its checkpoint is chosen on validation chips, and the kernel distance, the coverage and the copies are those on
+validation chips that its card has. Then the left-out area is opened once: a classifier taught by the generator's chips
+alone and one taught by the real training chips are both tested there. The number of images of each preset is chosen so
+that the trainings take the same time; the processor time of each is in the table.
+
+Results are kept line by line in ``--results``: a training that is in there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from judge import committed, runner_profile
+from rich.console import Console
+from section import write_section
+
+from pipeline.chipstore import ChipStore
+from pipeline.compute import Profile
+from pipeline.config import RunConfig
+from pipeline.configfile import load
+from pipeline.display import PlainDisplay
+from pipeline.gan.inputs import Inputs, read_inputs
+from pipeline.gan.stage import make_generator, plan
+from pipeline.gan.usefulness import of_generator
+from pipeline.generator import load as load_generator
+from pipeline.parts import Job, Part, PlanContext
+from pipeline.progress import Progress
+from pipeline.runner import Runner, Selection
+from pipeline.tables import CHIPS, SPLIT
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training."""
+
+    preset: str
+    part: Part
+    store: str
+    folders: dict[str, str]
+    profile: Profile
+    out: str
+
+    @property
+    def key(self) -> str:
+        """What names the result in the file of results."""
+        return f"{self.preset} {self.part.config['training']['images']} {self.part.name}"
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Train one generator and judge it."""
+    out = Path(task.out) / task.key.replace(" ", "-")
+    out.mkdir(parents=True, exist_ok=True)
+    folders = {name: Path(folder) for name, folder in task.folders.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        job = Job(task.part, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
+        began = time.process_time()
+        facts = make_generator(job)
+        seconds = time.process_time() - began
+        inputs = read_inputs(job)
+        generator = load_generator(out).network
+        tested = of_generator(generator, with_test(inputs, job), task.part.config["seed"][0], task.profile)
+    return {
+        "key": task.key,
+        "preset": task.preset,
+        "split": task.part.name,
+        "processor_s": round(seconds),
+        **{name: facts[name] for name in ("images", "best_images", "restarts", "quality", "usefulness")},
+        "test": tested,
+    }
+
+
+def with_test(inputs: Inputs, job: Job) -> Inputs:
+    """The inputs with the left-out area's chips in place of the validation chips."""
+    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
+    split = SPLIT.read(job.folder("split") / "split.parquet")
+    mine = store.of(split.loc[split["role"] == "test", "chip_id"])
+    labels = np.array([inputs.classes.index(name) for name in mine.index["class"]], np.int64)
+    return replace(inputs, validation=mine.read(), validation_labels=labels)
+
+
+def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) -> list[Task]:
+    """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
+    runner.run(config, Selection(last="chips"))
+    done = committed(runner, config, "chips")
+    profile = runner_profile(runner, config)
+    found = []
+    for preset, count in images.items():
+        asked = config.model_copy(update={"gan": config.gan.model_copy(update={"preset": preset, "images": count})})
+        for part in next(iter(plan(PlanContext(asked, done, None)))):
+            if not part.name.startswith("fold"):
+                continue
+            folders = {
+                "index": str(done["chips"]["index"].path),
+                "split": str(done["chips"][f"split-{part.name}"].path),
+            }
+            found.append(Task(preset, part, str(runner.store.root / "parts"), folders, profile, str(out)))
+    return sorted(found, key=lambda task: (task.part.name[-2:], task.part.name, task.preset))
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+    """Rows of the section: every generator, then means with their spread."""
+    lines = [
+        (
+            "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"
+            " taught by synthetic, average precision on the left-out area (taught by real) |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for found in results:
+        for name, values in found["quality"].items():
+            ap = [found["test"][way]["average_precision"][name] for way in ("synthetic_to_real", "real_to_real")]
+            lines.append(
+                f"| {found['preset']} | {found['split']} | {found['processor_s']} s | {name} | {values['kid']:.3f}"
+                f" ({values['kid_floor']:.3f}) | {values['kid'] - values['kid_floor']:.3f} | {values['coverage']:.2f}"
+                f" ({values['coverage_floor']:.2f}) | {values['copies']:.1%} | {ap[0]:.3f} ({ap[1]:.3f}) |"
+            )
+    lines += [
+        "",
+        (
+            "| preset | class | above the real distance | share of real coverage | copies at most | share of real average"
+            " precision | least of it |"
+        ),
+        "|---|---|---|---|---|---|---|",
+    ]
+    for preset in dict.fromkeys(found["preset"] for found in results):
+        mine = [found for found in results if found["preset"] == preset]
+        for name in mine[0]["quality"]:
+            quality = [found["quality"][name] for found in mine]
+            above = [values["kid"] - values["kid_floor"] for values in quality]
+            covered = [values["coverage"] / values["coverage_floor"] for values in quality]
+            useful = [
+                found["test"]["synthetic_to_real"]["average_precision"][name]
+                / found["test"]["real_to_real"]["average_precision"][name]
+                for found in mine
+            ]
+            copies = max(values["copies"] for values in quality)
+            lines.append(
+                f"| {preset} | {name} | {spread(above)} | {spread(covered)} | {copies:.1%} | {spread(useful)}"
+                f" | {min(useful):.2f} |"
+            )
+    return lines
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
+
+
+def main() -> None:
+    """Train what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="configuration with the real data")
+    parser.add_argument("--set", action="append", default=[], help="set one key, as `satpipe run --set`")
+    parser.add_argument("--root", type=Path, default=Path("data/benchmarks/gan-bars"), help="folder of the run")
+    parser.add_argument("--results", type=Path, help="file of results; default: results.jsonl in the root")
+    parser.add_argument("--images", nargs="+", required=True, metavar="PRESET=N", help="presets and their images")
+    parser.add_argument("--replicates", type=int, default=2, help="replicates of each fold")
+    parser.add_argument("--workers", type=int, default=2, help="trainings at the same time, one thread each")
+    parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
+    options = parser.parse_args()
+    images = {name: int(count) for name, count in (text.split("=") for text in options.images)}
+    config = load(options.config, (*options.set, f"split.replicates={options.replicates}"), None)
+    runner = Runner(options.root, PlainDisplay(Console()))
+    results = options.results or options.root / "results.jsonl"
+    known = [json.loads(line) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
+    wanted = tasks(runner, config, images, options.root / "generators")
+    missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        for found in pool.map(run, missing):
+            known.append(found)
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+            print(json.dumps(found), flush=True)
+    asked = {task.key for task in wanted}
+    write_section("Generators on left-out areas", table([f for f in known if f["key"] in asked]), options.docs)
+
+
+if __name__ == "__main__":
+    main()
