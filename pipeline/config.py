@@ -414,6 +414,10 @@ class GanConfig(Section):
     """Channels at half the chip's resolution; each halving doubles them, up to eight times."""
     learning_rate: Positive | None = None
     """Adam's learning rate, both networks."""
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Adam's decay of the first moment, both networks."""
+    judge_norm: Literal["batch", "none"] | None = None
+    """Normalisation in the discriminator."""
     ema_images: Annotated[float, Field(ge=0.0)] | None = None
     """Images after which a weight counts half in the generator's average that is kept; 0 keeps the weights."""
     upsampling: Literal["transposed", "resize"] | None = None
