@@ -124,7 +124,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: set[int], once: bool = True) -> 
 
 
 def test_a_diverged_training_goes_back_and_records_the_change(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = job()
+    made = job(learning_rate=2e-4)
     poison(monkeypatch, {6})
     facts = make_generator(made)
     assert facts["restarts"] == [
