@@ -133,8 +133,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     lines += [
         "",
         (
-            "| preset | class | above the real distance | share of real coverage | copies at most | share of real average"
-            " precision | least of it |"
+            "| preset | class | above the real distance | share of real coverage | copies at most | share of real"
+            " average precision | least of it |"
         ),
         "|---|---|---|---|---|---|---|",
     ]
