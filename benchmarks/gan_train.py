@@ -7,14 +7,21 @@ starts) with the same batch and without augmentation. The plain loop is fp32, co
 tutorial has it; ours runs in fp32 and in bf16. The contenders take turns, and the median of the turns counts.
 
 As a diagnosis, the convolutions of a step are timed alone, in the precision and memory format of the contender: what
-they need is the least a step could need with this machine's library. The rest is what is above it.
+they need is the least a step could need with this machine's library. Where a step goes is counted by torch's profiler.
+
+The memory of a whole training is that of a process of its own, from reading the chips to the last judgement:
+
+    python benchmarks/gan_train.py --memory [--size 80] [--chips 4000]
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +38,25 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.compute import Profile, prepare
 from pipeline.gan import train
 from pipeline.gan.batches import Batches
+from pipeline.gan.inputs import Inputs
+from pipeline.gan.judge import prepare_judge
 from pipeline.gan.networks import DiscriminatorNetwork
 from pipeline.gan.presets import PRESETS, Preset
+from pipeline.gan.usefulness import of_generator
 from pipeline.generator import GeneratorNetwork
+from pipeline.progress import Progress
 from pipeline.scaling import fit
 
 CHIPS = 1024
+PLAIN = "plain loop, fp32"
+KINDS = {
+    "convolutions": ("conv", "mkldnn", "mm", "linear"),
+    "normalisation": ("batch_norm",),
+    "optimiser and average": ("adam", "lerp", "foreach"),
+    "casts and copies": ("copy_", "cat", "clone", "contiguous", "stack", "fill_", "zero_", "pixel_", "empty"),
+    "activations": ("relu", "tanh", "sigmoid", "threshold"),
+}
+"""Operations by what their names have in them; the first kind that fits counts."""
 BARE = {"colour": 0.0, "translation": 0.0, "symmetries": False, "r1": 0.0, "ema_images": 0.0}
 
 
@@ -192,7 +212,7 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def arithmetic_alone(setting: train.Setting, repeats: int = 5) -> float:
+def arithmetic_alone(setting: train.Setting, repeats: int = 3) -> float:
     """Seconds that the convolutions and matrix products of one step take when nothing else is done."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -209,6 +229,26 @@ def arithmetic_alone(setting: train.Setting, repeats: int = 5) -> float:
             best = min(best, time.perf_counter() - start)
         total += best
     return total
+
+
+def where_it_goes(setting: train.Setting) -> str:
+    """Shares of the time of some steps by kind of operation, and what is spent outside torch's operations."""
+    steps = max(2, 256 // setting.preset.batch)
+    device = prepare(setting.profile)
+    networks = train.start(setting, device)
+    train.train_step(setting, networks, 0, device)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True) as profiler:
+        start = time.perf_counter()
+        for step in range(1, steps + 1):
+            train.train_step(setting, networks, step, device)
+        whole = 1e6 * (time.perf_counter() - start)  # without what the profiler does at the end
+    spent = dict.fromkeys([*KINDS, "other operations"], 0.0)
+    for event in profiler.key_averages():
+        name = event.key.lower().removeprefix("aten::").removeprefix("torch::autograd::")
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "other operations")
+        spent[kind] += event.self_cpu_time_total
+    spent["Python, NumPy and the profiler"] = max(0.0, whole - sum(spent.values()))
+    return ", ".join(f"{kind} {share / whole:.0%}" for kind, share in spent.items())
 
 
 def seconds_per_step(steps: Iterator[None], seconds: float) -> float:
@@ -242,10 +282,19 @@ def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> t
     return train.Setting(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
 
 
-def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> list[str]:
-    """Rows of the table for one preset."""
+def variants(preset: Preset) -> dict[str, Preset]:
+    """What is timed of a preset, by what is on top of the bare networks; the same thing only once."""
+    named = {
+        "": replace(preset, **BARE),
+        ", augmented and averaged": replace(preset, r1=0.0),
+        ", and with R1 (as trained)": preset,
+    }
+    return {title: one for title, one in named.items() if one not in [*named.values()][: [*named].index(title)]}
+
+
+def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> tuple[list[str], list[str]]:
+    """Rows of the table for one preset, and what is to be said below it."""
     torch.set_num_threads(threads)
-    bare, full = replace(PRESETS[name], **BARE), PRESETS[name]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = {
@@ -253,32 +302,78 @@ def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> l
                 preset, size, Profile("cpu", precision, "channels_last", threads), folder
             )
             for precision in ("fp32", "bf16")
-            for extra, preset in (("", bare), (", augmented and averaged", full))
+            for extra, preset in variants(PRESETS[name]).items()
         }
         first = settings["ours, fp32"]
         networks = train.start(first, prepare(first.profile))
         plain = PlainGenerator(networks.generator), PlainDiscriminator(networks.discriminator)
         check_same(first, plain, networks)
         data = ChipDataset(first.batches.chips, first.batches.labels)
-        loops = {"plain loop, fp32": plain_steps(bare, *plain, data)}
+        loops = {PLAIN: plain_steps(first.preset, *plain, data)}
         loops |= {title: our_steps(setting) for title, setting in settings.items()}
         found: dict[str, list[float]] = {title: [] for title in loops}
         for turn in range(turns + 1):
             for title, loop in loops.items():
-                torch.use_deterministic_algorithms(not title.startswith("plain"))
+                torch.use_deterministic_algorithms(title != PLAIN)
                 took = seconds_per_step(loop, seconds if turn else seconds / 4)
                 if turn:  # the first turn warms up
                     found[title].append(took)
-        alone = {title: arithmetic_alone(setting) for title, setting in settings.items()}
+        alone = {title: arithmetic_alone(settings[title]) for title in ("ours, fp32", "ours, bf16")}
+        last = [*settings][-1]
+        notes = [f"Where a step of {name}, {last.removeprefix('ours, ')}, goes: {where_it_goes(settings[last])}."]
+    steps = {title: statistics.median(times) for title, times in found.items()}
     rows = []
-    reference = statistics.median(found["plain loop, fp32"])
-    for title, times in found.items():
-        step = statistics.median(times)
+    for title, step in steps.items():
         share = f"{alone[title] / step:.0%}" if title in alone else ""
-        rows.append(
-            f"| {name} | {title} | {bare.batch / step:.0f} | {1000 * step:.1f} | {reference / step:.2f} | {share} |"
+        rate, ratio = first.preset.batch / step, steps[PLAIN] / step
+        rows.append(f"| {name} | {title} | {rate:.0f} | {1000 * step:.1f} | {ratio:.2f} | {share} |")
+    for precision in ("fp32", "bf16"):
+        full = f"ours, {precision}, augmented and averaged"
+        if full in steps:
+            share = 1 - steps[f"ours, {precision}"] / steps[full]
+            notes.append(f"Augmentation and bookkeeping of {name} in {precision}: {share:.0%} of a step.")
+    return rows, notes
+
+
+def peak_memory(preset: str, size: int, chips: int) -> str:
+    """Peak resident memory of one whole training on so many chips, in a process of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, __file__, "--train-in", scratch, "--preset", preset]
+        child = subprocess.run(
+            [*command, "--size", str(size), "--chips", str(chips)], check=False, capture_output=True, text=True
         )
-    return rows
+    if child.returncode:
+        sys.exit(child.stderr)
+    return child.stdout.strip()
+
+
+def train_once(preset: str, size: int, count: int, folder: Path) -> None:
+    """One short training with everything that a whole one has, and the peak of this process's memory."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count + count // 3, 8, 8, 3), dtype=np.uint8)
+    chips = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    del coarse
+    labels = np.arange(len(chips)) % 2
+    inputs = Inputs(chips[:count], labels[:count], chips[count:], labels[count:], fit(chips[:count]), ("sea", "ship"))
+    profile = Profile("cpu", "fp32", "channels_last", 1)
+    prepare(profile)
+    resolved = replace(PRESETS[preset], images=20 * PRESETS[preset].batch)
+    batches = Batches(
+        inputs.train,
+        inputs.train_labels,
+        inputs.scaling,
+        resolved.batch,
+        (1, 0),
+        resolved.balanced,
+        resolved.symmetries,
+    )
+    setting = train.Setting(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
+    judge = prepare_judge(inputs, 1, profile)
+    generator, _ = train.train(setting, judge.look, Progress(None))
+    judge.thorough(generator)
+    of_generator(generator, inputs, 1, profile)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"| {preset} | {count:,} | {count // 3:,} | {peak / 2**30:.2f} |")
 
 
 def main() -> None:
@@ -290,20 +385,37 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12, help="seconds of a turn")
     parser.add_argument("--turns", type=int, default=5, help="turns that count")
     parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    parser.add_argument("--chips", type=int, default=4000, help="training chips, for --memory")
+    parser.add_argument("--train-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    head = (
-        f"`python benchmarks/gan_train.py --size {options.size} --threads {options.threads}` on {processor()}, torch"
-        f" {torch.__version__}: chips of {options.size} x {options.size}, median of {options.turns} turns."
-    )
-    lines = [
-        head,
-        "",
-        "| preset | loop | images/s | ms a step | times as fast | convolutions alone |",
-        "|---|---|---|---|---|---|",
-    ]
+    if options.train_in:
+        train_once(options.preset[0], options.size, options.chips, options.train_in)
+        return
+    if options.memory:
+        command = f"`python benchmarks/gan_train.py --memory --size {options.size} --chips {options.chips}`"
+        lines = [
+            f"{command}, torch {torch.__version__}: chips of {options.size} x {options.size}, three bands.",
+            "",
+            "| preset | training chips | validation chips | peak memory, GiB |",
+            "|---|---|---|---|",
+            *(peak_memory(name, options.size, options.chips) for name in options.preset),
+        ]
+        write_section(f"Memory of a GAN's training, {options.size} px", lines, options.docs)
+        return
     for name in options.preset:
-        lines += contest(name, options.size, options.threads, options.seconds, options.turns)
-    write_section(f"Training a GAN, {options.size} px, {options.threads} threads", lines, options.docs)
+        rows, notes = contest(name, options.size, options.threads, options.seconds, options.turns)
+        command = f"python benchmarks/gan_train.py --preset {name} --size {options.size} --threads {options.threads}"
+        lines = [
+            f"`{command}` on {processor()}, torch {torch.__version__}: median of {options.turns} turns.",
+            "",
+            "| preset | loop | images/s | ms a step | times as fast | convolutions alone |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *notes,
+        ]
+        write_section(f"Training a GAN: {name}, {options.size} px, threads: {options.threads}", lines, options.docs)
 
 
 def processor() -> str:

@@ -33,7 +33,7 @@ def nearest_kernel(kernel: Tensor) -> Tensor:
         (in, out, 4, 4), of a transposed convolution with stride 2 and padding 1.
     """
     inward, outward = kernel.shape[:2]
-    return (kernel.reshape(-1, 9) @ _spread().to(kernel)).reshape(inward, outward, 4, 4)
+    return (kernel.reshape(-1, 9) @ _spread(kernel.device, kernel.dtype)).reshape(inward, outward, 4, 4)
 
 
 def double(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -48,7 +48,7 @@ def double(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     if outward > THIN:
         return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
     # Output row 2 i + p sees input rows i + t - 1 for t in 0 to 2, by kernel row p + 3 - 2 t where that exists.
-    taps = _taps().to(kernel)
+    taps = _taps(kernel.device, kernel.dtype)
     phases = torch.einsum("iokl,ptk,qsl->opqits", kernel, taps, taps).reshape(4 * outward, inward, 3, 3)
     y = F.conv2d(x, phases.contiguous(memory_format=torch.channels_last), _repeated(bias), padding=1)
     return F.pixel_shuffle(y, 2)
@@ -66,23 +66,23 @@ def halve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     if inward > THIN:
         return F.conv2d(x, kernel, bias, stride=2, padding=1)
     # The mirror of `double`: input row 2 i + p is seen by output rows i + 1 - t, by the same kernel row.
-    taps = _taps().flip(1).to(kernel)
+    taps = _taps(kernel.device, kernel.dtype).flip(1)
     phases = torch.einsum("oikl,ptk,qsl->oipqts", kernel, taps, taps).reshape(outward, 4 * inward, 3, 3)
     y = F.pixel_unshuffle(x, 2)
     return F.conv2d(y, phases.contiguous(memory_format=torch.channels_last), bias, padding=1)
 
 
 @cache
-def _spread() -> Tensor:
+def _spread(device: torch.device, dtype: torch.dtype) -> Tensor:
     """(9, 16): 1 where an entry of a 3 x 3 kernel is part of an entry of its 4 x 4 one, along rows and columns."""
     along = torch.zeros(3, 4)
     for entry in range(3):
         along[entry, entry : entry + 2] = 1
-    return torch.kron(along, along)
+    return torch.kron(along, along).to(device, dtype)
 
 
 @cache
-def _taps() -> Tensor:
+def _taps(device: torch.device, dtype: torch.dtype) -> Tensor:
     """(2, 3, 4): 1 where phase p and tap t meet kernel row k = p + 3 - 2 t."""
     taps = torch.zeros(2, 3, 4)
     for phase in range(2):
@@ -90,7 +90,7 @@ def _taps() -> Tensor:
             row = phase + 3 - 2 * tap
             if 0 <= row < 4:
                 taps[phase, tap, row] = 1
-    return taps
+    return taps.to(device, dtype)
 
 
 def _repeated(bias: Tensor | None) -> Tensor | None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..sweep.run import Course
     from ..sweep.table import Row
 
+FILE_COLUMNS = 240
+
 
 @click.command("sweep")
 @click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[FILE]")
@@ -131,7 +133,10 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     grid = Table(*heads, box=None, pad_edge=False)
     for row in cells:
         grid.add_row(*row)
-    console().print(grid)
+    terminal = console()
+    if not terminal.is_terminal:
+        terminal.width = FILE_COLUMNS  # a file has no edge at which to break lines
+    terminal.print(grid)
     failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
     for one in failed:
         say(f"failed: {one.point.label}: {one.trouble}")

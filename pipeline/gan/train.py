@@ -11,8 +11,10 @@ import copy
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -164,11 +166,11 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
     preset, profile, ranks = setting.preset, setting.profile, setting.ranks
     rows = ranks.rows(preset.batch)
     chips, numbers = setting.batches.real(step, rows)
-    real = torch.from_numpy(chips).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    real = on(device, chips).permute(0, 3, 1, 2)
     if profile.memory_format == "contiguous":
         real = real.contiguous()
-    labels = torch.from_numpy(numbers).to(device, non_blocking=True)
-    z = torch.from_numpy(setting.batches.latents(step, preset.z_dim)[rows]).to(device, non_blocking=True)
+    labels = on(device, numbers)
+    z = on(device, setting.batches.latents(step, preset.z_dim)[rows])
     rng = setting.batches.rng(CHANGES, step)
     size_px = setting.shape[0]
     changes = [rows_of(draw(rng, preset.batch, size_px, preset.colour, preset.translation), rows) for _ in range(3)]
@@ -202,6 +204,12 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
     networks.generator_adam.zero_grad(set_to_none=True)
     update_average(networks, preset, step)
     return torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(), fake_logits.detach().mean()])
+
+
+def on(device: torch.device, array: npt.NDArray[Any]) -> Tensor:
+    """An array as a tensor on a device; the copy to a GPU goes on while this process prepares what comes next."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def judge_both(

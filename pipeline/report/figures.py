@@ -137,6 +137,7 @@ class Line:
         high: Upper end.
         marked: Whether each value has a marker.
         ringed: Place of a value to ring.
+        note: What is written at the ringed value about what follows it, which is drawn paler then.
         plain: Whether it is a thin line for comparison, without a place in the legend.
     """
 
@@ -148,6 +149,7 @@ class Line:
     high: Sequence[float | None] = ()
     marked: bool = False
     ringed: float | None = None
+    note: str | None = None
     plain: bool = False
 
 
@@ -223,9 +225,24 @@ def _curve(axes: Axes, curve: Line) -> None:
         axes.fill_between(curve.x, low, high, color=SERIES[kind], alpha=0.16, linewidth=0)
     marker = MARKERS[kind] if curve.marked else None
     values = _floats(curve.y)
-    axes.plot(curve.x, values, color=SERIES[kind], linestyle=DASHES[kind], marker=marker, label=curve.label)
-    if curve.ringed is not None and curve.ringed in curve.x:
-        at = list(curve.x).index(curve.ringed)
+    at = list(curve.x).index(curve.ringed) if curve.ringed is not None and curve.ringed in curve.x else None
+    until = at + 1 if at is not None and curve.note is not None else len(values)
+    look: dict[str, Any] = {"color": SERIES[kind], "linestyle": DASHES[kind], "marker": marker}
+    axes.plot(curve.x[:until], values[:until], label=curve.label, **look)
+    if until < len(values):
+        axes.plot(curve.x[until - 1 :], values[until - 1 :], alpha=0.4, **look)
+    if at is not None:
+        if curve.note is not None:
+            right = curve.x[at] > (min(curve.x) + max(curve.x)) / 2
+            axes.annotate(
+                curve.note,
+                (curve.x[at], values[at]),
+                (-8 if right else 8, 14),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                color=MUTED,
+                fontsize=8.5,
+            )
         axes.plot(
             curve.x[at],
             values[at],

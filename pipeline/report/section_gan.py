@@ -35,6 +35,8 @@ MEANINGS = (
 )  # fmt: skip
 """The measures in words."""
 SHEETS = 4
+LASTING = 3
+"""Looks without a better one after which a training counts as over-trained."""
 
 
 def section_gan(material: Material) -> blocks.Section | None:
@@ -50,7 +52,8 @@ def section_gan(material: Material) -> blocks.Section | None:
         blocks.text(
             f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
             " one used is the best on validation chips (ringed), not the last: a kernel distance that rises after the"
-            f" ring is over-training. The curves are those of replicate {splits[0].facts['replicate']}."
+            " ring is over-training; where it lasts, what follows is pale."
+            f" The curves are those of replicate {splits[0].facts['replicate']}."
         )
     )
     drawings = [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
@@ -79,9 +82,19 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def over_trained(history: History, best: int | None) -> str | None:
+    """What to write at a training's best look where at least :data:`LASTING` looks after it were worse, or None."""
+    scores = {int(line["images"]): _number(line.get("score")) for line in history}
+    reference = scores.get(best) if best is not None else None
+    if reference is None or best is None:
+        return None
+    later = [score for images, score in scores.items() if images > best and score is not None]
+    return "over-trained from here" if len(later) >= LASTING and min(later) > reference else None
+
+
 def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
     """Kernel distance of a class over the training, and the floor of real chips."""
-    curves, floors = [], []
+    curves, floors, noted = [], [], False
     for series, split in enumerate(splits):
         rows = [
             (float(line["images"]), value)
@@ -93,7 +106,10 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=facts.get("best_images")))
+            best = facts.get("best_images")
+            note = None if noted else over_trained(histories[split.name], best)
+            noted = noted or note is not None
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
     if not curves:
         return None
     if floors:

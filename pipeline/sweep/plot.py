@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from ..errors import StoreError
 from ..store import write_atomic
@@ -22,6 +23,8 @@ SVG_FILE = "sweep.svg"
 PNG_FILE = "sweep.png"
 MOST_LINES = 6
 """With more combinations of the other keys than this, dots are not joined."""
+MOST_TICKS = 4
+"""So many values or fewer are written at the axis as they are."""
 LOG_SPAN = 8.0
 """Values that span more than this factor are drawn on a logarithmic axis."""
 DPI = 150
@@ -42,6 +45,7 @@ def draw(sweep: Sweep, rows: Sequence[Row]) -> Figure | None:
     """One panel for each measure (down) and swept key (across); None while no point is measured."""
     done = [row for row in rows if row.state == "done"]
     measures = [name for name in MEASURES if any(row.number(name) is not None for row in done)]
+    measures.sort(key=lambda name: name != sweep.metric)
     keys = [key for key in sweep.keys if len({show(row.point.changes[key]) for row in rows}) > 1] or sweep.keys[:1]
     if not measures:
         return None
@@ -54,6 +58,9 @@ def draw(sweep: Sweep, rows: Sequence[Row]) -> Figure | None:
             for across, key in enumerate(keys):
                 panel = panels[down][across]
                 _panel(panel, [row for row in done if row.number(name) is not None], name, key, sweep, winner)
+                if down == 0 and len(panel.get_legend_handles_labels()[0]) > 1:
+                    others = [short[other] for other in sweep.keys if other != key]
+                    panel.legend(title=", ".join(others), title_fontsize=8.0)
                 if across == 0:
                     panel.set_ylabel(f"{name}\n({'higher' if MEASURES[name].higher else 'lower'} is better)")
                 if down == len(measures) - 1:
@@ -77,10 +84,17 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str, key: str, sweep: Sweep, 
         x = [place[show(row.point.changes[key])] for row in group]
         y = [row.number(name) or 0.0 for row in group]
         colour = COLOURS[number] if joined else INK
-        panel.plot(x, y, "o-" if joined else "o", color=colour, markersize=4, linewidth=1.2, label=label, alpha=0.9)
+        panel.plot(
+            x,
+            y,
+            "o-" if joined else "o",
+            color=colour,
+            markersize=4,
+            linewidth=1.2,
+            alpha=0.9,
+            label=label if joined else None,
+        )
         _bars(panel, group, x, y, name, colour)
-    if joined and len(groups) > 1:
-        panel.legend(title=", ".join(short_keys(sweep.keys)[other] for other in others), title_fontsize=8.0)
     if winner is not None and winner in rows:
         at = place[show(winner.point.changes[key])], winner.number(name) or 0.0
         panel.plot(*at, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK)
@@ -108,6 +122,10 @@ def _places(panel: Axes, rows: Sequence[Row], key: str) -> dict[str, float]:
     if len(numbers) == len(values):
         if min(numbers) > 0 and max(numbers) > LOG_SPAN * min(numbers):
             panel.set_xscale("log")
+        places = sorted(set(numbers))
+        if len(places) <= MOST_TICKS:
+            panel.set_xticks(places, [show(value) for value in places])
+            panel.xaxis.set_minor_locator(NullLocator())
         return {show(value): float(value) for value in numbers}
     names = list(dict.fromkeys(show(value) for value in values))
     panel.set_xticks(range(len(names)), names)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gan_toy import planned, write_store
+from gan_toy import job_in, write_store
 
 from pipeline.compute import Profile
-from pipeline.parts import Job, Ref
-from pipeline.progress import Progress
+from pipeline.parts import Job
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +28,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
     write_store(store)
 
     def make(folder: str = "a", profile: Profile | None = None, **gan: Any) -> Job:
-        part = planned(store, **({"images": 64, "base_channels": 4, "checkpoint_images": 32, "batch": 8} | gan))[0]
-        out, scratch = tmp_path / folder / "out", tmp_path / folder / "scratch"
-        out.mkdir(parents=True, exist_ok=True)
-        scratch.mkdir(parents=True, exist_ok=True)
-        inputs = {name: store / ref.stage / ref.digest for name, ref in part.inputs.items() if isinstance(ref, Ref)}
-        return Job(part, out, scratch, store, inputs, profile or Profile(), Progress(None))
+        return job_in(store, tmp_path / folder, profile, **gan)
 
     return make
 

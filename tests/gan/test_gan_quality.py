@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from pipeline.gan import quality
@@ -110,3 +111,36 @@ def test_thumbnail_distance_is_a_correlation() -> None:
     r = np.corrcoef(a[::4, ::4].ravel(), b[::4, ::4].ravel())[0, 1]
     first, second = quality.thumbnails(np.stack([a, b]))
     assert np.linalg.norm(first - second) == pytest.approx(np.sqrt(2 - 2 * r), abs=1e-3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=12),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=12),
+)
+@settings(max_examples=60, deadline=None)
+def test_neighbourhood_equals_the_prdc_package_where_distances_are_equal(
+    first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
+    real, fake = np.array(first, float), np.array(second, float)
+    expected = prdc.compute_prdc(real_features=real, fake_features=fake, nearest_k=2)
+    found = quality.neighbourhood(real, fake, 2)
+    assert {name: getattr(found, name) for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), SHAPES)
+def test_diversity_is_the_ratio_of_mean_distances(n: int, m: int, d: int) -> None:
+    real, fake = samples(n, m, d)
+    assert quality.diversity(real, fake) == pytest.approx(pdist(fake).mean() / pdist(real).mean())
+
+
+def test_nearest_is_the_least_distance_over_eight_symmetries_one_by_one() -> None:
+    chips, known = picture(5, 1), picture(7, 2)
+    views = [np.rot90(chip, turn, axes=(1, 2)) for chip in (chips, chips[:, :, ::-1]) for turn in range(4)]
+    expected = [cdist(quality.thumbnails(view), quality.thumbnails(known)).min(1) for view in views]
+    np.testing.assert_allclose(quality.nearest(chips, known), np.min(expected, axis=0), atol=1e-6)
+
+
+def test_texture_is_the_deviation_of_the_grey_over_the_range() -> None:
+    half = np.ones((1, 32, 32, 3), np.float32)
+    half[:, :16] = -1
+    assert quality.texture(half) == pytest.approx([0.5])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from gan_toy import digests, planned, write_store
+from gan_toy import digests, job_in, planned, write_store
 from PIL import Image
 
 from pipeline.compute import Profile
@@ -24,6 +26,7 @@ from pipeline.parts import Job
 from pipeline.scaling import Scaling
 
 MakeJob = Callable[..., Job]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
@@ -136,3 +139,75 @@ def test_training_that_streams_from_its_shards_gives_the_same_bytes(
     monkeypatch.setattr("pipeline.chipstore.IN_MEMORY_BYTES", 0)
     make_generator(streamed)
     assert digests(streamed.out) == digests(whole.out)
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
+@pytest.mark.parametrize(
+    ("size", "bands", "classes"),
+    [(16, 1, ("sea", "ship", "cloud")), (48, 4, ("sea", "ship")), (80, 1, ("sea", "ship"))],
+)
+def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
+    tmp_path: Path, preset: str, size: int, bands: int, classes: tuple[str, ...]
+) -> None:
+    store = tmp_path / "parts"
+    write_store(store, train=24, validation=15, classes=classes, size=size, bands=bands)
+    made = job_in(store, tmp_path / "a", classes=classes, preset=preset, images=16, checkpoint_images=8)
+    facts = make_generator(made)
+    assert set(facts["quality"]) == set(facts["usefulness"]["synthetic_to_real"]["average_precision"]) == set(classes)
+    generator = load(made.out)
+    assert generator.shape == (size, size, bands)
+    chips = Scaling.load(made.out / "scaling.json").invert(
+        generate(generator, range(len(classes)), range(len(classes)))
+    )
+    assert chips.shape == (len(classes), size, size, bands)
+    sheet = Image.open(next((made.out / "sheets").iterdir()))
+    assert sheet.size == (10 * (size + 2) + 2, 2 * len(classes) * (size + 2) + 2)
+
+
+def test_a_forced_profile_is_what_the_card_says(job: MakeJob) -> None:
+    profile = Profile("cpu", "bf16", "contiguous", 2)
+    made = job(profile=profile, images=16, checkpoint_images=8)
+    before = torch.get_num_threads()
+    try:
+        make_generator(made)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert load(made.out).card["profile"] == profile.as_json()
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+from pipeline.gan import features, usefulness
+features.STEPS = usefulness.STEPS = 3
+from gan_toy import job_in
+from pipeline.gan.stage import make_generator
+make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))
+"""
+
+
+def test_a_training_process_killed_in_the_middle_of_its_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    store = tmp_path / "parts"
+    write_store(store)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+
+    def start(folder: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", TRAINING, str(store), str(tmp_path / folder), "320"]
+        return subprocess.Popen(command, env=environment)
+
+    killed = start("killed")
+    seen = 0
+    while killed.poll() is None and seen < 2:  # killed again and again, wherever it is by then
+        checkpoint = tmp_path / "killed" / "scratch" / train.GOOD
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while killed.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.001)
+        killed.kill()
+        killed.wait()
+        seen += 1
+        killed = start("killed")
+    assert killed.wait(300) == 0
+    assert seen
+    assert start("whole").wait(300) == 0
+    assert digests(tmp_path / "killed" / "out") == digests(tmp_path / "whole" / "out")

@@ -17,6 +17,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from pipeline.report import curves, neighbours, schema
+from pipeline.report.section_gan import over_trained
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +296,27 @@ def test_scenes_quarantine_and_leaks_are_in_the_data(page_folder):
     assert data["leaks"] == {"near-duplicate of a test chip": 18}
     assert data["georeferenced_scenes"] == len(data["scenes"]) == 12
     assert set(data["chips"]) == set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "said"),
+    [
+        ([3, 2, 1, 2, 2, 2], 300, True),
+        ([3, 2, 1, 2, 2], 300, False),  # two looks are no trend
+        ([3, 2, 1], 300, False),
+        ([3, 2, 1, 2, 2, 2], None, False),
+        ([None, None, None, None], 100, False),
+    ],
+)
+def test_a_training_is_over_trained_where_three_looks_after_its_best_were_worse(
+    scores: list[float | None], best: int | None, said: bool
+) -> None:
+    history = [{"images": 100 * number, "score": score} for number, score in enumerate(scores, start=1)]
+    assert over_trained(history, best) == ("over-trained from here" if said else None)
+
+
+def test_the_report_draws_from_where_a_generator_was_over_trained(page_folder: Path) -> None:
+    drawn = sorted(page_folder.glob("figures/gan-distance-*.svg"))
+    assert len(drawn) == len(CLASSES)
+    for figure in drawn:
+        assert figure.read_text("utf-8").count("over-trained from here") == 1
