@@ -114,8 +114,8 @@ def test_thumbnail_distance_is_a_correlation() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=12),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=12),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=4, max_size=12),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=4, max_size=12),
 )
 @settings(max_examples=60, deadline=None)
 def test_neighbourhood_equals_the_prdc_package_where_distances_are_equal(
