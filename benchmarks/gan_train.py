@@ -406,6 +406,7 @@ def main() -> None:
     for name in options.preset:
         rows, notes = contest(name, options.size, options.threads, options.seconds, options.turns)
         command = f"python benchmarks/gan_train.py --preset {name} --size {options.size} --threads {options.threads}"
+        command += f" --seconds {options.seconds:g} --turns {options.turns}"
         lines = [
             f"`{command}` on {processor()}, torch {torch.__version__}: median of {options.turns} turns.",
             "",
