@@ -28,23 +28,25 @@ from pathlib import Path
 
 import numpy as np
 from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
-from chips_tables import Bar, Bench, all_windows, growth, random_windows
+from chips_tables import Bar, Bench, all_windows, ceiling, growth, random_windows
 from section import write_section
+
+TABLES = ("grid", "ceiling", "random", "growth")
 
 
 def main() -> None:
-    """Run everything and print the section for the documents."""
+    """Run the tables that were asked for, and print a section of each for the documents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a scene of 2,560 pixels: a minute instead of twelve")
+    parser.add_argument("--only", choices=TABLES, action="append", help="this table alone; may be repeated")
     parser.add_argument("--torchgeo-python", help="Python of an environment with torchgeo")
     parser.add_argument("--folder", type=Path, help="where scenes are made and kept; default: temporary")
     parser.add_argument("--scenes-only", action="store_true", help="make the scenes in --folder and stop")
     parser.add_argument("--turns", type=int, default=3, help="turns of ours and of the ceiling")
-    parser.add_argument("--docs", type=Path, help="file whose section is replaced by the result")
+    parser.add_argument("--docs", type=Path, help="file whose sections are replaced by the result")
     asked = parser.parse_args()
     side, count, sides = (2560, 400, [2560, 5120]) if asked.small else (10_240, 4000, [10_240, 20_480, 40_000])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    counts, bars = (1, cores), []
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,44 +56,63 @@ def main() -> None:
                     make_scene(scene_path(folder, layout, one), one, profile)
             return
         bench = Bench(folder, asked.torchgeo_python, asked.turns)
-        table = all_windows(bench, side, counts, bars)
-        scattered = random_windows(bench, side, count, counts, bars)
-        grown = growth(bench, sides, counts, bars)
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(bench.versions.items()))
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    small = " --small" if asked.small else ""
-    named = " --torchgeo-python PYTHON" if asked.torchgeo_python else ""
-    text = section(asked.turns, cores, side, count, (table, scattered, grown), bars)
-    head = f"`python benchmarks/chips.py{small}{named}`: {machine(cores)}, Python {platform.python_version()}, NumPy"
-    text = [f"{head} {np.__version__}, {versions}; load at the end {load}.", "", *text]
-    write_section("Chips: cutting windows", text, asked.docs)
+        for name in asked.only or TABLES:
+            bars: list[Bar] = []
+            table = {
+                "grid": lambda: all_windows(bench, side, (1, cores), bars),  # noqa: B023 - called at once
+                "ceiling": lambda: ceiling(bench, side, (1, cores), bars),  # noqa: B023
+                "random": lambda: random_windows(bench, side, count, (1, cores), bars),  # noqa: B023
+                "growth": lambda: growth(bench, sides, (1, cores), bars),  # noqa: B023
+            }[name]()
+            said = machine(cores) + "".join(f", {library} {version}" for library, version in bench.versions.items())
+            title, text = SECTIONS[name]
+            words = text.format(size=SIZE, side=side, count=count, turns=asked.turns, cores=cores)
+            command = f"`python benchmarks/chips.py{' --small' if asked.small else ''} --only {name}`"
+            write_section(title, [f"{command}: {said}.", "", words, "", *_reached(bars), "", *table], asked.docs)
 
 
-def section(turns: int, cores: int, side: int, count: int, tables: tuple[list[str], ...], bars: list[Bar]) -> list[str]:
-    """The text around the tables."""
-    table, scattered, grown = tables
-    setting = (
-        f"Windows of {SIZE} x {SIZE} pixels of a {side:,} x {side:,} x 3 uint8 scene; blocks of 512 x 512 pixels, or"
-        f" strips. Ours and the ceiling are the best of {turns} turns, peers run once. Where two ratios stand together,"
-        f" satpipe has 1 worker / all {cores} cores; a peer's loop has one. What has to be reached:"
-    )
-    grid_said = (
-        "All windows at stride 80. The ceiling is the time to read every block once through GDAL and throw it away,"
-        " plus the time to copy as many bytes as the chips have from memory into a fresh array, with as many workers."
-        " satpipe can be above it: it copies a block while that is still in the processor's caches."
-    )
-    random_said = (
-        f"{count:,} windows at random places of the tiled deflate scene, cut into memory; the peers read them in random"
-        " order. A peer with one handle and a cache that holds the whole scene decodes each block once, as satpipe"
-        " does; then there is nothing left to gain but what more workers bring."
-    )
-    head = ["| what | at least | 1 worker | all cores | reached |", "|---|---:|---:|---:|---|"]
-    return [
-        *(setting, "", *head, *(bar.row() for bar in bars), ""),
-        *(grid_said, "", *table, ""),
-        *(random_said, "", *scattered, ""),
-        *("Growth of a tiled raw scene, chips written to the chip store and synced:", "", *grown),
-    ]
+SECTIONS = {
+    "grid": (
+        "Chips: all windows of a scene",
+        (
+            "All windows of {size} x {size} pixels at stride {size} of a {side:,} x {side:,} x 3 uint8 scene, in blocks"
+            " of 512 x 512 pixels or in strips. Each contender runs in a process of its own; its chips are compared"
+            " byte for byte. satpipe is the best of {turns} turns, the peers run once. Where two ratios stand together,"
+            " satpipe has 1 worker / all {cores} cores; a peer's loop has one."
+        ),
+    ),
+    "ceiling": (
+        "Chips: the reader and the machine's ceiling",
+        (
+            "The ceiling is the time to read every block once through GDAL and throw it away, plus the time to copy as"
+            " many bytes as the chips have from memory into a fresh array, with as many workers: all windows of {size}"
+            " x {size} pixels at stride {size} of a {side:,} x {side:,} x 3 uint8 scene. Each is the best of {turns}"
+            " turns, taken alternately. satpipe can be above the ceiling: it copies a block while that is still in the"
+            " processor's caches."
+        ),
+    ),
+    "random": (
+        "Chips: windows at random places",
+        (
+            "{count:,} windows of {size} x {size} pixels at random places of a {side:,} x {side:,} x 3 uint8 scene,"
+            " tiled and deflated, cut into memory; the peers read them in random order. A peer with one handle and a"
+            " cache that holds the whole decoded scene decodes each block once, as satpipe does with 16 MiB: there"
+            " nothing is left to gain but what more workers bring."
+        ),
+    ),
+    "growth": (
+        "Chips: time and memory as a scene grows",
+        (
+            "All windows of {size} x {size} pixels at stride {size} of tiled raw scenes, chips written to the chip"
+            " store and synced; the largest scene is cut once, the others take the best of {turns} turns."
+        ),
+    ),
+}
+
+
+def _reached(bars: list[Bar]) -> list[str]:
+    head = ["| what has to be reached | | 1 worker | all cores | reached |", "|---|---:|---:|---:|---|"]
+    return [*head, *(bar.row() for bar in bars)]
 
 
 def machine(cores: int) -> str:
@@ -101,7 +122,9 @@ def machine(cores: int) -> str:
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {cores} cores, {platform.system()}"
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    python = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{name}, {cores} cores, {platform.system()}{load} at the end, {python}"
 
 
 if __name__ == "__main__":

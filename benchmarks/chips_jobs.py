@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import rasterio
 from rasterio.windows import Window
 
 from pipeline.chips.cut import cut_batch
@@ -39,11 +40,11 @@ def scene_of(path: Path) -> SceneFile:
 
 def cut(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> float:
     """Chips into memory."""
-    gdal = {"GDAL_CACHEMAX": cache} if cache else {}
     scene = scene_of(path)
-    start = time.perf_counter()
-    chips, _ = cut_all(scene, windows, SIZE, workers=workers, **gdal)
-    seconds = time.perf_counter() - start
+    with rasterio.Env(**({"GDAL_CACHEMAX": cache} if cache else {})):
+        start = time.perf_counter()
+        chips, _ = cut_all(scene, windows, SIZE, workers=workers)
+        seconds = time.perf_counter() - start
     np.save(folder / "ours.npy", chips)
     return seconds
 

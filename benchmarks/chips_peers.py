@@ -83,7 +83,7 @@ def main() -> None:
     """Time one mode."""
     mode, path, windows_path, chips_path, cache = sys.argv[1:]
     windows = np.load(windows_path)
-    versions: dict[str, Any] = {"rasterio": rasterio.__version__, "gdal": rasterio.__gdal_version__}
+    versions: dict[str, Any] = {}
     if mode == "torchgeo":
         _stand_in_for_operators()
         import torchgeo as package

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
 
 from pipeline.chips.windows import grid
@@ -26,7 +27,7 @@ class Bench:
 
     def __init__(self, folder: Path, torchgeo: str | None, turns: int) -> None:
         self.folder, self.torchgeo, self.turns = folder, torchgeo, turns
-        self.versions: dict[str, str] = {}
+        self.versions = {"rasterio": rasterio.__version__, "GDAL": rasterio.__gdal_version__}
 
     def ours(self, job: str, scene: Path, windows: Path, workers: int, cache: int = 0) -> dict[str, float]:
         """One turn of a job of ours."""
@@ -91,7 +92,6 @@ class Bar:
 
 
 OURS = {
-    "ceiling": "the machine's ceiling",
     "cut": "satpipe, into memory",
     "store": "satpipe, chip store written and synced",
 }
@@ -121,9 +121,6 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
         for (job, n), seconds in best.items():
             shown = f"{OURS[job]}, {workers_said(n)}"
             lines.append(f"| {layout} | {shown} | {seconds:.2f} | {chips / seconds:,.0f} | | | |")
-        shares = [best["ceiling", n] / best["cut", n] for n in counts]
-        said = tuple(f"{share:.0%}" for share in shares)
-        bars.append(Bar(f"{layout}: share of the machine's ceiling", "80%", said, min(shares) >= 0.8))
         for mode, name in PEERS.items():
             found = bench.peer(mode, scene, windows)
             if found is None:
@@ -141,6 +138,24 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
                     said = tuple(f"{one:.1f} x" for one in gains[job])
                     met = same and min(gains[job]) >= wanted
                     bars.append(Bar(f"{layout}: {OURS[job]}, against {name}", f"{wanted} x", said, met))
+    return lines
+
+
+def ceiling(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
+    """The reader beside what this machine can do at best, layout by layout."""
+    lines = ["| scene | workers | ceiling, s | satpipe, into memory, s | share |", "|---|---:|---:|---:|---:|"]
+    windows = bench.folder / "grid.npy"
+    np.save(windows, grid(side, side, SIZE, SIZE))
+    for layout, profile in LAYOUTS.items():
+        scene = scene_path(bench.folder, layout, side)
+        make_scene(scene, side, profile)
+        best = bench.best([(job, n) for n in dict.fromkeys(counts) for job in ("ceiling", "cut")], scene, windows)
+        shares = [best["ceiling", n] / best["cut", n] for n in counts]
+        for n in dict.fromkeys(counts):
+            share = best["ceiling", n] / best["cut", n]
+            lines.append(f"| {layout} | {n} | {best['ceiling', n]:.2f} | {best['cut', n]:.2f} | {share:.0%} |")
+        said = f"{shares[0]:.0%}", f"{shares[1]:.0%}"
+        bars.append(Bar(f"{layout}: share of the machine's ceiling", "80%", said, min(shares) >= 0.8))
     return lines
 
 
@@ -201,7 +216,10 @@ def growth(bench: Bench, sides: list[int], counts: tuple[int, int], bars: list[B
         make_scene(scene, side, LAYOUTS["tiled raw"])
         np.save(windows, grid(side, side, SIZE, SIZE))
         for workers in dict.fromkeys(counts):
-            found = bench.ours("store", scene, windows, workers)
+            # The largest one runs once: what disturbs it for a moment is small beside it.
+            turns = 1 if side == sides[-1] else bench.turns
+            runs = [bench.ours("store", scene, windows, workers) for _ in range(turns)]
+            found = min(runs, key=lambda run: run["seconds"]) | {"peak_mib": max(run["peak_mib"] for run in runs)}
             chips, rate = len(np.load(windows)), side * side / found["seconds"] / 1e6
             peaks[workers].append(found["peak_mib"])
             rates[workers].append(rate)

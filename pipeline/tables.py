@@ -21,6 +21,7 @@ import shapely
 from .errors import StoreError
 
 GROUP_PREFIX = "group_"
+CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,23 @@ class Table:
 def _with_outlines(table: pa.Table, column: str) -> pa.Table:
     """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""
     place = table.column_names.index(column)
-    shapes = shapely.to_wkb(shapely.from_wkt(table[column].to_pylist()))
+    texts = table[column].combine_chunks()
+    # Some at a time: as polygons they take far more memory than as text.
+    parts = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
+    shapes = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in parts]
     described = {"encoding": "WKB", "geometry_types": ["Polygon"]}
     geo = {"version": "1.1.0", "primary_column": column, "columns": {column: described}}
-    table = table.set_column(place, column, pa.array(shapes, pa.binary()))
+    table = table.set_column(place, column, pa.chunked_array(shapes, pa.binary()))
     return table.replace_schema_metadata({"geo": json.dumps(geo)})
 
 
 def _with_texts(table: pa.Table, column: str) -> pa.Table:
     """The table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
     place = table.column_names.index(column)
-    texts = shapely.to_wkt(shapely.from_wkb(table[column].to_pylist()), rounding_precision=7)
-    return table.set_column(place, column, pa.array(texts, pa.string()))
+    shapes = table[column].combine_chunks()
+    parts = (shapes.slice(start, CHUNK).to_pylist() for start in range(0, len(shapes), CHUNK))
+    texts = [pa.array(shapely.to_wkt(shapely.from_wkb(part), rounding_precision=7), pa.string()) for part in parts]
+    return table.set_column(place, column, pa.chunked_array(texts, pa.string()))
 
 
 SCENES = Table(

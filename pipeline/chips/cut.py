@@ -52,17 +52,17 @@ def cut_batch(
         InputError: If a scene is damaged.
     """
     slots = _numbered(windows)
-    size, first = settings["size_px"], slots.groupby("slot", sort=False).first()
+    size, first = settings["size_px"], slots.drop_duplicates("slot").set_index("slot")
     kept = np.full(len(first), -1.0)
-    spans = dict(list(slots.groupby("scene_id", sort=False)))
+    spans = slots.groupby("scene_id", sort=False).indices
     bands = tuple(json.loads(scenes["bands"].iloc[0])) if len(scenes) else ()
     dtype = scenes["dtype"].iloc[0] if len(scenes) else "uint8"
     chosen = np.zeros(len(first), np.int64)
     with ShardWriter(out, len(first), (size, size, len(bands)), dtype, SHARD) as writer:
         for done, row in enumerate(records(scenes)):
             progress(done, len(scenes))
-            part = spans.get(row["scene_id"])
-            if part is not None:
+            if row["scene_id"] in spans:
+                part = slots.iloc[spans[row["scene_id"]]]
                 target = Target(row["target_height"], row["target_width"], row["scale_row"], row["scale_col"])
                 _cut_scene(scene_file(row, store), part, target, settings, workers, writer, kept, chosen)
         positions = writer.finish()

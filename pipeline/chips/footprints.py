@@ -10,6 +10,8 @@ import pandas as pd
 import pyproj
 import shapely
 
+_CHUNK = 1 << 14
+"""Outlines that are made at a time: as polygons they take far more memory than as text."""
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
 """Upper left, lower left, lower right, upper right, in (row, col): counter-clockwise where north is up."""
 
@@ -22,17 +24,18 @@ def footprints(chips: pd.DataFrame, scenes: pd.DataFrame, size: int) -> pd.Serie
         scenes: Scenes with crs, transform, and the scales of the target grid.
         size: Side of a chip in target pixels.
     """
-    outlines = pd.Series(pd.NA, index=chips.index, dtype="string")
+    outlines = np.full(len(chips), None, dtype=object)
     placed = scenes[scenes["crs"].notna() & scenes["transform"].notna()]
-    by_scene = chips.groupby("scene_id", sort=False).groups
+    by_scene = chips.groupby("scene_id", sort=False).indices
+    corners = chips[["row", "col"]].to_numpy(np.float64)
     for row in placed.to_dict("records"):
-        if row["scene_id"] not in by_scene:
-            continue
-        chosen = chips.loc[by_scene[row["scene_id"]]]
-        corner = chosen[["row", "col"]].to_numpy(np.float64)[:, None, :] + _CORNERS * size
-        corner *= (row["scale_row"], row["scale_col"])
-        outlines.loc[chosen.index] = _wkt(_lonlat(corner, row["crs"], row["transform"]))
-    return outlines
+        where = by_scene.get(row["scene_id"], np.zeros(0, np.int64))
+        for start in range(0, len(where), _CHUNK):
+            part = where[start : start + _CHUNK]
+            corner = corners[part][:, None, :] + _CORNERS * size
+            corner *= (row["scale_row"], row["scale_col"])
+            outlines[part] = _wkt(_lonlat(corner, row["crs"], row["transform"]))
+    return pd.Series(outlines, index=chips.index, dtype="string")
 
 
 def _lonlat(corners: npt.NDArray[np.float64], crs: str, transform: str) -> npt.NDArray[np.float64]:

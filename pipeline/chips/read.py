@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from ..raster import SceneFile
-from .rows import Pixels, Rows, Spans, Valid, block_height, joined, native_rows, resampled_rows, source_columns
+from .rows import SHARES, Pixels, Rows, Spans, Valid, block_height, joined, native_rows, resampled_rows, source_columns
 from .target import Target
 from .windows import Windows
 
@@ -218,7 +218,7 @@ def _shared(rows: Rows, block: _Block, windows: Windows, out: Pixels) -> npt.NDA
     """Copy windows with all workers, each a part of them."""
     if rows.pool is None:
         return block.copy(windows, out)
-    edges = np.linspace(0, len(windows), rows.workers + 1).astype(int)
+    edges = np.linspace(0, len(windows), min(len(windows), rows.workers * SHARES) + 1).astype(int)
     parts = [slice(start, stop) for start, stop in pairwise(edges)]
     return np.concatenate(list(rows.pool.map(lambda part: block.copy(windows[part], out[part]), parts)))
 

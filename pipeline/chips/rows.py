@@ -34,7 +34,10 @@ Fill = Callable[[int, Pixels, "Valid | None", Spans], None]
 
 STEP_BYTES = 16 << 20
 """Pixels that one step reads: enough for many blocks, little enough to stay near the processor's caches."""
-_CACHE_BYTES = 64 << 20
+SHARES = 2
+"""Parts of a step for each worker: where one is held up, the others take over."""
+_CACHE_BYTES = 32 << 20
+"""GDAL's cache while a scene is read, whatever it is elsewhere: each block is read once, and small caches stay warm."""
 # Decoding a PNG or JPEG from the middle starts at its top: a second handle would do the first one's work again.
 _THREADED = ("GTiff", "COG")
 
@@ -221,8 +224,9 @@ def _tasks(
     blocks = sum(last - first for first, last in runs)
     deep = -(-(stop - top) // block_height)
     # One call for all rows where nobody has to share; GDAL goes through the blocks in their order itself.
-    height = block_height * max(1, deep // workers)
-    longest = blocks if deep >= workers else math.ceil(blocks / workers)
+    shares = workers * SHARES if workers > 1 else 1
+    height = block_height * max(1, deep // shares)
+    longest = blocks if deep >= shares else math.ceil(blocks * deep / shares)
     for row in range(top, stop, height):
         for first, last in runs:
             for start in range(first, last, longest):
