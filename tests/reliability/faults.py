@@ -31,7 +31,7 @@ GROWING = CREATE | WRITE | SYNC | MKDIR
 """What a full disk refuses."""
 EVERYTHING = GROWING | RENAME | UNLINK
 """What a disk that became read-only refuses."""
-PATIENCE_S = 120
+PATIENCE_S = 400
 
 CONFIG = """
 name: small

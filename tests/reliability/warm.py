@@ -26,6 +26,8 @@ for path in sorted(Path(executor.__file__).parent.rglob("*.py")):
     if path.name != "__init__.py":
         relative = path.relative_to(Path(executor.__file__).parent.parent).with_suffix("")
         import_module(".".join(relative.parts))
+torch = import_module("torch")
+torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)  # imports hundreds of modules when first called
 # What judges generators and screens chips trains networks of its own: here a few steps of each will do.
 for name in ("pipeline.gan.features", "pipeline.gan.usefulness", "pipeline.synth.scorer"):
     import_module(name).STEPS = 3
