@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs dev clean-env
+.PHONY: help run test lint format docs dev lock clean-env
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,10 @@ docs: $(VENV)/.dev-ready ## build the documentation in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dev: $(VENV)/.dev-ready ## make the environment for development
+
+lock: $(VENV)/.pip-ready ## write requirements/locked*.txt anew, after a change of constraints.txt
+	@$(PIP) install --quiet $(PIP_ARGS) uv
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python requirements/lock.py
 
 clean-env: ## remove the environment
 	rm -rf $(VENV)
