@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from .errors import StoreError, one_line, trouble
 from .executor import Order
 from .stages import Stage
-from .store import Record
+from .store import Record, make_folder
 
 LOG_FILES_KEPT = 20
 """Log files of a run that are kept."""
@@ -45,7 +45,7 @@ def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
     logger.propagate = False
     stamp = "[0-9]" * 8 + "T" + "[0-9]" * 6 + ".log"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for pattern, kept in ((f"{run}-{stamp}", LOG_FILES_KEPT), (f"*-{stamp}", LOG_FILES_IN_ALL)):
             for old in sorted(folder.glob(pattern), key=lambda path: path.name[-len("20260101T000000.log") :])[
                 : 1 - kept

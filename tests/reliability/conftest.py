@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from faults import Harness, build_project, can_compile, content
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run of all six stages leaves that nothing disturbed.
+
+    Attributes:
+        content: Its parts and its report.
+        trace: What it did to files: operation, process, path, second path.
+    """
+
+    content: dict[str, bytes]
+    trace: list[list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -20,17 +36,34 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 
 @pytest.fixture(scope="session")
-def sound(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after one undisturbed run of all six stages; not to be changed."""
-    folder = build_project(tmp_path_factory.mktemp("sound"))
-    harness.arm(folder, watch=2)
-    done = harness.run_all(folder)
-    assert done.code == 0, done.out + done.err
-    (folder / "trace.txt").write_text("\n".join("\t".join(line) for line in harness.logged()))
-    return folder
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one place where projects are built: scene tables hold where the scenes are."""
+    return tmp_path_factory.mktemp("ground")
 
 
 @pytest.fixture(scope="session")
-def expected(sound: Path) -> dict[str, bytes]:
-    """What an undisturbed run leaves."""
-    return content(sound)
+def undisturbed(harness: Harness, ground: Path) -> Undisturbed:
+    """An undisturbed run."""
+    folder = build_project(ground / "project")
+    harness.arm(folder, watch=2)
+    done = harness.run_all(folder)
+    assert done.code == 0, done.out + done.err
+    found = Undisturbed(content(folder), harness.logged())
+    shutil.rmtree(folder)
+    return found
+
+
+@pytest.fixture
+def project(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
+    """A project that nothing was run in yet, where the undisturbed one was."""
+    yield build_project(ground / "project")
+    shutil.rmtree(ground / "project")
+
+
+@pytest.fixture
+def small_disk(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
+    """A project on a file system of its own with 640 kB of room."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "none", ground], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield build_project(ground / "project")
+    subprocess.run(["umount", "-l", ground], check=True)

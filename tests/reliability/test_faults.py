@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Undisturbed
 from faults import CLOCK_BACK, EVERYTHING, FAIL_FROM, FAIL_ONCE, GROWING, Fault, Harness, build_project, chain, content
 
 from pipeline.compute import Profile
@@ -32,13 +32,8 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return build_project(tmp_path / "project")
-
-
 def test_failing_write_ends_in_one_sentence_and_the_run_goes_on_once_it_is_mended(
-    harness: Harness, expected: dict[str, bytes], project: Path
+    harness: Harness, undisturbed: Undisturbed, project: Path
 ) -> None:
     texts = {number: text for number, _, text in FAULTS.values()}
     kinds = [(FAIL_FROM, number, classes) for number, classes, _ in FAULTS.values()]
@@ -47,25 +42,22 @@ def test_failing_write_ends_in_one_sentence_and_the_run_goes_on_once_it_is_mende
     for fault in faults:
         assert ended_well(fault, texts[fault.number]), fault
     assert last.ran.code == 0, last
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
 
 
-def test_single_failing_write_loses_nothing(harness: Harness, expected: dict[str, bytes], project: Path) -> None:
+def test_single_failing_write_loses_nothing(harness: Harness, undisturbed: Undisturbed, project: Path) -> None:
     *faults, last = chain(harness, project, 6, 6, [(FAIL_ONCE, errno.EIO, EVERYTHING)], steps=900)
     for fault in faults:
         assert fault.ran.code == 0 or ended_well(fault, "Input/output error"), fault
     assert last.ran.code == 0, last
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
 
 
-def test_clock_that_goes_back_a_day_changes_nothing(
-    harness: Harness, sound: Path, expected: dict[str, bytes], project: Path
-) -> None:
-    total = len((sound / "trace.txt").read_text().splitlines())
-    harness.arm(project, CLOCK_BACK, target=total // 3, shift_s=86_400)
+def test_clock_that_goes_back_a_day_changes_nothing(harness: Harness, undisturbed: Undisturbed, project: Path) -> None:
+    harness.arm(project, CLOCK_BACK, target=len(undisturbed.trace) // 3, shift_s=86_400)
     done = harness.run_all(project)
     assert done.code == 0, done.err
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
     (row,) = json.loads(harness.run(project, "runs", "--json").out)
     assert float(row["time"].removesuffix(" s")) >= 0
 
@@ -77,21 +69,10 @@ def ended_well(fault: Fault, text: str) -> bool:
     return fault.ran.code == 2 and fault.ran.one_sentence() and text in fault.ran.err
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "none", folder], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_real_disk_that_fills_up_ends_in_one_sentence_and_goes_on_when_there_is_room(
-    harness: Harness, expected: dict[str, bytes], small_disk: Path
+    harness: Harness, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
-    project = small_disk / "project"
-    build_project(project)
+    project = small_disk
     harness.arm()
     failed = harness.run_all(project)
     assert failed.code == 2, failed
@@ -99,17 +80,18 @@ def test_real_disk_that_fills_up_ends_in_one_sentence_and_goes_on_when_there_is_
     assert "No space left on device; make room" in failed.err
     before = {path: path.stat().st_mtime_ns for path in project.rglob("records/*/*.json")}
     assert before
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk.parent], check=True)
     assert harness.run_all(project).code == 0
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
     assert {path: path.stat().st_mtime_ns for path in before} == before, "what was committed is not made again"
 
 
-def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, sound: Path, small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    project = Path(shutil.copytree(sound, small_disk / "project"))
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, small_disk: Path) -> None:
+    project = small_disk
+    subprocess.run(["mount", "-o", "remount,size=64m", project.parent], check=True)
     harness.arm()
+    assert harness.run_all(project, "--to", "gan").code == 0
+    subprocess.run(["mount", "-o", "remount,ro", project.parent], check=True)
     for command in (["status", "--config", "small.yaml"], ["runs"], ["why", "gan", "--config", "small.yaml"]):
         looked = harness.run(project, *command)
         assert looked.code == 0, looked.err
@@ -128,8 +110,9 @@ def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, soun
     ],
 )
 def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
-    project: Path, change: Callable[[Path], object], said: str
+    tmp_path: Path, change: Callable[[Path], object], said: str
 ) -> None:
+    project = build_project(tmp_path / "project")
     # The key of a part names the content that was planned: nothing else may be committed under it.
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "yolo", "path": str(project / "images")}]}})
     walk = Walk(config, Store(project / "data"), Profile)

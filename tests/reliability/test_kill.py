@@ -9,12 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults import KILL_GROUP, KILL_SELF, NOTHING, SIGNAL_LEAD, Fault, Harness, build_project, chain, content
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return build_project(tmp_path / "project")
+from conftest import Undisturbed
+from faults import KILL_GROUP, KILL_SELF, NOTHING, SIGNAL_LEAD, Fault, Harness, chain, content
 
 
 def ended_as_told(fault: Fault) -> bool:
@@ -27,13 +23,13 @@ def ended_as_told(fault: Fault) -> bool:
 
 
 def test_run_killed_at_any_write_goes_on_to_the_same_bytes(
-    harness: Harness, expected: dict[str, bytes], project: Path
+    harness: Harness, undisturbed: Undisturbed, project: Path
 ) -> None:
     # Every other fault kills the process that writes and leaves the others to find out, as the out-of-memory killer.
     faults = list(chain(harness, project, 1, 12, [(KILL_GROUP, 0, 0), (KILL_SELF, 0, 0)], steps=450))
     assert len(faults) > 6
     assert [fault for fault in faults if not ended_as_told(fault)] == []
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
     left = [path for path in (project / "data").rglob(".*") if path.suffix != ".lock"]
     assert left == [], "what killed runs left is tidied up"
     assert not any((project / "data" / "work").iterdir())
@@ -41,7 +37,7 @@ def test_run_killed_at_any_write_goes_on_to_the_same_bytes(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
-    harness: Harness, expected: dict[str, bytes], project: Path, number: signal.Signals
+    harness: Harness, undisturbed: Undisturbed, project: Path, number: signal.Signals
 ) -> None:
     *faults, last = chain(harness, project, 3, 5, [(SIGNAL_LEAD, number, 0)], steps=700)
     assert len(faults) >= 3
@@ -49,10 +45,10 @@ def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
         assert fault.ran.code == 130, fault
         assert fault.ran.err.strip() == "satpipe: interrupted; the same command goes on where it was"
     assert last.ran.code == 0, last
-    assert content(project) == expected
+    assert content(project) == undisturbed.content
 
 
-def test_more_workers_make_the_same_bytes(harness: Harness, expected: dict[str, bytes], project: Path) -> None:
+def test_more_workers_make_the_same_bytes(harness: Harness, undisturbed: Undisturbed, project: Path) -> None:
     harness.arm()
     assert harness.run_all(project, "--set", "compute.workers=3").code == 0
-    assert content(project) == expected
+    assert content(project) == undisturbed.content

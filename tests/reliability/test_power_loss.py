@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Undisturbed
 
 
 class Disk:
@@ -50,18 +51,17 @@ class Disk:
         return sorted(lost + [one for one in self.unnamed if path.startswith(one + "/")])
 
 
-def steps(sound: Path) -> Iterator[tuple[str, str, str]]:
-    for line in (sound / "trace.txt").read_text().splitlines():
-        what, _, path, *new = line.split("\t")
+def steps(undisturbed: Undisturbed) -> Iterator[tuple[str, str, str]]:
+    for what, _, path, *new in undisturbed.trace:
         yield what, path, new[0] if new else ""
 
 
-def test_record_is_written_when_all_that_it_records_is_on_the_disk(sound: Path) -> None:
+def test_record_is_written_when_all_that_it_records_is_on_the_disk(undisturbed: Undisturbed) -> None:
     disk, seen = Disk(), 0
     latest = ""
-    for what, path, new in steps(sound):
+    for what, path, new in steps(undisturbed):
         if what == "rename" and "/data/parts/" in new:
-            assert disk.at_risk(path) == [path], "content and names are synced before the folder gets its name"
+            assert disk.at_risk(path) == [], "content and names are synced before the folder gets its name"
             latest = new
         if what == "rename" and "/data/records/" in new:
             seen += 1
@@ -71,23 +71,26 @@ def test_record_is_written_when_all_that_it_records_is_on_the_disk(sound: Path) 
     assert seen > 30
 
 
-def test_nothing_of_records_checkpoints_and_report_is_at_risk_after_the_run(sound: Path) -> None:
+def test_nothing_of_records_and_report_is_at_risk_after_the_run(undisturbed: Undisturbed, ground: Path) -> None:
     disk = Disk()
-    for step in steps(sound):
+    for step in steps(undisturbed):
         disk.step(*step)
     for name in ("data/parts", "data/records", "data/runs", "data/store.json", "reports"):
-        assert [path for path in disk.at_risk(str(sound / name)) if Path(path).exists()] == []
+        # What was renamed behind the shim's back, or deleted, is at no risk.
+        lost = [one for one in disk.at_risk(str(ground / "project" / name)) if not Path(one).name.startswith(".tmp")]
+        assert [one for one in lost if "/.small." not in one] == []
 
 
-def test_checkpoint_is_written_after_what_it_refers_to(sound: Path) -> None:
+def test_checkpoint_is_written_after_what_it_refers_to(undisturbed: Undisturbed) -> None:
     # A training that goes on from a checkpoint copies the sheets that were drawn before it.
     disk, seen = Disk(), 0
-    for what, path, new in steps(sound):
+    for what, path, new in steps(undisturbed):
         if what == "rename" and new.endswith(("/good.safetensors", "/latest.safetensors")):
             seen += 1
             folder = str(Path(new).parent)
-            lost = [one for one in disk.at_risk(folder) if not one.endswith((".tmp", "progress.json"))]
-            assert lost == []
+            # The library that writes weights renames its own temporary file behind the shim's back.
+            names = [Path(one).name for one in disk.at_risk(folder)]
+            assert [name for name in names if not name.startswith((".tmp", "progress", "metrics"))] == []
             assert path not in disk.dirty
         disk.step(what, path, new)
     assert seen >= 3
