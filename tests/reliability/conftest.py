@@ -19,10 +19,12 @@ class Undisturbed:
     Attributes:
         content: Its parts and its report.
         trace: What it did to files: operation, process, path, second path.
+        kept: A copy of its folder ``data``.
     """
 
     content: dict[str, bytes]
     trace: list[list[str]]
+    kept: Path
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,8 @@ def undisturbed(harness: Harness, ground: Path) -> Undisturbed:
     harness.arm(folder, watch=2)
     done = harness.run_all(folder)
     assert done.code == 0, done.out + done.err
-    found = Undisturbed(content(folder), harness.logged())
+    found = Undisturbed(content(folder), harness.logged(), ground.with_name("kept"))
+    shutil.copytree(folder / "data", found.kept)
     shutil.rmtree(folder)
     return found
 
