@@ -189,6 +189,7 @@ def _start_worker(threads: int, parent: int, memory_gb: float | None = None) -> 
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if memory_gb is not None:
         cap_memory(memory_gb)
     if sys.platform == "linux":

@@ -64,6 +64,13 @@ def project(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def finished(project: Path, undisturbed: Undisturbed) -> Path:
+    """A project as the undisturbed run left it, parts and records."""
+    shutil.copytree(undisturbed.kept, project / "data")
+    return project
+
+
+@pytest.fixture
 def small_disk(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
     """A project on a file system of its own with 640 kB of room."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "none", ground], capture_output=True).returncode:

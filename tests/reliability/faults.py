@@ -98,6 +98,7 @@ class Ran:
     out: str
     err: str
     seconds: float
+    cpu_s: float
 
     def one_sentence(self) -> bool:
         """Whether the run's complaint is one line without a traceback, and no talk of a defect."""
@@ -217,7 +218,7 @@ class Harness:
             }
         )
         said = out.read_text(errors="replace"), err.read_text(errors="replace")
-        return Ran(answer["code"], *said, answer["seconds"])
+        return Ran(answer["code"], *said, answer["seconds"], answer["cpu"])
 
     def run_all(self, folder: Path, *arguments: str, **options: Any) -> Ran:
         """``satpipe run all`` on the small configuration."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from pipeline.errors import SpoiltError, StoreError
 from pipeline.gan import checkpoint
 from pipeline.parts import Ref
 from pipeline.store import Store
-
-
-@pytest.fixture
-def finished(project: Path, undisturbed: Undisturbed) -> Path:
-    """A project as the undisturbed run left it, parts and records."""
-    shutil.copytree(undisturbed.kept, project / "data")
-    return project
 
 
 def flip(path: Path, bit: int) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import json
 import multiprocessing
 import os
+import re
+import resource
 import signal
 import struct
 import sys
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cli
-from pipeline import executor, raster  # noqa: F401 - the door sets what GDAL reads when it starts
+from pipeline import executor, keys, raster  # noqa: F401 - the door sets what GDAL reads when it starts
 
 for name in ("geopandas", "jinja2", "matplotlib.figure", "safetensors.torch", "scipy.stats", "torch"):
     import_module(name)
@@ -31,6 +34,15 @@ torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)  # imports hu
 # What judges generators and screens chips trains networks of its own: here a few steps of each will do.
 for name in ("pipeline.gan.features", "pipeline.gan.usefulness", "pipeline.synth.scorer"):
     import_module(name).STEPS = 3
+
+# Digests of code are computed once here instead of in every process of every run.
+for name in ("ingest", "chips", "gan", "synth", "classify", "report"):
+    module = import_module(f"pipeline.{name}.stage")
+    for maker in {*re.findall(r"pipeline\.[a-z_.]+:[a-z_]+", inspect.getsource(module))} | {
+        f"{module.__name__}:{one}" for one in vars(module) if one.startswith("make")
+    }:
+        with contextlib.suppress(Exception):
+            keys._code(maker)
 
 spawn = multiprocessing.get_context
 multiprocessing.get_context = lambda method=None: spawn("fork")  # type: ignore[assignment]
@@ -109,6 +121,8 @@ def main() -> None:
             answer: dict[str, Any] = {"ready": True}
         else:
             began = time.monotonic()
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            before = used.ru_utime + used.ru_stime
             pid = os.fork()
             if pid == 0:
                 child(request)
@@ -120,7 +134,8 @@ def main() -> None:
                     os.waitpid(-1, 0)
                 except ChildProcessError:
                     break
-            answer = {"code": code, "seconds": time.monotonic() - began}
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            answer = {"code": code, "seconds": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime - before}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
