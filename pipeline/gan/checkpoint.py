@@ -21,14 +21,15 @@ from torch import Tensor, nn
 STATE = "state"
 """Header key of the JSON."""
 DIGEST = "sha256"
-"""Header key of the tensors' digest: a training must not go on from a weight that rotted."""
+"""Header key of the digest of tensors and state: a training must not go on from a weight that rotted."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Replace ``path``; a kill at any moment leaves the old file or the new one."""
     temporary = path.with_suffix(".tmp")
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(host, temporary, metadata={STATE: json.dumps(state), DIGEST: _digest(host)})
+    text = json.dumps(state)
+    save_file(host, temporary, metadata={STATE: text, DIGEST: _digest(host, text)})
     _sync(temporary)
     os.replace(temporary, path)
     _sync(path.parent)
@@ -59,13 +60,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             said = file.metadata() or {}
-            return (tensors, json.loads(said[STATE])) if said[DIGEST] == _digest(tensors) else None
+            return (tensors, json.loads(said[STATE])) if said[DIGEST] == _digest(tensors, said[STATE]) else None
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    found = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
