@@ -37,8 +37,8 @@ def test_failing_write_ends_in_one_sentence_and_the_run_goes_on_once_it_is_mende
 ) -> None:
     texts = {number: text for number, _, text in FAULTS.values()}
     kinds = [(FAIL_FROM, number, classes) for number, classes, _ in FAULTS.values()]
-    *faults, last = chain(harness, project, 5, 11, kinds, steps=500)
-    assert len(faults) > 6
+    *faults, last = chain(harness, project, 5, 11, kinds, steps=300)
+    assert len(faults) >= 4
     for fault in faults:
         assert ended_well(fault, texts[fault.number]), fault
     assert last.ran.code == 0, last
