@@ -24,6 +24,7 @@ from pipeline.gan.stage import make_generator
 from pipeline.generator import generate, load
 from pipeline.parts import Job
 from pipeline.scaling import Scaling
+from pipeline.sweep.measures import of_generators
 
 MakeJob = Callable[..., Job]
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,7 @@ def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
     facts = make_generator(made)
     assert facts["images"] == 64
     assert facts["train"] == {"non-ship": 20, "ship": 20}
+    assert {"kid", "copies of ship", "usefulness of ship"} <= set(of_generators([facts], [1.0]))  # what a sweep reads
     generator = load(made.out)
     assert generator.classes == ("non-ship", "ship")
     assert generator.card["licences"] == ["CC0-1.0"]

@@ -178,3 +178,13 @@ def test_a_wrong_grid_option_is_one_sentence(text: str) -> None:
 def test_a_key_swept_twice_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="swept twice"):
         merged(Request(), [parse_grid("gan.batch=8"), parse_grid("gan.batch=16")])
+
+
+def test_the_sweep_file_of_the_guide_can_be_read(tmp_path: Path) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "gan.md").read_text("utf-8")
+    text = guide.split("```text\n")[1].split("```")[0]
+    (tmp_path / "harbour.yaml").write_text("ingest: {sources: [{type: simulated}]}\n")
+    (tmp_path / "sizes.yaml").write_text(text)
+    sweep = prepare(read_request(tmp_path / "sizes.yaml"))
+    assert (len(sweep.points), sweep.last) == (12, "gan")
+    assert {point.changes["gan.base_channels"] for point in sweep.points} <= {8, 16, 32}
