@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +147,6 @@ class Tif(_Single):
     def write(self, block: Block, first: int) -> None:
         """Write each chip with tags that say what it is."""
         import rasterio
-        from rasterio.errors import NotGeoreferencedWarning
 
         layout = self.layout
         marks, (height, width, bands) = layout.marks, layout.shape
@@ -158,18 +156,16 @@ class Tif(_Single):
             profile |= {"photometric": "RGB"}
         for number, (chip, seed) in enumerate(zip(chips, block.seeds.tolist(), strict=True), first):
             path = layout.folder / self.name(block.label, number)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with rasterio.open(path, "w", compress="deflate", **profile) as file:
-                    file.write(np.ascontiguousarray(chip))
-                    file.update_tags(
-                        TIFFTAG_IMAGEDESCRIPTION=marks.description,
-                        TIFFTAG_SOFTWARE=marks.software,
-                        TIFFTAG_COPYRIGHT=marks.licence,
-                        SYNTHETIC="YES",
-                        CLASS=layout.classes[block.label],
-                        SEED=str(seed),
-                    )
+            with rasterio.open(path, "w", compress="deflate", **profile) as file:
+                file.write(np.ascontiguousarray(chip))
+                file.update_tags(
+                    TIFFTAG_IMAGEDESCRIPTION=marks.description,
+                    TIFFTAG_SOFTWARE=marks.software,
+                    TIFFTAG_COPYRIGHT=marks.licence,
+                    SYNTHETIC="YES",
+                    CLASS=layout.classes[block.label],
+                    SEED=str(seed),
+                )
 
 
 class Npy(Files):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -168,7 +169,9 @@ def _write(
     """Write all chips and their labels; returns the first ones of each class."""
     shown: dict[int, list[npt.NDArray[np.float32]]] = {label: [] for label in tally.wanted}
     total, number = sum(tally.wanted.values()), 0
-    with threads(workers) as pool:
+    with warnings.catch_warnings(), threads(workers) as pool:
+        # Of rasterio, for every GeoTIFF: that they have no place is the point. Filters are shared by all threads.
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         pending: deque[Future[None]] = deque()
         for block in kept(generator, tally.wanted, seed, truncation, screening, pool, workers, tally):
             if files.alone:

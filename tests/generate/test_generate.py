@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,13 @@ def test_a_geotiff_says_that_it_is_synthetic_and_has_no_position(done: Finished,
     assert tags["CLASS"] == "ship"
     assert "no place" in tags["TIFFTAG_IMAGEDESCRIPTION"]
     assert tags["TIFFTAG_COPYRIGHT"] == "CC-BY-4.0 (the test)"
+
+
+def test_geotiffs_from_several_threads_raise_no_warnings(done: Finished, tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        generate(done, tmp_path / "out", workers=3, file_format="tif", count=100)
+    assert not [str(one.message) for one in raised if "geotransform" in str(one.message)]
 
 
 def test_screened_chips_have_scores_and_the_others_are_counted(done: Finished, tmp_path: Path) -> None:
