@@ -38,7 +38,8 @@ RARER = 4.0
 
 That threshold is for chips of which about half show an object, and windows of a scene hardly ever do. By Bayes' rule
 the odds would fall by more; but of the many windows that show one object the best counts. Chosen on whole tiles of an
-area that was left out, where F1 was best from 3 to 6 (docs/experiments.md)."""
+area that was left out, where F1 was best from 3 to 6; an area that was opened afterwards asked for far more
+(docs/experiments.md), so whoever has labels should look for the best score with `--truth`."""
 NEAR = 0.125
 """A detection may miss a labelled box by this share of a window's side."""
 
