@@ -90,7 +90,7 @@ def configuration(scenes: Path, chips: dict[str, Any], workers: int) -> RunConfi
                 "validation_fraction": 0.1,
                 "test_fraction": 0.2,
             },
-            "gan": {"images": 800, "base_channels": 8, "checkpoint_images": 800},
+            "gan": {"images": 400, "base_channels": 8, "checkpoint_images": 400},
             "synth": {"per_class": 64, "screen": True},
             "classify": {
                 "arms": ["classic", "classic+gan"],
@@ -220,10 +220,10 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
 # -------------------------------------------------------------------------------------------------- reporting
 
 
-def measure(series: str, sizes: Sequence[int], results: Path) -> list[dict[str, Any]]:
+def measure(series: str, sizes: Sequence[int], results: Path, known_only: bool) -> list[dict[str, Any]]:
     """Run the sizes that ``results`` does not hold yet, each in a process and a folder of its own."""
     known: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
-    for size in sizes:
+    for size in () if known_only else sizes:
         if any((one["series"], one["size"]) == (series, size) for one in known):
             continue
         with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
@@ -267,7 +267,7 @@ def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
             lines.append(f"| {stage} | " + " | ".join(cells) + " |")
         lines.append("")
     own = ", ".join(f"{max(row['own_mb'] for row in one['stages'].values()):.0f}" for one in found)
-    plans = ", ".join(f"{one['plan_seconds']:.1f}" for one in found)
+    plans = ", ".join(f"{one['plan_seconds']:.1f}" for one in found if one["plan_seconds"] is not None)
     lines.append(
         f"Memory of the process that plans: {own} MB. Planning the whole run again with nothing to do: {plans} s."
     )
@@ -276,8 +276,11 @@ def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
 
 def slope(found: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> float:
     """What one more scene or chip costs, between the two largest sizes."""
-    before, last = found[-2:]
-    per = "chips" if found[0]["series"] == "chips" else "size"
+    last = found[-1]
+    per = "chips" if last["series"] == "chips" else "size"
+    if len(found) == 1:
+        return value(last) / float(last[per])
+    before = found[-2]
     return max(0.0, (value(last) - value(before)) / (last[per] - before[per]))
 
 
@@ -295,18 +298,21 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
         return lambda one: float(one["stages"][stage][name])
 
     rows = [
-        ("reading scenes whole (`catalogue`)", slope(scenes, seconds("catalogue")) * wanted_scenes, True),
         ("cutting chips (`cut`)", slope(chips, seconds("cut")) * wanted_chips, True),
         ("planning windows (`windows`)", slope(chips, seconds("windows")) * wanted_chips, False),
         ("one table of all chips (`index`)", slope(chips, seconds("index")) * wanted_chips, False),
         ("one split (`split`)", slope(chips, seconds("split")) / 2 * wanted_chips, False),
     ]
+    if scenes:
+        rows.insert(
+            0, ("reading scenes whole (`catalogue`)", slope(scenes, seconds("catalogue")) * wanted_scenes, True)
+        )
     across = machines * workers
     lines = [
         said(
             f"{wanted_scenes:,} scenes and {wanted_chips:,} chips of 80 x 80 pixels in three bytes, on {machines}",
-            f"machines of {workers} cores like one of this one's, from what one more scene or chip cost between the",
-            "two largest sizes.",
+            f"machines of {workers} cores like one of this one's, from what a scene or a chip more cost at the",
+            "largest sizes.",
         ),
         "",
         f"| part | core hours | hours on {across} cores |",
@@ -356,21 +362,15 @@ def pair_seconds() -> float:
 
 def growth(given: argparse.Namespace) -> None:
     """Measure what is not known yet, and write the sections."""
-    scenes = measure("scenes", [size for size in (10, 100, 1000) if size <= given.most_scenes], given.results)
-    chips = measure("chips", [size for size in (10_000, 100_000, 1_000_000) if size <= given.most_chips], given.results)
+    rest = given.results, given.known
+    # The largest first: they tell most, also where there was time for no more.
+    chips = measure("chips", [size for size in (1_000_000, 100_000, 10_000) if size <= given.most_chips], *rest)
+    scenes = measure("scenes", [size for size in (1000, 100, 10) if size <= given.most_scenes], *rest)
     command = "`python benchmarks/scale.py growth`"
-    write_section(
-        "More scenes",
-        [
-            said(
-                f"Scenes of {SCENE_SIDE} x {SCENE_SIDE} pixels with {LABELS_PER_SCENE} labels each, chips of 32 x 32.",
-                f"{command}; {machine()}.",
-            ),
-            "",
-            *growth_table(scenes, "scenes"),
-        ],
-        given.docs,
-    )
+    if scenes:
+        about = f"Scenes of {SCENE_SIDE} x {SCENE_SIDE} pixels with {LABELS_PER_SCENE} labels each, chips of 32 x 32."
+        lines = [said(about, f"{command}; {machine()}."), "", *growth_table(scenes, "scenes")]
+        write_section("More scenes", lines, given.docs)
     write_section(
         "More chips",
         [
@@ -389,16 +389,29 @@ def growth(given: argparse.Namespace) -> None:
 # ---------------------------------------------------------------------------------------------------- workers
 
 
+class Clock(Quiet):
+    """Takes the time between the ends of stages."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+        self.parts: dict[str, int] = {}
+
+    def stage_ends(self, stage: Any, made: int, total: int, facts: Any) -> None:
+        """A stage is complete."""
+        now = time.monotonic()
+        self.seconds[stage.name], self.parts[stage.name], self.last = now - self.last, made, now
+
+
 def workers(given: argparse.Namespace) -> None:
-    """The same parts by one process, by two, and by two workers of a local Dask cluster."""
+    """The same run by one process, by two, and by two workers of a local Dask cluster."""
     places = {
         "one process": {"workers": 1},
         "two processes": {"workers": 2},
         "two Dask workers": {"workers": 2, "executor": "dask"},
     }
-    stages = {"ingest": "simulated scenes", "gan": "trainings", "classify": "classifiers"}
-    seconds: dict[str, dict[str, float]] = {place: {} for place in places}
-    parts: dict[str, int] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    clock = Clock()
     for place, compute in places.items():
         with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
             config = RunConfig.model_validate(
@@ -406,36 +419,34 @@ def workers(given: argparse.Namespace) -> None:
                     "name": "workers",
                     "ingest": {"sources": [{"type": "simulated", "scenes": given.scenes, "size_px": 1024}]},
                     "chips": {"size_px": 32},
-                    "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 0},
-                    "gan": {"images": 4800, "base_channels": 8, "checkpoint_images": 4800},
+                    "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 1},
+                    "gan": {"images": 2400, "base_channels": 8, "checkpoint_images": 2400},
                     "synth": {"per_class": 16, "screen": False},
-                    "classify": {"arms": ["classic", "classic+gan"], "steps": 150, "base_channels": 12},
+                    "classify": {"arms": ["classic", "classic+gan"], "steps": 300, "base_channels": 12},
                     "compute": {"precision": "fp32", "memory_format": "channels_last"} | compute,
                 }
             )
-            runner = Runner(Path(folder), Quiet())
-            for stage in NAMES[: NAMES.index("classify") + 1]:
-                began = time.monotonic()
-                runner.run(config, Selection(last=stage))
-                if stage in stages:
-                    seconds[place][stage] = time.monotonic() - began
-                    parts[stage] = len(list(runner.store.records(stage)))
+            began = time.monotonic()
+            clock = Clock()
+            Runner(Path(folder), clock).run(config, Selection(last="classify"))
+            seconds[place] = clock.seconds | {"all of the run": time.monotonic() - began}
             print(place, seconds[place], file=sys.stderr, flush=True)
     one, two, dask = (seconds[place] for place in places)
     lines = [
         said(
-            "Wall time of a stage with everything that belongs to it: starting workers, planning, committing.",
-            f"`python benchmarks/scale.py workers`; {machine()}.",
+            "One run with everything that belongs to it: starting and ending workers, planning, committing. What only",
+            f"one part can do at a time is in it too. `python benchmarks/scale.py workers`; {machine()}.",
         ),
         "",
         "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for stage, what in stages.items():
-        lines.append(
-            f"| {stage}: {what} | {parts[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s |"
-            f" {one[stage] / two[stage]:.2f} x | {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
-        )
+    parts = clock.parts | {"all of the run": sum(clock.parts.values())}
+    lines += [
+        f"| {stage} | {parts[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s | {one[stage] / two[stage]:.2f} x |"
+        f" {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
+        for stage in one
+    ]
     write_section("Two workers, and Dask beside processes", lines, given.docs)
 
 
@@ -453,9 +464,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     many.add_argument("--most-chips", type=int, default=1_000_000)
     many.add_argument("--results", type=Path, default=Path("scale.json"), help="sizes measured so far; extended")
     many.add_argument("--docs", type=Path)
+    many.add_argument("--known", action="store_true", help="measure nothing: write what the results hold")
     pair = commands.add_parser("workers", help="one process, two, and two workers of Dask")
-    pair.add_argument("--scenes", type=int, default=24)
-    pair.add_argument("--replicates", type=int, default=5)
+    pair.add_argument("--scenes", type=int, default=8)
+    pair.add_argument("--replicates", type=int, default=3)
     pair.add_argument("--docs", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "one":

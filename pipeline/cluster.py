@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ from .store import Record
 
 CONNECT_S = 20
 """How long to wait for a scheduler."""
+_ENVIRON = "distributed.nanny.pre-spawn-environ"
 VISIBLE_S = 60.0
 """How long a file that one host wrote may take to be seen by another; network file systems cache for up to a minute."""
 
@@ -47,6 +49,7 @@ def dask_cluster(
         ConfigError: If Dask is not installed or the scheduler does not answer.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise ConfigError("compute.executor is dask, which is not installed; `pip install satpipe[dask]`") from None
@@ -63,6 +66,8 @@ def dask_cluster(
                 # Without a limit of the user's there is none, as in a pool of processes: Dask would give each worker
                 # its share of the machine, and end a part that needs more.
                 limit = 0 if memory_gb is None else int(memory_gb * 2**30)
+                # Dask has the C library return freed memory at once; trainings then ask for it again at every step.
+                stack.enter_context(dask.config.set({f"{_ENVIRON}.MALLOC_TRIM_THRESHOLD_": None}))
                 options = {"processes": True, "dashboard_address": None, "memory_limit": limit}
                 cluster = start(n_workers=workers, threads_per_worker=1, **options)
                 address = stack.enter_context(cluster)
@@ -73,7 +78,10 @@ def dask_cluster(
                 raise ConfigError(
                     f"no Dask scheduler answers at {scheduler}: {error}; check compute.scheduler"
                 ) from None
-            executor = ClusterExecutor(client, scheduler or "this machine's Dask cluster")
+            # Dask deals parts out before it knows how long they take, and one worker may get most of them. Where the
+            # workers are known, each gets its next part when it is free; a cluster that grows has to see them all.
+            at_once = workers if scheduler is None else None
+            executor = ClusterExecutor(client, scheduler or "this machine's Dask cluster", at_once)
             try:
                 yield executor
             finally:
@@ -86,9 +94,18 @@ def dask_cluster(
 class ClusterExecutor(Executor):
     """Sends parts to a Dask client, and a part that a host could not begin to another worker."""
 
-    def __init__(self, client: Any, where: str) -> None:
-        """The client is opened and closed by the caller; ``where`` names its scheduler in errors."""
-        self.client, self.where = client, where
+    def __init__(self, client: Any, where: str, at_once: int | None = None) -> None:
+        """Prepare.
+
+        Args:
+            client: Opened and closed by the caller.
+            where: Names its scheduler in errors.
+            at_once: Parts that Dask is given at a time; None gives it all of them.
+        """
+        self.client, self.where, self.at_once = client, where, at_once
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._given = 0
+        self._lock = threading.Lock()
         self.unfit: dict[str, str] = {}
         self._running: set[Any] = set()
 
@@ -97,8 +114,26 @@ class ClusterExecutor(Executor):
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()
         given = tuple(_everywhere(one) if isinstance(one, Order) else one for one in arguments)
-        self._send(answer, call, given, named, None)
+        answer.add_done_callback(lambda _: self._ended())
+        with self._lock:
+            self._waiting.append(lambda: self._send(answer, call, given, named, None))
+        self._give()
         return answer
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._given -= 1
+        self._give()
+
+    def _give(self) -> None:
+        """Give Dask what it may have."""
+        while True:
+            with self._lock:
+                if not self._waiting or (self.at_once is not None and self._given >= self.at_once):
+                    return
+                send = self._waiting.popleft()
+                self._given += 1
+            send()
 
     def _send(
         self, answer: Future[Any], call: Callable[..., Any], arguments: Any, named: Any, workers: list[str] | None
@@ -141,6 +176,8 @@ class ClusterExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Cancel what has not begun; what a worker is making it ends and commits, and the next run finds it."""
+        with self._lock:
+            self._waiting.clear()
         if cancel_futures and self._running:
             self.client.cancel(list(self._running))
 

@@ -209,6 +209,9 @@ def overlaps(chips: ChipStore) -> pd.DataFrame:
     rows = np.flatnonzero(chips.index["footprint"].notna().to_numpy())
     outlines = shapely.from_wkt(chips.index["footprint"].iloc[rows].to_numpy(object))
     codes, _ = pd.factorize(chips.index[SCENE].iloc[rows])
+    # Most scenes meet no other, and the chips of one scene are many: those of scenes that stand apart are not searched.
+    near = _meeting(outlines, codes)[codes]
+    rows, outlines, codes = rows[near], outlines[near], codes[near]
     one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     later = (one < other) & (codes[one] != codes[other])
     one, other = one[later], other[later]
@@ -217,6 +220,18 @@ def overlaps(chips: ChipStore) -> pd.DataFrame:
     real = share >= _LEAST_SHARED
     order = np.lexsort((other[real], one[real]))
     return _pairs(chips, rows[one[real][order]], rows[other[real][order]], "overlap", share[real][order])
+
+
+def _meeting(outlines: npt.NDArray[Any], scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """For each scene number whether the box around its chips meets another scene's."""
+    count = int(scenes.max(initial=-1)) + 1
+    boxes, bounds = np.full((count, 4), np.inf), shapely.bounds(outlines) * np.array([1, 1, -1, -1])
+    np.minimum.at(boxes, scenes, bounds)
+    around = shapely.box(*(boxes * np.array([1, 1, -1, -1])).T)
+    one, other = shapely.STRtree(around).query(around, predicate="intersects")
+    meeting = np.zeros(count, bool)
+    meeting[one[one != other]] = True
+    return meeting
 
 
 def _pairs(
