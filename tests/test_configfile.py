@@ -159,3 +159,13 @@ def test_any_text_is_a_configuration_or_one_sentence(text: str) -> None:
         with pytest.raises(ConfigError) as caught:
             configfile.load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["shipsnet.yaml", "shipsnet", "configs/shipsnet.yaml"])
+def test_a_configuration_is_found_by_name_beside_a_folder_that_is_called_so(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shipsnet").mkdir()
+    (tmp_path / "configs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert configfile.load(Path(name)).name == "shipsnet"

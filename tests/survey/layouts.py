@@ -188,7 +188,10 @@ def chips() -> list[tuple[int, int, np.ndarray]]:
         random = np.random.default_rng(100 + number)
         for chip in range(2 * SHIPS):
             pixels = random.normal(80 + 3 * number, 12, (48, 48, 3))
-            pixels[20:28, 12:36] += 90 * (chip % 2)
+            # Ships of other places, lengths and directions: near-duplicates would be dropped.
+            top, left, length, width = random.integers((12, 12, 10, 3), (22, 18, 20, 7))
+            pixels[top : top + width, left : left + length] += 90 * (chip % 2)
+            pixels = pixels if random.random() < 0.5 else pixels.transpose(1, 0, 2)
             found.append((number, chip % 2, np.clip(pixels, 1, 255).astype(np.uint8)))
     return found
 
