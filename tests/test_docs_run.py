@@ -175,7 +175,7 @@ def run_document(document: Path, world: Path) -> list[str]:
     whole = document.read_text("utf-8")
     name = document.relative_to(ROOT).as_posix()
     for language, title, text in blocks(document):
-        if language in ("yaml", "python") and title is not None:
+        if title is not None:
             (world / title).write_text(text.replace(SIX, SIX.replace("6", "2")), "utf-8")
         if language == "python" and (title is None or f"python {title}" not in whole):
             run_python(text, world / PLACE_OF_PYTHON.get(name, "."), name)
