@@ -39,7 +39,7 @@ class ClassFloor:
         name: Class name.
         validation: Features of the validation chips.
         values: Quality of the training chips, were they generated.
-        textured: Training chips that are not flat (N, H, W, C), in [-1, 1].
+        known: Thumbnails (N, D) of the training chips that are not flat.
         copy_distance: A chip nearer to one of those is a copy.
     """
 
@@ -47,7 +47,7 @@ class ClassFloor:
     name: str
     validation: Features
     values: dict[str, float]
-    textured: npt.NDArray[np.float32]
+    known: Features
     copy_distance: float
 
 
@@ -80,7 +80,7 @@ class Judge:
             for name, value in compare(floor.validation, self.embedding(chips)).items():
                 values[name] = value
                 values[f"{name}_floor"] = floor.values[name]
-            values["copies"] = rounded(copies(chips, floor.textured, floor.copy_distance))
+            values["copies"] = rounded(copies(chips, floor.known, floor.copy_distance))
             values["copies_floor"] = floor.values["copies"]
             report[floor.name] = values
         return report
@@ -98,12 +98,12 @@ def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -
     return np.concatenate([sample(generator, z[block], labels[block]) for block in blocks])
 
 
-def copies(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32], distance: float) -> float:
-    """Share of chips (N, H, W, C) that are no flat ones and lie within ``distance`` of a known chip."""
+def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
+    """Share of chips (N, H, W, C) that are no flat ones and lie within ``distance`` of a known thumbnail (M, D)."""
     textured = chips[quality.texture(chips) >= LEAST_TEXTURE]
     if not len(textured) or not len(known):
         return 0.0
-    return float((quality.nearest(textured, known) <= distance).sum() / len(chips))
+    return float((quality.nearest_thumbnail(textured, known) <= distance).sum() / len(chips))
 
 
 def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
@@ -132,8 +132,9 @@ def _floor(
     values = compare(real, embedding(alike))
     textured = train[quality.texture(train) >= LEAST_TEXTURE]
     distance = copy_distance(textured, validation[quality.texture(validation) >= LEAST_TEXTURE])
-    values["copies"] = rounded(copies(validation, textured, distance))
-    return ClassFloor(number, name, real, values, textured, distance)
+    known = quality.thumbnails(textured)
+    values["copies"] = rounded(copies(validation, known, distance))
+    return ClassFloor(number, name, real, values, known, distance)
 
 
 def copy_distance(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> float:
