@@ -19,6 +19,9 @@ from pipeline import torchrun
 from pipeline.torchrun import Watch
 
 GAN = '''
+def check(config: Any) -> None:
+    """Nothing to refuse."""
+
 def plan(context: PlanContext) -> Plan:
     refs = tuple(done.ref for done in context.done["chips"].values())
     yield [
