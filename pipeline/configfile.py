@@ -325,10 +325,18 @@ def _sentence(problem: Any) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
     expected = re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
-    close = difflib.get_close_matches(str(given), expected, 1, 0.4)
-    shown = "" if isinstance(given, (dict, list, tuple)) else f", got {given!r}"
+    close = difflib.get_close_matches(given if isinstance(given, str) else _shown(given), expected, 1, 0.4)
+    shown = "" if isinstance(given, (dict, list, tuple)) else f", got {_shown(given)}"
     hint = f"; did you mean `{close[0]}`?" if close else ""
     return f"`{key}`: {message}{shown}{hint}" if key else f"{message}{hint}"
+
+
+def _shown(given: Any) -> str:
+    """A value as a message shows it; Python writes no number of thousands of digits, as hexadecimal ones can be."""
+    try:
+        return repr(given)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:

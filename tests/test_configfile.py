@@ -45,6 +45,7 @@ def write(folder: Path, text: str) -> Path:
         (SMALLEST + "classify: {folders: [{name: other, path: nowhere}]}\n", "nowhere is no folder"),
         (SMALLEST + "seed: [1]\n", "`seed`: must be a whole number"),
         (SMALLEST + "seed: 1.5\n", "`seed`: must be a whole number, got 1.5"),
+        (SMALLEST + f"seed: -0x{'f' * 5000}\n", "`seed`: must be at least 0, got a number of thousands of digits"),
         (SMALLEST + "name: a/b\n", "`name`: must match the pattern"),
         (SMALLEST + "split: {scheme: hold-out}\n", "got 'hold-out'; did you mean `holdout`?"),
         (SMALLEST + "report: {baseline: gan, treatment: gan}\n", "are both `gan`; name two arms"),
