@@ -182,7 +182,7 @@ def test_a_key_swept_twice_is_one_sentence() -> None:
 
 def test_the_sweep_file_of_the_guide_can_be_read(tmp_path: Path) -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "gan.md").read_text("utf-8")
-    text = guide.split("```text\n")[1].split("```")[0]
+    text = guide.split('```text title="sizes.yaml"\n')[1].split("```")[0]
     (tmp_path / "harbour.yaml").write_text("ingest: {sources: [{type: simulated}]}\n")
     (tmp_path / "sizes.yaml").write_text(text)
     sweep = prepare(read_request(tmp_path / "sizes.yaml"))
