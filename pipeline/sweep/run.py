@@ -13,6 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rich.console import Console
+
+from ..display import PlainDisplay
 from ..errors import ConfigError, SatpipeError, SpoiltError, StoreError
 from ..executor import Order, open_executor
 from ..names import FINAL
@@ -92,28 +95,6 @@ class Named:
     def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
         """A stage cannot go on."""
         self.display.stage_stops(stage, facts)
-
-
-class Silent:
-    """A display that says nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
-        """Nothing."""
-
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
-        """Nothing."""
-
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
-        """Nothing."""
 
 
 def look(runner: Runner, point: Point, last: str) -> Course:
@@ -241,7 +222,7 @@ def _remember(runner: Runner, course: Course, last: str) -> None:
 
 def _publish(courses: Sequence[Course], runner: Runner) -> None:
     """Publish the report of every complete point, as running it alone would: nothing is left to be made."""
-    quiet = Runner(runner.root, Silent())
+    quiet = Runner(runner.root, PlainDisplay(Console(quiet=True)))
     for course in courses:
         if course.state == "done":
             try:
