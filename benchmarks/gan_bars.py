@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from judge import committed, runner_profile
+from judge import runner_profile
 from rich.console import Console
 from section import write_section
 
 from pipeline.chipstore import ChipStore
+from pipeline.commands.common import committed
 from pipeline.compute import Profile
 from pipeline.config import RunConfig
 from pipeline.configfile import load
@@ -97,7 +98,7 @@ def with_test(inputs: Inputs, job: Job) -> Inputs:
 def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) -> list[Task]:
     """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
     runner.run(config, Selection(last="chips"))
-    done = committed(runner, config, "chips")
+    done, _ = committed(runner, config, "chips")
     profile = runner_profile(runner, config)
     found = []
     for preset, count in images.items():

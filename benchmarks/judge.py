@@ -43,15 +43,15 @@ from pipeline.classify.calibrate import fit_temperature, fit_threshold
 from pipeline.classify.experiment import SplitChips, fit
 from pipeline.classify.train import ChipSet
 from pipeline.codehash import definitions_used
+from pipeline.commands.common import committed
 from pipeline.compute import Profile
 from pipeline.config import RunConfig
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.names import split_name
-from pipeline.parts import Done, Job, Part
+from pipeline.parts import Job, Part
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
-from pipeline.stages import STAGES
 from pipeline.store import digest_of, sha256_file
 
 LIMIT = 0.01
@@ -219,7 +219,7 @@ def tasks(
     """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
     last = "synth" if any("gan" in candidate.arm for candidate in candidates) else "chips"
     runner.run(config, Selection(last=last))
-    done = committed(runner, config, last)
+    done, _ = committed(runner, config, last)
     names = [name for name in done["chips"] if name.startswith("split-fold")]
     splits = sorted((done["chips"][name].facts | {"name": name.removeprefix("split-")} for name in names), key=_order)
     profile = runner_profile(runner, config)
@@ -242,17 +242,6 @@ def tasks(
 
 def _order(facts: dict[str, Any]) -> tuple[int, float, int]:
     return facts["replicate"], -facts["fraction"], facts["fold"]
-
-
-def committed(runner: Runner, config: RunConfig, last: str) -> dict[str, dict[str, Done]]:
-    """The committed parts of a run up to a stage."""
-    walk = runner.walk(config)
-    for stage in STAGES:
-        for _ in walk.stage(stage, lambda wave: [record for record in wave.records if record is not None]):
-            pass
-        if stage.name == last:
-            break
-    return walk.done
 
 
 def runner_profile(runner: Runner, config: RunConfig) -> Profile:
