@@ -358,7 +358,7 @@ def _terminable() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from pipeline.errors import SatpipeError, trouble
+    from pipeline.errors import SatpipeError, first_line, trouble
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
@@ -375,7 +375,7 @@ def main(arguments: list[str] | None = None) -> None:
     except SatpipeError as error:
         if debug:
             raise
-        _fail(str(error).partition("\n")[0])
+        _fail(first_line(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.lib import format as npy
 
-from .errors import StoreError
+from .errors import StoreError, first_line
 
 Chips = npt.NDArray[Any]
 """Chips (N, H, W, C) in the scene's own dtype."""
@@ -200,7 +200,7 @@ class ChipStore:
         try:
             chips = _map(str(path))
         except (OSError, ValueError, SyntaxError) as error:
-            raise StoreError(f"chip shard {path} cannot be read: {str(error).splitlines()[0][:160]}") from None
+            raise StoreError(f"chip shard {path} cannot be read: {first_line(error, 160)}") from None
         if chips.ndim != 4:
             raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")
         return chips

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .compute import Profile
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, StoreError, first_line
 from .scaling import Scaling
 
 WEIGHTS = "classifier.safetensors"
@@ -273,7 +273,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         network = build(architecture, seed=0)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, OverflowError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise StoreError(f"{folder / WEIGHTS} does not fit its card ({reason}); `satpipe run all` makes both") from None
     network.to(device).eval()
     return Classifier(architecture, network, scaling, temperature, threshold, card, orientations)

@@ -25,6 +25,12 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """The first line of what an error says, at most ``most`` characters of it; its kind where it says nothing."""
+    lines = str(error).splitlines()
+    return (lines[0] if lines else type(error).__name__)[:most]
+
+
 def _acts(character: str) -> bool:
     """Whether a character is a control character, a half of a pair, or turns the direction of writing."""
     turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .errors import StoreError
+from .errors import StoreError, first_line
 from .subpixel import double, nearest_kernel
 
 WEIGHTS = "generator.safetensors"
@@ -208,7 +208,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Generator:
         network.load_state_dict(tensors)
         classes = tuple(card["classes"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise StoreError(
             f"{folder} holds no generator that can be read ({reason}); train one with `satpipe run gan`"
         ) from None

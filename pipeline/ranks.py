@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, TrainingError
+from .errors import ConfigError, TrainingError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +130,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            raise RankLostError(self.blame(str(error).splitlines()[0])) from None
+            raise RankLostError(self.blame(first_line(error))) from None
 
 
 ALONE = Ranks()
@@ -188,7 +188,7 @@ def training_ranks(device: str) -> Iterator[Ranks]:
             timeout=timedelta(seconds=TALK_S),
         )
     except RuntimeError as error:
-        raise RankLostError(blame(str(error).splitlines()[0])) from None
+        raise RankLostError(blame(first_line(error))) from None
     try:
         yield Ranks(mine.rank, mine.size, blame)
     finally:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from . import progress
 from .compute import Profile, resolve_profile
 from .config import RunConfig, as_json
-from .errors import SatpipeError, SpoiltError, StoreError, trouble
+from .errors import SatpipeError, SpoiltError, StoreError, first_line, trouble
 from .executor import PROGRESS, Order, make_part, open_executor, resolve
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
@@ -145,7 +145,7 @@ class Runner:
                     self.store.discard(error.stage, error.digest)
                     self.display.say(f"{str(error).partition(';')[0]}; it is made again")
                 except SatpipeError as error:
-                    run.try_write("failed", str(error).splitlines()[0])
+                    run.try_write("failed", first_line(error))
                     raise
                 finally:
                     walk.fingerprints.save()

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
-from .errors import StoreError
+from .errors import StoreError, first_line
 
 GROUP_PREFIX = "group_"
 CHUNK = 1 << 14
@@ -82,7 +82,7 @@ class Table:
         except StoreError as error:
             raise StoreError(f"{path}: {error}") from None
         except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            reason = first_line(error, 160)
             raise StoreError(f"{path} is no {self.name} table that can be read: {reason}") from None
 
     def read_bare(self, path: Path) -> pd.DataFrame:

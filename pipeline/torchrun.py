@@ -25,7 +25,7 @@ from typing import Any
 
 from . import ranks
 from .config import ComputeConfig
-from .errors import ConfigError, SatpipeError
+from .errors import ConfigError, SatpipeError, first_line
 from .executor import Order, make_part, process_pool, take_part
 
 BEAT_S = 2.0
@@ -78,7 +78,7 @@ class Watch:
             try:
                 found = self.look(now)
             except RuntimeError as error:  # torch's errors of its store are of this class
-                found = f"torchrun's store does not answer any more ({str(error).splitlines()[0]})"
+                found = f"torchrun's store does not answer any more ({first_line(error)})"
             if found and not self._over.is_set():
                 self.lost(found)
                 return
@@ -236,7 +236,7 @@ def _follow(place: ranks.Place, store: Any) -> None:
             take_part(order)
     except SatpipeError as error:
         if not isinstance(error, ranks.RankLostError):
-            sentence = str(error).partition("\n")[0]
+            sentence = first_line(error)
             store.set(f"failed{place.rank}", f"rank {place.rank} on {host} failed: {sentence}")
         raise
     finally:

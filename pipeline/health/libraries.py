@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from ..errors import first_line
 from .finding import Finding
 
 OLDEST_PYTHON = (3, 11, 4)
@@ -135,7 +136,7 @@ def _torch_works(torch: Any) -> Iterator[Finding]:
         layer(torch.ones(2, 3, 8, 8)).mean().backward()
         finite = bool(torch.isfinite(layer.weight.grad).all())
     except Exception as error:
-        yield Finding("torch", "bad", f"a convolution fails: {str(error).splitlines()[0][:120]}", "install torch again")
+        yield Finding("torch", "bad", f"a convolution fails: {first_line(error, 120)}", "install torch again")
         return
     if not finite:
         yield Finding("torch", "bad", "a convolution gives no finite numbers", "install torch again")
@@ -182,7 +183,7 @@ def _reads_what_it_wrote(rasterio: Any) -> Iterator[Finding]:
             with rasterio.open(path) as file:
                 same = bool((file.read() == pixels).all()) and file.crs.to_epsg() == 32610
         except Exception as error:
-            same, says = False, str(error).splitlines()[0][:120]
+            same, says = False, first_line(error, 120)
         else:
             says = "what is read is not what was written"
     if not same:
@@ -216,7 +217,7 @@ def _proj() -> Iterator[Finding]:
         right = abs(x - 500_000) < 0.01 and abs(y) < 0.01
     except Exception as error:
         do = f"unset {' and '.join(foreign)}" if foreign else "`pip install --force-reinstall --no-deps pyproj`"
-        yield Finding("PROJ", "bad", f"a CRS cannot be used: {str(error).splitlines()[0][:120]}", do)
+        yield Finding("PROJ", "bad", f"a CRS cannot be used: {first_line(error, 120)}", do)
         return
     if not right:
         yield Finding("PROJ", "bad", f"(-123, 0) becomes ({x}, {y}) in EPSG:32610", "install pyproj again")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .analysis import finite
 from .metrics import METRICS
 from .panel import panel
@@ -130,7 +130,7 @@ def load(folder: Path) -> Run:
     except FileNotFoundError as error:
         raise InputError(f"{folder} has no {Path(error.filename).name}; `satpipe run all` writes it") from None
     except (OSError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
-        raise InputError(f"the report in {folder} cannot be read: {str(error).splitlines()[0][:160]}") from None
+        raise InputError(f"the report in {folder} cannot be read: {first_line(error, 160)}") from None
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise InputError(f"{folder / 'report.json'} is of another format than {FORMAT}; run its report again")
     return Run(report["run"], folder, report, predictions)

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from ..display import PlainDisplay
-from ..errors import ConfigError, SatpipeError, SpoiltError, StoreError
+from ..errors import ConfigError, SatpipeError, SpoiltError, StoreError, first_line
 from ..executor import Order, open_executor
 from ..names import FINAL
 from ..parts import FACTS
@@ -124,7 +124,7 @@ def look(runner: Runner, point: Point, last: str) -> Course:
     except ConfigError as error:
         raise ConfigError(f"point {point.label}: {error}") from None
     except SatpipeError as error:
-        course.trouble = _sentence(error)
+        course.trouble = first_line(error)
     finally:
         course.walk.fingerprints.save()
     return course
@@ -182,7 +182,7 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
                     # Found when it was opened, after it had been planned as sound: the next look plans it anew.
                     spoilt.add(outcome.digest)
                     runner.store.discard(outcome.stage, outcome.digest)
-                    named.say(f"{_sentence(outcome).partition(';')[0]}; it is made again")
+                    named.say(f"{first_line(outcome).partition(';')[0]}; it is made again")
                     continue
                 _take(outcome, wave.orders[position], mine)
                 if sweep.last == STAGES[first].name:
@@ -205,7 +205,7 @@ def _take(outcome: Record | SatpipeError, order: Order, courses: Sequence[Course
         if order.key not in course.missing:
             continue
         if isinstance(outcome, SatpipeError):
-            course.trouble = course.trouble or _sentence(outcome)
+            course.trouble = course.trouble or first_line(outcome)
         else:
             course.records[order.part.title] = outcome
             del course.missing[order.key]
@@ -228,11 +228,7 @@ def _publish(courses: Sequence[Course], runner: Runner) -> None:
             try:
                 quiet.run(course.point.config)
             except SatpipeError as error:
-                course.trouble = _sentence(error)
-
-
-def _sentence(error: SatpipeError) -> str:
-    return str(error).splitlines()[0]
+                course.trouble = first_line(error)
 
 
 def measure(course: Course, runner: Runner) -> Values:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..classifier import SHIP_CONVNET, Architecture, ShipConvNet, build
-from ..errors import StoreError
+from ..errors import StoreError, first_line
 from .scorer import BASE_CHANNELS, Panel, Scorer
 from .screen import Limits, Measures, copy_correlation, reasons, shrunk
 
@@ -98,7 +98,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
         limits = Limits(card["min_label_score"], farthest, card["max_correlation"])
         thumbnails, min_texture = tensors["thumbnails"].numpy(), float(card["min_texture"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise StoreError(
             f"{folder} holds no screening that can be read ({reason}); `satpipe run synth` makes it"
         ) from None
