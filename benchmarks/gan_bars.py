@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from judge import runner_profile
 from rich.console import Console
 from section import write_section
 
@@ -99,7 +98,7 @@ def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) 
     """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
     runner.run(config, Selection(last="chips"))
     done, _ = committed(runner, config, "chips")
-    profile = runner_profile(runner, config)
+    profile = runner.profile(config)
     found = []
     for preset, count in images.items():
         asked = config.model_copy(update={"gan": config.gan.model_copy(update={"preset": preset, "images": count})})

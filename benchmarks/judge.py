@@ -222,7 +222,7 @@ def tasks(
     done, _ = committed(runner, config, last)
     names = [name for name in done["chips"] if name.startswith("split-fold")]
     splits = sorted((done["chips"][name].facts | {"name": name.removeprefix("split-")} for name in names), key=_order)
-    profile = runner_profile(runner, config)
+    profile = runner.profile(config)
     for facts in splits:
         if facts["replicate"] >= replicates or not np.isclose(fractions, facts["fraction"]).any():
             continue
@@ -242,13 +242,6 @@ def tasks(
 
 def _order(facts: dict[str, Any]) -> tuple[int, float, int]:
     return facts["replicate"], -facts["fraction"], facts["fold"]
-
-
-def runner_profile(runner: Runner, config: RunConfig) -> Profile:
-    """How this machine trains."""
-    from pipeline.compute import resolve_profile
-
-    return resolve_profile(config.compute, runner.store.root / "cache" / "profile.json")
 
 
 # ----------------------------------------------------------------------------------------------------- output

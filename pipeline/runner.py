@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import progress
-from .compute import Profile, resolve_profile
+from .compute import Profile, cores, resolve_profile
 from .config import RunConfig, as_json
 from .errors import SatpipeError, SpoiltError, StoreError, first_line, trouble
 from .executor import PROGRESS, Order, make_part, open_executor, resolve
@@ -101,18 +101,24 @@ class Runner:
 
     def workers(self, config: RunConfig) -> int:
         """How many parts are made at the same time."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return config.compute.workers or max(1, cores // config.compute.threads)
+        return config.compute.workers or max(1, cores() // config.compute.threads)
+
+    def profile(self, config: RunConfig) -> Profile:
+        """How this machine trains for a configuration; what is ``auto`` is timed where it is not known yet.
+
+        Raises:
+            TrainingError: If it cannot train like that.
+        """
+        return resolve_profile(config.compute, self.store.root / "cache" / "profile.json")
 
     def walk(self, config: RunConfig, forced: Sequence[str] = ()) -> Walk:
         """A walk over the stages as the run last left them."""
         previous = (self.store.read_run(config.name) or {}).get("parts", {})
-        cache = self.store.root / "cache" / "profile.json"
         known: list[Profile] = []
 
         def profile() -> Profile:
             if not known:
-                known.append(resolve_profile(config.compute, cache))
+                known.append(self.profile(config))
             return known[0]
 
         return Walk(config, self.store, profile, forced, previous)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..compute import Profile, machine_key, resolve_profile
+from ..compute import Profile, cores, machine_key, resolve_profile
 from ..config import ComputeConfig
 from ..errors import SatpipeError
 from .finding import Finding
@@ -31,7 +31,7 @@ LIMITS = (
 
 def processors() -> int:
     """Processors that this process may use, in whole ones: affinity and the limit of a container count."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cores()
     limit = container_processors()
     return max(1, min(allowed, int(limit))) if limit else allowed
 
@@ -69,7 +69,7 @@ def memory_bytes(root: Path = Path("/sys/fs/cgroup"), table: Path = Path("/proc/
 
 def threads(compute: ComputeConfig) -> Iterator[Finding]:
     """Processors, and how parts share them."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cores()
     there = processors()
     workers = compute.workers or max(1, allowed // compute.threads)
     says = f"{there} processors; {workers} parts at a time with {compute.threads} threads each"
