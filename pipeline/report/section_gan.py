@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -164,18 +164,31 @@ def _fold(split: Split) -> str:
     return f"fold {split.facts['fold']}"
 
 
+def chosen(material: Material) -> Iterator[Mapping[str, Any]]:
+    """Facts of the generators of the verdict's fraction."""
+    fraction = material.answer["question"]["fraction"]
+    for split in material.splits.values():
+        if split.gan is not None and abs(split.facts["fraction"] - fraction) <= 1e-9:
+            yield facts_of(split.gan)
+
+
+def means(entries: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
+    """The mean of what was measured under the same two names."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row, column, value in entries:
+        found.setdefault(row, {}).setdefault(column, []).append(value)
+    return {row: {column: fmean(values) for column, values in columns.items()} for row, columns in found.items()}
+
+
 def mean_quality(material: Material) -> dict[str, dict[str, float]]:
     """Quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
-    fraction = material.answer["question"]["fraction"]
-    found: dict[str, dict[str, list[float]]] = {}
-    for split in material.splits.values():
-        if split.gan is None or abs(split.facts["fraction"] - fraction) > 1e-9:
-            continue
-        for label, values in facts_of(split.gan).get("quality", {}).items():
-            for name, value in values.items():
-                if (known := _number(value)) is not None:
-                    found.setdefault(label, {}).setdefault(name, []).append(known)
-    return {label: {name: fmean(numbers) for name, numbers in values.items()} for label, values in found.items()}
+    return means(
+        (label, name, known)
+        for facts in chosen(material)
+        for label, values in facts.get("quality", {}).items()
+        for name, value in values.items()
+        if (known := _number(value)) is not None
+    )
 
 
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
@@ -209,17 +222,17 @@ TAUGHT = {
 
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
     """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
-    fraction = material.answer["question"]["fraction"]
-    found: dict[str, dict[str, list[float]]] = {}
-    for split in material.splits.values():
-        if split.gan is None or abs(split.facts["fraction"] - fraction) > 1e-9:
-            continue
-        for way, grade in facts_of(split.gan).get("usefulness", {}).items():
-            each = {"balanced accuracy": grade["balanced_accuracy"]}
-            each |= {f"average precision, {label}": value for label, value in grade["average_precision"].items()}
-            for name, value in each.items():
-                found.setdefault(way, {}).setdefault(name, []).append(float(value))
-    return {way: {name: fmean(values) for name, values in grades.items()} for way, grades in found.items()}
+    return means(
+        (way, name, float(value))
+        for facts in chosen(material)
+        for way, grade in facts.get("usefulness", {}).items()
+        for name, value in _grades(grade).items()
+    )
+
+
+def _grades(grade: Mapping[str, Any]) -> dict[str, float]:
+    each = {f"average precision, {label}": value for label, value in grade["average_precision"].items()}
+    return {"balanced accuracy": grade["balanced_accuracy"], **each}
 
 
 def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
