@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
 from chips_tables import Bar, Bench, all_windows, ceiling, growth, random_windows
-from section import write_section
+from section import processor, write_section
 
 from pipeline import compute
 
@@ -119,14 +119,9 @@ def _reached(bars: list[Bar]) -> list[str]:
 
 def machine(cores: int) -> str:
     """The processor by its name, where the system tells it, and its cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     python = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"{name}, {cores} cores, {platform.system()}{load} at the end, {python}"
+    return f"{processor()}, {cores} cores, {platform.system()}{load} at the end, {python}"
 
 
 if __name__ == "__main__":

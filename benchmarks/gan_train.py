@@ -17,7 +17,6 @@ The memory of a whole training is that of a process of its own, from reading the
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from section import write_section
+from section import processor, write_section
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset
@@ -417,15 +416,6 @@ def main() -> None:
             *notes,
         ]
         write_section(f"Training a GAN: {name}, {options.size} px, threads: {options.threads}", lines, options.docs)
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

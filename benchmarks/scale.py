@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from section import write_section
+from section import processor, write_section
 
 from pipeline.config import RunConfig
 from pipeline.runner import Runner, Selection
@@ -241,12 +241,7 @@ def said(*pieces: str) -> str:
 
 def machine() -> str:
     """Where this ran."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,3 +19,12 @@ def write_section(title: str, lines: Sequence[str], path: Path | None) -> None:
     place = next((number for number, part in enumerate(parts) if part.startswith(f"{title}\n")), len(kept))
     kept.insert(place, text.removeprefix("## ").rstrip("\n") + "\n")
     path.write_text("\n## ".join(kept), "utf-8")
+
+
+def processor() -> str:
+    """The processor by its name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
