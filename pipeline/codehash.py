@@ -242,7 +242,8 @@ def remember_in(path: Path) -> None:
 
 def save() -> None:
     """Remember what was found, where the folder is there and can be written to."""
-    from .store import canonical, digest_of, write_atomic
+    from .durable import write_atomic
+    from .store import canonical, digest_of
 
     if _memory.path is None or not _memory.changed or not _memory.path.parent.is_dir():
         return

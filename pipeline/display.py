@@ -13,10 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .durable import make_folder
 from .errors import StoreError, one_line, trouble
 from .executor import Order
 from .stages import Stage
-from .store import Record, make_folder
+from .store import Record
 
 LOG_FILES_KEPT = 20
 """Log files of a run that are kept."""

@@ -24,10 +24,11 @@ from typing import Any
 from . import codehash, keys, ranks
 from .compute import Profile
 from .config import ComputeConfig
+from .durable import make_folder
 from .errors import HostError, InputError, PartFailedError, SatpipeError, StoreError, one_line, trouble
 from .parts import FACTS, Job, Part, Ref
 from .progress import Progress
-from .store import Record, Store, canonical, make_folder, sha256_file, stamp_of
+from .store import Record, Store, canonical, sha256_file, stamp_of
 
 PROGRESS = "progress.json"
 _ONE_AT_A_TIME = threading.Lock()

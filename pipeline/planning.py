@@ -16,11 +16,12 @@ from typing import Any
 from . import codehash, keys
 from .compute import Profile
 from .config import RunConfig
+from .durable import write_atomic
 from .errors import InputError
 from .executor import Order, resolve
 from .parts import Done, Part, PlanContext, Ref, UserFile
 from .stages import STAGES, Stage
-from .store import Record, Store, canonical, sha256_file, stamp_of, write_atomic
+from .store import Record, Store, canonical, sha256_file, stamp_of
 
 SPOILT = "its files are missing or were changed since"
 

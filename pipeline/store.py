@@ -31,6 +31,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .durable import make_folder, sync_file, sync_folder, write_atomic
 from .errors import SpoiltError, StoreError, StoreLockedError, trouble
 from .parts import FACTS, Part, Ref
 from .redact import redacted
@@ -59,49 +60,6 @@ def canonical(data: Any) -> bytes:
 def digest_of(data: Any) -> str:
     """Digest of JSON data, in hexadecimal, as keys and parts use it."""
     return hashlib.sha256(canonical(data)).hexdigest()[:DIGEST_LENGTH]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power loss, where the platform can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, so that they survive a power loss."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content survive a power loss."""
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, also after a power loss."""
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str
 
 
 def _copy_sheet(index: Path, to: Path) -> Path:
+    from ..durable import write_atomic
     from ..errors import StoreError
-    from ..store import write_atomic
 
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

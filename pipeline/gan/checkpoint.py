@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..durable import sync_file, sync_folder
+
 STATE = "state"
 """Header key of the JSON."""
 DIGEST = "sha256"
@@ -30,26 +32,16 @@ def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -
     host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
     save_file(host, temporary, metadata={STATE: text, DIGEST: _digest(host, text)})
-    _sync(temporary)
+    sync_file(temporary)
     os.replace(temporary, path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def settle(path: Path) -> None:
     """Make a file and its name survive a power loss: a later checkpoint relies on it."""
-    _sync(path)
+    sync_file(path)
     for folder in (path.parent, path.parent.parent):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(folder)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..durable import write_atomic
 from ..errors import ConfigError, StoreError
-from ..store import write_atomic
 from .measures import MEASURES, Values
 from .request import Point, Sweep
 from .space import short_keys, show
