@@ -434,7 +434,7 @@ class GanConfig(Section):
     """Greatest differentiable shift, as a share of the chip's side."""
     r1: Annotated[float, Field(ge=0.0)] | None = None
     """Weight of the gradient penalty on real chips; 0 is none."""
-    checkpoint_images: PositiveCount = 4000
+    checkpoint_images: PositiveCount = 10_000
     """A resumable checkpoint, and a look at validation, every so many images."""
     patience_images: PositiveCount | None = 60_000
     """The training stops after so many images without a better look; null trains to the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 NARROW = 60
 """Columns of a terminal below which tables become lists, and help leaves out boxes, so that words stay whole."""
+GAP = 2
+"""Blanks between the columns of a table."""
 LINE_EVERY_S = 10.0
 """Time between two lines that say how far a command is, where there is no terminal."""
 
@@ -45,27 +48,48 @@ def say(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table as wide as the terminal, with long cells on several lines; elsewhere a row is one line.
 
-    On a terminal that is too narrow for columns each row becomes a few lines, cell by cell.
+    On a terminal that is too narrow for columns whose words stay whole each row becomes a few lines, cell by cell.
     """
     from rich.table import Table
     from rich.text import Text
 
-    terminal = console()
-    if not terminal.is_terminal:
-        terminal.width = WIDE
-    elif terminal.width < NARROW:
+    terminal, rows = console(), list(rows)
+    width = terminal.width if terminal.is_terminal else WIDE
+    widths = _column_widths(columns, rows, width) if width >= NARROW else None
+    if widths is None:
         for row in rows:
             terminal.print(Text(row[0], "bold"))
             for column, cell in zip(columns[1:], row[1:], strict=False):
                 if cell:
                     terminal.print(Text(f"  {column}: {cell}"))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    terminal.width = width
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for column, wide in zip(columns, widths, strict=True):
+        table.add_column(Text(column), width=wide, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     terminal.print(table)
+
+
+def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Width of each column: its longest word, and a share of what is left; None where the words do not fit.
+
+    A word of more than half of a narrow line may be broken.
+    """
+    cells_of = list(zip_longest(columns, *rows, fillvalue=""))
+    wanted = [max(map(len, cells)) for cells in cells_of]
+    words = [max((len(word) for cell in cells for word in cell.split()), default=0) for cells in cells_of]
+    widths = [min(word, NARROW // 2) for word in words]
+    left = width - sum(widths) - GAP * (len(widths) - 1)
+    if left < 0:
+        return None
+    while left and widths != wanted:
+        # Whoever lacks most gets the next character, so that the longest cells end on about as many lines.
+        at = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
+        widths[at] += 1
+        left -= 1
+    return widths
 
 
 def config_options(command: Command) -> Command:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from . import complete
-from .common import console, root_option, say
+from .common import print_table, root_option, say
 
 if TYPE_CHECKING:
     from ..report.compare import Comparison
@@ -72,32 +71,20 @@ def show(found: Comparison) -> None:
         rows = [[key, *map(_short, each)] for key, each in list(values.items())[:SHOWN]]
         more = f" (the first {SHOWN} of {len(values):,})" if len(values) > SHOWN else ""
         say(f"\nWhat differs in the {title}{more}:")
-        _table(["key", *names], rows)
+        print_table(["key", *names], rows)
     head, rows = found.table()
     if rows:
         metric = found.runs[0].question["title"].capitalize()
         say(f"\n{metric} on {found.chips['common']:,} common test chips, replicates paired by number:")
-        _table(head, rows)
+        print_table(head, rows)
     else:
         say("\nThe runs have no arm and replicate in common.")
     head, rows = found.quality_table()
     if rows:
         say("\nGAN quality, mean over splits:")
-        _table(head, rows)
+        print_table(head, rows)
 
 
 def _short(value: object) -> str:
     text = "" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for name in head:
-        table.add_column(Text(name))
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console().print(table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from .common import console, duration, root_option, say
+from .common import console, duration, print_table, root_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..sweep.request import Sweep
     from ..sweep.run import Course
     from ..sweep.table import Row
-
-FILE_COLUMNS = 240
 
 
 @click.command("sweep")
@@ -123,20 +121,12 @@ def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
 
 def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     """Print the table, and the best point as options."""
-    from rich.table import Table
-
     from ..errors import TrainingError
     from ..sweep import plot, table
     from ..sweep.space import text_overrides
 
     heads, cells = table.printed(sweep, rows)
-    grid = Table(*heads, box=None, pad_edge=False)
-    for row in cells:
-        grid.add_row(*row)
-    terminal = console()
-    if not terminal.is_terminal:
-        terminal.width = FILE_COLUMNS  # a file has no edge at which to break lines
-    terminal.print(grid)
+    print_table(heads, cells)
     failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
     for one in failed:
         say(f"failed: {one.point.label}: {one.trouble}")

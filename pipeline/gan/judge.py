@@ -1,4 +1,9 @@
-"""Judges a generator against validation chips, class by class: at each checkpoint, and thoroughly at the end."""
+"""Judges a generator against validation chips: at each checkpoint, and thoroughly at the end.
+
+Two questions decide which checkpoint is kept. How far are its chips from real ones (the kernel distance of each class,
+:mod:`pipeline.gan.quality`)? And can a classifier be taught by them (:mod:`pipeline.gan.usefulness`)? The distance sees
+texture more than shape, and what chips teach is noisy where few of them validate, so neither decides alone.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compute import Profile
-from ..generator import BLOCK, GeneratorNetwork, latents, sample
+from ..generator import GeneratorNetwork
 from . import quality
 from .augment import slightly_changed
 from .features import Embedding, learn
 from .inputs import Inputs
 from .quality import Features
+from .usefulness import Examples, Task, draw_chips
 
 LEAST_VALIDATION = 4
 """Fewer validation chips of a class than this say nothing about it."""
@@ -26,6 +32,10 @@ HELD_OUT_SHARE = 0.01
 training chips are to their originals, and nearer than all but :data:`HELD_OUT_SHARE` of the validation chips are."""
 LEAST_TEXTURE = 0.04
 """Standard deviation over the data range below which a chip is flat; flat water resembles all water and is no copy."""
+USE_WEIGHT = 2.0
+"""Weight in the score of the average precision that is missing, beside the kernel distance: both are as noisy then."""
+LOOK_SEEDS = 2_000_000
+"""Added to the seed of the latents that teach at a look, so that the final figures are of other chips."""
 COLLAPSED = 0.3
 """Diversity below this is an alarm: the generated chips of the class differ far less than real ones do."""
 
@@ -58,9 +68,14 @@ class Judge:
     embedding: Embedding
     floors: tuple[ClassFloor, ...]
     seed: int
+    task: Task | None = None
 
     def look(self, generator: GeneratorNetwork) -> dict[str, Any]:
-        """Quality per class, and the `score` that chooses the checkpoint: the mean kernel distance over classes."""
+        """Quality per class, what the chips teach, and the `score` that chooses the checkpoint; lower is better.
+
+        The score is the mean kernel distance over classes, plus :data:`USE_WEIGHT` times what a classifier taught by
+        generated chips lacks to an average precision of 1 on validation chips, where each class has some.
+        """
         if not self.floors:
             return {}
         classes = {}
@@ -69,7 +84,11 @@ class Judge:
             classes[floor.name] = compare(floor.validation, self.embedding(chips))
         score = float(np.mean([values["kid"] for values in classes.values()]))
         collapsed = [name for name, values in classes.items() if values["diversity"] < COLLAPSED]
-        return {"score": rounded(score), "quality": classes, "collapsed": collapsed}
+        line: dict[str, Any] = {"quality": classes, "collapsed": collapsed}
+        if self.task is not None:
+            line["taught"] = self.task.taught_by(generator, self.seed + LOOK_SEEDS)["average_precision"]
+            score += USE_WEIGHT * (1 - float(np.mean(list(line["taught"].values()))))
+        return {"score": rounded(score), **line}
 
     def thorough(self, generator: GeneratorNetwork) -> dict[str, dict[str, float]]:
         """Quality per class with floors and the share of copies."""
@@ -90,14 +109,6 @@ class Judge:
         return draw_chips(generator, floor.number, GENERATED, self.seed)
 
 
-def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -> npt.NDArray[np.float32]:
-    """Chips (count, H, W, C) of the class number ``label``, with the latents of ``seed`` and following."""
-    z = latents(range(seed, seed + count), generator.architecture.z_dim)
-    labels = np.full(count, label, np.int64)
-    blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
-    return np.concatenate([sample(generator, z[block], labels[block]) for block in blocks])
-
-
 def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
     """Share of chips (N, H, W, C) that are no flat ones and lie within ``distance`` of a known thumbnail (M, D)."""
     textured = chips[quality.texture(chips) >= LEAST_TEXTURE]
@@ -108,14 +119,17 @@ def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> 
 
 def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
     """Train the feature network on the training chips, and take the floors from the validation chips."""
-    (train, train_labels), (validation, validation_labels) = inputs.few()
+    (train, train_labels), held_out = inputs.few()
+    validation, validation_labels = held_out
     embedding = learn(train, train_labels, seed, profile)
     floors = []
     for number, name in enumerate(inputs.classes):
         here, there = train_labels == number, validation_labels == number
         if there.sum() >= LEAST_VALIDATION:
             floors.append(_floor(embedding, number, name, train[here], validation[there]))
-    return Judge(embedding, tuple(floors), seed)
+    each = all((validation_labels == number).sum() >= LEAST_VALIDATION for number in range(len(inputs.classes)))
+    task = Task(inputs.classes, Examples(*held_out), seed, profile) if each else None
+    return Judge(embedding, tuple(floors), seed, task)
 
 
 def _floor(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,9 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from ..classifier import ShipConvNet
 from ..compute import Profile
-from ..generator import GeneratorNetwork
+from ..generator import BLOCK, GeneratorNetwork, latents, sample
 from .batches import symmetry
 from .inputs import Inputs
-from .judge import draw_chips
 
 Chips = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -24,11 +24,54 @@ STEPS = 200
 BATCH = 64
 BASE_CHANNELS = 12
 LEARNING_RATE = 2e-3
-BLOCK = 256
+SCORED_AT_ONCE = 256
 PER_CLASS = 512
 """Generated chips of each class to teach with."""
 APART = 1_000_000
 """Added to the seed of their latents, so that they are not those that chose the checkpoint."""
+
+
+class Examples(NamedTuple):
+    """Chips (N, H, W, C) in [-1, 1] and class numbers (N,)."""
+
+    chips: Chips
+    labels: Labels
+
+
+def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -> Chips:
+    """Chips (count, H, W, C) of the class number ``label``, with the latents of ``seed`` and following."""
+    z = latents(range(seed, seed + count), generator.architecture.z_dim)
+    labels = np.full(count, label, np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+    return np.concatenate([sample(generator, z[block], labels[block]) for block in blocks])
+
+
+def draw_examples(generator: GeneratorNetwork, classes: int, seed: int) -> Examples:
+    """:data:`PER_CLASS` generated chips of each class."""
+    chips = np.concatenate([draw_chips(generator, number, PER_CLASS, seed) for number in range(classes)])
+    return Examples(chips, np.repeat(np.arange(classes), PER_CLASS))
+
+
+@dataclass(frozen=True)
+class Task:
+    """Held-out real chips that a classifier taught by generated ones is tested on.
+
+    Attributes:
+        classes: Class names; the position is the class number.
+        held_out: Chips of every class.
+        seed: Of the classifier.
+        profile: Device and precision.
+    """
+
+    classes: tuple[str, ...]
+    held_out: Examples
+    seed: int
+    profile: Profile
+
+    def taught_by(self, generator: GeneratorNetwork, seed: int) -> dict[str, Any]:
+        """The grade of a classifier that has seen only what the generator makes of the latents of ``seed``."""
+        taught = teach(*draw_examples(generator, len(self.classes), seed), len(self.classes), self.seed, self.profile)
+        return grade(probabilities(taught, self.held_out.chips), self.held_out.labels, self.classes)
 
 
 def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profile) -> ShipConvNet:
@@ -61,8 +104,10 @@ def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]
     """Probability of each class, (N, classes)."""
     device = next(network.parameters()).device
     parts = []
-    for start in range(0, len(chips), BLOCK):
-        tensor = torch.from_numpy(np.ascontiguousarray(chips[start : start + BLOCK])).to(device).permute(0, 3, 1, 2)
+    for start in range(0, len(chips), SCORED_AT_ONCE):
+        tensor = (
+            torch.from_numpy(np.ascontiguousarray(chips[start : start + SCORED_AT_ONCE])).to(device).permute(0, 3, 1, 2)
+        )
         parts.append(network(tensor).double().softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
@@ -107,10 +152,8 @@ def usefulness(
 
 def of_generator(generator: GeneratorNetwork, inputs: Inputs, seed: int, profile: Profile) -> dict[str, Any]:
     """Usefulness of a trained generator; empty where a class has no validation chips."""
-    numbers = range(len(inputs.classes))
-    if set(inputs.validation_labels.tolist()) != set(numbers):
+    if set(inputs.validation_labels.tolist()) != set(range(len(inputs.classes))):
         return {}
-    chips = np.concatenate([draw_chips(generator, number, PER_CLASS, seed + APART) for number in numbers])
-    labels = np.repeat(np.arange(len(inputs.classes)), PER_CLASS)
+    synthetic = draw_examples(generator, len(inputs.classes), seed + APART)
     real, held_out = inputs.few()
-    return usefulness(real, (chips, labels), held_out, inputs.classes, seed, profile)
+    return usefulness(real, synthetic, held_out, inputs.classes, seed, profile)

@@ -51,13 +51,15 @@ def section_gan(material: Material) -> blocks.Section | None:
     section.blocks.append(
         blocks.text(
             f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
-            " one used is the best on validation chips (ringed), not the last: a kernel distance that rises after the"
-            " ring is over-training; where it lasts, what follows is pale."
+            " one used is the best on validation chips (ringed), not the last. Its score, lower is better, is the mean"
+            " kernel distance of the classes and twice what a classifier taught by its chips alone lacks to an average"
+            " precision of 1. A score that stays above the ring is over-training."
             f" The curves are those of replicate {splits[0].facts['replicate']}."
         )
     )
-    drawings = [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
-    drawings += [score_figure(splits, histories), loss_figure(histories)]
+    drawings = [score_figure(splits, histories)]
+    drawings += [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
+    drawings += [loss_figure(histories)]
     shown = [drawing for drawing in drawings if drawing is not None]
     section.blocks += [blocks.figures(shown)] if shown else []
     quality = mean_quality(material)
@@ -94,7 +96,7 @@ def over_trained(history: History, best: int | None) -> str | None:
 
 def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
     """Kernel distance of a class over the training, and the floor of real chips."""
-    curves, floors, noted = [], [], False
+    curves, floors = [], []
     for series, split in enumerate(splits):
         rows = [
             (float(line["images"]), value)
@@ -106,10 +108,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            best = facts.get("best_images")
-            note = None if noted else over_trained(histories[split.name], best)
-            noted = noted or note is not None
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=facts.get("best_images")))
     if not curves:
         return None
     if floors:
@@ -122,10 +121,8 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
 
 
 def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
-    """The score that chooses the checkpoint, where the log has no measures by class."""
-    if any(line.get("quality") for history in histories.values() for line in history):
-        return None
-    curves = []
+    """The score that chooses the checkpoint, and from where a training was over-trained."""
+    curves, noted = [], False
     for series, split in enumerate(splits):
         rows = [
             (float(line["images"]), value)
@@ -135,11 +132,14 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
             best = facts_of(split.gan).get("best_images") if split.gan is not None else None
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=best))
+            note = None if noted else over_trained(histories[split.name], best)
+            noted = noted or note is not None
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
     if not curves:
         return None
     svg = figures.lines("gan-score", "Score while training", curves, "real images shown", "score")
-    return blocks.figure("gan-score", svg, "The score that chooses the checkpoint; lower is better.")
+    caption = "The score that chooses the checkpoint; lower is better. What follows an over-trained generator is paler."
+    return blocks.figure("gan-score", svg, caption)
 
 
 def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:

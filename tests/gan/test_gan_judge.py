@@ -11,6 +11,7 @@ from sklearn.metrics.pairwise import polynomial_kernel
 
 from pipeline.compute import Profile
 from pipeline.gan import judge as module
+from pipeline.gan import usefulness
 from pipeline.gan.inputs import Inputs
 from pipeline.gan.judge import COLLAPSED, Judge, copies, copy_distance, prepare_judge
 from pipeline.gan.quality import texture, thumbnails
@@ -53,6 +54,7 @@ def generator(monkeypatch: pytest.MonkeyPatch, inputs: Inputs, generate: Generat
         return inputs.scaling.apply(generate(label, count))
 
     monkeypatch.setattr(module, "draw_chips", draw)
+    monkeypatch.setattr(usefulness, "draw_chips", draw)
     return None
 
 
@@ -127,17 +129,30 @@ def test_chips_as_good_as_real_ones_score_what_real_ones_score(
         assert noise[name]["coverage"] == 0
 
 
-def test_the_score_is_the_mean_kernel_distance_over_classes(
+def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
     judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(usefulness, "STEPS", 40)
     line = judge.look(generator(monkeypatch, inputs, fresh))
-    expected = []
+    distances = []
     for label in (0, 1):
         real = judge.embedding(inputs.scaling.apply(inputs.validation[inputs.validation_labels == label]))
         fake = judge.embedding(inputs.scaling.apply(fresh(label, module.GENERATED)))
         among = [polynomial_kernel(x, degree=3, coef0=1)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
-        expected.append(sum(among) - 2 * polynomial_kernel(real, fake, degree=3, coef0=1).mean())
-    assert line["score"] == pytest.approx(np.mean(expected), rel=2e-3)
+        distances.append(sum(among) - 2 * polynomial_kernel(real, fake, degree=3, coef0=1).mean())
+    assert set(line["taught"]) == set(CLASSES)
+    missing = 1 - np.mean(list(line["taught"].values()))
+    assert line["score"] == pytest.approx(np.mean(distances) + module.USE_WEIGHT * missing, rel=2e-3)
+
+
+def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usefulness, "STEPS", 60)
+    right = judge.look(generator(monkeypatch, inputs, fresh))
+    wrong = judge.look(generator(monkeypatch, inputs, lambda label, count: pictures(count, 3, False)))
+    assert right["taught"]["ship"] > 0.8 > 0.65 > wrong["taught"]["ship"]
+    assert right["score"] < wrong["score"]
 
 
 def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> None:
@@ -150,4 +165,6 @@ def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> 
         inputs.scaling,
         CLASSES,
     )
-    assert [floor.name for floor in prepare_judge(short, 1, Profile()).floors] == ["sea"]
+    judge = prepare_judge(short, 1, Profile())
+    assert [floor.name for floor in judge.floors] == ["sea"]
+    assert judge.task is None

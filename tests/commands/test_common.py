@@ -1,0 +1,38 @@
+"""Tables that commands print keep words whole on every terminal."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.commands.common import print_table
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+WORDS = st.text("abcdefghij-._", min_size=1, max_size=25)
+CELLS = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.data(), st.integers(24, 200), st.integers(1, 8))
+def test_no_word_of_a_table_is_broken_however_narrow_the_terminal_is(
+    capsys: pytest.CaptureFixture[str], data: st.DataObject, width: int, columns: int
+) -> None:
+    head = [f"column{number}" for number in range(columns)]
+    rows = data.draw(st.lists(st.lists(CELLS, min_size=columns, max_size=columns), min_size=1, max_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORCE_COLOR", "1")
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", str(width))
+        print_table(head, rows)
+    printed = ESCAPE.sub("", capsys.readouterr().out)
+    assert max(map(len, printed.splitlines())) <= width
+    found = printed.split()
+    words = [word for row in rows for cell in row for word in cell.split() if len(word) + 2 <= width]
+    if max(map(len, words), default=0) + 12 <= width:
+        assert all(found.count(word) >= words.count(word) for word in words)
+
+
+def test_a_table_in_a_file_has_a_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["key", "value"], [["one", "word " * 100], ["two", "x"]])
+    assert len(capsys.readouterr().out.splitlines()) == 3
