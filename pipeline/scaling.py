@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,20 +29,32 @@ class Scaling:
     dtype: str
 
     def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """Chips (..., C) in their own dtype to float32 in [-1, 1]; values outside the fitted range are clipped."""
-        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
-        scaled = (chips.astype(np.float32) - low) * (np.float32(2) / (high - low)) - np.float32(1)
-        return np.clip(scaled, -1, 1, out=scaled)
+        """Chips (..., W, C) in their own dtype to float32 in [-1, 1]; values outside the fitted range are clipped."""
+        low, high = self._line(chips.shape[-2])
+        lines = _lines(chips).astype(np.float32)
+        lines -= low
+        lines *= np.float32(2) / (high - low)
+        lines -= np.float32(1)
+        return np.clip(lines, -1, 1, out=lines).reshape(chips.shape)
 
     def invert(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-        """Values (..., C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
-        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
-        chips = (np.clip(values, -1, 1) + np.float32(1)) * ((high - low) / np.float32(2)) + low
+        """Values (..., W, C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
+        low, high = self._line(values.shape[-2])
+        lines = np.clip(_lines(values), -1, 1)
+        lines += np.float32(1)
+        lines *= (high - low) / np.float32(2)
+        lines += low
         dtype = np.dtype(self.dtype)
         if np.issubdtype(dtype, np.integer):
             info = np.iinfo(dtype)
-            chips = np.clip(np.rint(chips), info.min, info.max)
-        return chips.astype(dtype)
+            np.clip(np.rint(lines, out=lines), info.min, info.max, out=lines)
+        chips: npt.NDArray[np.generic] = lines.astype(dtype).reshape(values.shape)
+        return chips
+
+    def _line(self, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Low and high for each value of a line of ``width`` pixels: NumPy is slow over an axis of three bands."""
+        low, high = (np.tile(np.asarray(ends, np.float32), width) for ends in (self.low, self.high))
+        return low, high
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -52,6 +65,11 @@ class Scaling:
         """Read what :meth:`save` wrote."""
         raw = json.loads(path.read_text("utf-8"))
         return cls(tuple(raw["low"]), tuple(raw["high"]), raw["dtype"])
+
+
+def _lines(chips: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(..., W, C) as lines (..., W * C)."""
+    return chips.reshape(*chips.shape[:-2], -1)
 
 
 def fit(

@@ -8,11 +8,11 @@ the host from a NumPy generator: the same seed gives the same changes on every d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -71,13 +71,32 @@ def colour(chips: Tensor, changes: Changes) -> Tensor:
 
 
 def translate(chips: Tensor, shift_px: npt.NDArray[np.int64]) -> Tensor:
-    """Each chip moved by its own whole number of rows and columns."""
+    """Each chip moved by its own whole number of rows and columns; shifts are shorter than the side."""
     if not shift_px.any():
         return chips
-    moved = [
-        F.pad(chip, (col, -col, row, -row)) for chip, (row, col) in zip(chips.unbind(0), shift_px.tolist(), strict=True)
-    ]
-    return torch.stack(moved).contiguous(memory_format=torch.channels_last)
+    moved: Tensor = _Translate.apply(chips, shift_px.tolist())  # type: ignore[no-untyped-call]
+    return moved
+
+
+class _Translate(torch.autograd.Function):
+    """One copy per chip; padding and stacking, with their gradients, copy each several times in another layout."""
+
+    @staticmethod
+    def forward(ctx: Any, chips: Tensor, shifts: list[list[int]]) -> Tensor:
+        """Copy what stays inside."""
+        ctx.shifts = shifts
+        moved = torch.zeros_like(chips)
+        height, width = chips.shape[2:]
+        for place, chip, (row, col) in zip(moved.unbind(0), chips.unbind(0), shifts, strict=True):
+            inside = chip[:, max(-row, 0) : height - max(row, 0), max(-col, 0) : width - max(col, 0)]
+            place[:, max(row, 0) : height + min(row, 0), max(col, 0) : width + min(col, 0)] = inside
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Move the gradient back: the transpose of a shift is the opposite shift."""
+        back: Tensor = _Translate.apply(gradient, [[-row, -col] for row, col in ctx.shifts])  # type: ignore[no-untyped-call]
+        return back, None
 
 
 def slightly_changed(chips: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,11 +62,10 @@ class Batches:
     def real(self, step: int, rows: slice = slice(None)) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Chips (B, H, W, C) float32 in [-1, 1] and labels (B,), or those rows of them."""
         chosen = self.choose(step)[rows]
-        chips = self.scaling.apply(self.chips[chosen])
+        chips = self.chips[chosen]
         if self.symmetries:
-            turns = self.rng(SYMMETRIES, step).integers(0, 8, self.size)[rows].tolist()
-            chips = np.stack([symmetry(chip, turn) for chip, turn in zip(chips, turns, strict=True)])
-        return chips, self.labels[chosen]
+            chips = turned(chips, self.rng(SYMMETRIES, step).integers(0, 8, self.size)[rows])
+        return self.scaling.apply(chips), self.labels[chosen]
 
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
         """Latents (B, z_dim) from N(0, 1)."""
@@ -79,7 +79,12 @@ def _order(count: int, seed: tuple[int, ...], number: int) -> npt.NDArray[np.int
     return rng.permutation(count)
 
 
-def symmetry(chip: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:
-    """One of the eight symmetries of a square chip (H, W, C): quarter turns 0 to 3, and from 4 on mirrored too."""
-    turned = np.rot90(chip, number % 4)
-    return turned[:, ::-1] if number >= 4 else turned
+def turned(chips: npt.NDArray[Any], numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Square chips (N, H, W, C), each by its own symmetry: quarter turns 0 to 3, and from 4 on mirrored too."""
+    pixel = np.dtype((np.void, chips.itemsize * chips.shape[-1]))  # one item, so that pixels move as a whole
+    pixels = np.ascontiguousarray(chips).view(pixel)[..., 0]
+    out = np.empty(pixels.shape, pixel)
+    for place, chip, number in zip(out, pixels, numbers.tolist(), strict=True):
+        turn = np.rot90(chip, number % 4)
+        place[...] = turn[:, ::-1] if number >= 4 else turn
+    return out.view(chips.dtype).reshape(chips.shape)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..compute import Profile
 from .augment import augment, draw
-from .batches import symmetry
+from .batches import turned
 from .quality import Features
 
 WIDTHS = (16, 32, 64, 64)
@@ -95,7 +95,12 @@ class Embedding:
 
     def __call__(self, chips: npt.NDArray[np.float32]) -> Features:
         """Chips (N, H, W, C) in [-1, 1] to features (N, D) float64."""
-        return (_raw(self.network, chips) - self.mean) @ self.components
+        raw = _raw(self.network, chips)
+        # In blocks of one size, as the network computes: the last bits of a product depend on the number of its rows.
+        centred = np.zeros((-(-len(raw) // BLOCK), BLOCK, raw.shape[1]))
+        centred.reshape(-1, raw.shape[1])[: len(raw)] = raw - self.mean
+        products = [block @ self.components for block in centred]
+        return np.concatenate(products)[: len(raw)] if products else np.empty((0, self.components.shape[1]))
 
 
 def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: int, profile: Profile) -> Embedding:
@@ -159,9 +164,7 @@ def contrast(projected: Tensor, same: Tensor) -> Tensor:
 def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torch.device) -> Tensor:
     """Chips flipped or turned, shifted and tinted a little, as a tensor (N, C, H, W)."""
     count, size_px = len(chips), chips.shape[1]
-    turns = rng.integers(0, 8, count).tolist()
-    stacked = np.stack([symmetry(chip, turn) for chip, turn in zip(chips, turns, strict=True)])
-    tensor = torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2)
+    tensor = torch.from_numpy(turned(chips, rng.integers(0, 8, count))).to(device).permute(0, 3, 1, 2)
     return augment(tensor, draw(rng, count, size_px, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION))
 
 

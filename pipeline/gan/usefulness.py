@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from ..classifier import ShipConvNet
 from ..compute import Profile
 from ..generator import BLOCK, GeneratorNetwork, latents, sample
-from .batches import symmetry
+from .batches import turned
 from .inputs import Inputs
 
 Chips = npt.NDArray[np.float32]
@@ -86,10 +86,9 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
     for step in range(STEPS):
         rng = np.random.default_rng([seed, step])
         chosen = np.concatenate([rng.choice(pool, -(-BATCH // len(pools))) for pool in pools])
-        turns = rng.integers(0, 8, len(chosen)).tolist()
-        turned = np.stack([symmetry(chips[at], turn) for at, turn in zip(chosen, turns, strict=True)])
+        shown = turned(chips[chosen], rng.integers(0, 8, len(chosen)))
         with profile.autocast():
-            logits = network(torch.from_numpy(turned).to(device).permute(0, 3, 1, 2))
+            logits = network(torch.from_numpy(shown).to(device).permute(0, 3, 1, 2))
         for group in adam.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / STEPS)
         adam.zero_grad(set_to_none=True)
