@@ -9,6 +9,7 @@ QGIS open it as it is; in memory an outline is a text (WKT).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,11 @@ from .errors import StoreError, first_line
 
 GROUP_PREFIX = "group_"
 CHUNK = 1 << 14
+ROW_GROUP = 1 << 16
+"""Rows that are written, and decoded, together."""
+
+# Tables of millions of rows come and go; the default pool would keep what they took.
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Table:
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         if self.outline:
             table = _with_outlines(table, self.outline)
-        pq.write_table(table, path, compression="zstd")
+        write_arrow(table, path)
         return frame
 
     def read(self, path: Path) -> pd.DataFrame:
@@ -90,6 +96,28 @@ class Table:
         names = [name for name in pq.read_schema(path).names if name != self.outline]
         frame = pq.read_table(path, columns=names).to_pandas()
         return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
+
+    def read_columns(self, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+        """Some columns of a table, typed: what a table of millions of rows takes is that of the columns read."""
+        frame = pq.read_table(path, columns=list(dict.fromkeys(columns))).to_pandas()
+        typed: pd.DataFrame = frame.astype({name: cast("Any", self.columns.get(name, "string")) for name in frame})
+        return typed
+
+    def read_outlines(self, path: Path) -> pa.ChunkedArray:
+        """The outlines of a table as WKB; null where a row has none."""
+        return pq.read_table(path, columns=[self.outline]).column(0)
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    """Write a table as all are written."""
+    write_pieces(table.schema, [table], path)
+
+
+def write_pieces(schema: pa.Schema, pieces: Iterable[pa.Table], path: Path) -> None:
+    """Write a table that comes in pieces of :data:`ROW_GROUP` rows, of which one is in memory at a time."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in pieces:
+            writer.write_table(piece, row_group_size=ROW_GROUP)
 
 
 def _with_outlines(table: pa.Table, column: str) -> pa.Table:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import shapely
 from scipy.fft import dctn
 
@@ -30,6 +31,8 @@ _MOST_BITS = 18
 """Bits of 64 in which the hashes of a proposed pair may differ."""
 _SHIFTS = (-2, -1, 0, 1, 2)
 _ROWS = 256
+_OUTLINES = 1 << 14
+"""Outlines that are polygons at a time."""
 _COMPARED = 2048
 """Pairs that are in memory at a time."""
 _LEAST_SHARED = 0.01
@@ -201,17 +204,20 @@ def _score(
     return correlation(first, turned)
 
 
-def overlaps(chips: ChipStore) -> pd.DataFrame:
+def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
     """Pairs of chips of different scenes whose outlines overlap: chip_a, chip_b, kind ``overlap``, score.
 
     The score is the shared part of the smaller outline.
+
+    Args:
+        chips: The chips.
+        footprints: Their outlines as WKB, null where a chip has none.
     """
-    rows = np.flatnonzero(chips.index["footprint"].notna().to_numpy())
-    outlines = shapely.from_wkt(chips.index["footprint"].iloc[rows].to_numpy(object))
-    codes, _ = pd.factorize(chips.index[SCENE].iloc[rows])
-    # Most scenes meet no other, and the chips of one scene are many: those of scenes that stand apart are not searched.
-    near = _meeting(outlines, codes)[codes]
-    rows, outlines, codes = rows[near], outlines[near], codes[near]
+    codes, _ = pd.factorize(chips.index[SCENE])
+    # Most scenes meet no other, and the chips of one scene are many: those of scenes that stand apart are not searched,
+    # and their outlines are never all in memory as polygons.
+    rows = np.flatnonzero(_meeting(footprints, codes)[codes] & footprints.is_valid().to_numpy())
+    outlines, codes = shapely.from_wkb(footprints.take(pa.array(rows)).to_pylist()), codes[rows]
     one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     later = (one < other) & (codes[one] != codes[other])
     one, other = one[later], other[later]
@@ -222,12 +228,17 @@ def overlaps(chips: ChipStore) -> pd.DataFrame:
     return _pairs(chips, rows[one[real][order]], rows[other[real][order]], "overlap", share[real][order])
 
 
-def _meeting(outlines: npt.NDArray[Any], scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """For each scene number whether the box around its chips meets another scene's."""
-    count = int(scenes.max(initial=-1)) + 1
-    boxes, bounds = np.full((count, 4), np.inf), shapely.bounds(outlines) * np.array([1, 1, -1, -1])
-    np.minimum.at(boxes, scenes, bounds)
-    around = shapely.box(*(boxes * np.array([1, 1, -1, -1])).T)
+    count, ends = int(scenes.max(initial=-1)) + 1, np.array([1, 1, -1, -1])
+    boxes = np.full((count, 4), np.inf)
+    for start in range(0, len(scenes), _OUTLINES):
+        bounds = shapely.bounds(shapely.from_wkb(footprints.slice(start, _OUTLINES).to_pylist()))
+        known = ~np.isnan(bounds[:, 0])
+        np.minimum.at(boxes, scenes[start : start + _OUTLINES][known], bounds[known] * ends)
+    placed = np.isfinite(boxes[:, 0])
+    around = np.full(count, None, object)
+    around[placed] = shapely.box(*(boxes[placed] * ends).T)
     one, other = shapely.STRtree(around).query(around, predicate="intersects")
     meeting = np.zeros(count, bool)
     meeting[one[one != other]] = True

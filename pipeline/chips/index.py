@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..chipstore import ChipStore, qualify
 from ..errors import TooLittleDataError
-from ..tables import CHIPS, GROUP_PREFIX
+from ..tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
 from .sheet import COLUMNS, chosen, write_sheet
 
 SCENE = "scene_id"
 """The group column that every chip has."""
 _SHEET_ROWS = 5
+_REPEATED = ["scene_id", "class", "kind", "label_id", "shard"]
+"""Texts that many chips share."""
 
 
 def build(
@@ -39,17 +45,24 @@ def build(
     Raises:
         TooLittleDataError: If there is no chip at all.
     """
-    frames = [qualify(CHIPS.read(folder / "index.parquet"), folder) for folder in folders]
-    if not sum(map(len, frames)):
+    batches = [_read(folder) for folder in folders]
+    if not sum(map(len, batches)):
         raise TooLittleDataError(
             "no chip could be cut: no label lies in a scene with enough valid pixels around it; check the labels, and"
             " chips.size_px and chips.min_valid_fraction"
         )
-    index = pd.concat(frames, ignore_index=True)
-    order = index[SCENE].map({name: place for place, name in enumerate(scenes[SCENE])})
-    index = index.iloc[np.argsort(order.to_numpy(np.int64), kind="stable")].reset_index(drop=True)
-    index = with_groups(index, scenes)
-    CHIPS.write(index, out / "index.parquet")
+    table = pa.concat_tables(batches).unify_dictionaries()
+    named = table[SCENE].combine_chunks()
+    place = pc.index_in(named.dictionary, pa.array(scenes[SCENE], named.dictionary.type)).to_numpy()
+    scene = place[named.indices.to_numpy()]
+    order = np.argsort(scene, kind="stable")
+    schema = with_groups(_plain(table.slice(0, 1)), scenes, scene[:1]).schema
+    pieces = (order[start : start + ROW_GROUP] for start in range(0, len(order), ROW_GROUP))
+    filled = (with_groups(_plain(table.take(pa.array(rows))), scenes, scene[rows]) for rows in pieces)
+    write_pieces(schema, filled, out / "index.parquet")
+    del batches, table, named
+    groups = [name for name in scenes.columns if name.startswith(GROUP_PREFIX)]
+    index = CHIPS.read_columns(out / "index.parquet", [SCENE, "class", "kind", "shard", "position", *groups])
     chips = ChipStore(index, store)
     _sheet(chips, classes, out / "sheet.png", seed)
     first = chips.read([0])
@@ -62,16 +75,41 @@ def build(
     }
 
 
-def with_groups(index: pd.DataFrame, scenes: pd.DataFrame) -> pd.DataFrame:
+def _read(part: Path) -> pa.Table:
+    """The index of a batch with its shards named relative to the store; texts as codes, outlines as WKB."""
+    path = part / "index.parquet"
+    table = pq.read_table(path, read_dictionary=_REPEATED)
+    place = table.column_names.index("shard")
+    shards = table["shard"].combine_chunks()
+    names = qualify(pd.DataFrame({"shard": shards.dictionary.to_pandas()}), part)["shard"]
+    named = pa.DictionaryArray.from_arrays(shards.indices, pa.array(names, shards.dictionary.type))
+    return table.set_column(place, "shard", named)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table with texts in place of codes."""
+    fields = [
+        field.with_type(pa.large_string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields, table.schema.metadata))
+
+
+def with_groups(index: pa.Table, scenes: pd.DataFrame, scene: npt.NDArray[np.int64]) -> pa.Table:
     """The index with the group columns of its scenes.
 
     A scene without a value (where sources have different columns) is a group of its own, under its scene's name: it
     then never stands with others on both sides of a split by accident.
+
+    Args:
+        index: The chips.
+        scenes: The scene table.
+        scene: Position (N,) of each chip's scene in it.
     """
-    columns = [name for name in scenes.columns if name.startswith(GROUP_PREFIX)]
-    own = scenes.set_index(SCENE)[columns].loc[index[SCENE]].reset_index(drop=True)
-    filled = {name: own[name].astype("string").fillna(index[SCENE].astype("string")) for name in columns}
-    return index.assign(**filled)
+    for name in sorted(name for name in scenes.columns if name.startswith(GROUP_PREFIX)):
+        own = scenes[name].astype("string").fillna(scenes[SCENE].astype("string"))
+        index = index.append_column(name, pa.array(own, pa.large_string()).take(pa.array(scene)))
+    return index
 
 
 def group_columns(index: pd.DataFrame) -> list[str]:
@@ -79,9 +117,14 @@ def group_columns(index: pd.DataFrame) -> list[str]:
     return [SCENE, *(name.removeprefix(GROUP_PREFIX) for name in index.columns if name.startswith(GROUP_PREFIX))]
 
 
+def group_name(column: str) -> str:
+    """The index's column for a group column that is named as in the configuration."""
+    return column if column == SCENE else GROUP_PREFIX + column
+
+
 def group_of(index: pd.DataFrame, column: str) -> pd.Series[str]:
     """The group of each chip in a column, named as in the configuration."""
-    return index[column if column == SCENE else GROUP_PREFIX + column].astype("string")
+    return index[group_name(column)].astype("string")
 
 
 def _counts(index: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..chipstore import ChipStore
-from ..tables import CHIPS, SPLIT
+from ..tables import CHIPS, GROUP_PREFIX, SPLIT
 from . import split as splitting
 from .components import components
 from .duplicates import near_duplicates, overlaps
-from .index import SCENE, group_columns, group_of
+from .index import SCENE, group_columns, group_name, group_of
 
 PAIRS = "pairs.parquet"
 
@@ -34,8 +34,9 @@ def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[
     Returns:
         Facts: numbers of pairs and of chips compared, and per group column the groups that overlapping chips join.
     """
-    chips = ChipStore.open(CHIPS.read, index / "index.parquet", store)
-    ground = overlaps(chips)
+    path = index / "index.parquet"
+    chips = ChipStore.open(lambda path: CHIPS.read_columns(path, _compared(path)), path, store)
+    ground = overlaps(chips, CHIPS.read_outlines(path))
     alike, compared = ground.iloc[:0], 0
     if settings["enabled"]:
         alike, compared = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
@@ -51,8 +52,16 @@ def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[
     }
 
 
+def _compared(path: Path) -> list[str]:
+    """The columns of an index that finding leaks needs."""
+    groups = [name for name in pq.read_schema(path).names if name.startswith(GROUP_PREFIX)]
+    return ["chip_id", SCENE, "shard", "position", *groups]
+
+
 def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
     """Groups of a column that overlapping chips connect."""
+    if not len(ground):
+        return []
     group = dict(zip(index["chip_id"], group_of(index, column), strict=True))
     pairs = {
         (str(group[one]), str(group[other])) for one, other in zip(ground["chip_a"], ground["chip_b"], strict=True)
@@ -75,7 +84,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     Raises:
         TooLittleDataError: If a role lacks background or foreground.
     """
-    frame = CHIPS.read_bare(index / "index.parquet")
+    grouped = [group_name(column) for column in (config["by"], config["unit"])]
+    frame = CHIPS.read_columns(index / "index.parquet", ["chip_id", "class", SCENE, "row", "col", *grouped])
     chips, unit = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
     request = splitting.Request(
         test_groups=frozenset(config["test"]),
@@ -112,20 +122,21 @@ def _chips(
     """The chips as the splitting wants them, and the unit of each as the user knows it."""
     if config["test_share"] is not None:
         # A random split knows no groups and minds no leaks: that is what it is there to show.
-        names = frame["chip_id"].to_numpy(object)
-        label = frame["class"].to_numpy(object)
+        names, label = frame["chip_id"].to_numpy(object), interned(frame["class"])
         return splitting.Chips(names, label, names, names, names, np.zeros((0, 2), np.int64)), names
-    place = pd.Series(np.arange(len(frame)), index=frame["chip_id"])
-    found = np.stack([place[pairs["chip_a"]].to_numpy(), place[pairs["chip_b"]].to_numpy()], axis=1).reshape(-1, 2)
+    involved = frame["chip_id"][frame["chip_id"].isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
+    places = involved.index.to_numpy(np.int64)
+    number = pd.Index(involved)
+    found = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
     ground = found[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else found[:0]
-    unit = group_of(frame, config["unit"]).to_numpy(object)
+    unit = interned(group_of(frame, config["unit"]))
     chips = splitting.Chips(
         chip_id=frame["chip_id"].to_numpy(object),
-        label=frame["class"].to_numpy(object),
-        group=group_of(frame, config["by"]).to_numpy(object),
+        label=interned(frame["class"]),
+        group=interned(group_of(frame, config["by"])),
         unit=splitting.joined_units(unit, ground),
         cluster=splitting.clusters(
-            frame[SCENE].to_numpy(object),
+            interned(frame[SCENE]),
             frame["row"].to_numpy(np.int64),
             frame["col"].to_numpy(np.int64),
             config["size_px"],
@@ -133,3 +144,9 @@ def _chips(
         leaks=found.astype(np.int64),
     )
     return chips, unit
+
+
+def interned(names: pd.Series[str]) -> npt.NDArray[Any]:
+    """Names (N,) as objects, equal ones as one object: a million chips of ten scenes then hold ten texts."""
+    codes, known = pd.factorize(names)
+    return np.asarray(known, dtype=object)[codes]

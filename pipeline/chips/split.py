@@ -176,8 +176,9 @@ def _first(order: npt.NDArray[np.int64], among: Flags, fraction: float) -> Flags
 
 def _ranks(names: npt.NDArray[Any], request: Request, purpose: str) -> npt.NDArray[np.uint64]:
     """A number drawn for each name."""
-    drawn = {name: number(request.seed, request.replicate, purpose, name) for name in dict.fromkeys(names)}
-    return np.array([drawn[name] for name in names], dtype=np.uint64)
+    codes, known = pd.factorize(names)
+    drawn = (number(request.seed, request.replicate, purpose, name) for name in known)
+    return np.fromiter(drawn, np.uint64, len(known))[codes]
 
 
 def _validation(chips: Chips, used: Flags, foreground: Flags, request: Request) -> tuple[Flags, str]:
@@ -246,14 +247,24 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     # No user can cause these: they would be defects of the steps above, and silence would be worse than a traceback.
     if left.any():
         raise AssertionError("a leak between training and what judges it is left")
-    if set(chips.cluster[trained]) & set(chips.cluster[judged]):
+    if _shared(chips.cluster, trained, judged):
         raise AssertionError("chips that share pixels are on two sides of a split")
-    if set(chips.group[tested]) & set(chips.group[trained | validated]):
+    if _shared(chips.group, tested, trained | validated):
         raise AssertionError("a group is on two sides of a split")
+
+
+def _shared(names: npt.NDArray[Any], one: Flags, other: Flags) -> bool:
+    """Whether chips of two sets have a name in common."""
+    codes, known = pd.factorize(names)
+    held = np.zeros((2, len(known)), bool)
+    held[0, codes[one]] = held[1, codes[other]] = True
+    return bool(held.all(axis=0).any())
 
 
 def joined_units(unit: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """Units with those that pairs (M, 2) of chips connect under one name, that of the first."""
+    if not len(pairs):
+        return unit
     joined = components((str(unit[one]), str(unit[other])) for one, other in pairs if unit[one] != unit[other])
     name = {unit: names[0] for names in joined for unit in names}
     return np.array([name.get(str(one), str(one)) for one in unit], dtype=object)

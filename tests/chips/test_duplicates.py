@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import shapely
 from scipy.ndimage import gaussian_filter
 
 from pipeline.chips import duplicates as d
@@ -116,7 +118,9 @@ def test_overlaps_worked_out_by_hand(tmp_path):
     outlines = [square(0, 0), square(0.005, 0), square(0.01, 0), square(5, 5), None, square(0.001, 0)]
     scenes = ["a", "b", "c", "d", "e", "a"]
     chips = stored(tmp_path, [picture(1)] * 6, scenes, outlines)
-    found = d.overlaps(chips)
+    # In pieces, as a large table comes.
+    halves = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in (outlines[:2], outlines[2:])]
+    found = d.overlaps(chips, pa.chunked_array(halves))
     # 0 and 2 share an edge; 0 and 5 are of one scene.
     assert pairs(found) == {("c000", "c001"), ("c001", "c002"), ("c001", "c005"), ("c002", "c005")}
     score = dict(zip(zip(found["chip_a"], found["chip_b"], strict=True), found["score"], strict=True))
