@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -23,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -33,12 +34,17 @@ from pipeline.config import RunConfig
 from pipeline.runner import Runner, Selection
 from pipeline.stages import NAMES
 
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Barrier
+
 HERE = Path(__file__)
 SCENE_SIDE = 256
 """Pixels of a small scene's side."""
 CHIP_SIDE = 16
 LABELS_PER_SCENE = 6
 SAMPLE_S = 0.05
+CONVOLUTIONS = 150
 MB = 1e6
 
 
@@ -398,8 +404,38 @@ class Clock(Quiet):
         self.seconds[stage.name], self.parts[stage.name], self.last = now - self.last, made, now
 
 
+def machines_own(processes: int) -> float:
+    """Seconds that each of so many processes needs for the same convolutions, with nothing of satpipe around them."""
+    context = multiprocessing.get_context("spawn")
+    together, told = context.Barrier(processes), context.Queue()
+    started = [context.Process(target=_convolve, args=(together, told)) for _ in range(processes)]
+    for process in started:
+        process.start()
+    seconds = max(told.get() for _ in started)
+    for process in started:
+        process.join()
+    return float(seconds)
+
+
+def _convolve(together: Barrier, told: Queue[float]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
+    chips = torch.ones(32, 32, 40, 40).contiguous(memory_format=torch.channels_last)
+    torch.autograd.backward(layer(chips).sum())
+    together.wait()
+    began = time.monotonic()
+    for _ in range(CONVOLUTIONS):
+        torch.autograd.backward(layer(chips).sum())
+    told.put(time.monotonic() - began)
+
+
 def workers(given: argparse.Namespace) -> None:
     """The same run by one process, by two, and by two workers of a local Dask cluster."""
+    alone, beside = machines_own(1), machines_own(2)
+    own = 2 * alone / beside
+    print("the machine's own two over one", own, file=sys.stderr, flush=True)
     places = {
         "one process": {"workers": 1},
         "two processes": {"workers": 2},
@@ -430,7 +466,8 @@ def workers(given: argparse.Namespace) -> None:
     lines = [
         said(
             "One run with everything that belongs to it: starting and ending workers, planning, committing. What only",
-            f"one part can do at a time is in it too. `python benchmarks/scale.py workers`; {machine()}.",
+            "one part can do at a time is in it too. Two processes that do nothing but convolutions get",
+            f"{own:.2f} times as much done as one on this machine. `python benchmarks/scale.py workers`; {machine()}.",
         ),
         "",
         "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",

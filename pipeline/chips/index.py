@@ -89,8 +89,7 @@ def _read(part: Path) -> pa.Table:
 def _plain(table: pa.Table) -> pa.Table:
     """The table with texts in place of codes."""
     fields = [
-        field.with_type(pa.large_string()) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
+        field.with_type(pa.large_string()) if pa.types.is_dictionary(field.type) else field for field in table.schema
     ]
     return table.cast(pa.schema(fields, table.schema.metadata))
 
