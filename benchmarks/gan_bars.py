@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from section import write_section
+from section import processor, write_section
 
 from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
@@ -114,8 +114,15 @@ def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) 
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Rows of the section: every generator, then means with their spread."""
+    """Lines of the section: what was done, every generator, then means with their spread."""
+    presets = dict.fromkeys(found["preset"] for found in results)
+    lengths = [f"`{name}` {next(f['images'] for f in results if f['preset'] == name):,} images" for name in presets]
     lines = [
+        f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}, one thread each. All",
+        "labels of the training areas; the checkpoint is the best on validation sites, where distance, coverage and",
+        "copies were taken too, with what real training chips score in brackets. The left-out area was opened once, for",
+        "the last column: a classifier that has seen generated chips alone, beside one that has seen real chips alone.",
+        "",
         (
             "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"
             " taught by synthetic, average precision on the left-out area (taught by real) |"
@@ -138,7 +145,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         ),
         "|---|---|---|---|---|---|---|",
     ]
-    for preset in dict.fromkeys(found["preset"] for found in results):
+    for preset in presets:
         mine = [found for found in results if found["preset"] == preset]
         for name in mine[0]["quality"]:
             quality = [found["quality"][name] for found in mine]
