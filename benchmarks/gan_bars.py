@@ -120,8 +120,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}, one thread each. All",
         "labels of the training areas; the checkpoint is the best on validation sites, where distance, coverage and",
-        "copies were taken too, with what real training chips score in brackets. The left-out area was opened once,",
-        "for the last column: a classifier that has seen generated chips alone, beside one that has seen real chips alone.",
+        "copies were taken too, what real chips score in brackets. The left-out area was opened once. The",
+        "last column: a classifier that has seen generated chips alone, beside one that has seen real chips alone.",
         "",
         (
             "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"
