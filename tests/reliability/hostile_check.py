@@ -84,7 +84,9 @@ def check_call(harness: Harness, kind: str, number: int, folder: Path, canary: P
 
 
 def _is_allowed(path: str, harness: Harness) -> bool:
-    return path.startswith(str(harness.folder)) or path.endswith(".lock")
+    # SQLite sorts the answers of PROJ's own database in a file without a name, in the system's folder for such files.
+    sorting = Path(path).name.startswith("etilqs_") and Path(path).parent in (Path("/var/tmp"), Path("/tmp"))
+    return path.startswith(str(harness.folder)) or path.endswith(".lock") or sorting
 
 
 def _ended_badly(ran: Ran) -> Iterator[str]:
