@@ -414,6 +414,8 @@ class GanConfig(Section):
     """Channels at half the chip's resolution; each halving doubles them, up to eight times."""
     learning_rate: Positive | None = None
     """Adam's learning rate, both networks."""
+    decay: Fraction | None = None
+    """Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Adam's decay of the first moment, both networks."""
     judge_norm: Literal["batch", "none"] | None = None

@@ -24,6 +24,7 @@ class Preset:
         z_dim: Length of the latent vector.
         base_channels: Channels at half the chip's resolution; each halving doubles them, up to eight times.
         learning_rate: Adam's, for both networks.
+        decay: Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it.
         beta1: Adam's decay of the first moment.
         beta2: Adam's decay of the second moment.
         ema_images: Images after which a weight counts half in the average of the generator's weights that is kept for
@@ -49,6 +50,7 @@ class Preset:
     z_dim: int
     base_channels: int
     learning_rate: float
+    decay: float
     beta1: float
     beta2: float
     ema_images: float
@@ -73,6 +75,7 @@ PRESETS: dict[str, Preset] = {
         z_dim=100,
         base_channels=64,
         learning_rate=2e-4,
+        decay=0.0,
         beta1=0.5,
         beta2=0.999,
         ema_images=0.0,
@@ -94,6 +97,7 @@ PRESETS: dict[str, Preset] = {
         z_dim=64,
         base_channels=16,
         learning_rate=5e-4,
+        decay=0.5,
         beta1=0.5,
         beta2=0.999,
         ema_images=10_000.0,

@@ -118,6 +118,7 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
     size, steps = setting.preset.batch, setting.steps
     sums, since = torch.zeros(4, device=device), log.step
     while log.stopped is None:
+        _set_learning_rate(networks, learning_rate(setting, log))
         sums += train_step(setting, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
@@ -269,7 +270,6 @@ def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tu
         *done,
         {"images": images, "reason": reason, "resumed_from": good.step * setting.preset.batch, "learning_rate": rate},
     ]
-    _set_learning_rate(networks, rate)
     save(networks, good, setting.folder / GOOD)
     return networks, good
 
@@ -292,8 +292,6 @@ def agree(setting: Setting, networks: Networks, log: Log) -> Log:
     if not ranks.first:
         fill(networks, tensors)
         log = Log(**told)
-        if log.restarts:
-            _set_learning_rate(networks, log.restarts[-1]["learning_rate"])
     return log
 
 
@@ -320,11 +318,7 @@ def resume(setting: Setting, networks: Networks) -> Log:
     if latest is not None and (states[latest] or {})["best"] and checkpoint.read(setting.folder / BEST) is None:
         latest = None  # the best generator so far is damaged: it comes back when all is done again
     log = _load(networks, setting.folder / latest) if latest else None
-    if log is None:
-        return Log()
-    if log.restarts:
-        _set_learning_rate(networks, log.restarts[-1]["learning_rate"])
-    return log
+    return log or Log()
 
 
 def _load(networks: Networks, path: Path) -> Log | None:
@@ -342,6 +336,13 @@ def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
     checkpoint.load_module("discriminator", networks.discriminator, tensors)
     checkpoint.load_optimiser("generator_adam", networks.generator_adam, tensors)
     checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
+
+
+def learning_rate(setting: Setting, log: Log) -> float:
+    """The rate of the next step: the preset's, lowered by restarts, and falling over the last part of the training."""
+    preset = setting.preset
+    rate = float(log.restarts[-1]["learning_rate"]) if log.restarts else preset.learning_rate
+    return rate * min(1.0, (setting.steps - log.step) / (preset.decay * setting.steps)) if preset.decay else rate
 
 
 def _set_learning_rate(networks: Networks, rate: float) -> None:

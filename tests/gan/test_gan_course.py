@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from pipeline.errors import TrainingError
 from pipeline.gan import train
 from pipeline.gan.course import Log, divergence, is_better, over_trained
 from pipeline.gan.losses import discriminator_loss, generator_loss
+from pipeline.gan.presets import PRESETS
 from pipeline.gan.stage import make_generator
 from pipeline.generator import load
 from pipeline.parts import Job
@@ -187,6 +190,17 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
     monkeypatch.setattr(train, "discriminator_loss", fooled)
     with pytest.raises(TrainingError, match=r"the generator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
+
+
+def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_restart() -> None:
+    preset = replace(PRESETS["dcgan-lowdata"], learning_rate=4e-4, decay=0.5, images=1600, batch=16)
+    setting = cast("train.Setting", SimpleNamespace(preset=preset, steps=100))
+    rates = [train.learning_rate(setting, Log(step=step)) for step in (0, 49, 50, 75, 99)]
+    assert rates == pytest.approx([4e-4, 4e-4, 4e-4, 2e-4, 4e-4 / 50])
+    restarted = Log(step=75, restarts=[{"learning_rate": 1e-4}])
+    assert train.learning_rate(setting, restarted) == pytest.approx(0.5e-4)
+    steady = cast("train.Setting", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
+    assert train.learning_rate(steady, Log(step=99)) == 4e-4
 
 
 FAST: dict[str, Any] = {
