@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -199,7 +200,7 @@ class ChipStore:
             raise StoreError(f"chip shard {path} is missing; `satpipe run chips` makes it again")
         try:
             chips = _map(str(path))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, TokenError) as error:
             raise StoreError(f"chip shard {path} cannot be read: {first_line(error, 160)}") from None
         if chips.ndim != 4:
             raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")

@@ -6,6 +6,7 @@ What is wrong ends in one sentence that names the key, the file and the nearest 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -170,7 +171,7 @@ def _absolute_path(value: Any, base: Path) -> Any:
 
 def _resolve(value: str, base: Path) -> Path:
     # Not Path.resolve(): a symbolic link keeps the name that the user gave it.
-    return Path(base, Path(value).expanduser())
+    return Path(base, os.path.expanduser(value))  # noqa: PTH111 - where there is no such user, ~name is a name
 
 
 def _apply(raw: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:

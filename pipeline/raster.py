@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -326,7 +327,7 @@ def read_item(scene: SceneFile) -> tuple[Pixels, Valid | None]:
     try:
         items = _items(str(scene.path))
         pixels = np.array(items[scene.item][..., [band - 1 for band in scene.bands]])
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, SyntaxError, TokenError) as error:
         raise InputError(f"item {scene.item} of {scene.path.name} cannot be read: {error}") from None
     return pixels, valid_mask(pixels, scene)
 

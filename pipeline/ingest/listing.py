@@ -81,7 +81,8 @@ def _expand(text: str, suffixes: Sequence[str], key: str) -> tuple[Path, list[Pa
     """Root folder and files of one path, folder or glob."""
     if REMOTE.search(text) or text.startswith(("/vsi", "<")) or "\0" in text:
         raise InputError(f"{key}: {text[-80:]!r} is not a plain local path; download the files and name their folder")
-    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - a symbolic link keeps its name
+    # A symbolic link keeps its name, and ~name is a name where there is no such user.
+    path = Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
     if path.is_dir():
         return path, list(_walk(path, suffixes))
     if path.exists():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError, first_line
 from .analysis import finite
@@ -23,6 +24,50 @@ from .words import number, plural, points
 
 WORDS = {"helps": "better", "hurts": "worse"}
 """What a verdict on a treatment is called between two runs."""
+
+
+class _Question(BaseModel):
+    metric: str
+    title: str
+    fraction: float
+    confidence: float
+
+
+class _Answer(BaseModel):
+    question: _Question
+    sentence: str
+    arm_values: dict[str, Any]
+
+
+class _Data(BaseModel):
+    scenes: dict[str, str]
+
+
+class _Ingest(BaseModel):
+    classes: list[str]
+
+
+class _Configuration(BaseModel):
+    ingest: _Ingest
+
+
+class _Provenance(BaseModel):
+    configuration: _Configuration
+    parts: dict[str, str]
+
+
+class _Gan(BaseModel):
+    quality: dict[str, dict[str, float | None]] = {}
+
+
+class _Needed(BaseModel):
+    """What of a report a comparison reads; a report that was damaged since it was written may lack it."""
+
+    run: str
+    answer: _Answer
+    data: _Data
+    provenance: _Provenance
+    gan: _Gan | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +178,14 @@ def load(folder: Path) -> Run:
         raise InputError(f"the report in {folder} cannot be read: {first_line(error, 160)}") from None
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise InputError(f"{folder / 'report.json'} is of another format than {FORMAT}; run its report again")
+    try:
+        _Needed.model_validate(report)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{folder / 'report.json'} is damaged, `{place[:80]}`: {first['msg'][:120]}; `satpipe run report` writes it"
+        ) from None
     return Run(report["run"], folder, report, predictions)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -109,10 +110,10 @@ def read_request(path: Path) -> Request:
         if not isinstance(ends, dict) or not {"low", "high"} <= set(ends) <= {"low", "high", "log"}:
             raise ConfigError(f"sweep {path}: the range of `{key}` needs low, high and, if wanted, log: true")
         axes.append(range_axis(key, ends["low"], ends["high"], bool(ends.get("log", False))))
-    folder = path.resolve().parent
+    config = os.path.expanduser(raw.get("config") or "")  # noqa: PTH111 - where there is no such user, ~name is a name
     return Request(
         name=raw.get("name", path.stem),
-        config=Path(folder, Path(raw["config"]).expanduser()) if raw.get("config") else None,
+        config=path.resolve().parent / config if config else None,
         overrides=text_overrides(raw.get("set") or {}),
         last=raw.get("to") or "report",
         metric=raw.get("metric"),

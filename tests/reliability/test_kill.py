@@ -39,7 +39,7 @@ def test_run_killed_at_any_write_goes_on_to_the_same_bytes(
 def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
     harness: Harness, undisturbed: Undisturbed, project: Path, number: signal.Signals
 ) -> None:
-    *faults, last = chain(harness, project, 3, 7, [(SIGNAL_LEAD, number, 0)], steps=400)
+    *faults, last = chain(harness, project, 3, 5, [(SIGNAL_LEAD, number, 0)], steps=700)
     assert len(faults) >= 3
     for fault in faults:
         assert fault.ran.code == 130, fault

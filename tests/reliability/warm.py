@@ -23,6 +23,8 @@ from typing import Any
 import cli
 from pipeline import executor, keys, raster  # noqa: F401 - the door sets what GDAL reads when it starts
 
+# Whoever starts the tests in the background of a shell has them ignore Ctrl-C; the runs here are the user's in front.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in ("geopandas", "jinja2", "matplotlib.figure", "safetensors.torch", "scipy.stats", "torch"):
     import_module(name)
 for path in sorted(Path(executor.__file__).parent.rglob("*.py")):
