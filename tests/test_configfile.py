@@ -96,6 +96,13 @@ def test_paths_are_relative_to_the_file_and_in_overrides_to_the_working_folder(
     assert changed.ingest.sources[0].path == str(tmp_path / "elsewhere")  # type: ignore[union-attr]
 
 
+def test_the_home_of_nobody_is_a_name_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("ingest: {sources: [{type: yolo, path: ~nobody-of-this-name/tiles}]}\n")
+    (source,) = configfile.load(path).ingest.sources
+    assert source.path == str(tmp_path / "~nobody-of-this-name" / "tiles")
+
+
 def test_overrides_are_read_as_yaml_and_later_ones_win(tmp_path: Path) -> None:
     path = write(tmp_path, SMALLEST)
     loaded = configfile.load(path, ["seed=3", "seed=4", "split.fractions=[0.5, 1]", "gan.images=null"], "other")

@@ -90,3 +90,13 @@ def test_what_is_learned_from_keeps_to_its_bytes_and_to_every_class(counts: list
         assert len(rows) == sum(counts)
     kept = np.bincount(labels[rows], minlength=len(counts))
     assert (kept >= np.minimum(counts, most // (2 * len(counts)))).all()
+
+
+@pytest.mark.parametrize("header", [b"{'descr': ('|u2', (", b"{'descr': '<u2', 'shape': ", b"\x00\x01\x02"])
+def test_a_shard_whose_header_is_broken_is_named(tmp_path: Path, header: bytes) -> None:
+    chips = store(tmp_path, (5,))
+    path = tmp_path / "chips" / "p0" / "chips.npy"
+    text = header.ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(200))
+    with pytest.raises(StoreError, match=r"chips\.npy"):
+        chips.read()
