@@ -59,10 +59,11 @@ os.environ.setdefault("CPL_LOG", os.devnull)
 import rasterio  # noqa: E402 - after GDAL_SKIP
 from rasterio.enums import ColorInterp, Interleaving  # noqa: E402
 from rasterio.errors import NotGeoreferencedWarning, RasterioError  # noqa: E402
+from rasterio.io import MemoryFile  # noqa: E402
 from rasterio.windows import Window  # noqa: E402
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
+    from rasterio.io import DatasetReader, DatasetWriter
 
 Pixels = npt.NDArray[Any]
 """Pixels (H, W, C) in the scene's own dtype."""
@@ -210,6 +211,25 @@ def open_scene(path: Path, max_pixels: int | None = None, **gdal: str | int | bo
         with dataset:
             _check_size(dataset, path.name, max_pixels)
             yield dataset
+
+
+@contextmanager
+def new_geotiff(path: Path, **profile: Any) -> Iterator[DatasetWriter]:
+    """A GeoTIFF that is made in memory, and written to ``path`` as a whole at the end.
+
+    What the disk refuses while GDAL closes a file GDAL tells nobody, and a damaged scene would be taken for sound.
+
+    Args:
+        path: The file.
+        **profile: As for ``rasterio.open``.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", **profile) as file:
+            yield file
+        path.write_bytes(memory.getbuffer())
 
 
 def _said(error: Exception, path: Path) -> str:

@@ -166,12 +166,13 @@ def _place(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dic
 
 
 def _write_tif(chip: npt.NDArray[Any], path: Path, place: dict[str, Any]) -> None:
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning
+
+    from ..raster import new_geotiff
 
     bands = np.ascontiguousarray(chip.transpose(2, 0, 1))
     shape = {"count": bands.shape[0], "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", driver="GTiff", compress="deflate", **shape, **place) as file:
+        with new_geotiff(path, compress="deflate", **shape, **place) as file:
             file.write(bands)

@@ -146,17 +146,17 @@ class Tif(_Single):
 
     def write(self, block: Block, first: int) -> None:
         """Write each chip with tags that say what it is."""
-        import rasterio
+        from ..raster import new_geotiff
 
         layout = self.layout
         marks, (height, width, bands) = layout.marks, layout.shape
         chips = layout.scaling.invert(block.values).transpose(0, 3, 1, 2)
-        profile = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": layout.scaling.dtype}
+        profile = {"height": height, "width": width, "count": bands, "dtype": layout.scaling.dtype}
         if bands == 3:
             profile |= {"photometric": "RGB"}
         for number, (chip, seed) in enumerate(zip(chips, block.seeds.tolist(), strict=True), first):
             path = layout.folder / self.name(block.label, number)
-            with rasterio.open(path, "w", compress="deflate", **profile) as file:
+            with new_geotiff(path, compress="deflate", **profile) as file:
                 file.write(np.ascontiguousarray(chip))
                 file.update_tags(
                     TIFFTAG_IMAGEDESCRIPTION=marks.description,

@@ -18,6 +18,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from ..config import SimulatedSource
+from ..raster import new_geotiff
 from .simulated_canvas import GSD_M, OVERSAMPLING, Canvas, Float, Sun
 from .simulated_fleet import place_fleet
 from .simulated_hulls import Ship
@@ -141,8 +142,8 @@ def _opacity_over(opacity: Float, ship: Ship) -> float:
 def _write_raster(path: Path, pixels: NDArray[np.uint8], epsg: int, west: float, north: float) -> None:
     """Write pixels (H, W, 3) as a tiled, deflated GeoTIFF."""
     transform = rasterio.Affine(GSD_M, 0, west, 0, -GSD_M, north)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=pixels.shape[0], width=pixels.shape[1], count=3, dtype="uint8",
+    with new_geotiff(
+        path, height=pixels.shape[0], width=pixels.shape[1], count=3, dtype="uint8",
         crs=f"EPSG:{epsg}", transform=transform, nodata=NODATA, photometric="RGB",
         tiled=True, blockxsize=256, blockysize=256, compress="deflate", predictor=2,
     ) as file:  # fmt: skip

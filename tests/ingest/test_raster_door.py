@@ -269,3 +269,26 @@ def test_survey_feet_are_not_metres() -> None:
 def test_a_centre_that_is_nowhere_is_an_error() -> None:
     with pytest.raises(InputError, match="not valid in its CRS"):
         size_at("EPSG:32610", 9e9, 9e9, 3)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_geotiff_that_a_full_disk_did_not_take_is_an_error_and_not_a_damaged_file() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 64, 64), dtype=np.uint8)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        raster.new_geotiff(Path("/dev/full"), height=64, width=64, count=1, dtype="uint8", crs="EPSG:32610") as file,
+    ):
+        file.write(pixels)
+
+
+def test_a_new_geotiff_holds_what_was_written(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
+    place = rasterio.Affine(3, 0, 500_000, 0, -3, 4_000_000)
+    shape = {"height": 64, "width": 64, "count": 3, "dtype": "uint8"}
+    with raster.new_geotiff(tmp_path / "a.tif", crs="EPSG:32610", transform=place, **shape) as file:
+        file.write(pixels)
+        file.update_tags(CLASS="ship")
+    with rasterio.open(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(), pixels)
+        assert file.transform == place
+        assert file.tags()["CLASS"] == "ship"
