@@ -166,10 +166,11 @@ def _absolute_path(value: Any, base: Path) -> Any:
     """A path, or a list of paths, resolved against ``base``; anything else is left for the check to refuse."""
     if isinstance(value, list):
         return [_absolute_path(item, base) for item in value]
-    return str(_resolve(value, base)) if isinstance(value, str) else value
+    return str(resolve_path(value, base)) if isinstance(value, str) else value
 
 
-def _resolve(value: str, base: Path) -> Path:
+def resolve_path(value: str, base: Path) -> Path:
+    """A path as the user wrote it, against ``base``."""
     # Not Path.resolve(): a symbolic link keeps the name that the user gave it.
     return Path(base, os.path.expanduser(value))  # noqa: PTH111 - where there is no such user, ~name is a name
 

@@ -71,7 +71,7 @@ class Table:
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         if self.outline:
             table = _with_outlines(table, self.outline)
-        write_arrow(table, path)
+        write_pieces(table.schema, [table], path)
         return frame
 
     def read(self, path: Path) -> pd.DataFrame:
@@ -106,11 +106,6 @@ class Table:
     def read_outlines(self, path: Path) -> pa.ChunkedArray:
         """The outlines of a table as WKB; null where a row has none."""
         return pq.read_table(path, columns=[self.outline]).column(0)
-
-
-def write_arrow(table: pa.Table, path: Path) -> None:
-    """Write a table as all are written."""
-    write_pieces(table.schema, [table], path)
 
 
 def write_pieces(schema: pa.Schema, pieces: Iterable[pa.Table], path: Path) -> None:

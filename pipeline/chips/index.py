@@ -22,7 +22,7 @@ from .sheet import COLUMNS, chosen, write_sheet
 SCENE = "scene_id"
 """The group column that every chip has."""
 _SHEET_ROWS = 5
-_REPEATED = ["scene_id", "class", "kind", "label_id", "shard"]
+_REPEATED = [SCENE, "class", "kind", "label_id", "shard"]
 """Texts that many chips share."""
 
 

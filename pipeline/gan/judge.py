@@ -127,8 +127,7 @@ def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
         here, there = train_labels == number, validation_labels == number
         if there.sum() >= LEAST_VALIDATION:
             floors.append(_floor(embedding, number, name, train[here], validation[there]))
-    each = all((validation_labels == number).sum() >= LEAST_VALIDATION for number in range(len(inputs.classes)))
-    task = Task(inputs.classes, Examples(*held_out), seed, profile) if each else None
+    task = Task(inputs.classes, Examples(*held_out), seed, profile) if len(floors) == len(inputs.classes) else None
     return Judge(embedding, tuple(floors), seed, task)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import yaml
 
 from ..config import RunConfig
-from ..configfile import load, read_yaml
+from ..configfile import load, read_yaml, resolve_path
 from ..errors import ConfigError
 from .measures import MEASURES
 from .space import Axis, Changes, draws, grid, labels, range_axis, text_overrides, values_axis
@@ -110,10 +109,9 @@ def read_request(path: Path) -> Request:
         if not isinstance(ends, dict) or not {"low", "high"} <= set(ends) <= {"low", "high", "log"}:
             raise ConfigError(f"sweep {path}: the range of `{key}` needs low, high and, if wanted, log: true")
         axes.append(range_axis(key, ends["low"], ends["high"], bool(ends.get("log", False))))
-    config = os.path.expanduser(raw.get("config") or "")  # noqa: PTH111 - where there is no such user, ~name is a name
     return Request(
         name=raw.get("name", path.stem),
-        config=path.resolve().parent / config if config else None,
+        config=resolve_path(raw["config"], path.resolve().parent) if raw.get("config") else None,
         overrides=text_overrides(raw.get("set") or {}),
         last=raw.get("to") or "report",
         metric=raw.get("metric"),

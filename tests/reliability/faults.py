@@ -102,8 +102,7 @@ class Ran:
 
     def one_sentence(self) -> bool:
         """Whether the run's complaint is one line without a traceback, and no talk of a defect."""
-        # What libtiff cannot write it says itself, past all handlers of GDAL's.
-        lines = [line for line in self.err.strip().splitlines() if not line.startswith("_tiff")]
+        lines = self.err.strip().splitlines()
         return len(lines) == 1 and lines[0].startswith("satpipe: ") and "this is a defect" not in lines[0]
 
 
