@@ -343,6 +343,16 @@ class Store:
             if pid.isdigit() and not is_alive(int(pid)):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in self.root.glob("work/*"):
+            if self._is_committed(path.name):
+                # Killed between the record and this.
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _is_committed(self, key: str) -> bool:
+        """Whether a key has a record of any stage and the content that it records."""
+        stages = [path.parent.name for path in self.root.glob(f"records/*/{key}.json")]
+        found = [record for stage in stages if (record := self.record(stage, key)) is not None]
+        return any(self.folder(record.ref).is_dir() for record in found)
 
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from toy import Toy
 from pipeline import configfile
 from pipeline.display import PlainDisplay
 from pipeline.runner import Runner
+from pipeline.store import Store
 
 ALL = [
     "chips/loud-a",
@@ -201,6 +202,18 @@ def test_killed_run_goes_on_from_its_checkpoint_and_gives_the_same_bytes(toy: To
     toy.run()
     assert "r0 from step 0" not in log.read_text().splitlines()
     assert toy.content() == straight.content()
+
+
+def test_scratch_of_what_was_committed_is_tidied_up_and_that_of_lost_content_kept(toy_done: Toy) -> None:
+    # As a kill leaves it between a part's record and the end of its work folder.
+    data = toy_done.folder / "data"
+    keys = {stage: next((data / "records" / stage).glob("*.json")).stem for stage in ("gan", "classify")}
+    for key in [*keys.values(), "unknown"]:
+        (data / "work" / key).mkdir()
+    lost = json.loads((data / "records" / "gan" / f"{keys['gan']}.json").read_text())["digest"]
+    (data / "parts" / "gan" / lost).rename(toy_done.folder / "aside")
+    with Store(data).lock():
+        assert {path.name for path in (data / "work").iterdir()} == {keys["gan"], "unknown"}
 
 
 def test_killed_run_is_listed_as_stopped_and_clean_keeps_what_it_made(toy: Toy) -> None:
