@@ -106,7 +106,7 @@ SECTIONS = {
         "Chips: time and memory as a scene grows",
         (
             "All windows of {size} x {size} pixels at stride {size} of tiled raw scenes, chips written to the chip"
-            " store and synced; the largest scene is cut once, the others take the best of {turns} turns."
+            " store and synced, the scene read once before; best of {turns} turns, of two for the largest scene."
         ),
     ),
 }

@@ -32,7 +32,7 @@ Spans = Sequence[tuple[int, int]]
 Fill = Callable[[int, Pixels, "Valid | None", Spans], None]
 """Writes rows from the given one on into the arrays, as many as they hold, at least in the given column ranges."""
 
-STEP_BYTES = 16 << 20
+STEP_BYTES = 32 << 20
 """Pixels that one step reads: enough for many blocks, little enough to stay near the processor's caches."""
 SHARES = 2
 """Parts of a step for each worker: where one is held up, the others take over."""
