@@ -115,9 +115,7 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
     for layout, profile in LAYOUTS.items():
         scene = scene_path(bench.folder, layout, side)
         make_scene(scene, side, profile)
-        best = bench.best(
-            [(job, n) for n in dict.fromkeys(counts) for job in ("cut", "store")], scene, windows
-        )
+        best = bench.best([(job, n) for n in dict.fromkeys(counts) for job in ("cut", "store")], scene, windows)
         for (job, n), seconds in best.items():
             shown = f"{OURS[job]}, {workers_said(n)}"
             lines.append(f"| {layout} | {shown} | {seconds:.2f} | {chips / seconds:,.0f} | | | |")
