@@ -5,11 +5,13 @@ The profile decides bytes, so it is part of the key of whatever is trained with 
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,11 @@ HOPELESS = 3.0
 """A combination whose first step needs this many times the best step is not timed further."""
 TIMING_S = 3.0
 """Time to spend on timing, beside the import of torch."""
+
+# Of glibc's malloc.h: what is as large as the first is mapped from the system, and more than the second, free at the
+# end of the heap, is given back.
+_M_MMAP_THRESHOLD, _MAPPED_BYTES = -3, 1 << 25
+_M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -72,14 +79,27 @@ class Profile:
 
 
 def prepare(profile: Profile) -> torch.device:
-    """Set threads and deterministic algorithms for this process, and return the device."""
+    """Set threads, deterministic algorithms and how memory is kept for this process, and return the device."""
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(profile.threads)
     torch.use_deterministic_algorithms(True, warn_only=profile.device != "cpu")
     # Deterministic mode would fill every new tensor with NaN first, which costs time and guards against nothing here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(profile.device)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed for what is allocated next, where this process runs on glibc.
+
+    Every step of a training allocates the same tensors as the one before. Left alone, glibc gives the larger ones back
+    to the system each time, and the fresh pages that come instead cost several times what is computed in them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def cores() -> int:
@@ -192,6 +212,7 @@ def _time_steps(device: str, threads: int) -> dict[str, float]:
     """
     import torch
 
+    keep_freed_memory()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     best: dict[str, float] = {}
