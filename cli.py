@@ -141,7 +141,10 @@ def run(
     if not outcome.made:
         say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:
-        say(f"\n{outcome.sentence}\nreport: {outcome.report}")
+        say(f"\n{outcome.sentence}")
+        if outcome.facts.get("simulated"):
+            say("The scenes are simulated: this says nothing about real imagery.")
+        say(f"report: {outcome.report}")
 
 
 def _say_what_fitted(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
@@ -203,7 +206,8 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
         say(f"for one {config.split.by} left out; how many there are is known once scenes are read")
     for stage, parts, cost in runner.forecast(config, later):
         seconds += parts * cost
-        say(f"{stage}: {parts:,} parts of about {duration(cost)}")
+        less = ", less those of them that are there already" if any(runner.store.records(stage)) else ""
+        say(f"{stage}: {parts:,} parts of about {duration(cost)}{less}")
     workers = runner.workers(config)
     say(f"about {duration(seconds / workers)} in all with {workers} workers")
 
@@ -293,9 +297,12 @@ def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
     """Delete parts that no run refers to, and say how much that frees."""
     from pipeline.cleaning import find_garbage
 
+    if not (root / "data" / "store.json").exists():
+        say(f"nothing to delete: {root / 'data'} holds no runs")
+        return
     with find_garbage(root / "data", forget) as garbage:
         if not garbage.files:
-            say("nothing to delete: every part belongs to a run")
+            say(f"nothing to delete in {root / 'data'}: every part there belongs to a run")
             return
         say(f"{garbage.parts:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
         if yes or click.confirm("Delete them?"):
@@ -326,9 +333,16 @@ def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str 
 @config.command("validate")
 @config_options
 def config_validate(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
-    """Check a configuration; the exit code tells."""
+    """Check the keys of a configuration; the exit code tells. Files that it names and that are not there are told."""
+    from pipeline.errors import SatpipeError
+    from pipeline.ingest.sources import find_files
+
     loaded = load(config_path, overrides, name)
     say(f"{loaded.name}: valid")
+    try:
+        find_files(loaded.ingest)
+    except SatpipeError as error:
+        say(f"but a run would stop: {error}")
 
 
 @config.command("schema")

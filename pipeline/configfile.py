@@ -118,6 +118,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         known = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
         raise ConfigError(f"configuration {path} does not exist; by name there are {known}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"configuration {path} is a folder; name the YAML file in it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path} cannot be read: {error}") from None
     try:

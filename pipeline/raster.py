@@ -160,7 +160,7 @@ def local_file(path: Path | str) -> Path:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a symbolic link keeps its name
     try:
         if path.is_dir():
-            raise InputError(f"{path.name} is a folder, not a file")
+            raise InputError(f"{path.name} is a folder, not a file; name the files in it, such as {path.name}/*.tif")
         if not path.is_file():
             raise InputError(f"{path.name} does not exist, or is no regular file")
         if path.stat().st_size == 0:
@@ -180,7 +180,7 @@ def _driver(path: Path) -> str:
     for magic, driver in _MAGIC:
         if start.startswith(magic):
             return driver
-    raise InputError(f"{path.name} is no TIFF, PNG or JPEG: it begins with {start!r}")
+    raise InputError(f"{path.name} is no TIFF, PNG or JPEG by its first bytes; convert it, or take it out")
 
 
 @contextmanager

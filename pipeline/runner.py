@@ -27,6 +27,8 @@ from .store import MANIFEST, Record, Store, canonical, sha256_file
 
 POLL_S = 0.3
 TIMINGS = "timings.json"
+_WHICH = ("seed", "arm", "fold", "fraction", "replicate", "number")
+"""Keys of a part's configuration that say which of many it is."""
 
 
 class Display(Protocol):
@@ -319,10 +321,8 @@ class Runner:
         if order.part.stage not in self._seconds:
             seconds = self._seconds.setdefault(order.part.stage, {})
             for record in self.store.records(order.part.stage):
-                like = (record.components.get("make"), str(record.components.get("config")))
-                seconds.setdefault(str(like), []).append(record.seconds)
-        like = (order.part.make, str(order.components["config"]))
-        known = self._seconds[order.part.stage].get(str(like), [])
+                seconds.setdefault(_like(record.components), []).append(record.seconds)
+        known = self._seconds[order.part.stage].get(_like(order.components), [])
         return sum(known) / len(known) if known else order.part.cost
 
     def forecast(self, config: RunConfig, stages: Sequence[str]) -> list[tuple[str, int, float]]:
@@ -393,6 +393,13 @@ class Runner:
         finally:
             walk.fingerprints.save()
         return seen
+
+
+def _like(components: Mapping[str, Any]) -> str:
+    """What parts that take about the same time have in common: all but which split and which arm they are of."""
+    config = components.get("config") or {}
+    alike = {name: value for name, value in config.items() if name not in _WHICH}
+    return str((components.get("make"), alike))
 
 
 def with_replicates(config: RunConfig, replicates: int) -> RunConfig:

@@ -115,7 +115,7 @@ def find_run(name: str | None, root: Path | str = ".") -> Run:
     raw: dict[str, Any] | None = store.read_run(name) if name in names else None
     if raw is None:
         near = get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}; --root names another folder"
         raise ConfigError(f"there is no run {name} in {store.root}; {hint}")
     try:
         config = RunConfig.model_validate(raw["config"])

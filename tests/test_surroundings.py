@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from toy import Toy
 
+from pipeline.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*?(?:3[0-7]|4[0-7]|9[0-7]|38;|48;)[0-9;]*m")
@@ -108,6 +110,11 @@ def test_a_terminal_gets_colours_and_bars_and_none_with_no_color(far: Toy, tmp_p
         assert "2 counts" in written
         assert ("\x1b[?25l" in written) or ("\x1b[2K" in written)  # bars
         assert bool(COLOUR.search(written)) == (not setting)
+
+
+def test_help_names_every_command() -> None:
+    listed = re.findall(r"^│ (\w+)", call("--help", COLUMNS="100").stdout, re.M)
+    assert set(listed) >= {*COMMANDS, "run", "status", "why", "runs", "clean", "config"}
 
 
 @pytest.mark.parametrize("columns", [24, 40, 200])

@@ -112,7 +112,7 @@ def _target(scene: Extent, gsd_m: float | None, resampling: str | None) -> Targe
     if max(scene.gsd_m) > FINEST * gsd_m:
         raise ConfigError(
             f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, more than {FINEST} times that of the chips,"
-            f" {gsd_m:g} m: they would be made up; take the scene out, or set chips.gsd_m nearer to it"
+            f" {gsd_m:g} m: most pixels would be interpolated; take the scene out, or cut chips of a GSD nearer to it"
         )
     down, along = (_near_whole(gsd_m / own_gsd) for own_gsd in scene.gsd_m)
     # Floor: a target pixel that the scene does not cover wholly would be made up in part. The small addend keeps

@@ -17,7 +17,7 @@ SHOWN = 20
 """Keys that differ and are printed; the page has all of them."""
 
 
-@click.command()
+@click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]", shell_complete=complete.runs)
 @root_option
 @click.option("--common", is_flag=True, help="Compare on the test chips that all runs share, where they differ.")

@@ -10,7 +10,7 @@ SHELLS = ("bash", "zsh", "fish")
 PROGRAM, VARIABLE = "satpipe", "_SATPIPE_COMPLETE"
 
 
-@click.command()
+@click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCENES_SHOWN = 10
 
 
-@click.command()
+@click.command("detect")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...", type=click.Path(path_type=Path))
 @run_option
 @click.option(
@@ -89,6 +89,8 @@ def command(
         outcome = detect(run, scenes, to, wish, tick)
     for note in outcome.notes:
         say(f"note: {note}")
+    if all(source.type == "simulated" for source in run.config.ingest.sources):
+        say("note: this classifier has seen simulated scenes alone; to rely on one, train it on scenes like these")
     _report(outcome, run.config.ingest.classes)
 
 

@@ -20,7 +20,7 @@ WORDS = {"good": "ok", "warning": "warning", "bad": "bad"}
 STYLES = {"good": "green", "warning": "yellow", "bad": "bold red"}
 
 
-@click.command()
+@click.command("doctor")
 @root_option
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Check for this run; default: demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -44,18 +44,22 @@ def chips(
 ) -> None:
     """Write the chips of a run into folders named for their class, with a labels.csv.
 
-    Makes what is missing up to the stage `chips` first.
+    Makes what is missing up to the stage `chips` first. --name alone takes the run of that name as it was made.
     """
     import pandas as pd
 
     from ..chips.export import export_chips, roles_of
     from ..chips.summary import SPLIT
     from ..chipstore import ChipStore
+    from ..runs import find_run
     from ..store import Store
     from ..tables import CHIPS, SCENES
     from .chips import made
 
-    config = load(config_path, overrides, name)
+    if name is not None and config_path is None and not overrides:
+        config = find_run(name, root).config  # as the run was made, whatever its file says by now
+    else:
+        config = load(config_path, overrides, name)
     done, failed = made(root, config, quiet=False)
     if failed is not None and split is not None:
         raise failed

@@ -11,7 +11,7 @@ from .common import progress, root_option, run_option, say
 FORMATS = ("png", "tif", "npy", "parquet")
 
 
-@click.command()
+@click.command("generate")
 @run_option
 @click.option("--label", "labels", multiple=True, metavar="CLASS", help="Only this class; may be repeated.")
 @click.option(

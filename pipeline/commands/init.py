@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KINDS = ("shipsnet", "yolo", "voc", "coco", "geojson", "csv", "folders")
 
 
-@click.command()
+@click.command("init")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Where the configuration goes.")
 @click.option("--type", "kind", type=click.Choice(KINDS), help="How the labels are kept; default: found out.")

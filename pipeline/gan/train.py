@@ -99,6 +99,11 @@ class Setting:
         """Steps between looks."""
         return max(1, round(self.every_images / self.preset.batch))
 
+    def looks_at(self, step: int) -> bool:
+        """Whether there is a look after so many steps: at the end, and regularly while that is not near."""
+        left = self.steps - step
+        return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)
+
 
 def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
     """Train, or go on where a checkpoint in ``setting.folder`` ends, and return the best generator.
@@ -122,7 +127,7 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
         sums += train_step(setting, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
-        if log.step % setting.steps_between and log.step < steps:
+        if not setting.looks_at(log.step):
             continue
         means = setting.ranks.sum_(sums) / ((log.step - since) * setting.ranks.size)
         if setting.ranks.first:

@@ -106,6 +106,18 @@ def sources(ingest: IngestConfig) -> list[Planned]:
     return planned
 
 
+def find_files(ingest: IngestConfig) -> None:
+    """Find the scene and label files of all sources, and read none of them.
+
+    Raises:
+        InputError: If some are not there.
+        ConfigError: If a reader of the user's is not there.
+    """
+    for one in sources(ingest):
+        if one.scenes is not None:
+            label_files(one, lambda path: UserFile(str(path), ""))
+
+
 def label_files(one: Planned, fingerprint: Fingerprint) -> LabelFiles:
     """The label files of a source.
 

@@ -102,7 +102,7 @@ def _read_frame(path: Path, suffix: str, layer: str | None) -> Any:
     }
     if not good.get(suffix, False):
         raise InputError(
-            f"label file {path.name} is no GeoJSON, GeoPackage, Shapefile or GeoParquet: it begins with {start[:16]!r}"
+            f"label file {path.name} is no GeoJSON, GeoPackage, Shapefile or GeoParquet by its first bytes"
         )
     if suffix in (".parquet", ".geoparquet"):
         return geopandas.read_parquet(path)

@@ -38,6 +38,7 @@ WORDS = {
     "no detectable difference": ("=", "No detectable difference"),
     "too little data to tell": ("…", "Too little data to tell"),
 }
+FOOTER = "Made by satpipe. Accuracies, differences and intervals can be recomputed from predictions.parquet beside it."
 SIMULATED = "The scenes were drawn by a program; these figures say nothing about real satellite imagery."
 
 
@@ -159,7 +160,7 @@ def render(material: Material, found: Sequence[blocks.Section], title: str) -> s
             simulated=SIMULATED if material.tables.get("simulated") else None,
             glossary=glossary(material.answer, arms_of(material)),
             sections=found,
-            footer="Made by satpipe. Every figure can be recomputed from predictions.parquet beside this page.",
+            footer=FOOTER,
         )
     )
 

@@ -137,12 +137,16 @@ def section_sure(material: Material) -> blocks.Section:
             else "There is no interval: it takes two replicates and two test groups at least."
         ),
     ]
+    folds = (
+        f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
+        if found["variance_folds"] is not None and answer["folds"] > 1
+        else ""
+    )
     if found["variance_replicates"] is not None:
         section.blocks.append(
             blocks.text(
                 f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"
-                f" {100 * found['variance_units']:.0f} % from the choice of test groups,"
-                f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain, and"
+                f" {100 * found['variance_units']:.0f} % from the choice of test groups,{folds} and"
                 f" {100 * found['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
                 f" bootstrap with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
                 f" {points(boot['high'])} points.",

@@ -80,8 +80,8 @@ def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None
     section.blocks.insert(
         0,
         blocks.text(
-            "Left, real chips that the generators were trained on; right, synthetic chips that passed the screening."
-            " All were drawn at random, none was picked. Folds take turns, replicate"
+            "Real chips that the generators were trained on, and synthetic chips that passed the screening. All were"
+            " drawn at random, none was picked. Folds take turns, replicate"
             f" {material.shown_splits()[0].facts['replicate']}."
         ),
     )
@@ -116,7 +116,7 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     }
     table = blocks.table(
         "Screening of synthetic chips",
-        "Synthetic chips of all splits together: candidates, and what the screening accepted.",
+        "Synthetic chips of the experiment's splits together: candidates, and what the screening accepted.",
         ["Class", "candidates", "accepted", "share"],
         rows,
     )
@@ -152,8 +152,9 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
                 f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
-                " (left), and that training chip (right), by the correlation of their pixels over the eight flips and"
-                " turns. Copies would stand out here. Median correlation with the nearest training chip:"
+                " (left), and that training chip (right): by the correlation of both as small grey pictures, the best"
+                " of eight flips and turns. A copy would be near and look like it; faint chips can be near without."
+                " Median correlation with the nearest training chip:"
                 f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
             ),
             blocks.pairs(

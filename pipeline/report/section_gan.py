@@ -34,6 +34,8 @@ MEANINGS = (
     ("Copies", "Share of the synthetic chips that are a training chip, flipped, turned or as it is."),
 )  # fmt: skip
 """The measures in words."""
+ALL, MUCH = 0.9, 0.6
+"""Shares of what real chips teach from which a generator shows nearly all of it, or much."""
 SHEETS = 4
 LASTING = 3
 """Looks without a better one after which a training counts as over-trained."""
@@ -65,7 +67,8 @@ def section_gan(material: Material) -> blocks.Section | None:
     quality = mean_quality(material)
     section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
     taught = mean_usefulness(material)
-    section.blocks += [taught_table(taught)] if taught else []
+    if taught:
+        section.blocks += [taught_table(taught), blocks.text(taught_in_words(taught, len(material.classes)))]
     section.blocks += alarms(material)
     section.blocks += sheets(splits[0])
     section.data = {"quality": quality, "taught": taught, "generators": generators, "best_images": _best(material)}
@@ -207,7 +210,8 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     caption = (
         "The chosen generators against real validation chips, mean over splits, in features learned on training chips;"
         " below each value what real training chips score in the generator's place. Lower is better for both distances"
-        " and for copies, higher for the others."
+        " and for copies, higher for the others. A value better than the one below it does not mean chips better than"
+        " real ones, only a difference that these features do not see."
     )
     return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
 
@@ -249,6 +253,21 @@ def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
         " low third row says that they carry wrong labels. Mean over splits."
     )
     return blocks.table("What synthetic chips teach", caption, ["Taught by", *names], rows)
+
+
+def taught_in_words(taught: Mapping[str, Mapping[str, float]], classes: int) -> str:
+    """What the table of teaching comes to, as a share of what real chips teach above chance."""
+    real, synthetic = (taught[way]["balanced accuracy"] for way in ("real_to_real", "synthetic_to_real"))
+    said = (
+        f"A classifier that saw synthetic chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
+        f" saw real chips {real:.3f}"
+    )
+    chance = 1 / classes
+    if real <= chance:
+        return f"{said}: no more than chance, so this says nothing about the generator."
+    share = max(0.0, (synthetic - chance) / (real - chance))
+    word = "nearly all" if share >= ALL else "much" if share >= MUCH else "little"
+    return f"{said}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: the synthetic chips show {word} of it."
 
 
 def shown_measure(name: str, value: float) -> str:

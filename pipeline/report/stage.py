@@ -205,7 +205,8 @@ def make_page(job: Job) -> dict[str, Any]:
     write_json(report, job.out / "report.json")
     for path in sorted(job.folder("verdict").glob("*.csv")) + sorted(job.folder("verdict").glob("*.parquet")):
         shutil.copyfile(path, job.out / path.name)
-    return {key: material.answer[key] for key in ("verdict", "sentence", "favoured")}
+    facts = {key: material.answer[key] for key in ("verdict", "sentence", "favoured")}
+    return {**facts, "simulated": bool(material.tables.get("simulated"))}
 
 
 def write_json(data: Any, path: Path) -> None:

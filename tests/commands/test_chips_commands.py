@@ -169,6 +169,19 @@ def test_chips_come_out_as_folders_of_their_class_and_go_in_again(bay, tmp_path,
     assert set(found["groups"]) == {f"geojson/pier{number}.tif" for number in range(7)}
 
 
+def test_chips_of_a_run_are_exported_by_its_name_alone_and_a_name_that_is_none_is_refused(bay, tmp_path, capsys):
+    satpipe(capsys, "chips", *words(bay))
+    root = words(bay)[words(bay).index("--root") :][:2]
+    code, said, _ = satpipe(capsys, "export", "chips", "--name", "bay", *root, "--to", str(tmp_path / "bay"))
+    assert code == 0
+    assert "labels.csv says what each is" in said
+    code, _, error = satpipe(capsys, "export", "chips", "--name", "bey", *root, "--to", str(tmp_path / "bey"))
+    assert code == 2
+    assert "there is no run bey" in error
+    assert "did you mean bay?" in error
+    assert not (tmp_path / "bey").exists()
+
+
 def test_tiffs_lie_where_their_scene_does(bay, tmp_path, capsys):
     code, *_ = satpipe(capsys, "export", "chips", *words(bay, "--to", str(tmp_path / "out"), "--format", "tif"))
     assert code == 0

@@ -14,8 +14,10 @@ import pytest
 import torch
 from gan_toy import digests
 
+from pipeline.compute import Profile
 from pipeline.errors import TrainingError
 from pipeline.gan import train
+from pipeline.gan.batches import Batches
 from pipeline.gan.course import Log, divergence, is_better, over_trained
 from pipeline.gan.losses import discriminator_loss, generator_loss
 from pipeline.gan.presets import PRESETS
@@ -201,6 +203,17 @@ def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_rest
     assert train.learning_rate(setting, restarted) == pytest.approx(0.5e-4)
     steady = cast("train.Setting", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
     assert train.learning_rate(steady, Log(step=99)) == 4e-4
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "looks"),
+    [(100, 25, [25, 50, 75, 100]), (101, 25, [25, 50, 75, 101]), (113, 25, [25, 50, 75, 100, 113]), (10, 25, [10])],
+)
+def test_looks_come_regularly_and_at_the_end_and_never_two_in_a_row(steps: int, every: int, looks: list[int]) -> None:
+    preset = replace(PRESETS["dcgan-lowdata"], images=16 * steps, batch=16)
+    profile, batches = Profile(), cast("Batches", None)
+    setting = train.Setting(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
+    assert [step for step in range(1, steps + 1) if setting.looks_at(step)] == looks
 
 
 FAST: dict[str, Any] = {

@@ -17,7 +17,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from pipeline.report import curves, neighbours, schema
-from pipeline.report.section_gan import over_trained
+from pipeline.report.section_gan import over_trained, taught_in_words
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +259,21 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
     taught = report["gan"]["taught"]
     assert taught["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
     assert set(taught["real_to_synthetic"]) == {"balanced accuracy", *(f"average precision, {one}" for one in CLASSES)}
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "real", "classes", "said"),
+    [
+        (0.699, 0.947, 2, "45 %: the synthetic chips show little"),
+        (0.8, 0.9, 2, "75 %: the synthetic chips show much"),
+        (0.9, 0.9, 3, "100 %: the synthetic chips show nearly all"),
+        (0.4, 0.9, 2, "0 %: the synthetic chips show little"),
+        (0.7, 0.5, 2, "no more than chance"),
+    ],
+)
+def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, said):
+    taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
+    assert said in taught_in_words(taught, classes)
 
 
 def test_the_page_says_what_the_chips_are_worth_in_labels(fractions_folder):
