@@ -12,7 +12,7 @@ from .presets import resolve
 
 STAGE = "gan"
 MAKE = "pipeline.gan.stage:make_generator"
-STEP_S = 1.0e-3
+STEP_S = 2.0e-3
 """Seconds per image on one CPU core, whatever its size."""
 PIXEL_S = 5.0e-8
 """Seconds on top per image, pixel and channel at half resolution."""
