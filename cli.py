@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from pipeline.commands import COMMANDS, complete
-from pipeline.commands.common import NARROW, config_options, console, duration, load, print_table, root_option, say
+from pipeline.commands.common import (
+    NARROW,
+    config_options,
+    console,
+    duration,
+    load,
+    print_table,
+    root_option,
+    say,
+    what_is_missing,
+)
 from pipeline.stages import NAMES, STAGES
 
 if TYPE_CHECKING:
@@ -334,15 +344,11 @@ def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str 
 @config_options
 def config_validate(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
     """Check the keys of a configuration; the exit code tells. Files that it names and that are not there are told."""
-    from pipeline.errors import SatpipeError
-    from pipeline.ingest.sources import find_files
-
     loaded = load(config_path, overrides, name)
     say(f"{loaded.name}: valid")
-    try:
-        find_files(loaded.ingest)
-    except SatpipeError as error:
-        say(f"but a run would stop: {error}")
+    missing = what_is_missing(loaded)
+    if missing is not None:
+        say(f"but a run would stop: {missing}")
 
 
 @config.command("schema")

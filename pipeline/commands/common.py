@@ -136,6 +136,18 @@ def load(config_path: Path | None, overrides: tuple[str, ...], name: str | None)
     return load_file(config_path, overrides, name)
 
 
+def what_is_missing(config: RunConfig) -> str | None:
+    """A sentence on scene or label files that a configuration names and that are not there; None where all are."""
+    from ..errors import SatpipeError
+    from ..ingest.sources import find_files
+
+    try:
+        find_files(config.ingest)
+    except SatpipeError as error:
+        return str(error)
+    return None
+
+
 def committed(runner: Runner, config: RunConfig, last: str) -> tuple[dict[str, dict[str, Done]], bool]:
     """What a configuration has made of the stages up to ``last``; makes nothing.
 

@@ -1,11 +1,13 @@
-"""Tables that commands print keep words whole on every terminal."""
+"""What commands share: tables that keep words whole on every terminal, and what a configuration lacks."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cli import main
 from pipeline.commands.common import print_table
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -36,3 +38,16 @@ def test_no_word_of_a_table_is_broken_however_narrow_the_terminal_is(
 def test_a_table_in_a_file_has_a_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["key", "value"], [["one", "word " * 100], ["two", "x"]])
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_valid_configuration_whose_files_are_not_there_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bay.yaml").write_text("ingest:\n  sources:\n    - {type: yolo, path: nowhere}\n", "utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "validate", "--config", str(tmp_path / "bay.yaml")])
+    said = capsys.readouterr().out
+    assert not ended.value.code
+    assert "valid" in said
+    assert "but a run would stop: ingest.sources.0.path" in said
+    assert "nowhere does not exist" in said
