@@ -306,8 +306,9 @@ def runs(root: Path, as_json: bool) -> None:
 def clean(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
     """Delete parts that no run refers to, and say how much that frees."""
     from pipeline.cleaning import find_garbage
+    from pipeline.store import Store
 
-    if not (root / "data" / "store.json").exists():
+    if not Store(root / "data").is_there:
         say(f"nothing to delete: {root / 'data'} holds no runs")
         return
     with find_garbage(root / "data", forget) as garbage:

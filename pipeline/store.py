@@ -36,6 +36,8 @@ from .errors import SpoiltError, StoreError, StoreLockedError, trouble
 from .parts import FACTS, Part, Ref
 from .redact import redacted
 
+MARKER = "store.json"
+"""File that says in which version of the layout a store was written."""
 VERSION = 1
 MANIFEST = "manifest.json"
 DIGEST_LENGTH = 32
@@ -137,7 +139,7 @@ class Store:
         self.root = root
         self.parts = root / "parts"
         self._verified = _VERIFIED.setdefault(str(root.absolute()), {})
-        marker = root / "store.json"
+        marker = root / MARKER
         try:
             version = json.loads(marker.read_text("utf-8"))["version"]
         except FileNotFoundError:
@@ -153,20 +155,24 @@ class Store:
                 f" ({VERSION}); {_OTHER_STORE}"
             )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the store was made already."""
+        return (self.root / MARKER).exists()
+
     def create(self) -> None:
         """Make the folders of the store, if they are not there.
 
         Raises:
             StoreError: If that is not permitted, there is no room, or parts are there whose layout nobody knows.
         """
-        marker = self.root / "store.json"
         try:
-            if not marker.exists() and any(self.parts.glob("[!.]*")):
-                raise StoreError(f"{self.root} holds parts but no {marker.name}; {_OTHER_STORE}")
+            if not self.is_there and any(self.parts.glob("[!.]*")):
+                raise StoreError(f"{self.root} holds parts but no {MARKER}; {_OTHER_STORE}")
             for name in ("parts", "records", "work", "runs", "logs", "cache"):
                 make_folder(self.root / name)
-            if not marker.exists():
-                write_atomic(marker, canonical({"version": VERSION}) + b"\n")
+            if not self.is_there:
+                write_atomic(self.root / MARKER, canonical({"version": VERSION}) + b"\n")
         except OSError as error:
             raise StoreError(f"the store {self.root} cannot be written: {trouble(error) or error}") from None
 

@@ -137,12 +137,10 @@ def section_sure(material: Material) -> blocks.Section:
             else "There is no interval: it takes two replicates and two test groups at least."
         ),
     ]
-    folds = (
-        f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
-        if found["variance_folds"] is not None and answer["folds"] > 1
-        else ""
-    )
     if found["variance_replicates"] is not None:
+        folds = ""
+        if answer["folds"] > 1:
+            folds = f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
         section.blocks.append(
             blocks.text(
                 f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"

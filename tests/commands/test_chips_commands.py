@@ -171,7 +171,7 @@ def test_chips_come_out_as_folders_of_their_class_and_go_in_again(bay, tmp_path,
 
 def test_chips_of_a_run_are_exported_by_its_name_alone_and_a_name_that_is_none_is_refused(bay, tmp_path, capsys):
     satpipe(capsys, "chips", *words(bay))
-    root = words(bay)[words(bay).index("--root") :][:2]
+    root = ["--root", str(bay / "root")]
     code, said, _ = satpipe(capsys, "export", "chips", "--name", "bay", *root, "--to", str(tmp_path / "bay"))
     assert code == 0
     assert "labels.csv says what each is" in said
