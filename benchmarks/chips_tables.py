@@ -63,9 +63,7 @@ class Bench:
         return found["seconds"], same
 
     def _run(self, command: list[str]) -> dict[str, Any]:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=HERE.parent, env=_environment()
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent, env=_environment())
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -41,6 +41,8 @@ from pipeline.gan.inputs import Inputs
 from pipeline.gan.judge import prepare_judge
 from pipeline.gan.networks import DiscriminatorNetwork
 from pipeline.gan.presets import PRESETS, Preset
+from pipeline.gan.setting import Setting
+from pipeline.gan.step import Networks
 from pipeline.gan.usefulness import of_generator
 from pipeline.generator import GeneratorNetwork
 from pipeline.progress import Progress
@@ -183,7 +185,7 @@ def plain_steps(
             yield
 
 
-def our_steps(setting: train.Setting) -> Iterator[None]:
+def our_steps(setting: Setting) -> Iterator[None]:
     """Our loop; yields after each step."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -211,7 +213,7 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def arithmetic_alone(setting: train.Setting, repeats: int = 3) -> float:
+def arithmetic_alone(setting: Setting, repeats: int = 3) -> float:
     """Seconds that the convolutions and matrix products of one step take when nothing else is done."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -230,7 +232,7 @@ def arithmetic_alone(setting: train.Setting, repeats: int = 3) -> float:
     return total
 
 
-def where_it_goes(setting: train.Setting) -> str:
+def where_it_goes(setting: Setting) -> str:
     """Shares of the time of some steps by kind of operation, and what is spent outside torch's operations."""
     steps = max(2, 256 // setting.preset.batch)
     device = prepare(setting.profile)
@@ -260,7 +262,7 @@ def seconds_per_step(steps: Iterator[None], seconds: float) -> float:
     return (time.perf_counter() - start) / count
 
 
-def check_same(setting: train.Setting, plain: tuple[PlainGenerator, PlainDiscriminator], ours: train.Networks) -> None:
+def check_same(setting: Setting, plain: tuple[PlainGenerator, PlainDiscriminator], ours: Networks) -> None:
     """Stop where the plain networks do not give what ours give."""
     z = torch.from_numpy(setting.batches.latents(0, setting.preset.z_dim))
     labels = torch.from_numpy(setting.batches.real(0)[1])
@@ -272,13 +274,13 @@ def check_same(setting: train.Setting, plain: tuple[PlainGenerator, PlainDiscrim
         )
 
 
-def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> train.Setting:
+def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> Setting:
     """A training on random chips."""
     rng = np.random.default_rng(0)
     chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
     labels = np.arange(CHIPS) % 2
     batches = Batches(chips, labels, fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
-    return train.Setting(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
+    return Setting(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
 
 
 def variants(preset: Preset) -> dict[str, Preset]:
@@ -366,7 +368,7 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
         resolved.balanced,
         resolved.symmetries,
     )
-    setting = train.Setting(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
+    setting = Setting(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
     judge = prepare_judge(inputs, 1, profile)
     generator, _ = train.train(setting, judge.look, Progress(None))
     judge.thorough(generator)

@@ -7,8 +7,9 @@ the host from a NumPy generator: the same seed gives the same changes on every d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Changes:
-    """What happens to each chip of a batch.
+    """What happens to each chip of a batch; float32 and int64 tensors.
 
     Attributes:
         brightness: Added, (N,).
@@ -27,10 +28,14 @@ class Changes:
         shift_px: (N, 2) rows and columns that the content moves down and right.
     """
 
-    brightness: npt.NDArray[np.float32]
-    saturation: npt.NDArray[np.float32]
-    contrast: npt.NDArray[np.float32]
-    shift_px: npt.NDArray[np.int64]
+    brightness: Tensor
+    saturation: Tensor
+    contrast: Tensor
+    shift_px: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """With ``change`` of every tensor: some of its rows, a copy on a device."""
+        return type(self)(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
 def draw(rng: np.random.Generator, count: int, size_px: int, colour: float, translation: float) -> Changes | None:
@@ -43,10 +48,10 @@ def draw(rng: np.random.Generator, count: int, size_px: int, colour: float, tran
     unit = rng.random((3, count), dtype=np.float32)
     reach = round(translation * size_px)
     return Changes(
-        np.float32(colour) * (unit[0] - np.float32(0.5)),
-        1 + np.float32(colour) * (2 * unit[1] - 1),
-        1 + np.float32(colour) * (unit[2] - np.float32(0.5)),
-        rng.integers(-reach, reach + 1, (count, 2)),
+        torch.from_numpy(np.float32(colour) * (unit[0] - np.float32(0.5))),
+        torch.from_numpy(1 + np.float32(colour) * (2 * unit[1] - 1)),
+        torch.from_numpy(1 + np.float32(colour) * (unit[2] - np.float32(0.5))),
+        torch.from_numpy(rng.integers(-reach, reach + 1, (count, 2))),
     )
 
 
@@ -63,22 +68,24 @@ def colour(chips: Tensor, changes: Changes) -> Tensor:
     With m the mean of a pixel's bands and M the mean of a chip, x + b becomes m + b + s (x - m) and that becomes
     M + b + c (m + s (x - m) - M), which is c s x + c (1 - s) m + (1 - c) M + b.
     """
-    host = np.stack([changes.brightness, changes.saturation, changes.contrast])
-    b, s, c = torch.from_numpy(host)[:, :, None, None, None].to(chips.device, non_blocking=True)
+    b, s, c = (one[:, None, None, None] for one in (changes.brightness, changes.saturation, changes.contrast))
     grey = chips.mean(dim=1, keepdim=True)
     rest = c * (1 - s) * grey + ((1 - c) * grey.mean(dim=(2, 3), keepdim=True) + b)
     return torch.addcmul(rest, chips, c * s)
 
 
-def translate(chips: Tensor, shift_px: npt.NDArray[np.int64]) -> Tensor:
+def translate(chips: Tensor, shift_px: Tensor) -> Tensor:
     """Each chip moved by its own whole number of rows and columns; shifts are shorter than the side."""
-    if not shift_px.any():
-        return chips
-    moved: Tensor = _Translate.apply(chips, shift_px.tolist())  # type: ignore[no-untyped-call]
+    if not chips.is_cuda:
+        if not shift_px.any():
+            return chips
+        moved: Tensor = _Copied.apply(chips, shift_px.tolist())  # type: ignore[no-untyped-call]
+    else:
+        moved = _Gathered.apply(chips, shift_px)  # type: ignore[no-untyped-call]
     return moved
 
 
-class _Translate(torch.autograd.Function):
+class _Copied(torch.autograd.Function):
     """One copy per chip; padding and stacking, with their gradients, copy each several times in another layout."""
 
     @staticmethod
@@ -95,7 +102,30 @@ class _Translate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Move the gradient back: the transpose of a shift is the opposite shift."""
-        back: Tensor = _Translate.apply(gradient, [[-row, -col] for row, col in ctx.shifts])  # type: ignore[no-untyped-call]
+        back: Tensor = _Copied.apply(gradient, [[-row, -col] for row, col in ctx.shifts])  # type: ignore[no-untyped-call]
+        return back, None
+
+
+class _Gathered(torch.autograd.Function):
+    """All chips at once, by indices that never leave the device: on a GPU a copy per chip is mostly waiting."""
+
+    @staticmethod
+    def forward(ctx: Any, chips: Tensor, shift_px: Tensor) -> Tensor:
+        """Take each pixel from where it was."""
+        ctx.save_for_backward(shift_px)
+        count, _, height, width = chips.shape
+        rows = (torch.arange(height, device=chips.device) - shift_px[:, :1]).view(count, 1, height, 1)
+        cols = (torch.arange(width, device=chips.device) - shift_px[:, 1:]).view(count, 1, 1, width)
+        moved = chips.gather(2, rows.clamp(0, height - 1).expand_as(chips))
+        moved = moved.gather(3, cols.clamp(0, width - 1).expand_as(chips))
+        inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        return torch.where(inside, moved, moved.new_zeros(()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Move the gradient back: the transpose of a shift is the opposite shift."""
+        (shift_px,) = ctx.saved_tensors
+        back: Tensor = _Gathered.apply(gradient, -shift_px)  # type: ignore[no-untyped-call]
         return back, None
 
 
@@ -104,10 +134,10 @@ def slightly_changed(chips: npt.NDArray[np.float32], seed: int) -> npt.NDArray[n
     rng = np.random.default_rng([seed, len(chips)])
     count = len(chips)
     changes = Changes(
-        np.float32(0.05) * rng.standard_normal(count, dtype=np.float32),
-        np.ones(count, np.float32),
-        1 + np.float32(0.05) * rng.standard_normal(count, dtype=np.float32),
-        rng.integers(-1, 2, (count, 2)),
+        torch.from_numpy(np.float32(0.05) * rng.standard_normal(count, dtype=np.float32)),
+        torch.ones(count),
+        torch.from_numpy(1 + np.float32(0.05) * rng.standard_normal(count, dtype=np.float32)),
+        torch.from_numpy(rng.integers(-1, 2, (count, 2))),
     )
     changed = augment(torch.from_numpy(np.ascontiguousarray(chips)).permute(0, 3, 1, 2), changes)
     noise = np.float32(0.02) * rng.standard_normal(chips.shape, dtype=np.float32)

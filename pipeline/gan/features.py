@@ -165,7 +165,8 @@ def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torc
     """Chips flipped or turned, shifted and tinted a little, as a tensor (N, C, H, W)."""
     count, size_px = len(chips), chips.shape[1]
     tensor = torch.from_numpy(turned(chips, rng.integers(0, 8, count))).to(device).permute(0, 3, 1, 2)
-    return augment(tensor, draw(rng, count, size_px, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION))
+    changes = draw(rng, count, size_px, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION)
+    return augment(tensor, changes and changes.each(lambda one: one.to(device)))
 
 
 @torch.no_grad()

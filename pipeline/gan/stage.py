@@ -82,7 +82,8 @@ def make_generator(job: Job) -> dict[str, Any]:
     from .judge import prepare_judge
     from .outputs import write_outputs
     from .presets import Preset
-    from .train import Setting, train
+    from .setting import Setting
+    from .train import train
     from .usefulness import of_generator
 
     prepare(job.profile)

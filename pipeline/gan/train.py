@@ -1,108 +1,39 @@
-"""Training the conditional GAN, to be read from top to bottom.
+"""Training the conditional GAN: steps, and between them looks at how good the generator is.
 
-One step shows the discriminator a batch of real and a batch of generated chips, then lets the generator learn from a
-discriminator that is frozen meanwhile. All random numbers follow from (seed, step), and a checkpoint holds everything
-else, so a training that was killed and resumed gives the bytes of one that was not.
+All random numbers follow from (seed, step), and a checkpoint holds everything else, so a training that was killed and
+resumed gives the bytes of one that was not.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..compute import Profile, prepare
+from ..compute import prepare
 from ..errors import TrainingError
 from ..generator import GeneratorNetwork
 from ..names import METRICS, SHEETS
 from ..progress import Progress
-from ..ranks import ALONE, Ranks
 from . import checkpoint
-from .augment import augment, draw
-from .batches import CHANGES, Batches
 from .course import LOWER, Line, Log, ailment, divergence, is_better, over_trained
 from .look import Measure, draw_sheet, look
-from .losses import discriminator_loss, generator_loss, gradient_penalty
-from .networks import DiscriminatorNetwork, build
-from .presets import Preset
-from .together import average_gradients, check, hand_out_state, rows_of, share_statistics
+from .networks import build
+from .recording import Recording
+from .setting import Setting
+from .step import Networks, Shown, train_step
+from .together import check, hand_out_state, share_statistics
 
 GOOD = "good.safetensors"
 """The latest state at whose look nothing was wrong; a restart goes back to it."""
 LATEST = "latest.safetensors"
 """A later state at whose look something was."""
 BEST = "best.safetensors"
-EMA_RAMP = 0.05
-"""The average reaches back over no more than this share of the images so far, so that early weights are forgotten."""
-
-
-@dataclass
-class Networks:
-    """What is trained, and what it is trained with."""
-
-    generator: GeneratorNetwork
-    average: GeneratorNetwork
-    discriminator: DiscriminatorNetwork
-    generator_adam: torch.optim.Optimizer
-    discriminator_adam: torch.optim.Optimizer
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A training's fixed surroundings.
-
-    Attributes:
-        preset: What to train and how.
-        batches: Where chips and latents come from.
-        shape: (H, W, C) of a chip.
-        classes: Number of classes.
-        profile: Device, precision, memory format, threads.
-        every_images: Images between looks, each with a checkpoint.
-        patience_images: Images without a better score after which the training stops; None never does.
-        most_restarts: Divergences after which it fails.
-        folder: Where checkpoints and sheets go; survives a kill.
-        name: What errors call the training.
-        ranks: The processes that train together; the first judges and writes.
-    """
-
-    preset: Preset
-    batches: Batches
-    shape: tuple[int, int, int]
-    classes: int
-    profile: Profile
-    every_images: int
-    patience_images: int | None
-    most_restarts: int
-    folder: Path
-    name: str = "the GAN"
-    ranks: Ranks = ALONE
-
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return -(-self.preset.images // self.preset.batch)
-
-    @property
-    def images(self) -> int:
-        """Real images shown in all, in whole steps."""
-        return self.steps * self.preset.batch
-
-    @property
-    def steps_between(self) -> int:
-        """Steps between looks."""
-        return max(1, round(self.every_images / self.preset.batch))
-
-    def looks_at(self, step: int) -> bool:
-        """Whether there is a look after so many steps: at the end, and regularly while that is not near."""
-        left = self.steps - step
-        return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)
 
 
 def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
@@ -157,85 +88,19 @@ def start(setting: Setting, device: torch.device) -> Networks:
     layout = setting.profile.torch_format()
     generator, discriminator = (network.to(device, memory_format=layout).train() for network in pair)  # type: ignore[call-overload]
 
+    # Several processes exchange messages within a step, which a GPU cannot record with the rest.
+    recorded = device.type == "cuda" and setting.ranks.size == 1
+
     def adam(network: nn.Module) -> torch.optim.Optimizer:
+        rate = torch.tensor(preset.learning_rate, device=device) if recorded else preset.learning_rate
         betas = preset.beta1, preset.beta2
-        return torch.optim.Adam(network.parameters(), preset.learning_rate, betas, fused=True)
+        return torch.optim.Adam(network.parameters(), rate, betas, fused=True, capturable=recorded)
 
     average = copy.deepcopy(generator).requires_grad_(False)
     for network in (generator, discriminator):
         share_statistics(network, setting.ranks)
-    return Networks(generator, average, discriminator, adam(generator), adam(discriminator))
-
-
-def train_step(setting: Setting, networks: Networks, step: int, device: torch.device) -> Tensor:
-    """One step of both networks; returns both losses and the mean logits of real and generated chips, (4,)."""
-    preset, profile, ranks = setting.preset, setting.profile, setting.ranks
-    rows = ranks.rows(preset.batch)
-    chips, numbers = setting.batches.real(step, rows)
-    real = on(device, chips).permute(0, 3, 1, 2)
-    if profile.memory_format == "contiguous":
-        real = real.contiguous()
-    labels = on(device, numbers)
-    z = on(device, setting.batches.latents(step, preset.z_dim)[rows])
-    rng = setting.batches.rng(CHANGES, step)
-    size_px = setting.shape[0]
-    changes = [rows_of(draw(rng, preset.batch, size_px, preset.colour, preset.translation), rows) for _ in range(3)]
-
-    with profile.autocast():
-        fake = networks.generator(z, labels)
-
-    # The discriminator learns; the generated chips are data to it.
-    networks.discriminator.requires_grad_(True)
-    shown = augment(real, changes[0]), augment(fake.detach(), changes[1])
-    with profile.autocast():
-        real_logits, fake_logits = judge_both(networks.discriminator, *shown, labels)
-    loss_d = discriminator_loss(real_logits, fake_logits)
-    if preset.r1 and step % preset.r1_every == 0:
-        penalty = gradient_penalty(networks.discriminator, shown[0], labels)
-        torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
-    else:
-        torch.autograd.backward(loss_d)
-    average_gradients(networks.discriminator, ranks)
-    networks.discriminator_adam.step()
-    networks.discriminator_adam.zero_grad(set_to_none=True)
-
-    # The generator learns; the discriminator is frozen.
-    networks.discriminator.requires_grad_(False)
-    with profile.autocast():
-        logits = networks.discriminator(augment(fake, changes[2]), labels)
-    loss_g = generator_loss(logits)
-    torch.autograd.backward(loss_g)
-    average_gradients(networks.generator, ranks)
-    networks.generator_adam.step()
-    networks.generator_adam.zero_grad(set_to_none=True)
-    update_average(networks, preset, step)
-    return torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(), fake_logits.detach().mean()])
-
-
-def on(device: torch.device, array: npt.NDArray[Any]) -> Tensor:
-    """An array as a tensor on a device; the copy to a GPU goes on while this process prepares what comes next."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-def judge_both(
-    discriminator: DiscriminatorNetwork, real: Tensor, fake: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated chips, in one pass where no batch norm would mix their statistics."""
-    if discriminator.has_batch_norm:
-        return discriminator(real, labels), discriminator(fake, labels)
-    both = discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
-    return both[: len(real)], both[len(real) :]
-
-
-@torch.no_grad()
-def update_average(networks: Networks, preset: Preset, step: int) -> None:
-    """Move the averaged weights towards the generator's: d average + (1 - d) weights with d = 2^(-batch / half)."""
-    half_images = min(preset.ema_images, EMA_RAMP * (step + 1) * preset.batch)
-    decay = 0.5 ** (preset.batch / half_images) if half_images else 0.0
-    average: list[Tensor] = list(networks.average.parameters())
-    weights: list[Tensor] = list(networks.generator.parameters())
-    torch._foreach_lerp_(average, weights, 1 - decay)
+    recording = Recording[Shown](device) if recorded else None
+    return Networks(generator, average, discriminator, adam(generator), adam(discriminator), recording)
 
 
 def keep(setting: Setting, networks: Networks, log: Log) -> None:
@@ -353,7 +218,10 @@ def learning_rate(setting: Setting, log: Log) -> float:
 def _set_learning_rate(networks: Networks, rate: float) -> None:
     for adam in (networks.generator_adam, networks.discriminator_adam):
         for group in adam.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 def _line(images: int, sums: list[float]) -> Line:

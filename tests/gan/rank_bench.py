@@ -19,7 +19,8 @@ from pipeline import ranks, scaling
 from pipeline.compute import Profile
 from pipeline.gan.batches import Batches
 from pipeline.gan.presets import resolve
-from pipeline.gan.train import Setting, train
+from pipeline.gan.setting import Setting
+from pipeline.gan.train import train
 from pipeline.progress import Progress
 from pipeline.ranks import ALONE, Ranks
 
@@ -39,13 +40,11 @@ class Killed(Exception):
 
 def setting(folder: Path, among: Ranks = ALONE, images: int = 6 * BATCH, **section: Any) -> Setting:
     """A short training with a look at every step."""
-    precision = section.pop("precision", "fp32")
+    profile = Profile(section.pop("device", "cpu"), section.pop("precision", "fp32"))
     preset = resolve({"images": images, "batch": BATCH, "base_channels": 4} | section)
     chips, labels = toy_chips(40)
     batches = Batches(chips, labels, scaling.fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
-    return Setting(
-        preset, batches, (16, 16, 3), 2, Profile(precision=precision), preset.batch, None, 0, folder, "toy", among
-    )
+    return Setting(preset, batches, (16, 16, 3), 2, profile, preset.batch, None, 0, folder, "toy", among)
 
 
 def run(made: Setting, killed_at: int | None = None) -> list[dict[str, Any]]:

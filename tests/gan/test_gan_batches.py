@@ -71,9 +71,9 @@ def chips(count: int = 3, bands: int = 3) -> torch.Tensor:
 
 def test_colour_is_brightness_then_saturation_then_contrast_one_by_one() -> None:
     x = chips()
-    b, s, c = (np.array(v, np.float32) for v in ([0.3, -0.2, 0.0], [0.0, 1.7, 1.0], [0.6, 1.0, 1.4]))
-    found = colour(x, Changes(b, s, c, np.zeros((3, 2), np.int64)))
-    tb, ts, tc = (torch.from_numpy(v)[:, None, None, None] for v in (b, s, c))
+    b, s, c = (torch.tensor(v) for v in ([0.3, -0.2, 0.0], [0.0, 1.7, 1.0], [0.6, 1.0, 1.4]))
+    found = colour(x, Changes(b, s, c, torch.zeros(3, 2, dtype=torch.int64)))
+    tb, ts, tc = (v[:, None, None, None] for v in (b, s, c))
     step = x + tb
     grey = step.mean(1, keepdim=True)
     step = grey + ts * (step - grey)
@@ -83,7 +83,7 @@ def test_colour_is_brightness_then_saturation_then_contrast_one_by_one() -> None
 
 def test_translation_moves_content_and_fills_with_the_middle_of_the_range() -> None:
     x = chips(2)
-    moved = translate(x, np.array([[3, -2], [0, 0]]))
+    moved = translate(x, torch.tensor([[3, -2], [0, 0]]))
     torch.testing.assert_close(moved[0, :, 3:, :-2], x[0, :, :-3, 2:])
     assert float(moved[0, :, :3].abs().max()) == 0
     assert float(moved[0, :, :, -2:].abs().max()) == 0
@@ -117,17 +117,15 @@ def test_changes_stay_within_their_strengths(strength: float, translation: float
     changes = draw(np.random.default_rng(seed), 20, 32, strength, translation)
     if changes is None:
         return
-    assert np.abs(changes.brightness).max() <= 0.5 * strength + 1e-6
-    assert np.abs(changes.saturation - 1).max() <= strength + 1e-6
-    assert np.abs(changes.contrast - 1).max() <= 0.5 * strength + 1e-6
-    assert np.abs(changes.shift_px).max() <= round(translation * 32)
+    assert changes.brightness.abs().max() <= 0.5 * strength + 1e-6
+    assert (changes.saturation - 1).abs().max() <= strength + 1e-6
+    assert (changes.contrast - 1).abs().max() <= 0.5 * strength + 1e-6
+    assert changes.shift_px.abs().max() <= round(translation * 32)
 
 
 def test_one_band_has_no_saturation_to_change() -> None:
     x = chips(bands=1)
-    changes = Changes(
-        np.zeros(3, np.float32), np.zeros(3, np.float32), np.ones(3, np.float32), np.zeros((3, 2), np.int64)
-    )
+    changes = Changes(torch.zeros(3), torch.zeros(3), torch.ones(3), torch.zeros(3, 2, dtype=torch.int64))
     torch.testing.assert_close(colour(x, changes), x)
 
 

@@ -21,7 +21,9 @@ from pipeline.gan.batches import Batches
 from pipeline.gan.course import Log, divergence, is_better, over_trained
 from pipeline.gan.losses import discriminator_loss, generator_loss
 from pipeline.gan.presets import PRESETS
+from pipeline.gan.setting import Setting
 from pipeline.gan.stage import make_generator
+from pipeline.gan.step import Networks
 from pipeline.generator import load
 from pipeline.parts import Job
 
@@ -115,7 +117,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: set[int], once: bool = True) -> 
     """Make the losses of some steps no numbers, and the weights with them."""
     step = train.train_step
 
-    def poisoned(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+    def poisoned(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         losses = step(setting, networks, number, device)
         if number in at:
             if once:
@@ -157,7 +159,7 @@ def test_a_kill_after_a_restart_changes_no_byte(job: MakeJob, monkeypatch: pytes
         step = train.train_step
         seen = []
 
-        def dies(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+        def dies(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
             seen.append(number)
             if seen.count(5) == 2:
                 raise KeyboardInterrupt
@@ -174,7 +176,7 @@ def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence
     job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = job(**FAST, restarts=1)
-    monkeypatch.setattr(train, "generator_loss", without_gradient(generator_loss))
+    monkeypatch.setattr("pipeline.gan.step.generator_loss", without_gradient(generator_loss))
     with pytest.raises(TrainingError, match=r"the discriminator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
 
@@ -189,19 +191,19 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
         wish = generator_loss(fake)
         return still(real, fake) + wish - wish.detach()
 
-    monkeypatch.setattr(train, "discriminator_loss", fooled)
+    monkeypatch.setattr("pipeline.gan.step.discriminator_loss", fooled)
     with pytest.raises(TrainingError, match=r"the generator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
 
 
 def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_restart() -> None:
     preset = replace(PRESETS["dcgan-lowdata"], learning_rate=4e-4, decay=0.5, images=1600, batch=16)
-    setting = cast("train.Setting", SimpleNamespace(preset=preset, steps=100))
+    setting = cast("Setting", SimpleNamespace(preset=preset, steps=100))
     rates = [train.learning_rate(setting, Log(step=step)) for step in (0, 49, 50, 75, 99)]
     assert rates == pytest.approx([4e-4, 4e-4, 4e-4, 2e-4, 4e-4 / 50])
     restarted = Log(step=75, restarts=[{"learning_rate": 1e-4}])
     assert train.learning_rate(setting, restarted) == pytest.approx(0.5e-4)
-    steady = cast("train.Setting", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
+    steady = cast("Setting", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
     assert train.learning_rate(steady, Log(step=99)) == 4e-4
 
 
@@ -212,7 +214,7 @@ def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_rest
 def test_looks_come_regularly_and_at_the_end_and_never_two_in_a_row(steps: int, every: int, looks: list[int]) -> None:
     preset = replace(PRESETS["dcgan-lowdata"], images=16 * steps, batch=16)
     profile, batches = Profile(), cast("Batches", None)
-    setting = train.Setting(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
+    setting = Setting(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
     assert [step for step in range(1, steps + 1) if setting.looks_at(step)] == looks
 
 
@@ -235,7 +237,7 @@ def collapse_generator(monkeypatch: pytest.MonkeyPatch, steps: Callable[[int], b
     """Cut the latent off in some steps, so that each class becomes one chip for every latent."""
     step = train.train_step
 
-    def collapsing(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+    def collapsing(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         losses = step(setting, networks, number, device)
         if steps(number):
             with torch.no_grad():

@@ -20,7 +20,9 @@ from pipeline.compute import Profile
 from pipeline.errors import ConfigError, TooLittleDataError
 from pipeline.gan import train
 from pipeline.gan.inputs import read_inputs
+from pipeline.gan.setting import Setting
 from pipeline.gan.stage import make_generator
+from pipeline.gan.step import Networks
 from pipeline.generator import generate, load
 from pipeline.parts import Job
 from pipeline.scaling import Scaling
@@ -98,7 +100,7 @@ def test_a_killed_and_resumed_training_gives_the_same_bytes(
     killed = job("killed", profile, preset=preset)
     step = train.train_step
 
-    def dies(setting: train.Setting, networks: train.Networks, number: int, device: torch.device) -> torch.Tensor:
+    def dies(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         if number == 6:
             raise Killed
         return step(setting, networks, number, device)

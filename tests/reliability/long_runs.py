@@ -43,7 +43,8 @@ def steps(count: int, looks: int = 20) -> list[Held]:
     from pipeline.compute import Profile
     from pipeline.gan.batches import Batches
     from pipeline.gan.presets import PRESETS, Preset
-    from pipeline.gan.train import Setting, train
+    from pipeline.gan.setting import Setting
+    from pipeline.gan.train import train
     from pipeline.progress import Progress
     from pipeline.scaling import fit
 
