@@ -9,7 +9,8 @@ validation chips that its card has. Then the left-out area is opened once: a cla
 alone and one taught by the real training chips are both tested there. The number of images of each preset is chosen so
 that the trainings take the same time; the processor time of each is in the table.
 
-Results are kept line by line in ``--results``: a training that is in there is not made again.
+Results are kept line by line in ``--results``: a training that is in there is not made again, nor one that the run in
+``--root`` has made; the time is missing then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import statistics
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +32,7 @@ from section import processor, write_section
 
 from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
-from pipeline.compute import Profile
+from pipeline.compute import Profile, prepare
 from pipeline.config import RunConfig
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
@@ -39,7 +40,7 @@ from pipeline.gan.inputs import Inputs, read_inputs
 from pipeline.gan.stage import make_generator, plan
 from pipeline.gan.usefulness import of_generator
 from pipeline.generator import load as load_generator
-from pipeline.parts import Job, Part, PlanContext
+from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
 from pipeline.tables import CHIPS, SPLIT
@@ -47,7 +48,7 @@ from pipeline.tables import CHIPS, SPLIT
 
 @dataclass(frozen=True)
 class Task:
-    """One training."""
+    """One training; ``test`` opens the left-out area, and what the run has ``made`` already is not trained again."""
 
     preset: str
     part: Part
@@ -55,6 +56,8 @@ class Task:
     folders: dict[str, str]
     profile: Profile
     out: str
+    test: bool = True
+    made: str | None = None
 
     @property
     def key(self) -> str:
@@ -69,17 +72,22 @@ def run(task: Task) -> dict[str, Any]:
     folders = {name: Path(folder) for name, folder in task.folders.items()}
     with tempfile.TemporaryDirectory() as scratch:
         job = Job(task.part, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
-        began = time.process_time()
-        facts = make_generator(job)
-        seconds = time.process_time() - began
-        inputs = read_inputs(job)
-        generator = load_generator(out).network
-        tested = of_generator(generator, with_test(inputs, job), task.part.config["seed"][0], task.profile)
+        began, started = time.process_time(), time.monotonic()
+        facts = make_generator(job) if task.made is None else json.loads((Path(task.made) / FACTS).read_text("utf-8"))
+        seconds, elapsed = time.process_time() - began, time.monotonic() - started
+        tested = None
+        if task.test:
+            made = Path(task.made or out)
+            generator = load_generator(made, task.profile.device).network
+            inputs = with_test(read_inputs(job), job)
+            prepare(task.profile)
+            tested = of_generator(generator, inputs, task.part.config["seed"][0], task.profile)
     return {
         "key": task.key,
         "preset": task.preset,
         "split": task.part.name,
-        "processor_s": round(seconds),
+        "processor_s": None if task.made else round(seconds),
+        "elapsed_s": None if task.made else round(elapsed),
         **{name: facts[name] for name in ("images", "best_images", "restarts", "quality", "usefulness")},
         "test": tested,
     }
@@ -94,14 +102,25 @@ def with_test(inputs: Inputs, job: Job) -> Inputs:
     return replace(inputs, validation=mine.read(), validation_labels=labels)
 
 
-def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) -> list[Task]:
-    """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
+def tasks(
+    runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool = True
+) -> list[Task]:
+    """All trainings, replicates outermost, so that whatever was stopped early is balanced.
+
+    Args:
+        runner: Of the run whose chips are trained on.
+        config: Of that run.
+        variants: What to call a recipe, and what differs in its `gan` section.
+        out: Folder of the generators.
+        test: Whether left-out areas are opened.
+    """
     runner.run(config, Selection(last="chips"))
     done, _ = committed(runner, config, "chips")
     profile = runner.profile(config)
     found = []
-    for preset, count in images.items():
-        asked = config.model_copy(update={"gan": config.gan.model_copy(update={"preset": preset, "images": count})})
+    for preset, changes in variants.items():
+        asked = config.model_copy(update={"gan": config.gan.model_copy(update=changes)})
+        there = committed(runner, asked, "gan")[0].get("gan", {})
         for part in next(iter(plan(PlanContext(asked, done, None)))):
             if not part.name.startswith("fold"):
                 continue
@@ -109,8 +128,23 @@ def tasks(runner: Runner, config: RunConfig, images: dict[str, int], out: Path) 
                 "index": str(done["chips"]["index"].path),
                 "split": str(done["chips"][f"split-{part.name}"].path),
             }
-            found.append(Task(preset, part, str(runner.store.root / "parts"), folders, profile, str(out)))
+            made = str(there[part.name].path) if part.name in there else None
+            found.append(Task(preset, part, str(runner.store.root / "parts"), folders, profile, str(out), test, made))
     return sorted(found, key=lambda task: (task.part.name[-2:], task.part.name, task.preset))
+
+
+def train_missing(wanted: list[Task], results: Path, workers: int) -> list[dict[str, Any]]:
+    """What the trainings gave; those that are in the file of results are not made again, the others are added to it."""
+    known = [json.loads(line) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
+    missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for finished in as_completed([pool.submit(run, task) for task in missing]):
+            known.append(finished.result())
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(known[-1]) + "\n")
+            print(json.dumps(known[-1]), flush=True)
+    by_key = {found["key"]: found for found in known}
+    return [by_key[task.key] for task in wanted]
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
@@ -118,7 +152,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     presets = dict.fromkeys(found["preset"] for found in results)
     lengths = [f"`{name}` {next(f['images'] for f in results if f['preset'] == name):,} images" for name in presets]
     lines = [
-        f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}, one thread each. All",
+        f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}. All",
         "labels of the training areas; the checkpoint is the best on validation sites, where distance, coverage and",
         "copies were taken too, what real chips score in brackets. The left-out area was opened once. The",
         "last column: a classifier that has seen generated chips alone, beside one that has seen real chips alone.",
@@ -133,7 +167,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         for name, values in found["quality"].items():
             ap = [found["test"][way]["average_precision"][name] for way in ("synthetic_to_real", "real_to_real")]
             lines.append(
-                f"| {found['preset']} | {found['split']} | {found['processor_s']} s | {name} | {values['kid']:.3f}"
+                f"| {found['preset']} | {found['split']} | {_seconds(found)} | {name} | {values['kid']:.3f}"
                 f" ({values['kid_floor']:.3f}) | {values['kid'] - values['kid_floor']:.3f} | {values['coverage']:.2f}"
                 f" ({values['coverage_floor']:.2f}) | {values['copies']:.1%} | {ap[0]:.3f} ({ap[1]:.3f}) |"
             )
@@ -164,6 +198,10 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _seconds(found: dict[str, Any]) -> str:
+    return "" if found["processor_s"] is None else f"{found['processor_s']} s"
+
+
 def spread(values: list[float]) -> str:
     """Mean and standard deviation."""
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
@@ -185,17 +223,9 @@ def main() -> None:
     config = load(options.config, (*options.set, f"split.replicates={options.replicates}"), None)
     runner = Runner(options.root, PlainDisplay(Console()))
     results = options.results or options.root / "results.jsonl"
-    known = [json.loads(line) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
-    wanted = tasks(runner, config, images, options.root / "generators")
-    missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for found in pool.map(run, missing):
-            known.append(found)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-            print(json.dumps(found), flush=True)
-    asked = {task.key for task in wanted}
-    write_section("Generators on left-out areas", table([f for f in known if f["key"] in asked]), options.docs)
+    recipes = {name: {"preset": name, "images": count} for name, count in images.items()}
+    wanted = tasks(runner, config, recipes, options.root / "generators")
+    write_section("Generators on left-out areas", table(train_missing(wanted, results, options.workers)), options.docs)
 
 
 if __name__ == "__main__":

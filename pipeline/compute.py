@@ -85,6 +85,7 @@ def prepare(profile: Profile) -> torch.device:
     keep_freed_memory()
     torch.set_num_threads(profile.threads)
     torch.use_deterministic_algorithms(True, warn_only=profile.device != "cpu")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means it; who wants a GPU's speed has bf16
     # Deterministic mode would fill every new tensor with NaN first, which costs time and guards against nothing here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(profile.device)

@@ -23,7 +23,7 @@ def test_chips_move_as_on_the_cpu_and_so_do_gradients() -> None:
     weights = torch.rand(chips.shape, generator=torch.Generator().manual_seed(1))
     found = []
     for device in ("cpu", "cuda"):
-        there = chips.to(device).requires_grad_(True)
+        there = chips.to(device).detach().requires_grad_(True)
         moved = translate(there, changes.shift_px.to(device))
         (moved * weights.to(device)).sum().backward()
         assert there.grad is not None
