@@ -1,0 +1,99 @@
+"""Milliseconds of a GAN's training step on a GPU: recorded once and replayed, beside operation by operation.
+
+    python benchmarks/gan_gpu.py [--size 80] [--steps 200] [--together 1 4 12] [--docs docs/benchmarks.md]
+
+The second table has several trainings at a time in processes of their own, which is how a run uses a GPU; NVIDIA's MPS
+changes it, so run it with and without `nvidia-cuda-mps-control -d`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from section import write_section
+
+from pipeline.compute import FORMATS, PRECISIONS, Profile, prepare
+from pipeline.gan.batches import Batches
+from pipeline.gan.presets import PRESETS
+from pipeline.gan.setting import Setting
+from pipeline.gan.step import train_step
+from pipeline.gan.train import start
+from pipeline.scaling import fit
+
+CHIPS = 1024
+WARM = 25
+"""Steps before the clock starts: kernels are chosen, the step is recorded."""
+
+
+def step_ms(preset: str, profile: Profile, size: int, steps: int, recorded: bool) -> float:
+    """Mean milliseconds of a step."""
+    rng = np.random.default_rng(0)
+    chips = rng.integers(0, 255, (CHIPS, size, size, 3), dtype=np.uint8)
+    labels = (np.arange(CHIPS) % 4 == 0).astype(np.int64)
+    chosen = PRESETS[preset]
+    batches = Batches(chips, labels, fit(chips), chosen.batch, (1, 0), chosen.balanced, chosen.symmetries)
+    setting = Setting(chosen, batches, (size, size, 3), 2, profile, 10_000, None, 0, Path(), "benchmark")
+    device = prepare(profile)
+    networks = start(setting, device)
+    if not recorded:
+        networks.recording = None
+    sums = torch.zeros(4, device=device)
+    for step in range(WARM + steps):
+        if step == WARM:
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+        sums += train_step(setting, networks, step, device)
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / steps * 1e3
+
+
+def together(number: int, size: int, steps: int) -> list[float]:
+    """Milliseconds of a step in each of several trainings at a time."""
+    command = [sys.executable, __file__, "--alone", "--size", str(size), "--steps", str(steps)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
+    return [float(one.communicate()[0]) for one in running]
+
+
+def main() -> None:
+    """Time everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=80, help="side of a chip in pixels")
+    parser.add_argument("--steps", type=int, default=200, help="steps to time")
+    parser.add_argument("--together", type=int, nargs="*", default=[1, 4, 12], help="trainings at a time")
+    parser.add_argument("--alone", action="store_true", help="one training of dcgan-lowdata in fp32; print the figure")
+    parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
+    options = parser.parse_args()
+    plain = Profile("cuda", "fp32", "channels_last", 1)
+    if options.alone:
+        print(step_ms("dcgan-lowdata", plain, options.size, options.steps, recorded=True))
+        return
+    lines = [
+        f"`python benchmarks/gan_gpu.py` on {torch.cuda.get_device_name()}, torch {torch.__version__}, chips of",
+        f"{options.size} x {options.size}:",
+        "",
+        "| preset | precision | memory | operation by operation | recorded | times as fast |",
+        "|---|---|---|---|---|---|",
+    ]
+    for preset in PRESETS:
+        for precision in PRECISIONS:
+            for layout in FORMATS:
+                profile = Profile("cuda", precision, layout, 1)
+                slow, fast = (step_ms(preset, profile, options.size, options.steps, kind) for kind in (False, True))
+                lines.append(
+                    f"| {preset} | {precision} | {layout} | {slow:.1f} ms | {fast:.1f} ms | {slow / fast:.1f} |"
+                )
+    lines += ["", "| trainings at a time | ms a step, each | steps a second, all |", "|---|---|---|"]
+    for number in options.together:
+        found = together(number, options.size, 5 * options.steps)
+        lines.append(f"| {number} | {np.mean(found):.1f} | {sum(1e3 / one for one in found):,.0f} |")
+    write_section("GAN training on a GPU", lines, options.docs)
+
+
+if __name__ == "__main__":
+    main()
