@@ -24,7 +24,7 @@ from . import keys
 from .errors import ConfigError, HostError, SatpipeError, StoreError
 from .executor import THREAD_VARIABLES, Order
 from .parts import FACTS, UserFile
-from .store import Record
+from .store import MARKER, Record
 
 CONNECT_S = 20
 """How long to wait for a scheduler."""
@@ -234,7 +234,7 @@ def await_store(order: Order) -> None:
     """
     store, host = order.store, socket.gethostname()
     refs = [*order.behind, *keys.refs_of(order.part)]
-    paths = [store / "store.json", *(store / "parts" / one.stage / one.digest for one in refs)]
+    paths = [store / MARKER, *(store / "parts" / one.stage / one.digest for one in refs)]
     until = time.monotonic() + VISIBLE_S
     for path in paths:
         while not path.exists():

@@ -294,6 +294,16 @@ def test_dry_run_says_what_would_be_made_and_why_and_makes_nothing(toy_done: Toy
     assert toy_done.content() == before
 
 
+def test_dry_run_expects_of_a_part_what_its_like_took(toy: Toy) -> None:
+    toy.edit("pipeline/gan/stage.py", "    (job.out", "    import time; time.sleep(2.2)\n    (job.out")
+    toy.run()
+    done = toy.call("run", "all", "--config", "toy.yaml", "--dry-run", "--set", "split.replicates=3")
+    assert "gan/r2: about 2 s" in done.stdout, done.stdout + done.stderr
+    # A part of another configuration is none of its like.
+    done = toy.call("run", "all", "--config", "toy.yaml", "--dry-run", "--set", "chips.size_px=32")
+    assert "chips/loud-a: about 1 s" in done.stdout
+
+
 def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(toy: Toy) -> None:
     for stage in ("gan", "synth", "classify"):
         room = toy.folder / "pipeline" / stage / "stage.py"

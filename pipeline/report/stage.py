@@ -191,7 +191,7 @@ def make_verdict(job: Job) -> dict[str, Any]:
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
     harmless_table(metrics).to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
     write_json(answer, job.out / "verdict.json")
-    return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
+    return _facts(answer)
 
 
 def make_page(job: Job) -> dict[str, Any]:
@@ -205,8 +205,12 @@ def make_page(job: Job) -> dict[str, Any]:
     write_json(report, job.out / "report.json")
     for path in sorted(job.folder("verdict").glob("*.csv")) + sorted(job.folder("verdict").glob("*.parquet")):
         shutil.copyfile(path, job.out / path.name)
-    facts = {key: material.answer[key] for key in ("verdict", "sentence", "favoured")}
-    return {**facts, "simulated": bool(material.tables.get("simulated"))}
+    return {**_facts(material.answer), "simulated": bool(material.tables.get("simulated"))}
+
+
+def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the end of a run says of its answer, and what decides the final classifier."""
+    return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
 
 
 def write_json(data: Any, path: Path) -> None:
