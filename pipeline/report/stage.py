@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,7 @@ def make_page(job: Job) -> dict[str, Any]:
     return {**_facts(material.answer), "simulated": bool(material.tables.get("simulated"))}
 
 
-def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What the end of a run says of its answer, and what decides the final classifier."""
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
 
