@@ -126,7 +126,7 @@ class LabelledChips(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         """Image (C, H, W) float32 in [-1, 1] and class number of one chip."""
         rows = range(len(self))[position]
-        return self._scaled(self.store.read([rows]))[0], int(self.labels()[rows])
+        return self._scaled(self.store.read([rows]))[0], self.classes.index(self.table["class"].iloc[rows])
 
     def read(self, positions: Sequence[int] | None = None) -> Chips:
         """Chips (N, H, W, C) in their own dtype, of the given positions or all."""
@@ -215,7 +215,8 @@ def load_chips(
     roles = SPLIT.read(dealt.path / "split.parquet").set_index("chip_id")["role"]
     training = real.of(list(roles.index[roles == "train"]))
     how = as_json(found.config.chips.scaling)
-    scaling = scalings.fit(training.read() if len(training) else real.read([0]), **how)
+    fitted_on = training if len(training) else real.of(list(real.index["chip_id"][:1]))
+    scaling = scalings.fit(fitted_on.pixels(), **how)
     store = real
     if synthetic:
         if role is not None:

@@ -85,10 +85,17 @@ def prepare(profile: Profile) -> torch.device:
     keep_freed_memory()
     torch.set_num_threads(profile.threads)
     torch.use_deterministic_algorithms(True, warn_only=profile.device != "cpu")
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means it; who wants a GPU's speed has bf16
+    forbid_tf32()
     # Deterministic mode would fill every new tensor with NaN first, which costs time and guards against nothing here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(profile.device)
+
+
+def forbid_tf32() -> None:
+    """Let fp32 mean it on a GPU, whose convolutions torch would else round to 10 bits; who wants the speed has bf16."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def keep_freed_memory() -> None:
@@ -145,7 +152,9 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
     """
     known = _read(cache)
     machine = known.get(machine_key(config.threads), {})
-    devices: list[str] = machine.get("devices") or _devices()
+    devices: list[str] = machine.get("devices") or []
+    if not devices or ("cuda" not in devices and _has_nvidia()):
+        devices = _devices()  # asked again where there is a card that torch could not use: its driver may be new
     device = devices[0] if config.device == "auto" else config.device
     if device not in devices:
         raise TrainingError(
@@ -164,9 +173,13 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
 
 def machine_key(threads: int) -> str:
     """What makes the timings of one machine those of another: processor, accelerator, version of torch, threads."""
-    accelerator = "nvidia" if shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists() else "none"
+    accelerator = "nvidia" if _has_nvidia() else "none"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
     return "; ".join((_processor(), f"{accelerator} {visible}", f"torch {version('torch')}", f"threads {threads}"))
+
+
+def _has_nvidia() -> bool:
+    return shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists()
 
 
 def _processor() -> str:
@@ -214,6 +227,7 @@ def _time_steps(device: str, threads: int) -> dict[str, float]:
     import torch
 
     keep_freed_memory()
+    forbid_tf32()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     best: dict[str, float] = {}

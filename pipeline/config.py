@@ -391,6 +391,10 @@ class SplitConfig(Section):
     def _scheme(self) -> SplitConfig:
         if (self.scheme == "lists") != bool(self.test_lists):
             raise ValueError("test_lists belongs to scheme lists: give both or neither")
+        percents = [round(100 * fraction) for fraction in self.fractions]
+        if len(set(percents)) < len(percents):
+            told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
+            raise ValueError(f"fractions ({told}) must differ by a whole percent, which is what splits are named by")
         if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
             raise ValueError(f"repeats deals groups anew, but scheme {self.scheme} has only one way to deal them")
         return self

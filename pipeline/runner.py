@@ -396,10 +396,13 @@ class Runner:
 
 
 def _like(components: Mapping[str, Any]) -> str:
-    """What parts that take about the same time have in common: all but which split and which arm they are of."""
+    """What parts that take about the same time have in common: all but which split and which arm they are of.
+
+    A GPU's time is none of a processor's, so the profile counts.
+    """
     config = components.get("config") or {}
     alike = {name: value for name, value in config.items() if name not in _WHICH}
-    return str((components.get("make"), alike))
+    return str((components.get("make"), components.get("profile"), alike))
 
 
 def with_replicates(config: RunConfig, replicates: int) -> RunConfig:

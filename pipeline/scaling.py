@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 FITTED_ON = 4096
 """Chips that a scaling is fitted on where there are more, evenly spaced: more would not move a percentile."""
+FITTED_BYTES = 1 << 28
+"""Bytes of chips that a scaling is fitted on at most."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def fit(
     """Fit a scaling on training chips (N, H, W, C), each band for itself.
 
     Args:
-        chips: The training chips; :data:`FITTED_ON` of them are read where there are more.
+        chips: The training chips; :data:`FITTED_ON` of them are read where there are more, or what
+            :data:`FITTED_BYTES` hold.
         percentiles: The percentiles of a band that become -1 and 1.
         method: ``percentiles``; ``deviation``, from so many standard deviations below a band's mean to as many above;
             or ``auto``: uint8 chips keep the whole range 0 to 255, so that a generated chip is an ordinary image, and
@@ -94,14 +98,19 @@ def fit(
     if method == "auto" and chips.dtype == np.uint8:
         bands = chips.shape[-1]
         return Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
-    rows = np.linspace(0, len(chips) - 1, min(len(chips), FITTED_ON)).astype(np.int64)
-    flat = chips[rows].reshape(-1, chips.shape[-1]).astype(np.float64)
-    if method in ("auto", "percentiles"):
-        low, high = np.nanpercentile(flat, percentiles, axis=0)
-    elif method == "deviation":
-        mean, spread = np.nanmean(flat, axis=0), np.nanstd(flat, axis=0)
-        low, high = mean - deviations * spread, mean + deviations * spread
-    else:
+    if method not in ("auto", "percentiles", "deviation"):
         raise ValueError(f"no scaling {method!r}")
-    high = np.where(high > low, high, low + 1)
-    return Scaling(tuple(map(float, low)), tuple(map(float, high)), str(chips.dtype))
+    most = max(1, min(FITTED_ON, FITTED_BYTES // (chips.dtype.itemsize * math.prod(chips.shape[1:]))))
+    taken = chips[np.linspace(0, len(chips) - 1, min(len(chips), most)).astype(np.int64)]
+    ends = []
+    for band in range(chips.shape[-1]):
+        values = taken[..., band].astype(np.float64).ravel()
+        if method == "deviation":
+            mean, spread = np.nanmean(values), deviations * np.nanstd(values)
+            ends.append((float(mean - spread), float(mean + spread)))
+        else:
+            low, high = np.nanpercentile(values, percentiles, overwrite_input=True)
+            ends.append((float(low), float(high)))
+    lows = tuple(low for low, _ in ends)
+    highs = tuple(high if high > low else low + 1 for low, high in ends)
+    return Scaling(lows, highs, str(chips.dtype))

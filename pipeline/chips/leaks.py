@@ -86,7 +86,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     """
     grouped = [group_name(column) for column in (config["by"], config["unit"])]
     frame = CHIPS.read_columns(index / "index.parquet", ["chip_id", "class", SCENE, "row", "col", *grouped])
-    chips, unit = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
+    chips = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
     request = splitting.Request(
         test_groups=frozenset(config["test"]),
         fraction=config["fraction"],
@@ -98,7 +98,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         test_share=config["test_share"],
     )
     found = splitting.split(chips, request)
-    SPLIT.write(pd.DataFrame({"chip_id": frame["chip_id"], "role": found.role, "unit": unit}), out / "split.parquet")
+    roles_of = pd.DataFrame({"chip_id": frame["chip_id"], "role": found.role, "unit": chips.unit})
+    SPLIT.write(roles_of, out / "split.parquet")
     roles = sorted(set(found.role))
     counted = {role: Counter(map(str, chips.label[found.role == role])) for role in roles}
     return {
@@ -109,32 +110,29 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "joins": config["join"],
         "test_groups": sorted(config["test"]),
         "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
-        "units": {role: len(set(unit[found.role == role])) for role in roles},
+        "units": {role: len(set(chips.unit[found.role == role])) for role in roles},
         "drawn_by": found.drawn_by,
         "validated_by": found.validated_by,
         "dropped": found.dropped,
     }
 
 
-def _chips(
-    frame: pd.DataFrame, pairs: pd.DataFrame, config: dict[str, Any]
-) -> tuple[splitting.Chips, npt.NDArray[Any]]:
-    """The chips as the splitting wants them, and the unit of each as the user knows it."""
+def _chips(frame: pd.DataFrame, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting.Chips:
+    """The chips as the splitting wants them; units that overlap on the ground are one, also to the statistics."""
     if config["test_share"] is not None:
         # A random split knows no groups and minds no leaks: that is what it is there to show.
         names, label = frame["chip_id"].to_numpy(object), interned(frame["class"])
-        return splitting.Chips(names, label, names, names, names, np.zeros((0, 2), np.int64)), names
+        return splitting.Chips(names, label, names, names, names, np.zeros((0, 2), np.int64))
     involved = frame["chip_id"][frame["chip_id"].isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
     places = involved.index.to_numpy(np.int64)
     number = pd.Index(involved)
     found = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
     ground = found[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else found[:0]
-    unit = interned(group_of(frame, config["unit"]))
-    chips = splitting.Chips(
+    return splitting.Chips(
         chip_id=frame["chip_id"].to_numpy(object),
         label=interned(frame["class"]),
         group=interned(group_of(frame, config["by"])),
-        unit=splitting.joined_units(unit, ground),
+        unit=splitting.joined_units(interned(group_of(frame, config["unit"])), ground),
         cluster=splitting.clusters(
             interned(frame[SCENE]),
             frame["row"].to_numpy(np.int64),
@@ -143,7 +141,6 @@ def _chips(
         ),
         leaks=found.astype(np.int64),
     )
-    return chips, unit
 
 
 def interned(names: pd.Series[str]) -> npt.NDArray[Any]:

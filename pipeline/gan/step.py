@@ -82,7 +82,8 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
     penalised = preset.r1 > 0 and step % preset.r1_every == 0
     if networks.recording is not None:
         return networks.recording.play(shown, penalised, lambda held: learn(setting, networks, held, penalised))
-    there = replace(shown.each(lambda tensor: tensor.to(device)), average_weight=shown.average_weight)
+    # Of float64 is the weight alone, which stays on the host: Apple's MPS has no such numbers.
+    there = shown.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
     return learn(setting, networks, there, penalised)
 
 
@@ -142,8 +143,8 @@ def learn(setting: Setting, networks: Networks, shown: Shown, penalised: bool) -
 def judge_both(
     discriminator: DiscriminatorNetwork, real: Tensor, fake: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated chips, in one pass where no batch norm would mix their statistics."""
-    if discriminator.has_batch_norm:
+    """Logits of real and generated chips, in one pass where neither batch norm nor a group would mix them."""
+    if discriminator.has_batch_norm or (discriminator.group and len(real) % discriminator.group):
         return discriminator(real, labels), discriminator(fake, labels)
     both = discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
     return both[: len(real)], both[len(real) :]

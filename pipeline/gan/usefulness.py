@@ -107,7 +107,7 @@ def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]
         tensor = (
             torch.from_numpy(np.ascontiguousarray(chips[start : start + SCORED_AT_ONCE])).to(device).permute(0, 3, 1, 2)
         )
-        parts.append(network(tensor).double().softmax(1).cpu().numpy())
+        parts.append(network(tensor).cpu().double().softmax(1).numpy())
     return np.concatenate(parts)
 
 

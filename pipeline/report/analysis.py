@@ -179,11 +179,16 @@ def analyse(
     for fraction in fractions:
         view = panel(predictions, classes, arms, fraction)
         rows += rows_of(view, question, fraction, None)
-        folds = sorted(set(view.fold.tolist()))
+        here = predictions[(predictions["role"] == "test") & (predictions["fraction"] == fraction)]
+        folds = sorted(here["fold"].unique())
         for fold in folds if len(folds) > 1 else []:
-            rows += rows_of(view.of_fold(fold), question, fraction, fold)
+            # A fold's own panel: where folds share units, as repeats do, the one of all folds deals them out.
+            alone = panel(here[here["fold"] == fold], classes, arms, fraction)
+            rows += rows_of(alone, question, fraction, int(fold))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
-    found = answer(panel(predictions, classes, arms, question.fraction), question)
+    tested = predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], question.fraction)]
+    found = answer(panel(tested, classes, arms, question.fraction), question)
+    found["folds"] = int(tested["fold"].nunique())
     if random_split is not None and len(random_split):
         found["random_split"] = leaky(random_split, classes, arms, question)
     return finite(found), table
@@ -228,7 +233,6 @@ def answer(view: Panel, question: Question) -> dict[str, Any]:
         "detectable": verdict.detectable,
         "replicates": verdict.replicates,
         "units": verdict.units,
-        "folds": len(set(view.fold.tolist())),
         "chips": len(view.chip_id),
         "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),
         "arm_values": {arm: float(np.nanmean(values)) for arm, values in by_arm.items()},

@@ -272,8 +272,13 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     """How many test chips each run has, and how many all share.
 
     Raises:
-        InputError: If they differ and ``common`` is not given, or if there are none in common.
+        InputError: If they differ and ``common`` is not given, if there are none in common, or if the runs know
+            different classes.
     """
+    classes = [run.report["provenance"]["configuration"]["ingest"]["classes"] for run in runs]
+    if any(known != classes[0] for known in classes):
+        told = " and ".join(f"{run.name} ({', '.join(known)})" for run, known in zip(runs, classes, strict=True))
+        raise InputError(f"{told} have different ingest.classes, so their scores cannot be compared")
     sets = [set(map(tuple, run.tested[["chip_id", "class"]].drop_duplicates().itertuples(index=False))) for run in runs]
     shared = set.intersection(*sets)
     scenes = [run.report["data"]["scenes"] for run in runs]
@@ -301,11 +306,14 @@ def run_differences(first: Run, other: Run) -> list[dict[str, Any]]:
 
 def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
     one, two = (run.tested[run.tested["arm"] == arm] for run in (first, other))
-    places = one[["chip_id", "class", "fold", "unit"]].drop_duplicates(["chip_id", "class"])
+    # Where a run tests a chip in several folds, only a fold says which of its predictions is meant.
+    repeated = any(run.duplicated(["chip_id", "replicate"]).any() for run in (one, two))
+    case = ["chip_id", "fold"] if repeated else ["chip_id"]
+    places = one[["chip_id", "class", "fold", "unit"]].drop_duplicates([*case, "class"])
     # Folds and units are those of the first run: they say what is resampled together, not who trained on what.
-    two = two.drop(columns=["fold", "unit"]).merge(places, on=["chip_id", "class"])
-    one = one.merge(two[["chip_id", "replicate"]].drop_duplicates(), on=["chip_id", "replicate"])
-    two = two.merge(one[["chip_id", "replicate"]].drop_duplicates(), on=["chip_id", "replicate"])
+    two = two.drop(columns=["unit"] if repeated else ["fold", "unit"]).merge(places, on=[*case, "class"])
+    one = one.merge(two[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
+    two = two.merge(one[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
     if one.empty:
         return None
     question = first.question

@@ -51,8 +51,8 @@ def labels_needed(labels: Sequence[float], values: Floats, target: Floats) -> Fl
     """How many labels a learning curve needs to reach a target, linear in the logarithm of the labels between points.
 
     A curve that dips is replaced by the best so far: labels once had are not lost. A target above the curve's end
-    needs more labels than there are, infinity; one below its start is reached with the smallest number at most, which
-    is what is returned.
+    needs more labels than there are, infinity; one below its start would be reached with fewer than the fewest, by how
+    many nobody knows: minus infinity.
 
     Args:
         labels: Numbers of labels, rising (F,).
@@ -64,17 +64,17 @@ def labels_needed(labels: Sequence[float], values: Floats, target: Floats) -> Fl
     flat, wanted = best.reshape(-1, best.shape[-1]), np.broadcast_to(target, best.shape[:-1]).reshape(-1)
     found = np.empty(len(flat))
     for number, (curve, aim) in enumerate(zip(flat, wanted, strict=True)):
-        found[number] = _crossing(logs, curve, float(aim))
+        found[number] = _crossing(labels, logs, curve, float(aim))
     return found.reshape(best.shape[:-1])
 
 
-def _crossing(logs: Floats, curve: Floats, aim: float) -> float:
+def _crossing(labels: Sequence[float], logs: Floats, curve: Floats, aim: float) -> float:
     if np.isnan(aim) or np.isnan(curve).any():
         return float("nan")
-    if aim > curve[-1]:
-        return float("inf")
+    if aim > curve[-1] or aim < curve[0]:
+        return float("inf") if aim > curve[-1] else float("-inf")
     after = int(np.searchsorted(curve, aim))
-    if after == 0:
-        return float(np.exp(logs[0]))
+    if curve[after] == aim:
+        return float(labels[after])
     share = (aim - curve[after - 1]) / (curve[after] - curve[after - 1])
     return float(np.exp(logs[after - 1] + share * (logs[after] - logs[after - 1])))

@@ -101,7 +101,7 @@ def key_figures(answer: Mapping[str, Any], gains: Sequence[Mapping[str, Any]] = 
         }
     )
     # The curve says nothing at its end, where the verdict may be; there the smallest fraction speaks.
-    known = [gain for gain in gains if math.isfinite(gain["gain"])]
+    known = [gain for gain in gains if gain["gain"] < math.inf]
     if known:
         worth = min(known, key=lambda gain: (gain["fraction"] != question["fraction"], gain["fraction"]))
         entries.append(

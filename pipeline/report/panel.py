@@ -64,27 +64,6 @@ class Panel:
         """Stratum of each unit (U,)."""
         return strata(self.fold)
 
-    def of_fold(self, fold: int) -> Panel:
-        """The part of the panel that one fold tests."""
-        keep_units = np.flatnonzero(self.fold == fold)
-        cases = np.isin(self.unit, keep_units)
-        renumbered = np.full(len(self.units), -1, dtype=np.int64)
-        renumbered[keep_units] = np.arange(len(keep_units))
-        tested = self.present[:, cases].any(1)
-        return Panel(
-            self.classes,
-            self.arms,
-            self.replicates[tested],
-            tuple(self.units[number] for number in keep_units),
-            self.fold[keep_units],
-            renumbered[self.unit[cases]],
-            self.true[cases],
-            self.predicted[:, tested][:, :, cases],
-            self.score[:, tested][:, :, cases],
-            self.present[tested][:, cases],
-            self.chip_id[cases],
-        )
-
     def scorer(self, arm: str, metric: str) -> Scorer:
         """The scorer of an arm: a name in :data:`~.metrics.METRICS`, or ``recall of <class>``."""
         number = self.arms.index(arm)
@@ -128,7 +107,8 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
         fraction: Real fraction.
 
     Raises:
-        StoreError: If arms were tested on different chips, so that they cannot be compared in pairs.
+        StoreError: If arms were tested on different chips, so that they cannot be compared in pairs, or a class of the
+            predictions is none of ``classes``.
     """
     rows = predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
     rows = rows[rows["arm"].isin(list(arms))]
@@ -153,7 +133,7 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
     if not (times == times[:1]).all():
         raise StoreError("the arms were tested on different chips, so their differences are not paired")
     predicted = np.zeros(shape, dtype=np.int8)
-    predicted[position] = rows["predicted"].map(class_number).to_numpy(np.int8)
+    predicted[position] = _numbers(rows["predicted"], class_number).astype(np.int8)
     score = np.zeros(shape)
     score[position] = rows["score"].to_numpy(np.float64)
     return Panel(
@@ -163,9 +143,17 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
         tuple(units["unit"].astype(str)),
         units["fold"].to_numpy(np.int64),
         cases["unit"].map(unit_number).to_numpy(np.int64),
-        np.asarray(cases["class"].map(class_number), dtype=np.int64),
+        _numbers(cases["class"], class_number),
         predicted,
         score,
         times[0] > 0,
         cases["chip_id"].to_numpy(object),
     )
+
+
+def _numbers(names: pd.Series[str], numbers: dict[str, int]) -> Ints:
+    """Class numbers of class names."""
+    unknown = sorted(set(names) - set(numbers))
+    if unknown:
+        raise StoreError(f"predictions of class {', '.join(unknown)}, which is none of {', '.join(numbers)}")
+    return np.asarray(names.map(numbers), dtype=np.int64)

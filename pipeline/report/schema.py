@@ -120,13 +120,17 @@ class Answer(Model):
 
 
 class Gain(Model):
-    """How many labels more the baseline would need to do as well; null is more than there are."""
+    """How many labels more the baseline would need to do as well.
+
+    Null lies beyond the baseline's curve: more than there are, or, where ``loss``, less than with the fewest measured.
+    """
 
     fraction: float
     labels: float
     gain: Number
     low: Number
     high: Number
+    loss: bool = False
 
 
 class Reliability(Model):

@@ -183,7 +183,7 @@ def section_where(material: Material) -> blocks.Section:
         row = found.iloc[0]
         first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
         name = str(wanted["metric"]).removeprefix("recall of ")
-        chips = int(of_class[name]) if label == f"class {name}" else int(row["chips"])
+        chips = int(of_class.get(name, 0)) if label == f"class {name}" else int(row["chips"])
         rows.append(_where_row(row, label, first, second, chips))
         bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
     head = ["Where", "difference", baseline, treatment, "chips", "groups"]

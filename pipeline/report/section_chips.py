@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..chipstore import enough
 from . import blocks
 from .gather import Material, Split, facts_of, roles, sample, synthetic
 from .neighbours import nearest
@@ -133,7 +134,8 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
     table = roles(split)
     train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
     held_out = material.chips.of(table.loc[table["role"] == "validation", "chip_id"])
-    known = train.read()
+    numbers = np.array([material.classes.index(name) for name in train.index["class"]], np.int64)
+    known = train.read(enough(numbers, train.read([0]).shape[1:]))
     found: list[blocks.Block] = []
     data["nearest_correlation"] = {}
     for label in [*material.classes[1:], material.classes[0]]:

@@ -28,7 +28,8 @@ class Gain:
     Attributes:
         fraction: Real fraction.
         labels: Labelled objects that a split of it has, mean over splits.
-        gain: How many more the baseline needs; infinite if more than there are.
+        gain: How many more the baseline needs; infinite if more than there are, minus infinity if it is better with the
+            fewest that were measured.
         low: Lower end of the bootstrap interval.
         high: Upper end.
     """
@@ -82,11 +83,14 @@ def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
 def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
     """Percentiles of draws that may be infinite: with those put beyond all others."""
     finite = draws[np.isfinite(draws)]
-    if not len(finite):
-        return math.inf, math.inf
-    beyond = finite.max() + 1
-    low, high = percentile_interval(np.where(np.isinf(draws), beyond, draws), confidence)
-    return (math.inf if low > finite.max() else low), (math.inf if high > finite.max() else high)
+    least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    bounded = np.nan_to_num(draws, nan=math.nan, posinf=most + 1, neginf=least - 1)
+
+    def told(end: float) -> float:
+        return math.inf if end > most else -math.inf if end < least else end
+
+    low, high = percentile_interval(bounded, confidence)
+    return told(low), told(high)
 
 
 def section_labels(material: Material) -> blocks.Section | None:
@@ -131,13 +135,15 @@ def section_labels(material: Material) -> blocks.Section | None:
     if found:
         section.blocks.insert(0, blocks.text(gain_sentence(material, found, objects)))
         section.blocks += [_gain_table(material, found, objects)]
-        section.data = {"gains": [asdict(gain) for gain in found]}
+        section.data = {"gains": [asdict(gain) | {"loss": gain.gain == -math.inf} for gain in found]}
     return section
 
 
 def labels_text(gain: float) -> str:
-    """A gain in labels with its sign, or that the curve of the baseline does not reach so far."""
-    return "more than there are" if math.isinf(gain) else f"{gain:+,.0f}".replace("-", "−")
+    """A gain in labels with its sign, or on which side the curve of the baseline does not reach so far."""
+    if math.isinf(gain):
+        return "more than there are" if gain > 0 else "a loss"
+    return f"{gain:+,.0f}".replace("-", "−")
 
 
 def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
@@ -145,8 +151,11 @@ def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
     baseline, treatment = two_arms(material)
     gain = min(found, key=lambda one: one.fraction)
     before = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does as well as {baseline} would with"
-    if math.isinf(gain.gain):
+    if gain.gain == math.inf:
         return f"{before} more than there are."
+    if gain.gain == -math.inf:
+        start = f"With {gain.labels:,.0f} labels of class {objects}"
+        return f"{start}, {treatment} does less well than {baseline} with as many."
     more = "more" if gain.gain >= 0 else "fewer"
     return f"{before} about {abs(gain.gain):,.0f} {more}."
 
@@ -155,7 +164,8 @@ def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.B
     baseline, treatment = two_arms(material)
 
     def ends(gain: Gain) -> str:
-        return "" if math.isinf(gain.low) else f"{labels_text(gain.low)} to {labels_text(gain.high)}"
+        certain = math.isinf(gain.low) and gain.low == gain.high
+        return "" if certain else f"{labels_text(gain.low)} to {labels_text(gain.high)}"
 
     rows: list[dict[str, Any]] = [
         blocks.row(
@@ -165,7 +175,7 @@ def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.B
     ]
     caption = (
         f"How many labels of class {objects} more {baseline} would need to do as well as {treatment}, read off the"
-        " curve of the former; below it the interval of the crossed bootstrap. At the largest fraction the curve ends,"
-        " and a gain can only be said to be more than there are. Exploration."
+        " curve of the former; below it the interval of the crossed bootstrap. Where the curve ends, a gain can"
+        " only be said to be more than there are, and where it begins, to be a loss. Exploration."
     )
     return blocks.table("Gain in labels", caption, ["Real fraction", "labels", "worth"], rows)

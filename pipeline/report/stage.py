@@ -190,6 +190,7 @@ def make_verdict(job: Job) -> dict[str, Any]:
         unit=config["unit"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
+    metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
     harmless_table(metrics).to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
     write_json(answer, job.out / "verdict.json")
     return _facts(answer)

@@ -313,9 +313,14 @@ def sign_flip_test(differences: Floats, rng: np.random.Generator, draws: int = 1
         differences: One difference per replicate (R,).
         rng: Source of the random flips.
         draws: How many random flips.
+
+    Returns:
+        The p value; NaN where no replicate has a difference.
     """
     values = np.asarray(differences, dtype=np.float64)
     values = values[~np.isnan(values)]
+    if not len(values):
+        return math.nan
     observed = abs(values.sum())
     slack = 1e-12 * max(observed, 1e-300)
     if len(values) <= EXACT_FLIPS:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Chips = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-LABEL = "another class is likelier"
+LABEL = "its own class is not likely enough"
 DISTANCE = "unlike the real chips of its class"
 COPY = "copy of a training chip"
 REASONS = (LABEL, DISTANCE, COPY)

@@ -252,7 +252,11 @@ def test_overlapping_scenes_are_joined_or_their_training_copies_dropped(tmp_path
         assert ["s0.tif", "s1.tif"] in done["duplicates"].facts["joined"]["scene_id"]
         folds = [name for name in done if name.startswith("split-fold")]
         assert len(folds) == (5 if overlap == "join" else 6)
-        dropped = done["split-fold0-f100-r0"].facts["dropped"]
+        test = done["split-fold0-f100-r0"]
+        dropped = test.facts["dropped"]
+        # Scenes that show one place are one unit to the statistics as well.
+        units = set(SPLIT.read(test.path / "split.parquet")["unit"])
+        assert ("s1.tif" in units) is (overlap == "drop")
         assert bool(dropped.get("near-duplicate or overlap of a test chip")) is (overlap == "drop")
 
 

@@ -92,6 +92,29 @@ def test_a_scene_of_the_same_name_and_other_content_is_another_scene(page_folder
         compare.compare([page_folder, changed])
 
 
+def test_runs_of_other_classes_are_not_compared(page_folder, other_folder, tmp_path):
+    report = json.loads((other_folder / "report.json").read_text("utf-8"))
+    report["provenance"]["configuration"]["ingest"]["classes"].append("tanker")
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "predictions.parquet").write_bytes((other_folder / "predictions.parquet").read_bytes())
+    with pytest.raises(InputError, match=r"\(non-ship, ship\) and .* \(non-ship, ship, tanker\) have different"):
+        compare.compare([page_folder, tmp_path], common=True)
+
+
+def test_chips_that_several_folds_test_are_compared_fold_by_fold(page_folder, tmp_path):
+    folders = []
+    for name, folder in (("one", page_folder), ("two", page_folder)):
+        copy = tmp_path / name
+        copy.mkdir()
+        (copy / "report.json").write_bytes((folder / "report.json").read_bytes())
+        rows = pd.read_parquet(folder / "predictions.parquet")
+        again = rows.assign(fold=rows["fold"].max() + 1 + (rows["fold"] + 1) % 3)
+        pd.concat([rows, again], ignore_index=True).to_parquet(copy / "predictions.parquet")
+        folders.append(copy)
+    for row in compare.compare(folders).differences:
+        assert row["estimate"] == 0
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"format": 99}', "[]"])
 def test_a_folder_without_a_report_is_named(page_folder, tmp_path, content):
     if content is not None:

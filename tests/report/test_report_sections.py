@@ -66,11 +66,30 @@ def test_reliability_is_scikit_learns_calibration_curve():
 
 @pytest.mark.parametrize(
     ("target", "labels"),
-    [(0.7, 20.0), (0.8, 40.0), (0.75, 20 * 2**0.5), (0.6, 10.0), (0.1, 10.0), (0.9, 80.0), (0.91, np.inf)],
+    [(0.7, 20.0), (0.8, 40.0), (0.75, 20 * 2**0.5), (0.6, 10.0), (0.1, -np.inf), (0.9, 80.0), (0.91, np.inf)],
 )
 def test_labels_are_read_off_the_curve_in_doublings(target, labels):
     curve = np.array([0.6, 0.7, 0.8, 0.9])
     assert curves.labels_needed([10, 20, 40, 80], curve, np.array(target)) == pytest.approx(labels)
+
+
+def test_a_treatment_below_the_curve_is_a_loss_and_never_worth_nothing(tmp_path):
+    worse = World(effects={"classic": 1.5, "classic+gan": -1.0}, chips=16, fractions=(0.25, 1.0))
+    folder = FakeRun(tmp_path, worse).report()[0]
+    report = read(folder)
+    first = report["gains"][0]
+    assert first["fraction"] == 0.25
+    assert first["gain"] is None
+    assert first["loss"] is True
+    page = (folder / "report.html").read_text("utf-8")
+    assert "classic+gan does less well than classic with as many." in page
+    assert "a loss" in page
+
+
+def test_fractions_of_many_digits_are_found_again(tmp_path):
+    folder = FakeRun(tmp_path, World(chips=16, fractions=(0.3333333, 1.0))).report()[0]
+    assert "Learning curve" in (folder / "report.html").read_text("utf-8")
+    assert set(pd.read_csv(folder / "metrics.csv")["fraction"]) == {0.3333333, 1.0}
 
 
 def test_a_learning_curve_that_dips_keeps_its_best():
