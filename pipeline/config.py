@@ -391,6 +391,8 @@ class SplitConfig(Section):
     def _scheme(self) -> SplitConfig:
         if (self.scheme == "lists") != bool(self.test_lists):
             raise ValueError("test_lists belongs to scheme lists: give both or neither")
+        if self.test_lists and not all(self.test_lists):
+            raise ValueError("test_lists has an empty list: each names the groups of one test set")
         percents = [round(100 * fraction) for fraction in self.fractions]
         if len(set(percents)) < len(percents):
             told = ", ".join(f"{fraction:g}" for fraction in self.fractions)

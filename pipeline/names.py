@@ -15,6 +15,10 @@ REAL, CLASSIC, GAN, SHUFFLED = "real", "classic", "gan", "shuffled"
 """Words that arms are named with, beside the names of the user's own folders."""
 
 
+CROWD = "it stands for a crowd and not for one object"
+"""Why such a label is quarantined; what it covers is no background either."""
+
+
 def split_name(fold: int, fraction: float, replicate: int) -> str:
     """Name of a split, e.g. ``fold0-f025-r3`` for fold 0, a quarter of the labels, replicate 3."""
     return f"fold{fold}-f{round(100 * fraction):03d}-r{replicate}"

@@ -253,7 +253,15 @@ def _check_size(dataset: DatasetReader, name: str, max_pixels: int | None) -> No
 def _block_bytes(dataset: DatasetReader) -> int:
     height, width = dataset.block_shapes[0]
     together = dataset.count if dataset.interleaving != Interleaving.band else 1
-    return int(height * width * together * np.dtype(dataset.dtypes[0]).itemsize)
+    return int(height * width * together * _itemsize(dataset))
+
+
+def _itemsize(dataset: DatasetReader) -> int:
+    """Bytes of one value; NumPy lacks GDAL's pairs of small integers, which are counted as complex numbers."""
+    try:
+        return int(np.dtype(dataset.dtypes[0]).itemsize)
+    except TypeError:
+        return 8
 
 
 # ---------------------------------------------------------------------------------------------------------- pixels
@@ -270,7 +278,7 @@ def aligned_windows(dataset: DatasetReader, max_bytes: int = 16 << 20) -> Iterat
         Each window as (row, col, height, width), clipped to the dataset.
     """
     block_height, block_width = dataset.block_shapes[0]
-    block = max(1, block_height * block_width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize)
+    block = max(1, block_height * block_width * dataset.count * _itemsize(dataset))
     across = math.ceil(dataset.width / block_width)
     fit = max(1, max_bytes // block)
     width = block_width * min(across, fit)

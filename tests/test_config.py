@@ -47,6 +47,7 @@ def test_a_source_is_all_a_configuration_needs() -> None:
         ({"split": {"fractions": []}}, ("split", "fractions")),
         ({"split": {"fractions": [0.0, 1.0]}}, ("split", "fractions", 0)),
         ({"split": {"fractions": [0.12, 0.125, 1.0]}}, ("split",)),
+        ({"split": {"scheme": "lists", "test_lists": [["a"], []]}}, ("split",)),
         ({"split": {"scheme": "random"}}, ("split", "scheme")),
         ({"classify": {"arms": ["real"]}}, ("classify", "arms")),
         ({"report": {"confidence": float("nan")}}, ("report", "confidence")),

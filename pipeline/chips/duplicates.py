@@ -218,14 +218,26 @@ def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
     # and their outlines are never all in memory as polygons.
     rows = np.flatnonzero(_meeting(footprints, codes)[codes] & footprints.is_valid().to_numpy())
     outlines, codes = shapely.from_wkb(footprints.take(pa.array(rows)).to_pylist()), codes[rows]
+    outlines, again = _both_sides(outlines)
+    rows, codes = rows[again], codes[again]
     one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
-    later = (one < other) & (codes[one] != codes[other])
+    later = (rows[one] < rows[other]) & (codes[one] != codes[other])
     one, other = one[later], other[later]
     smaller = np.minimum(shapely.area(outlines[one]), shapely.area(outlines[other]))
     share = shapely.area(shapely.intersection(outlines[one], outlines[other])) / smaller
     real = share >= _LEAST_SHARED
-    order = np.lexsort((other[real], one[real]))
-    return _pairs(chips, rows[one[real][order]], rows[other[real][order]], "overlap", share[real][order])
+    pairs, first = np.unique(np.stack([rows[one[real]], rows[other[real]]]), axis=1, return_index=True)
+    return _pairs(chips, pairs[0], pairs[1], "overlap", share[real][first])
+
+
+def _both_sides(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Shapes, those that reach beyond 180 degrees east once more from the west, and which shape each is.
+
+    The outline of a chip across the antimeridian goes on beyond 180, and what lies on its far side begins at -180.
+    """
+    beyond = np.flatnonzero(shapely.bounds(shapes)[:, 2] > 180)
+    moved = shapely.transform(shapes[beyond], lambda lonlat: lonlat - [360, 0])
+    return np.concatenate([shapes, moved]), np.concatenate([np.arange(len(shapes)), beyond])
 
 
 def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -239,7 +251,8 @@ def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.
     placed = np.isfinite(boxes[:, 0])
     around = np.full(count, None, object)
     around[placed] = shapely.box(*(boxes[placed] * ends).T)
-    one, other = shapely.STRtree(around).query(around, predicate="intersects")
+    around, number = _both_sides(around)
+    one, other = (number[found] for found in shapely.STRtree(around).query(around, predicate="intersects"))
     meeting = np.zeros(count, bool)
     meeting[one[one != other]] = True
     return meeting

@@ -73,21 +73,27 @@ class Planned:
     dropped: dict[str, int]
 
 
+_BOX = ["row_min", "col_min", "row_max", "col_max"]
+
 Columns = dict[str, npt.NDArray[Any]]
 """Windows of one scene, as arrays by column."""
 
 
-def plan(scenes: pd.DataFrame, labels: pd.DataFrame, targets: Sequence[Target], settings: Settings) -> Planned:
+def plan(
+    scenes: pd.DataFrame, labels: pd.DataFrame, crowds: pd.DataFrame, targets: Sequence[Target], settings: Settings
+) -> Planned:
     """Plan the windows of all scenes.
 
     Args:
         scenes: Scenes that are not quarantined, one row each.
         labels: Labels that are not quarantined.
+        crowds: Labels of many objects each, which are neither chips nor background.
         targets: Target grid of each scene.
         settings: What is wanted.
     """
     by_scene = dict(list(labels.groupby("scene_id", sort=False)))
     own = [by_scene.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
+    crowded = dict(list(crowds.groupby("scene_id", sort=False)))
     # A scene that is a chip says itself what it shows: nothing is drawn from it.
     drawn = [not (frame["kind"] == "scene").any() for frame in own]
     counts = _counts(own, targets, drawn, settings)
@@ -96,10 +102,11 @@ def plan(scenes: pd.DataFrame, labels: pd.DataFrame, targets: Sequence[Target], 
     slots = 0
     for scene_id, frame, target, draw, count in zip(scenes["scene_id"], own, targets, drawn, counts, strict=True):
         scale = np.array([target.scale_row, target.scale_col] * 2)
-        boxes = frame[["row_min", "col_min", "row_max", "col_max"]].to_numpy(np.float64) / scale
+        boxes = frame[_BOX].to_numpy(np.float64) / scale
         parts = [_labelled(frame, boxes, target, settings)] if len(frame) else []
         if draw:
-            objects = _objects(frame, boxes, settings)
+            covered = crowded.get(scene_id, crowds.iloc[:0])[_BOX].to_numpy(np.float64) / scale
+            objects = np.concatenate([_objects(frame, boxes, settings), covered[np.isfinite(covered).all(axis=1)]])
             parts.append(_background(str(scene_id), objects, target, count, settings, dropped))
         for part in parts:
             part["scene_id"] = np.full(len(part["row"]), scene_id, dtype=object)

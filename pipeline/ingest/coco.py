@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import raster
 from ..errors import InputError
+from ..names import CROWD
 from .labels import NOWHERE, Box, Label, Labels, match
 
 MAX_BYTES = 2 << 30
@@ -93,7 +94,7 @@ def _label(
     if reason is None and given not in categories:
         reason = f"category {given} is not under `categories`"
     if reason is None and one.get("iscrowd"):
-        reason = "it stands for a crowd and not for one object"
+        reason = CROWD
     return Label(f"{scene['source']}/{origin}", str(scene["scene_id"]), class_name, "box", box, origin, reason)
 
 

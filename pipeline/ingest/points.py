@@ -44,9 +44,12 @@ def read(
     """
     found = Labels()
     usable = [scene for scene in scenes if scene["quarantined"] is None]
+    labelled: set[int] | None = None  # scenes that files with names of scenes have labels for
     for name, path in files.items():
         try:
             crs, wanted, rows = load(path, columns)
+            if not rows:
+                continue  # the file of a scene without objects
         except InputError as error:
             found.refused |= {str(scene["scene_id"]): f"its labels are not known: {error}" for scene in usable}
             continue
@@ -64,9 +67,11 @@ def read(
                 found.labels.append(_lost(feature, str(scenes[position]["scene_id"]), WITH_ITS_SCENE))
             else:
                 of_scene.setdefault(position, []).append(feature)
-        found.unlabelled += len(usable) - len(of_scene)
+        labelled = (labelled or set()) | set(of_scene)
         for position, mine in sorted(of_scene.items()):
             place_in(Layer(path.name, crs, tuple(mine)), [scenes[position]], found)
+    if labelled is not None:
+        found.unlabelled = len(usable) - len(labelled)
     return found
 
 

@@ -182,8 +182,8 @@ def _georeference(dataset: DatasetReader, name: str) -> tuple[str | None, tuple[
         code = None if not crs else (f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt())
     except CRSError as error:
         raise InputError(f"{name} has a CRS that cannot be read: {str(error)[:80]}") from None
-    if code is None or dataset.transform.is_identity:
-        return None, None
+    if code is None or dataset.transform.is_identity or not (crs.is_geographic or crs.is_projected):
+        return None, None  # a local CRS, as of a building site, is nowhere on the ground
     if dataset.transform.determinant == 0:
         raise InputError(f"{name} has a transform that maps all pixels onto a line")
     return code, transform

@@ -175,7 +175,7 @@ def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list
         digest = pixels_digest(chip)
         row |= {"width": shape[1], "height": shape[0], "bands": "[1, 2, 3]", "dtype": "uint8", "gsd_m": reading.gsd_m}
         row |= {"sha256": digest, "pixels_sha256": digest}
-        rows.append(row | columns(_named(said, position), shape[1], shape[0], reading.gsd_m))
+        rows.append(row | columns(named(said, position), shape[1], shape[0], reading.gsd_m))
     np.save(array, pixels, allow_pickle=False)
     return rows
 
@@ -187,7 +187,7 @@ def _chip(value: Any) -> Pixels | str:
         return str(error)
 
 
-def _named(said: dict[str, list[Any]], position: int) -> Named:
+def named(said: dict[str, list[Any]], position: int) -> Named:
     """What the lists beside the pixels say of one chip."""
     scenes, places = said["scene_ids"], said["locations"]
     scene = scenes[position] if position < len(scenes) else None
@@ -198,4 +198,5 @@ def _named(said: dict[str, list[Any]], position: int) -> Named:
         and all(isinstance(one, int | float) and math.isfinite(one) for one in place)
     )
     lon, lat = map(float, place) if known and isinstance(place, list) else (None, None)
-    return Named(str(said["labels"][position]), None if scene is None else str(scene), lon, lat)
+    label = said["labels"][position] if position < len(said["labels"]) else None
+    return Named(str(label), None if scene is None else str(scene), lon, lat)

@@ -15,7 +15,7 @@ import shapely
 from .. import raster
 from ..errors import InputError
 from .labels import Labels
-from .placing import LONLAT, Feature, Layer, place_in
+from .placing import LONLAT, PIXEL, Feature, Layer, place_in
 
 MAX_BYTES = 4 << 30
 USUAL_COLUMN = "class"
@@ -126,7 +126,8 @@ def _read_geojson(path: Path, name: str, reading: Reading) -> Layer:
         raise InputError(f"label file {path.name} is no GeoJSON feature collection")
     said = [one.get("properties") if isinstance(one, dict) else None for one in found]
     properties = [one if isinstance(one, dict) else {} for one in said]
-    column = _class_column(list(dict.fromkeys(key for one in properties for key in one)), path.name, reading)
+    names = list(dict.fromkeys(key for one in properties for key in one))
+    column = _class_column(names, path.name, reading) if found else None  # no feature has a class to lack
     features = []
     for number, feature in enumerate(found):
         origin = f"{name}:{number}"
@@ -189,7 +190,11 @@ def read(
     for name, path in files.items():
         mine = [scene for scene in usable if name not in alone or own.get(str(scene["path"])) == name]
         try:
-            place_in(read_file(path, name, reading), mine, found)
+            layer = read_file(path, name, reading)
+            if layer.crs == PIXEL and name not in alone:
+                # It cannot be for a scene that has a file of its own.
+                mine = [scene for scene in usable if str(scene["path"]) not in own]
+            place_in(layer, mine, found)
         except InputError as error:
             found.refused |= {str(scene["scene_id"]): f"its labels are not known: {error}" for scene in mine}
     if alone.issuperset(files):

@@ -144,11 +144,7 @@ def _packed(path: Path, name: str) -> list[Row]:
     for position, side in enumerate(sides):
         row = row_of(reading, f"{name}#{position}", "own", item=position)
         row |= {"width": side, "height": side, "bands": "[1, 2, 3]", "dtype": "uint8", "gsd_m": 3.0}
-        label = said["labels"][position] if position < len(said["labels"]) else None
-        scene = said["scene_ids"][position] if position < len(said["scene_ids"]) else None
-        place = said["locations"][position] if position < len(said["locations"]) else (None, None)
-        named = shipsnet.Named(str(label), None if scene is None else str(scene), *place)
-        rows.append(row | shipsnet.columns(named, side, side, 3.0))
+        rows.append(row | shipsnet.columns(shipsnet.named(said, position), side, side, 3.0))
     return rows
 
 

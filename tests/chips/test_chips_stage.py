@@ -13,6 +13,7 @@ from chips_shop import Shop, label_row, scene, scene_row, write_tif
 
 from pipeline.chipstore import ChipStore
 from pipeline.errors import ConfigError, TooLittleDataError
+from pipeline.names import CROWD
 from pipeline.tables import CHIPS, GROUP_PREFIX, SPLIT
 
 SHIP = np.array([200, 40, 40], np.uint8)
@@ -258,6 +259,20 @@ def test_overlapping_scenes_are_joined_or_their_training_copies_dropped(tmp_path
         units = set(SPLIT.read(test.path / "split.parquet")["unit"])
         assert ("s1.tif" in units) is (overlap == "drop")
         assert bool(dropped.get("near-duplicate or overlap of a test chip")) is (overlap == "drop")
+
+
+def test_no_background_is_cut_where_a_crowd_is(shop, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    # The right half of every scene stands for a crowd.
+    crowds = [
+        label_row(f"crowd-{number}", f"s{number}.tif", (0, 80, 160, 160)) | {"quarantined": CROWD}
+        for number in range(6)
+    ]
+    done = shop.run(scenes, labels + crowds, split={"replicates": 1})
+    index = CHIPS.read(done["index"].path / "index.parquet")
+    background = index[index["label_id"].isna()]
+    assert len(background)
+    assert (background["col"] + 16 <= 80).all()
 
 
 def test_too_few_groups_end_the_stage_after_the_chips_are_made(shop, tmp_path):

@@ -114,6 +114,14 @@ def square(lon, lat, side=0.01):
     return f"POLYGON (({lon} {lat}, {lon + side} {lat}, {lon + side} {lat + side}, {lon} {lat + side}, {lon} {lat}))"
 
 
+def test_overlaps_across_the_antimeridian(tmp_path):
+    outlines = [square(179.995, 0), square(-179.999, 0), square(-179.98, 0), square(180.002, 0)]
+    chips = stored(tmp_path, [picture(1)] * 4, ["a", "b", "c", "d"], outlines)
+    found = d.overlaps(chips, pa.chunked_array([pa.array(shapely.to_wkb(shapely.from_wkt(outlines)), pa.binary())]))
+    # The first ends at 180.005, which is -179.995; the last begins at -179.998.
+    assert pairs(found) == {("c000", "c001"), ("c000", "c003"), ("c001", "c003")}
+
+
 def test_overlaps_worked_out_by_hand(tmp_path):
     outlines = [square(0, 0), square(0.005, 0), square(0.01, 0), square(5, 5), None, square(0.001, 0)]
     scenes = ["a", "b", "c", "d", "e", "a"]

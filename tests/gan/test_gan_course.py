@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 import torch
 from gan_toy import digests
+from rank_bench import setting
 
 from pipeline.compute import Profile
 from pipeline.errors import TrainingError
@@ -170,6 +171,18 @@ def test_a_kill_after_a_restart_changes_no_byte(job: MakeJob, monkeypatch: pytes
             make_generator(killed)
     make_generator(killed)
     assert digests(killed.out) == digests(whole.out)
+
+
+def test_what_a_device_may_lack_stays_on_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Apple's MPS knows no float64; a tensor that is moved there must not be one."""
+    made = setting(tmp_path, preset="dcgan-lowdata")
+    shown: list[Any] = []
+    monkeypatch.setattr("pipeline.gan.step.learn", lambda setting, networks, there, penalised: shown.append(there))
+    train.train_step(made, train.start(made, torch.device("cpu")), 0, torch.device("meta"))
+    there: list[torch.Tensor] = []
+    shown[0].each(lambda tensor: there.append(tensor) or tensor)
+    assert {tensor.dtype for tensor in there if tensor.device.type == "meta"} == {torch.float32, torch.int64}
+    assert [tensor.dtype for tensor in there if tensor.device.type == "cpu"] == [torch.float64]
 
 
 def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,22 @@ def told() -> tuple[features.Embedding, np.ndarray, np.ndarray]:
         patch.setattr(features, "STEPS", 30)
         embedding = features.learn(chips, labels, 1, Profile())
     return embedding, chips, others
+
+
+def test_features_are_learned_from_every_class_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.repeat(np.arange(9), 4)
+    chips = np.broadcast_to(numbers[:, None, None, None] / 10, (36, 16, 16, 3)).astype(np.float32)
+    seen: set[int] = set()
+    view = features._view
+
+    def watched(shown: np.ndarray, rng: np.random.Generator, device: torch.device) -> torch.Tensor:
+        seen.update(np.rint(10 * shown[:, 0, 0, 0]).astype(int).tolist())
+        return view(shown, rng, device)
+
+    monkeypatch.setattr(features, "_view", watched)
+    monkeypatch.setattr(features, "STEPS", 1)
+    features.learn(chips, numbers, 1, Profile())
+    assert seen == set(range(9))
 
 
 def worse(chips: np.ndarray, how: str, strength: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from pipeline.errors import StoreError
 from pipeline.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from pipeline.gan.networks import build, minibatch_deviation
 from pipeline.gan.presets import PRESETS, Preset
+from pipeline.gan.step import judge_both
 from pipeline.generator import BLOCK, Generator, generate, latents, load, pyramid, save
 
 
@@ -138,6 +139,18 @@ def test_minibatch_deviation_is_that_of_each_group() -> None:
     assert out.shape == (8, 4, 2, 2)
     assert out[:, 3, 0, 0].tolist() == pytest.approx([float(expected[0])] * 4 + [float(expected[1])] * 4, abs=1e-3)
     torch.testing.assert_close(out[:, :3], x)
+
+
+@pytest.mark.parametrize("count", [8, 10])
+def test_real_and_generated_chips_are_never_of_one_group(count: int) -> None:
+    preset = replace(PRESETS["dcgan-lowdata"], base_channels=4, judge_norm="none", deviation_group=4)
+    _, discriminator = build(preset, (32, 32, 3), 2, seed=1)
+    real, fake = torch.rand(2, count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(count, dtype=torch.long)
+    with torch.no_grad():
+        found = judge_both(discriminator, real, fake, labels)
+        apart = discriminator(real, labels), discriminator(fake, labels)
+    torch.testing.assert_close(found, apart, rtol=1e-4, atol=1e-5)
 
 
 def test_losses_are_binary_cross_entropy_of_the_logits() -> None:

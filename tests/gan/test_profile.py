@@ -69,6 +69,14 @@ def test_another_thread_count_is_another_machine(tmp_path: Path) -> None:
     assert machine_key(1) != machine_key(2)
 
 
+def test_a_card_that_torch_could_not_use_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.compute._has_nvidia", lambda: True)
+    cache = remember(tmp_path / "c.json", fp32_channels_last=1.0)
+    monkeypatch.setattr("pipeline.compute._devices", lambda: ["cuda", "cpu"])  # its driver is new
+    pinned = ComputeConfig(device="cuda", precision="fp32", memory_format="channels_last")
+    assert resolve_profile(pinned, cache).device == "cuda"
+
+
 def test_a_missing_device_is_one_sentence(tmp_path: Path) -> None:
     cache = remember(tmp_path / "c.json", fp32_channels_last=1.0)
     with pytest.raises(TrainingError, match=r"compute\.device is mps"):

@@ -247,6 +247,40 @@ def test_coordinates_in_pixels_need_a_file_of_the_scenes_own(tmp_path: Path) -> 
         ingest(tmp_path, source | {"labels": str(tmp_path / "l.geojson")})
 
 
+def test_a_file_in_pixels_without_a_scene_takes_no_scene_that_has_its_own(tmp_path: Path) -> None:
+    ring = [[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]
+    for seed, name in enumerate(("a", "b", "gone")):
+        write_geojson(tmp_path / "l" / f"{name}.geojson", feature(ring), crs=None)
+        if name != "gone":
+            write_image(tmp_path / "in" / f"{name}.png", pixels(seed=seed))
+    source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l"), "labels_crs": "pixel"}
+    found = ingest(tmp_path, source)
+    assert found.boxes() == [(20, 10, 40, 30)] * 2
+    assert found.quarantined == {}
+    assert found.facts["labels_quarantined_by_reason"] == {"outside every scene": 1}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "geojson"])
+def test_the_empty_file_of_a_scene_without_objects_adds_nothing(tmp_path: Path, suffix: str) -> None:
+    for seed, name in enumerate("abc"):
+        write_image(tmp_path / "in" / f"{name}.png", pixels(seed=seed))
+        rows = [f"{name}.png,vessel,10,20,30,40"] if name != "b" else []
+        if suffix == "csv":
+            (tmp_path / "l").mkdir(exist_ok=True)
+            (tmp_path / "l" / f"{name}.csv").write_text("\n".join(["file,kind,x_min,y_min,x_max,y_max", *rows]))
+        else:
+            ring = [[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]
+            data = [feature(ring) | {"properties": {"kind": "vessel"}} for _ in rows]
+            write_geojson(tmp_path / "in" / f"{name}.geojson", *data, crs=None)
+    own: dict[str, Any] = {"class_column": "kind", "labels_crs": "pixel"}
+    if suffix == "csv":
+        own = {"columns": {"class": "kind"}, "labels": str(tmp_path / "l")}
+    source = {"type": suffix, "path": str(tmp_path / "in"), "class_map": {"vessel": "ship"}} | own
+    found = ingest(tmp_path, source)
+    assert found.boxes() == [(20, 10, 40, 30)] * 2
+    assert found.quarantined == {}
+
+
 def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "x" / "a.tif", pixels(seed=1))
     write_tif(tmp_path / "in" / "y" / "a.tif", pixels(seed=2))
