@@ -42,7 +42,6 @@ def setting(folder: Path, among: Ranks = ALONE, images: int = 6 * BATCH, **secti
     """A short training with a look at every step."""
     profile = Profile(section.pop("device", "cpu"), section.pop("precision", "fp32"))
     preset = resolve({"images": images, "batch": BATCH, "base_channels": 4} | section)
-    folder.mkdir(exist_ok=True)
     chips, labels = toy_chips(40)
     batches = Batches(chips, labels, scaling.fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
     return Setting(preset, batches, (16, 16, 3), 2, profile, preset.batch, None, 0, folder, "toy", among)
@@ -60,6 +59,7 @@ def run(made: Setting, killed_at: int | None = None) -> list[dict[str, Any]]:
         return {}
 
     network, log = train(made, measure, Progress())
+    made.folder.mkdir(exist_ok=True)
     save_file({name: one.contiguous() for name, one in network.state_dict().items()}, made.folder / "end.safetensors")
     (made.folder / "log.json").write_text(json.dumps({"lines": log.lines, "ranks": log.ranks}))
     return log.lines

@@ -12,8 +12,15 @@ from rank_bench import BATCH, CASES, LOSSES, Killed, run, setting
 from safetensors.torch import load_file
 
 from pipeline.gan.augment import draw, translate
+from pipeline.gan.setting import Setting
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+def ready(folder: Path, **section: Any) -> Setting:
+    """A training of the toy chips in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    return setting(folder, **section)
 
 
 def test_chips_move_as_on_the_cpu_and_so_do_gradients() -> None:
@@ -35,7 +42,7 @@ def test_chips_move_as_on_the_cpu_and_so_do_gradients() -> None:
 def test_recorded_steps_are_those_of_the_cpu(case: dict[str, Any], tmp_path: Path) -> None:
     # Twelve steps: three of each kind operation by operation, then recorded ones, with and without the penalty.
     section = {"images": 12 * BATCH, "r1_every": 2} | case
-    here, there = (run(setting(tmp_path / device, device=device, **section)) for device in ("cpu", "cuda"))
+    here, there = (run(ready(tmp_path / device, device=device, **section)) for device in ("cpu", "cuda"))
     for mine, theirs in zip(here, there, strict=True):
         for name in LOSSES:
             assert theirs[name] == pytest.approx(mine[name], rel=2e-3, abs=2e-3), (name, mine["images"])
@@ -46,15 +53,15 @@ def test_recorded_steps_are_those_of_the_cpu(case: dict[str, Any], tmp_path: Pat
 
 def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     section = {"images": 16 * BATCH, "device": "cuda"} | CASES["lowdata"]
-    whole = run(setting(tmp_path / "whole", **section))
+    whole = run(ready(tmp_path / "whole", **section))
     with pytest.raises(Killed):
-        run(setting(tmp_path / "killed", **section), killed_at=9)
-    resumed = run(setting(tmp_path / "killed", **section))
+        run(ready(tmp_path / "killed", **section), killed_at=9)
+    resumed = run(ready(tmp_path / "killed", **section))
     assert [line["images"] for line in resumed] == [line["images"] for line in whole]
     for mine, theirs in zip(resumed, whole, strict=True):
         assert mine["loss_generator"] == pytest.approx(theirs["loss_generator"], rel=0.02, abs=0.02)
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
-    lines = run(setting(tmp_path, device="cuda", **CASES["lowdata-bf16"]))
+    lines = run(ready(tmp_path, device="cuda", **CASES["lowdata-bf16"]))
     assert all(np.isfinite(line[name]) for line in lines for name in LOSSES)

@@ -116,4 +116,4 @@ def test_a_training_gets_the_memory_back_that_its_last_step_freed() -> None:
         return int(done.stdout)
 
     assert fresh_pages("as torch leaves it") > 10_000  # of 80,000 that ten steps touch; else there is nothing to gain
-    assert fresh_pages("prepared") < 1000
+    assert fresh_pages("prepared") < 5000
