@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..config import as_json
+from ..errors import HostError
 from ..names import FINAL, FINAL_REPLICATE, split_name
 from ..parts import FACTS, Done, Job, Part, Plan, PlanContext
 from .folds import Rule, bundled, deal, group_column
@@ -152,17 +153,31 @@ def make_windows(job: Job) -> dict[str, Any]:
 
 
 def make_cut(job: Job) -> dict[str, Any]:
-    """Make a part ``cut-<batch>``: the chips of a batch of scenes."""
+    """Make a part ``cut-<batch>``: the chips of a batch of scenes.
+
+    Raises:
+        HostError: If a scene is not there: another host may see it.
+    """
     import json
+    import socket
 
     import pandas as pd
 
-    from .cut import cut_batch
+    from ..raster import scene_file
+    from .cut import cut_batch, records
 
     folder, batch = job.folder("windows"), job.config["batch"]
     batches = json.loads((folder / FACTS).read_text("utf-8"))["batches"]
+    scenes = pd.read_parquet(folder / f"scenes-{batch}.parquet")
+    for row in records(scenes):
+        path = scene_file(row, job.store).path
+        if not path.exists():
+            raise HostError(
+                f"scene {path} is not there on {socket.gethostname()}: it was moved since it was ingested, or this host"
+                " does not see it; every host needs the scenes at the same place"
+            )
     return cut_batch(
-        pd.read_parquet(folder / f"scenes-{batch}.parquet"),
+        scenes,
         pd.read_parquet(folder / f"windows-{batch}.parquet"),
         dict(job.config["chips"]),
         job.store,

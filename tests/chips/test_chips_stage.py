@@ -12,7 +12,7 @@ import pytest
 from chips_shop import Shop, label_row, scene, scene_row, write_tif
 
 from pipeline.chipstore import ChipStore
-from pipeline.errors import ConfigError, TooLittleDataError
+from pipeline.errors import ConfigError, HostError, TooLittleDataError
 from pipeline.names import CROWD
 from pipeline.tables import CHIPS, GROUP_PREFIX, SPLIT
 
@@ -273,6 +273,15 @@ def test_no_background_is_cut_where_a_crowd_is(shop, tmp_path):
     background = index[index["label_id"].isna()]
     assert len(background)
     assert (background["col"] + 16 <= 80).all()
+
+
+def test_a_scene_that_a_host_does_not_see_is_left_to_another_host(shop, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    (tmp_path / "s3.tif").unlink()
+    with pytest.raises(
+        HostError, match=r"s3\.tif is not there on .*: it was moved since it was ingested, or"
+    ):
+        shop.run(scenes, labels, **FOLDS)
 
 
 def test_too_few_groups_end_the_stage_after_the_chips_are_made(shop, tmp_path):
