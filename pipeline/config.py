@@ -48,7 +48,8 @@ class SourceBase(Section):
     class_map: dict[str, str] = {}
     """Class of `ingest.classes` for a class of the labels, where the names differ, e.g. `{vessel: ship}`."""
     groups_csv: str | None = None
-    """CSV with a column `file` and any group columns (site, aoi, date ...), one row per scene file."""
+    """CSV with a column `file` and any group columns (site, aoi, date ...), one row per scene file; of a JSON of chips
+    one per chip, named `ships.json#0` and so on."""
     groups_regex: str | None = None
     """Regular expression searched in the file's path below the source's folder; each named group is a group column."""
 

@@ -278,9 +278,7 @@ def test_no_background_is_cut_where_a_crowd_is(shop, tmp_path):
 def test_a_scene_that_a_host_does_not_see_is_left_to_another_host(shop, tmp_path):
     scenes, labels = harbour(tmp_path)
     (tmp_path / "s3.tif").unlink()
-    with pytest.raises(
-        HostError, match=r"s3\.tif is not there on .*: it was moved since it was ingested, or"
-    ):
+    with pytest.raises(HostError, match=r"s3\.tif is not there on .*: it was moved since it was ingested, or"):
         shop.run(scenes, labels, **FOLDS)
 
 

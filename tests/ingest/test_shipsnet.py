@@ -129,6 +129,21 @@ def test_scene_ids_and_locations_of_the_json_are_groups_and_places(tmp_path: Pat
     assert found.scenes["crs"].fillna("").tolist() == ["EPSG:32610", "EPSG:32610", ""]
 
 
+@pytest.mark.parametrize("by", ["csv", "regex"])
+def test_chips_of_a_json_get_groups_by_their_place_in_it(tmp_path: Path, by: str) -> None:
+    write_json(tmp_path / "in" / "shipsnet.json", [1, 2, 3])
+    source = {"type": "shipsnet", "path": str(tmp_path / "in")}
+    if by == "csv":
+        rows = ["file,port", *(f"shipsnet.json#{at},p{at % 2}" for at in range(3))]
+        (tmp_path / "groups.csv").write_text("\n".join(rows))
+        source["groups_csv"] = str(tmp_path / "groups.csv")
+    else:
+        source["groups_regex"] = r"#(?P<port>\d)$"
+    found = ingest(tmp_path, source)
+    assert found.scenes["group_port"].tolist() == (["p0", "p1", "p0"] if by == "csv" else ["0", "1", "2"])
+    assert found.quarantined == {}
+
+
 def test_a_chip_that_is_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> None:
     write_folder(tmp_path / "in" / "chips")
     write_json(tmp_path / "in" / "shipsnet.json", [0, 1, 7])
