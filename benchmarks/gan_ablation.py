@@ -9,18 +9,11 @@ areas stay closed. Results are kept line by line in ``--results``: a training th
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from pathlib import Path
 from typing import Any
 
-from gan_bars import spread, tasks, train_missing
-from rich.console import Console
+from gan_bars import parser_of, spread, trained
 from section import processor, write_section
-
-from pipeline.configfile import load
-from pipeline.display import PlainDisplay
-from pipeline.runner import Runner
 
 WHOLE = "the recipe"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -96,26 +89,13 @@ def _marked(apart: list[float]) -> str:
 
 def main() -> None:
     """Train what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="configuration with the real data")
-    parser.add_argument("--set", action="append", default=[], help="set one key, as `satpipe run --set`")
-    parser.add_argument("--root", type=Path, default=Path("data/benchmarks/gan-ablation"), help="folder of the run")
-    parser.add_argument("--results", type=Path, help="file of results; default: results.jsonl in the root")
+    parser = parser_of(__doc__, "gan-ablation")
     parser.add_argument("--images", type=int, required=True, help="images of each training")
-    parser.add_argument("--replicates", type=int, default=2, help="replicates of each fold")
-    parser.add_argument("--workers", type=int, default=2, help="trainings at the same time, one thread each")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="these variants beside the recipe")
-    parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
     options = parser.parse_args()
-    config = load(options.config, (*options.set, f"split.replicates={options.replicates}"), None)
-    runner = Runner(options.root, PlainDisplay(Console()))
     chosen: dict[str, dict[str, Any]] = {WHOLE: {}} | {name: VARIANTS[name] for name in options.only or VARIANTS}
     recipes = {name: {"images": options.images} | changes for name, changes in chosen.items()}
-    wanted = tasks(runner, config, recipes, options.root / "generators", test=False)
-    results = options.results or options.root / "results.jsonl"
-    write_section(
-        "Ablation of the low-data recipe", table(train_missing(wanted, results, options.workers)), options.docs
-    )
+    write_section("Ablation of the low-data recipe", table(trained(options, recipes, test=False)), options.docs)
 
 
 if __name__ == "__main__":

@@ -102,9 +102,7 @@ def with_test(inputs: Inputs, job: Job) -> Inputs:
     return replace(inputs, validation=mine.read(), validation_labels=labels)
 
 
-def tasks(
-    runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool = True
-) -> list[Task]:
+def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool) -> list[Task]:
     """All trainings, replicates outermost, so that whatever was stopped early is balanced.
 
     Args:
@@ -207,25 +205,35 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
 
 
-def main() -> None:
-    """Train what is missing and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None, root: str) -> argparse.ArgumentParser:
+    """The options of a benchmark that trains GANs on real data."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="configuration with the real data")
     parser.add_argument("--set", action="append", default=[], help="set one key, as `satpipe run --set`")
-    parser.add_argument("--root", type=Path, default=Path("data/benchmarks/gan-bars"), help="folder of the run")
+    parser.add_argument("--root", type=Path, default=Path("data/benchmarks") / root, help="folder of the run")
     parser.add_argument("--results", type=Path, help="file of results; default: results.jsonl in the root")
-    parser.add_argument("--images", nargs="+", required=True, metavar="PRESET=N", help="presets and their images")
     parser.add_argument("--replicates", type=int, default=2, help="replicates of each fold")
     parser.add_argument("--workers", type=int, default=2, help="trainings at the same time, one thread each")
     parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
-    options = parser.parse_args()
-    images = {name: int(count) for name, count in (text.split("=") for text in options.images)}
+    return parser
+
+
+def trained(options: argparse.Namespace, variants: dict[str, dict[str, Any]], test: bool) -> list[dict[str, Any]]:
+    """What the trainings of all variants gave, by the options of :func:`parser_of`."""
     config = load(options.config, (*options.set, f"split.replicates={options.replicates}"), None)
     runner = Runner(options.root, PlainDisplay(Console()))
-    results = options.results or options.root / "results.jsonl"
+    wanted = tasks(runner, config, variants, options.root / "generators", test)
+    return train_missing(wanted, options.results or options.root / "results.jsonl", options.workers)
+
+
+def main() -> None:
+    """Train what is missing and print the tables."""
+    parser = parser_of(__doc__, "gan-bars")
+    parser.add_argument("--images", nargs="+", required=True, metavar="PRESET=N", help="presets and their images")
+    options = parser.parse_args()
+    images = {name: int(count) for name, count in (text.split("=") for text in options.images)}
     recipes = {name: {"preset": name, "images": count} for name, count in images.items()}
-    wanted = tasks(runner, config, recipes, options.root / "generators")
-    write_section("Generators on left-out areas", table(train_missing(wanted, results, options.workers)), options.docs)
+    write_section("Generators on left-out areas", table(trained(options, recipes, test=True)), options.docs)
 
 
 if __name__ == "__main__":

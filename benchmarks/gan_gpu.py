@@ -16,29 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gan_train import make_setting
 from section import write_section
 
 from pipeline.compute import FORMATS, PRECISIONS, Profile, prepare
-from pipeline.gan.batches import Batches
 from pipeline.gan.presets import PRESETS
-from pipeline.gan.setting import Setting
 from pipeline.gan.step import train_step
 from pipeline.gan.train import start
-from pipeline.scaling import fit
 
-CHIPS = 1024
 WARM = 25
 """Steps before the clock starts: kernels are chosen, the step is recorded."""
 
 
 def step_ms(preset: str, profile: Profile, size: int, steps: int, recorded: bool) -> float:
     """Mean milliseconds of a step."""
-    rng = np.random.default_rng(0)
-    chips = rng.integers(0, 255, (CHIPS, size, size, 3), dtype=np.uint8)
-    labels = (np.arange(CHIPS) % 4 == 0).astype(np.int64)
-    chosen = PRESETS[preset]
-    batches = Batches(chips, labels, fit(chips), chosen.batch, (1, 0), chosen.balanced, chosen.symmetries)
-    setting = Setting(chosen, batches, (size, size, 3), 2, profile, 10_000, None, 0, Path(), "benchmark")
+    setting = make_setting(PRESETS[preset], size, profile, Path())
     device = prepare(profile)
     networks = start(setting, device)
     if not recorded:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .names import split_name
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -394,8 +396,7 @@ class SplitConfig(Section):
             raise ValueError("test_lists belongs to scheme lists: give both or neither")
         if self.test_lists and not all(self.test_lists):
             raise ValueError("test_lists has an empty list: each names the groups of one test set")
-        percents = [round(100 * fraction) for fraction in self.fractions]
-        if len(set(percents)) < len(percents):
+        if len({split_name(0, fraction, 0) for fraction in self.fractions}) < len(self.fractions):
             told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
             raise ValueError(f"fractions ({told}) must differ by a whole percent, which is what splits are named by")
         if self.repeats > 1 and self.scheme not in ("folds", "holdout"):

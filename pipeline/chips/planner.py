@@ -91,21 +91,21 @@ def plan(
         targets: Target grid of each scene.
         settings: What is wanted.
     """
-    by_scene = dict(list(labels.groupby("scene_id", sort=False)))
-    own = [by_scene.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
-    crowded = dict(list(crowds.groupby("scene_id", sort=False)))
+    own, crowded = _by_scene(labels, scenes), _by_scene(crowds, scenes)
     # A scene that is a chip says itself what it shows: nothing is drawn from it.
     drawn = [not (frame["kind"] == "scene").any() for frame in own]
     counts = _counts(own, targets, drawn, settings)
     dropped: Counter[str] = Counter()
     found: list[Columns] = []
     slots = 0
-    for scene_id, frame, target, draw, count in zip(scenes["scene_id"], own, targets, drawn, counts, strict=True):
+    for scene_id, frame, crowd, target, draw, count in zip(
+        scenes["scene_id"], own, crowded, targets, drawn, counts, strict=True
+    ):
         scale = np.array([target.scale_row, target.scale_col] * 2)
         boxes = frame[_BOX].to_numpy(np.float64) / scale
         parts = [_labelled(frame, boxes, target, settings)] if len(frame) else []
         if draw:
-            covered = crowded.get(scene_id, crowds.iloc[:0])[_BOX].to_numpy(np.float64) / scale
+            covered = crowd[_BOX].to_numpy(np.float64) / scale
             objects = np.concatenate([_objects(frame, boxes, settings), covered[np.isfinite(covered).all(axis=1)]])
             parts.append(_background(str(scene_id), objects, target, count, settings, dropped))
         for part in parts:
@@ -115,6 +115,12 @@ def plan(
         found += parts
     windows = pd.DataFrame({name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {})
     return Planned(_named(windows), dict(dropped))
+
+
+def _by_scene(labels: pd.DataFrame, scenes: pd.DataFrame) -> list[pd.DataFrame]:
+    """The labels of each scene."""
+    found = dict(list(labels.groupby("scene_id", sort=False)))
+    return [found.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
 
 
 def _named(windows: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..compute import Profile
 from .augment import augment, draw
-from .batches import turned
+from .batches import drawn_equally, turned
 from .quality import Features
 
 WIDTHS = (16, 32, 64, 64)
@@ -115,7 +115,7 @@ def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: i
     pools = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     for step in range(STEPS):
         rng = np.random.default_rng([seed, step])
-        chosen = np.concatenate([rng.choice(pool, -(-BATCH // len(pools))) for pool in pools])
+        chosen = drawn_equally(rng, pools, BATCH)
         views = [_view(chips[chosen], rng, device) for _ in range(2)]
         target = torch.from_numpy(labels[chosen]).to(device)
         with profile.autocast():

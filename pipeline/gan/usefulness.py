@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from ..classifier import ShipConvNet
 from ..compute import Profile
 from ..generator import BLOCK, GeneratorNetwork, latents, sample
-from .batches import turned
+from .batches import drawn_equally, turned
 from .inputs import Inputs
 
 Chips = npt.NDArray[np.float32]
@@ -85,7 +85,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
     pools = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     for step in range(STEPS):
         rng = np.random.default_rng([seed, step])
-        chosen = np.concatenate([rng.choice(pool, -(-BATCH // len(pools))) for pool in pools])
+        chosen = drawn_equally(rng, pools, BATCH)
         shown = turned(chips[chosen], rng.integers(0, 8, len(chosen)))
         with profile.autocast():
             logits = network(torch.from_numpy(shown).to(device).permute(0, 3, 1, 2))

@@ -158,9 +158,10 @@ def _all_scenes(job: Job) -> tuple[list[Row], dict[str, str]]:
 def _placed(row: Row, source: Mapping[str, Any], folder: Path) -> Row:
     """A row of the scene table with the path as other stages open it."""
     where, path = row["where"], row["path"]
-    # What groups are looked up by: a chip that came in a JSON has no file of its own, but a place in one.
-    row["file"] = row["scene_id"].removeprefix(f"{row['source']}/") if where == "own" else path
+    row["file"] = path
     if where == "own":
+        # Groups are looked up by file: a chip that came in a JSON has none of its own, but a place in one.
+        row["file"] = row["scene_id"].removeprefix(f"{row['source']}/")
         row["path"] = f"{folder.parent.name}/{folder.name}/{path}"
     elif where == "source":
         row["path"] = str(Path(source["root"]) / path)

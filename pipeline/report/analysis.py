@@ -12,7 +12,7 @@ import pandas as pd
 
 from . import words
 from .metrics import METRICS, Floats, Scorer, describe
-from .panel import Panel, panel
+from .panel import Panel, panel, tested
 from .statistics import Interval, crossed_bootstrap, decide, difference, interval, percentile_interval, sign_flip_test
 
 COLUMNS = (
@@ -179,16 +179,15 @@ def analyse(
     for fraction in fractions:
         view = panel(predictions, classes, arms, fraction)
         rows += rows_of(view, question, fraction, None)
-        here = predictions[(predictions["role"] == "test") & (predictions["fraction"] == fraction)]
+        here = tested(predictions, fraction)
         folds = sorted(here["fold"].unique())
         for fold in folds if len(folds) > 1 else []:
             # A fold's own panel: where folds share units, as repeats do, the one of all folds deals them out.
             alone = panel(here[here["fold"] == fold], classes, arms, fraction)
             rows += rows_of(alone, question, fraction, int(fold))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
-    tested = predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], question.fraction)]
-    found = answer(panel(tested, classes, arms, question.fraction), question)
-    found["folds"] = int(tested["fold"].nunique())
+    count = tested(predictions, question.fraction)["fold"].nunique()
+    found = answer(panel(predictions, classes, arms, question.fraction), question, int(count))
     if random_split is not None and len(random_split):
         found["random_split"] = leaky(random_split, classes, arms, question)
     return finite(found), table
@@ -207,8 +206,8 @@ def _ones(view: Panel) -> Floats:
     return np.ones((1, len(view.units)))
 
 
-def answer(view: Panel, question: Question) -> dict[str, Any]:
-    """The verdict, its sentence, and what stands behind both."""
+def answer(view: Panel, question: Question, folds: int) -> dict[str, Any]:
+    """The verdict, its sentence, and what stands behind both; ``folds`` may share units, so the panel cannot tell."""
     stratum = view.stratum
     ones = _ones(view)
     treatment = view.scorer(question.treatment, question.metric)
@@ -233,6 +232,7 @@ def answer(view: Panel, question: Question) -> dict[str, Any]:
         "detectable": verdict.detectable,
         "replicates": verdict.replicates,
         "units": verdict.units,
+        "folds": folds,
         "chips": len(view.chip_id),
         "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),
         "arm_values": {arm: float(np.nanmean(values)) for arm, values in by_arm.items()},

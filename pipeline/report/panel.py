@@ -97,6 +97,11 @@ class Panel:
         )
 
 
+def tested(predictions: pd.DataFrame, fraction: float) -> pd.DataFrame:
+    """Predictions of test chips at one real fraction."""
+    return predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
+
+
 def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float) -> Panel:
     """The panel of one real fraction.
 
@@ -110,7 +115,7 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
         StoreError: If arms were tested on different chips, so that they cannot be compared in pairs, or a class of the
             predictions is none of ``classes``.
     """
-    rows = predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
+    rows = tested(predictions, fraction)
     rows = rows[rows["arm"].isin(list(arms))]
     if rows.empty:
         raise StoreError(f"no test predictions of the arms {', '.join(arms)} at real fraction {fraction:g}")

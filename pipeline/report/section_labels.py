@@ -150,14 +150,12 @@ def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
     """The gain in labels at the smallest real fraction, where it matters most."""
     baseline, treatment = two_arms(material)
     gain = min(found, key=lambda one: one.fraction)
-    before = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does as well as {baseline} would with"
-    if gain.gain == math.inf:
-        return f"{before} more than there are."
+    who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
     if gain.gain == -math.inf:
-        start = f"With {gain.labels:,.0f} labels of class {objects}"
-        return f"{start}, {treatment} does less well than {baseline} with as many."
+        return f"{who} less well than {baseline} with as many."
     more = "more" if gain.gain >= 0 else "fewer"
-    return f"{before} about {abs(gain.gain):,.0f} {more}."
+    told = "more than there are" if gain.gain == math.inf else f"about {abs(gain.gain):,.0f} {more}"
+    return f"{who} as well as {baseline} would with {told}."
 
 
 def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.Block:
