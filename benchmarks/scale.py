@@ -431,8 +431,28 @@ def _convolve(together: Barrier, told: Queue[float]) -> None:
     told.put(time.monotonic() - began)
 
 
+def _timed_run(given: argparse.Namespace, compute: dict[str, Any]) -> tuple[Clock, float]:
+    """The seconds of each stage of a run in a folder of its own, and of all of it."""
+    with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
+        config = RunConfig.model_validate(
+            {
+                "name": "workers",
+                "ingest": {"sources": [{"type": "simulated", "scenes": given.scenes, "size_px": 1024}]},
+                "chips": {"size_px": 32},
+                "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 1},
+                "gan": {"images": 1200, "base_channels": 8, "checkpoint_images": 1200},
+                "synth": {"per_class": 16, "screen": False},
+                "classify": {"arms": ["classic", "classic+gan"], "steps": 300, "base_channels": 12},
+                "compute": {"precision": "fp32", "memory_format": "channels_last"} | compute,
+            }
+        )
+        began, clock = time.monotonic(), Clock()
+        Runner(Path(folder), clock).run(config, Selection(last="classify"))
+        return clock, time.monotonic() - began
+
+
 def workers(given: argparse.Namespace) -> None:
-    """The same run by one process, by two, and by two workers of a local Dask cluster."""
+    """The same run by one process, by two, and by two workers of a local Dask cluster, there and back again."""
     alone, beside = machines_own(1), machines_own(2)
     own = 2 * alone / beside
     print("the machine's own two over one", own, file=sys.stderr, flush=True)
@@ -441,32 +461,20 @@ def workers(given: argparse.Namespace) -> None:
         "two processes": {"workers": 2},
         "two Dask workers": {"workers": 2, "executor": "dask"},
     }
-    seconds: dict[str, dict[str, float]] = {}
+    seconds: dict[str, dict[str, float]] = {place: {} for place in places}
     clock = Clock()
-    for place, compute in places.items():
-        with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
-            config = RunConfig.model_validate(
-                {
-                    "name": "workers",
-                    "ingest": {"sources": [{"type": "simulated", "scenes": given.scenes, "size_px": 1024}]},
-                    "chips": {"size_px": 32},
-                    "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 1},
-                    "gan": {"images": 2400, "base_channels": 8, "checkpoint_images": 2400},
-                    "synth": {"per_class": 16, "screen": False},
-                    "classify": {"arms": ["classic", "classic+gan"], "steps": 300, "base_channels": 12},
-                    "compute": {"precision": "fp32", "memory_format": "channels_last"} | compute,
-                }
-            )
-            began = time.monotonic()
-            clock = Clock()
-            Runner(Path(folder), clock).run(config, Selection(last="classify"))
-            seconds[place] = clock.seconds | {"all of the run": time.monotonic() - began}
-            print(place, seconds[place], file=sys.stderr, flush=True)
+    for turn in range(given.rounds):
+        for place in list(places)[:: 1 if turn % 2 == 0 else -1]:
+            clock, whole = _timed_run(given, places[place])
+            for stage, took in (clock.seconds | {"all of the run": whole}).items():
+                seconds[place][stage] = seconds[place].get(stage, 0.0) + took / given.rounds
+            print(place, clock.seconds, file=sys.stderr, flush=True)
     one, two, dask = (seconds[place] for place in places)
     lines = [
         said(
             "One run with everything that belongs to it: starting and ending workers, planning, committing. What only",
-            "one part can do at a time is in it too. Two processes that do nothing but convolutions get",
+            f"one part can do at a time is in it too. Means of {given.rounds} rounds, every other one in reverse. Two",
+            "processes that do nothing but convolutions get",
             f"{own:.2f} times as much done as one on this machine. `python benchmarks/scale.py workers`; {machine()}.",
         ),
         "",
@@ -500,6 +508,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pair = commands.add_parser("workers", help="one process, two, and two workers of Dask")
     pair.add_argument("--scenes", type=int, default=8)
     pair.add_argument("--replicates", type=int, default=3)
+    pair.add_argument("--rounds", type=int, default=2, help="every other one is in reverse")
     pair.add_argument("--docs", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "one":

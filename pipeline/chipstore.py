@@ -162,15 +162,16 @@ class ChipStore:
         Raises:
             StoreError: If a shard is missing or chips differ in shape or dtype.
         """
-        frame = self.index if rows is None else self.index.iloc[np.asarray(rows)]
+        frame = self.index[["shard", "position"]]
+        frame = frame if rows is None else frame.iloc[np.asarray(rows)]
         if frame.empty:
             raise StoreError("no chips to read: the selection is empty")
-        shards = frame["shard"].to_numpy(dtype=str)
+        shards, names = pd.factorize(frame["shard"])
         positions = frame["position"].to_numpy(dtype=np.int64)
         out: Chips | None = None
-        for shard in dict.fromkeys(shards):
-            here = np.flatnonzero(shards == shard)
-            chips = self._shard(shard)
+        for number, shard in enumerate(names):
+            here = np.flatnonzero(shards == number)
+            chips = self._shard(str(shard))
             if out is None:
                 out = np.empty((len(frame), *chips.shape[1:]), chips.dtype)
             if chips.shape[1:] != out.shape[1:] or chips.dtype != out.dtype:

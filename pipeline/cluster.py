@@ -28,7 +28,17 @@ from .store import MARKER, Record
 
 CONNECT_S = 20
 """How long to wait for a scheduler."""
-_ENVIRON = "distributed.nanny.pre-spawn-environ"
+_LOCAL = {
+    # Dask has the C library return freed memory at once; trainings then ask for it again at every step.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    # What only its dashboard shows, and what keeps a loop of every process awake beside the trainings.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    # Parts are given out one by one, so there is nothing to steal.
+    "distributed.scheduler.work-stealing": False,
+}
+"""What is set for a cluster of this machine's processes."""
 VISIBLE_S = 60.0
 """How long a file that one host wrote may take to be seen by another; network file systems cache for up to a minute."""
 
@@ -66,8 +76,7 @@ def dask_cluster(
                 # Without a limit of the user's there is none, as in a pool of processes: Dask would give each worker
                 # its share of the machine, and end a part that needs more.
                 limit = 0 if memory_gb is None else int(memory_gb * 2**30)
-                # Dask has the C library return freed memory at once; trainings then ask for it again at every step.
-                stack.enter_context(dask.config.set({f"{_ENVIRON}.MALLOC_TRIM_THRESHOLD_": None}))
+                stack.enter_context(dask.config.set(_LOCAL))
                 options = {"processes": True, "dashboard_address": None, "memory_limit": limit}
                 cluster = start(n_workers=workers, threads_per_worker=1, **options)
                 address = stack.enter_context(cluster)

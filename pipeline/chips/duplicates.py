@@ -144,23 +144,32 @@ def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[n
 
 def correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Largest correlation (N,) of grey pictures (N, 32, 32) over shifts of up to two of their pixels."""
-    best = np.full(len(one), -1.0)
     edge = max(_SHIFTS)
     inner = one[:, edge:-edge, edge:-edge]
     side = inner.shape[1]
+    inner = np.ascontiguousarray(inner - inner.mean(axis=(1, 2), keepdims=True, dtype=np.float64), np.float32)
+    own = np.square(inner).sum(axis=(1, 2), dtype=np.float64)
+    sums, squares = (_moved_sums(values, side) for values in (other, np.square(other)))
+    best = np.full(len(one), -1.0)
     for down in _SHIFTS:
         for along in _SHIFTS:
+            at = (slice(None), edge + down, edge + along)
             moved = other[:, edge + down : edge + down + side, edge + along : edge + along + side]
-            np.maximum(best, _pearson(inner, moved), out=best)
+            # The first picture's mean is zero, so the second one's does not count.
+            common = np.einsum("nij,nij->n", inner, moved)
+            norm = np.sqrt(own * np.maximum(squares[at] - np.square(sums[at]) / side**2, 0.0))
+            np.maximum(best, common / np.maximum(norm, 1e-12), out=best)
     return best
 
 
-def _pearson(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    first = one - one.mean(axis=(1, 2), keepdims=True)
-    second = other - other.mean(axis=(1, 2), keepdims=True)
-    norm = np.sqrt((first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2)))
-    found: npt.NDArray[np.float64] = (first * second).sum(axis=(1, 2)) / np.maximum(norm, 1e-12)
-    return found
+def _moved_sums(values: npt.NDArray[np.floating[Any]], side: int) -> npt.NDArray[np.float64]:
+    """Sums (N, M, M) over each square of ``side`` pixels of pictures (N, M + side - 1, M + side - 1)."""
+    for axis in (1, 2):
+        summed = np.cumsum(values, axis=axis, dtype=np.float64)
+        whole = np.insert(summed, 0, 0.0, axis=axis)
+        last, first = (np.arange(start, whole.shape[axis] - side + start) for start in (side, 0))
+        values = whole.take(last, axis=axis) - whole.take(first, axis=axis)
+    return values.astype(np.float64, copy=False)
 
 
 def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
