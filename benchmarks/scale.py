@@ -74,8 +74,9 @@ def write_scenes(folder: Path, count: int, side: int, labels: int) -> None:
             pixels[row - 6 : row + 6, col - 6 : col + 6] += pattern
             rows.append(f"{number:05d}.tif,ship,{col},{row}")
         profile = {"width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32610"}
-        # A row of scenes, none of which touches another.
-        place = rasterio.Affine(3, 0, 500_000 + number * 4 * side, 0, -3, 4_000_000)
+        # Rows of scenes, none of which touches another, near enough to the meridian that all have one pixel size.
+        down, along = divmod(number, 32)
+        place = rasterio.Affine(3, 0, 500_000 + along * 4 * side, 0, -3, 4_000_000 - down * 4 * side)
         path = folder / f"{number:05d}.tif"
         with rasterio.open(path, "w", driver="GTiff", transform=place, photometric="RGB", **profile) as file:
             file.write(np.clip(pixels, 1, 255).astype(np.uint8).transpose(2, 0, 1))
@@ -184,11 +185,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
         memory = Memory()
         memory.start()
         began = time.monotonic()
-        try:
-            outcome = runner.run(config, Selection(last=stage))
-            trouble = None
-        except Exception as error:
-            trouble = str(error).splitlines()[0]
+        outcome = runner.run(config, Selection(last=stage))
         seconds = time.monotonic() - began
         memory.over.set()
         memory.join()
@@ -205,21 +202,19 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
             "worker_mb": round(memory.worker, 1),
             "files": parts,
             "bytes": size_bytes,
-            "trouble": trouble,
         }
         print(json.dumps({"stage": stage} | found["stages"][stage]), file=sys.stderr, flush=True)
-        if trouble:
-            break
         found["made"] = outcome.total
     began = time.monotonic()
     runner.plan(config)
     found["plan_seconds"] = round(time.monotonic() - began, 2)
-    chips = [
-        sum(json.loads((runner.store.folder(record.ref) / "facts.json").read_text())["chips"].values())
+    facts = {
+        record.name: json.loads((runner.store.folder(record.ref) / "facts.json").read_text())
         for record in runner.store.records("chips")
-        if record.name == "index"
-    ]
-    found["chips"] = chips[0] if chips else 0
+        if record.name in ("index", "duplicates")
+    }
+    found["chips"] = sum(facts["index"]["chips"].values())
+    found["textured"] = facts["duplicates"]["compared"]
     return found
 
 
@@ -322,22 +317,28 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     for name, total, shared in rows:
         hours = total / 3600
         lines.append(f"| {name} | {hours:,.1f} | {hours / (across if shared else 1):,.2f} |")
-    memory = slope(chips, of("chips", "worker_mb")) * wanted_chips / 1e3
+    growing = {stage: slope(chips, of(stage, "worker_mb")) for stage in NAMES}
+    hungry = max(growing, key=lambda stage: growing[stage])
+    memory = {stage: growing[stage] * wanted_chips / 1e3 for stage in ("chips", hungry)}
     table = (slope(chips, of("chips", "bytes")) - chip_bytes) * wanted_chips / 1e9
-    most = 64e3 / max(slope(chips, of("chips", "worker_mb")), 1e-9) / 1e6
+    most = 64e3 / max(growing[hungry], 1e-9) / 1e6
     planner = slope(chips, lambda one: max(row["own_mb"] for row in one["stages"].values())) * wanted_chips / 1e3
-    pairs_s = float(pair_seconds())
+    pictures = (scenes or chips)[-1]
+    pairs_s = seconds("duplicates")(pictures) / max(pictures["textured"] ** 2 / 2, 1)
     textured = wanted_chips // 100
     lines += [
         "",
         f"- Bytes: {wanted_chips * 80 * 80 * 3 / 1e12:,.2f} TB of pixels, {max(table, 0):,.0f} GB of tables.",
         said(
-            f"- What breaks first is memory: the parts that hold one table of all chips need {memory:,.0f} GB by then.",
-            f"A host with 64 GB holds {most:,.0f} million chips. The process that plans grows to {planner:,.1f} GB.",
+            "- What breaks first is memory: the parts of `chips` that hold one table of all chips need",
+            f"{memory['chips']:,.0f} GB by then, and `{hungry}`, which needs most, {memory[hungry]:,.0f} GB.",
+            f"A host with 64 GB gets {most:,.0f} million chips through all stages.",
+            f"The process that plans grows to {planner:,.1f} GB." if planner >= 0.1 else "The planning process stays.",
         ),
         said(
             "- Then the search for near-duplicates, which compares every textured chip with every other:",
-            f"{pairs_s * 1e9:.2f} ns a pair. If one chip in a hundred is textured, {textured:,} of them take",
+            f"{pairs_s * 1e9:.0f} ns a pair for {pictures['textured']:,} of them. If one chip in a hundred is",
+            f"textured, {textured:,} of them take",
             f"{pairs_s * textured**2 / 2 / 3600:,.1f} hours of one core; ten times as many, a hundred times as long.",
         ),
         said(
@@ -346,19 +347,6 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
         ),
     ]
     return lines
-
-
-def pair_seconds() -> float:
-    """Seconds to compare the hashes of one pair of chips, in all eight orientations."""
-    from pipeline.chips.duplicates import Pictures, proposed
-
-    rng = np.random.default_rng(0)
-    count = 8192
-    hashes = rng.integers(0, 2**63, (count, 8), dtype=np.uint64)
-    began = time.process_time()
-    for _ in proposed(Pictures(np.arange(count), hashes), np.arange(count)):
-        pass
-    return (time.process_time() - began) / (count * count / 2)
 
 
 def growth(given: argparse.Namespace) -> None:
@@ -456,7 +444,7 @@ def workers(given: argparse.Namespace) -> None:
     alone, beside = machines_own(1), machines_own(2)
     own = 2 * alone / beside
     print("the machine's own two over one", own, file=sys.stderr, flush=True)
-    places = {
+    places: dict[str, dict[str, Any]] = {
         "one process": {"workers": 1},
         "two processes": {"workers": 2},
         "two Dask workers": {"workers": 2, "executor": "dask"},

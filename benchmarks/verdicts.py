@@ -25,6 +25,7 @@ from pipeline.report.metrics import balanced_accuracy, confusion_counts, counted
 from pipeline.report.statistics import crossed_bootstrap, decide, difference, percentile_interval, strata
 
 Floats = npt.NDArray[np.float64]
+TITLE = "How often the verdict is wrong, and what it can see"
 LIMIT = 0.06
 CLIP = 8.0
 
@@ -307,11 +308,15 @@ def main() -> int:
     parts = Components()
     if given.predictions:
         parts = estimate(pd.read_parquet(given.predictions), tuple(given.arms), given.background)
-    origin = f"run {given.predictions.parent.name}" if given.predictions else "three areas left out in turn"
+    origin, title, command = "three areas left out in turn", TITLE, f"--experiments {given.experiments}"
+    if given.predictions:
+        run = given.predictions.parent.name
+        origin, title = f"run {run}", f"{TITLE}: as run {run} varies"
+        command += f" --predictions reports/{run}/predictions.parquet"
     table, kept = false_verdicts(parts, given.experiments, given.stress, given.draws, given.seed)
     lines = [
-        f"`python benchmarks/verdicts.py --experiments {given.experiments}`. Standard deviations of the margin, in"
-        f" logits, as estimated from real predictions ({origin}): "
+        f"`python benchmarks/verdicts.py {command}`. Standard deviations of the margin, in logits, as"
+        f" estimated from real predictions ({origin}): "
         + ", ".join(f"{one.name.replace('_', ' ')} {asdict(parts)[one.name]:.2f}" for one in fields(parts))
         + ".",
         "",
@@ -321,7 +326,7 @@ def main() -> int:
         "",
         f"{'Kept' if kept else 'BROKEN'}: the limit of {100 * LIMIT:g} % in all rows as estimated.",
     ]
-    write_section("How often the verdict is wrong, and what it can see", lines, given.docs)
+    write_section(title, lines, given.docs)
     return 0 if kept else 1
 
 

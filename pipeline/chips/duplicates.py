@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -29,27 +30,30 @@ THUMB = 32
 _LOW = 8
 _MOST_BITS = 18
 """Bits of 64 in which the hashes of a proposed pair may differ."""
-_SHIFTS = (-2, -1, 0, 1, 2)
+_EDGE = 2
+"""Pixels of the small picture by which one of a pair may be shifted: they are compared within this edge."""
 _ROWS = 256
 _OUTLINES = 1 << 14
 """Outlines that are polygons at a time."""
-_COMPARED = 2048
-"""Pairs that are in memory at a time."""
 _LEAST_SHARED = 0.01
 """Share of the smaller outline from which two chips overlap: neighbours that share an edge do not."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Chips as they are compared; 72 bytes of each, so that hundreds of thousands fit into memory.
+    """Chips as they are compared: 172 bytes of each in memory, and their small pictures, which may lie in a file.
 
     Attributes:
         rows: Position (N,) of each in the index.
         hashes: Perceptual hashes (N, 8) of the eight turns and mirror images; the first is the chip's own.
+        thumbs: Grey pictures (N, 32, 32) with mean 0 and norm 1.
+        norms: Norm (N, 5, 5) of each picture about its mean within the edge, by where that part of it is shifted to.
     """
 
     rows: npt.NDArray[np.int64]
     hashes: npt.NDArray[np.uint64]
+    thumbs: npt.NDArray[np.float32]
+    norms: npt.NDArray[np.float32]
 
 
 def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -70,10 +74,15 @@ def _areas(side: int) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def turns(pictures: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The eight turns and mirror images (8, N, H, W) of square pictures (N, H, W)."""
-    turned = [np.rot90(pictures, quarter, axes=(1, 2)) for quarter in range(4)]
-    return np.stack([*turned, *(picture[:, :, ::-1] for picture in turned)])
+def turned(pictures: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
+    """One of the eight turns and mirror images (N, H, W) of square pictures (N, H, W); 0 leaves them as they are."""
+    quarters = np.rot90(pictures, turn % 4, axes=(1, 2))
+    return quarters if turn < 4 else quarters[:, :, ::-1]
+
+
+def turned_back(turn: int) -> int:
+    """The turn that undoes a turn; mirror images undo themselves."""
+    return -turn % 4 if turn < 4 else turn
 
 
 def perceptual_hash(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
@@ -85,32 +94,55 @@ def perceptual_hash(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(packed).view(np.uint64).reshape(-1)
 
 
-def pictures(chips: ChipStore, min_texture: float, chunk: int = 2048) -> Pictures:
+def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 2048) -> Pictures:
     """The textured chips of a store as they are compared; reads ``chunk`` chips at a time.
 
     Args:
         chips: The chips.
         min_texture: Standard deviation, as a share of the data range, from which a chip counts as textured. The range
             is that of the type for uint8, else from the 0.1st to the 99.9th percentile of the chips.
+        file: Where the small pictures are put, 4 kilobytes a chip; open for as long as the result is used.
         chunk: Chips in memory at a time.
     """
     span = _range(chips)
+    shifts = 2 * _EDGE + 1
     rows, hashes = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.uint64)]
+    norms = [np.zeros((0, shifts, shifts), np.float32)]
     for start in range(0, len(chips), chunk):
         chosen = np.arange(start, min(start + chunk, len(chips)))
         small = grey(chips.read(chosen))
         textured = small.std(axis=(1, 2)) >= max(min_texture * span, 1e-12)
         if textured.any():
             rows.append(chosen[textured])
-            turned = turns(_standard(small[textured]))
-            hashes.append(np.stack([perceptual_hash(one) for one in turned], axis=1))
-    return Pictures(np.concatenate(rows), np.concatenate(hashes))
+            thumbs = _standard(small[textured])
+            hashes.append(np.stack([perceptual_hash(turned(thumbs, turn)) for turn in range(8)], axis=1))
+            norms.append(_norms(thumbs))
+            file.write(thumbs.tobytes())
+    found = np.concatenate(rows)
+    file.flush()
+    shape = (len(found), THUMB, THUMB)
+    # An empty file cannot be mapped.
+    mapped = np.memmap(file, np.float32, "r", shape=shape) if len(found) else np.zeros(shape, np.float32)
+    return Pictures(found, np.concatenate(hashes), mapped, np.concatenate(norms))
 
 
 def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Grey pictures (N, 32, 32) with mean 0 and norm 1."""
     centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
-    found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    found: npt.NDArray[np.float32] = np.ascontiguousarray(
+        centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True), dtype=np.float32
+    )
+    return found
+
+
+def _norms(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Norms (N, 5, 5) about their mean of the parts of pictures (N, 32, 32) that lie within the edge, shifted."""
+    side, shifts = THUMB - 2 * _EDGE, range(2 * _EDGE + 1)
+    found = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
+    for down in shifts:
+        for along in shifts:
+            part = thumbs[:, down : down + side, along : along + side]
+            found[:, down, along] = part.std(axis=(1, 2), dtype=np.float64) * side
     return found
 
 
@@ -142,34 +174,25 @@ def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[n
         yield one + start, other + start, turn[one, other].astype(np.int64)
 
 
-def correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Largest correlation (N,) of grey pictures (N, 32, 32) over shifts of up to two of their pixels."""
-    edge = max(_SHIFTS)
-    inner = one[:, edge:-edge, edge:-edge]
-    side = inner.shape[1]
-    inner = np.ascontiguousarray(inner - inner.mean(axis=(1, 2), keepdims=True, dtype=np.float64), np.float32)
-    own = np.square(inner).sum(axis=(1, 2), dtype=np.float64)
-    sums, squares = (_moved_sums(values, side) for values in (other, np.square(other)))
-    best = np.full(len(one), -1.0)
-    for down in _SHIFTS:
-        for along in _SHIFTS:
-            at = (slice(None), edge + down, edge + along)
-            moved = other[:, edge + down : edge + down + side, edge + along : edge + along + side]
-            # The first picture's mean is zero, so the second one's does not count.
-            common = np.einsum("nij,nij->n", inner, moved)
-            norm = np.sqrt(own * np.maximum(squares[at] - np.square(sums[at]) / side**2, 0.0))
-            np.maximum(best, common / np.maximum(norm, 1e-12), out=best)
+def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int) -> npt.NDArray[np.float64]:
+    """Largest correlation (M,) of a picture with others, all turned alike, over shifts of up to two of their pixels.
+
+    Args:
+        found: The pictures.
+        one: Position of the picture that is held still; what lies within its edge is compared.
+        others: Positions (M,) of the others.
+        turn: Which of the eight turns they are given.
+    """
+    inner = found.thumbs[one, _EDGE:-_EDGE, _EDGE:-_EDGE]
+    wide = np.zeros((THUMB + 2 * _EDGE,) * 2, np.float32)
+    wide[2 * _EDGE : -2 * _EDGE, 2 * _EDGE : -2 * _EDGE] = inner - inner.mean()
+    moved = np.lib.stride_tricks.sliding_window_view(wide, (THUMB, THUMB))[::-1, ::-1]
+    # To turn the one picture back costs less than to turn all others.
+    templates = turned(moved.reshape(-1, THUMB, THUMB), turned_back(turn)).reshape(len(moved) ** 2, -1)
+    common = found.thumbs[others].reshape(len(others), -1) @ templates.T
+    norms = turned(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, _EDGE, _EDGE]
+    best: npt.NDArray[np.float64] = (common / np.maximum(norms, 1e-12)).max(axis=1).astype(np.float64)
     return best
-
-
-def _moved_sums(values: npt.NDArray[np.floating[Any]], side: int) -> npt.NDArray[np.float64]:
-    """Sums (N, M, M) over each square of ``side`` pixels of pictures (N, M + side - 1, M + side - 1)."""
-    for axis in (1, 2):
-        summed = np.cumsum(values, axis=axis, dtype=np.float64)
-        whole = np.insert(summed, 0, 0.0, axis=axis)
-        last, first = (np.arange(start, whole.shape[axis] - side + start) for start in (side, 0))
-        values = whole.take(last, axis=axis) - whole.take(first, axis=axis)
-    return values.astype(np.float64, copy=False)
 
 
 def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
@@ -178,39 +201,28 @@ def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float
     Returns:
         Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
     """
-    found = pictures(chips, min_texture)
-    codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
-    rows = []
-    for one, other, turn in proposed(found, codes):
-        if not len(one):
-            continue
-        score = np.concatenate(
-            [
-                _score(chips, found, one[part], other[part], turn[part])
-                for part in (slice(start, start + _COMPARED) for start in range(0, len(one), _COMPARED))
-            ]
-        )
-        sure = score >= min_correlation
-        rows.append(_pairs(chips, found.rows[one[sure]], found.rows[other[sure]], "duplicate", score[sure]))
+    with TemporaryFile() as file:
+        found = pictures(chips, min_texture, file)
+        codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
+        rows = []
+        for one, other, turn in proposed(found, codes):
+            score = _scores(found, one, other, turn)
+            sure = score >= min_correlation
+            rows.append(_pairs(chips, found.rows[one[sure]], found.rows[other[sure]], "duplicate", score[sure]))
     return _joined(rows), len(found.rows)
 
 
-def _score(
-    chips: ChipStore,
-    found: Pictures,
-    one: npt.NDArray[np.int64],
-    other: npt.NDArray[np.int64],
-    turn: npt.NDArray[np.int64],
+def _scores(
+    found: Pictures, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Correlation (M,) of proposed pairs, of which the other one is turned."""
-    wanted, places = np.unique(np.concatenate([one, other]), return_inverse=True)
-    thumbs = _standard(grey(chips.read(found.rows[wanted])))
-    first, second = thumbs[places[: len(one)]], thumbs[places[len(one) :]]
-    turned = np.empty_like(second)
-    for number in np.unique(turn):
-        which = turn == number
-        turned[which] = turns(second[which])[number]
-    return correlation(first, turned)
+    score = np.empty(len(one))
+    order = np.lexsort((turn, one))
+    starts = np.flatnonzero(np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1))
+    for here in np.split(order, starts[1:]):
+        if len(here):
+            score[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
+    return score
 
 
 def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
