@@ -61,6 +61,26 @@ def test_the_same_picture_is_found_under(change, tmp_path):
     assert compared == 13
 
 
+@pytest.mark.parametrize("turn", range(8))
+@pytest.mark.parametrize("moved", [(0, 0), (1, -2), (2, 2)])
+def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
+    # Chips of the size at which they are compared, so nothing is averaged first.
+    one = picture(1, size=32)
+    noisy = one + np.random.default_rng(2).normal(0, 12, one.shape)
+    other = np.roll(np.rot90(noisy if turn < 4 else noisy[:, ::-1], turn), moved, axis=(0, 1))
+    other = np.clip(other, 0, 255).astype(np.uint8)
+    found, _ = d.near_duplicates(stored(tmp_path, [one, other]), 0.5, 0.04)
+    first, second = (chip.mean(axis=-1) for chip in (one, other))
+    turns = [np.rot90(image, quarter) for image in (second, second[:, ::-1]) for quarter in range(4)]
+    best = max(
+        np.corrcoef(first[2:-2, 2:-2].ravel(), image[down : down + 28, along : along + 28].ravel())[0, 1]
+        for image in turns
+        for down in range(5)
+        for along in range(5)
+    )
+    assert found["score"].tolist() == pytest.approx([best], abs=6e-5)
+
+
 def test_other_pictures_are_not(tmp_path):
     found, _ = d.near_duplicates(stored(tmp_path, [picture(seed, smooth=6.0) for seed in range(80)]), 0.95, 0.04)
     assert found.empty
