@@ -62,11 +62,11 @@ def test_the_same_picture_is_found_under(change, tmp_path):
 
 
 @pytest.mark.parametrize("turn", range(8))
-@pytest.mark.parametrize("moved", [(0, 0), (1, -2), (2, 2)])
+@pytest.mark.parametrize("moved", [(0, 0), (0, 1), (-1, 0)])
 def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
     # Chips of the size at which they are compared, so nothing is averaged first.
     one = picture(1, size=32)
-    noisy = one + np.random.default_rng(2).normal(0, 12, one.shape)
+    noisy = one + np.random.default_rng(2).normal(0, 6, one.shape)
     other = np.roll(np.rot90(noisy if turn < 4 else noisy[:, ::-1], turn), moved, axis=(0, 1))
     other = np.clip(other, 0, 255).astype(np.uint8)
     found, _ = d.near_duplicates(stored(tmp_path, [one, other]), 0.5, 0.04)
