@@ -49,7 +49,8 @@ class Material:
         tables: Facts of ingest's tables.
         scenes: Folder of ingest's tables.
         index: Facts of the chip index.
-        chips: The real chips.
+        chips: The real chips, without their outlines.
+        outlines: File of their index, which has the outlines.
         splits: Splits of the experiment, by name.
         final: Folder of the final classifier.
         store: Root of the committed parts.
@@ -64,6 +65,7 @@ class Material:
     scenes: Path
     index: Mapping[str, Any]
     chips: ChipStore
+    outlines: Path
     splits: Mapping[str, Split]
     final: Path
     store: Path
@@ -112,7 +114,8 @@ def read(job: Job) -> Material:
         tables=facts_of(job.folder("tables")),
         scenes=job.folder("tables"),
         index=facts_of(index),
-        chips=ChipStore.open(CHIPS.read, index / "index.parquet", job.store),
+        chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", job.store),
+        outlines=index / "index.parquet",
         splits=splits,
         final=job.folder("final"),
         store=job.store,

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ..tables import SCENES
+from ..tables import CHIPS, SCENES
 from . import blocks
 from .drawing import ACCENT, MARKERS, MUTED, SERIES, drawn, svg
 from .gather import Material
@@ -43,15 +44,19 @@ def scene_outlines(scenes: pd.DataFrame) -> dict[str, Floats]:
     return found
 
 
-def chip_outlines(index: pd.DataFrame) -> tuple[list[Floats], npt.NDArray[np.str_]]:
-    """Corners in lon/lat of each chip that has a footprint, and its class."""
+def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[Floats], npt.NDArray[np.str_]]:
+    """Corners in lon/lat of each chip that has a footprint, and its class.
+
+    Args:
+        index: The chips, by their position in the table of all.
+        outlines: The WKB of all.
+    """
     import shapely
 
-    known = index[index["footprint"].notna()]
-    shapes = shapely.from_wkt(known["footprint"].to_numpy(dtype=object), on_invalid="ignore")
+    shapes = shapely.from_wkb(outlines.take(pa.array(index.index.to_numpy())).to_pylist(), on_invalid="ignore")
     good = np.array([shape is not None and not shape.is_empty for shape in shapes], dtype=bool)
-    outlines = [np.asarray(shapely.get_coordinates(shape)) for shape in shapes[good]]
-    return outlines, known["class"].to_numpy(dtype=str)[good]
+    corners = [np.round(shapely.get_coordinates(shape), 7) for shape in shapes[good]]
+    return corners, index["class"].to_numpy(dtype=str)[good]
 
 
 def _degrees(axes: Axes, latitude: float) -> None:
@@ -115,7 +120,8 @@ def section_map(material: Material) -> blocks.Section | None:
     if len(objects):
         counts = objects["scene_id"].value_counts()
         busiest = str(sorted(counts[counts == counts.max()].index)[0])
-        chips, labels = chip_outlines(index[index["scene_id"] == busiest])
+        shapes = CHIPS.read_outlines(material.outlines)
+        chips, labels = chip_outlines(index[index["scene_id"] == busiest], shapes)
         if chips:
             drawings.append(
                 blocks.figure(
