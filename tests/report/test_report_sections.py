@@ -352,3 +352,11 @@ def test_a_training_is_over_trained_where_three_looks_after_its_best_were_worse(
 def test_the_report_draws_from_where_a_generator_was_over_trained(page_folder: Path) -> None:
     assert len(sorted(page_folder.glob("figures/gan-distance-*.svg"))) == len(CLASSES)
     assert (page_folder / "figures" / "gan-score.svg").read_text("utf-8").count("over-trained from here") == 1
+
+
+def test_the_map_shows_the_chips_of_the_scene_with_most_objects(page_folder):
+    rows = rows_tested(page_folder).drop_duplicates("chip_id")
+    counts = rows.groupby("unit")["class"].value_counts().unstack(fill_value=0)
+    most = counts[counts[CLASSES[1]] == counts[CLASSES[1]].max()].sort_index().iloc[0]
+    said = ", ".join(f"{most[name]:,} {name}" for name in CLASSES)
+    assert f"Footprints of {said} in one scene." in (page_folder / "report.html").read_text("utf-8")
