@@ -33,7 +33,7 @@ from section import processor, write_section
 from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
 from pipeline.compute import Profile, prepare
-from pipeline.config import RunConfig
+from pipeline.config import GanConfig, RunConfig
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.gan.inputs import Inputs, read_inputs
@@ -117,11 +117,18 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
     profile = runner.profile(config)
     found = []
     for preset, changes in variants.items():
-        asked = config.model_copy(update={"gan": config.gan.model_copy(update=changes)})
-        there = committed(runner, asked, "gan")[0].get("gan", {})
+        # Some of a recipe no configuration can change: that is put into the part itself, which no run then has made.
+        keys = {name: value for name, value in changes.items() if name in GanConfig.model_fields}
+        inner = {name: value for name, value in changes.items() if name not in keys}
+        asked = config.model_copy(update={"gan": config.gan.model_copy(update=keys)})
+        there = {} if inner else committed(runner, asked, "gan")[0].get("gan", {})
         for part in next(iter(plan(PlanContext(asked, done, None)))):
             if not part.name.startswith("fold"):
                 continue
+            training = part.config["training"]
+            if unknown := sorted(set(inner) - set(training)):
+                raise SystemExit(f"{preset}: a recipe has no {', '.join(unknown)}")
+            part = replace(part, config={**part.config, "training": training | inner})
             folders = {
                 "index": str(done["chips"]["index"].path),
                 "split": str(done["chips"][f"split-{part.name}"].path),
