@@ -213,8 +213,9 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
         for record in runner.store.records("chips")
         if record.name in ("index", "duplicates")
     }
-    found["chips"] = sum(facts["index"]["chips"].values())
-    found["textured"] = facts["duplicates"]["compared"]
+    if facts:
+        found["chips"] = sum(facts["index"]["chips"].values())
+        found["textured"] = facts["duplicates"]["compared"]
     return found
 
 

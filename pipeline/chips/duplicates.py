@@ -33,6 +33,8 @@ _MOST_BITS = 18
 _EDGE = 2
 """Pixels of the small picture by which one of a pair may be shifted: they are compared within this edge."""
 _ROWS = 256
+_COMPARED = 2048
+"""Pairs that are in memory at a time."""
 _OUTLINES = 1 << 14
 """Outlines that are polygons at a time."""
 _LEAST_SHARED = 0.01
@@ -129,9 +131,7 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
 def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Grey pictures (N, 32, 32) with mean 0 and norm 1."""
     centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
-    found: npt.NDArray[np.float32] = np.ascontiguousarray(
-        centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True), dtype=np.float32
-    )
+    found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
     return found
 
 
@@ -171,7 +171,8 @@ def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[n
         one, other = np.nonzero(best <= _MOST_BITS)
         later = (other > one) & (scenes[start + one] != scenes[start + other])
         one, other = one[later], other[later]
-        yield one + start, other + start, turn[one, other].astype(np.int64)
+        if len(one):
+            yield one + start, other + start, turn[one, other].astype(np.int64)
 
 
 def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int) -> npt.NDArray[np.float64]:
@@ -201,15 +202,16 @@ def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float
     Returns:
         Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
     """
+    alike: list[tuple[npt.NDArray[Any], ...]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     with TemporaryFile() as file:
         found = pictures(chips, min_texture, file)
         codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
-        rows = []
         for one, other, turn in proposed(found, codes):
             score = _scores(found, one, other, turn)
             sure = score >= min_correlation
-            rows.append(_pairs(chips, found.rows[one[sure]], found.rows[other[sure]], "duplicate", score[sure]))
-    return _joined(rows), len(found.rows)
+            alike.append((found.rows[one[sure]], found.rows[other[sure]], score[sure]))
+    first, second, scores = map(np.concatenate, zip(*alike, strict=True))
+    return _pairs(chips, first, second, "duplicate", scores), len(found.rows)
 
 
 def _scores(
@@ -218,10 +220,10 @@ def _scores(
     """Correlation (M,) of proposed pairs, of which the other one is turned."""
     score = np.empty(len(one))
     order = np.lexsort((turn, one))
-    starts = np.flatnonzero(np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1))
-    for here in np.split(order, starts[1:]):
-        if len(here):
-            score[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
+    begins = np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1)
+    begins[::_COMPARED] = 1
+    for here in np.split(order, np.flatnonzero(begins)[1:]):
+        score[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
     return score
 
 
@@ -286,11 +288,5 @@ def _pairs(
     kind: str,
     score: npt.NDArray[np.float64],
 ) -> pd.DataFrame:
-    names = chips.index["chip_id"].to_numpy(object)
-    return pd.DataFrame({"chip_a": names[one], "chip_b": names[other], "kind": kind, "score": score.round(4)})
-
-
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    if not parts:
-        return pd.DataFrame({"chip_a": [], "chip_b": [], "kind": [], "score": []}).astype({"score": "float64"})
-    return pd.concat(parts, ignore_index=True)
+    first, second = (chips.index["chip_id"].iloc[rows].to_numpy(object) for rows in (one, other))
+    return pd.DataFrame({"chip_a": first, "chip_b": second, "kind": kind, "score": score.round(4)})
