@@ -14,12 +14,12 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from pipeline.classifier import ShipConvNet, standardised
+from pipeline.symmetries import SYMMETRIES, turned
 
 Floats = npt.NDArray[np.float64]
 WIDER = 48
 BLOCK_CHANNELS = 24
 CELL, BINS, COLOURS = 8, 9, 16
-TURNS = 8
 
 
 def wider(bands: int, classes: int, size_px: int) -> nn.Module:
@@ -115,12 +115,6 @@ def features(chips: npt.NDArray[Any], high: float) -> Floats:
     return np.concatenate([hog(scaled.mean(3)), *colours, scaled.mean((1, 2)), scaled.std((1, 2))], axis=1)
 
 
-def turned(chips: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
-    """All chips in one of the eight orientations."""
-    chips = chips.transpose(0, 2, 1, 3) if number & 4 else chips
-    return chips[:, :: -1 if number & 1 else 1, :: -1 if number & 2 else 1]
-
-
 def svm_decisions(
     train: tuple[npt.NDArray[Any], npt.NDArray[np.int64]],
     chosen_by: tuple[npt.NDArray[Any], npt.NDArray[np.int64]],
@@ -138,11 +132,11 @@ def svm_decisions(
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    inputs = np.concatenate([features(turned(train[0], number), high) for number in range(TURNS)])
-    labels = np.tile(train[1], TURNS)
+    inputs = np.concatenate([features(turned(train[0], number), high) for number in range(SYMMETRIES)])
+    labels = np.tile(train[1], SYMMETRIES)
 
     def decisions(model: Any, chips: npt.NDArray[Any]) -> Floats:
-        each = [model.decision_function(features(turned(chips, number), high)) for number in range(TURNS)]
+        each = [model.decision_function(features(turned(chips, number), high)) for number in range(SYMMETRIES)]
         return np.asarray(np.mean(each, axis=0))
 
     best: tuple[float, Any] | None = None

@@ -23,6 +23,7 @@ import shapely
 from scipy.fft import dctn
 
 from ..chipstore import ChipStore
+from ..symmetries import SYMMETRIES, turned, turned_back
 from .index import SCENE
 
 THUMB = 32
@@ -76,17 +77,6 @@ def _areas(side: int) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def turned(pictures: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
-    """One of the eight turns and mirror images (N, H, W) of square pictures (N, H, W); 0 leaves them as they are."""
-    quarters = np.rot90(pictures, turn % 4, axes=(1, 2))
-    return quarters if turn < 4 else quarters[:, :, ::-1]
-
-
-def turned_back(turn: int) -> int:
-    """The turn that undoes a turn; mirror images undo themselves."""
-    return -turn % 4 if turn < 4 else turn
-
-
 def perceptual_hash(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     """64-bit hashes (N,) of grey pictures (N, 32, 32)."""
     # The first row and column hold the mean and the brightness gradients of whole rows; the hash starts after them.
@@ -117,7 +107,7 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
         if textured.any():
             rows.append(chosen[textured])
             thumbs = _standard(small[textured])
-            hashes.append(np.stack([perceptual_hash(turned(thumbs, turn)) for turn in range(8)], axis=1))
+            hashes.append(np.stack([perceptual_hash(turned(thumbs, turn)) for turn in range(SYMMETRIES)], axis=1))
             norms.append(_norms(thumbs))
             file.write(thumbs.tobytes())
     found = np.concatenate(rows)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..scaling import Scaling
+from ..symmetries import SYMMETRIES, each_turned
 
-ORDER, SYMMETRIES, LATENTS, CHANGES = range(4)
+ORDER, TURNS, LATENTS, CHANGES = range(4)
 """What random numbers are for; the third word of their seed."""
 
 
@@ -65,7 +65,7 @@ class Batches:
         chosen = self.choose(step)[rows]
         chips = self.chips[chosen]
         if self.symmetries:
-            chips = turned(chips, self.rng(SYMMETRIES, step).integers(0, 8, self.size)[rows])
+            chips = each_turned(chips, self.rng(TURNS, step).integers(0, SYMMETRIES, self.size)[rows])
         return self.scaling.apply(chips), self.labels[chosen]
 
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
@@ -85,14 +85,3 @@ def _order(count: int, seed: tuple[int, ...], number: int) -> npt.NDArray[np.int
     """The order in which a class's chips are shown the ``number``-th time."""
     rng = np.random.default_rng([*seed, ORDER, number])
     return rng.permutation(count)
-
-
-def turned(chips: npt.NDArray[Any], numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Square chips (N, H, W, C), each by its own symmetry: quarter turns 0 to 3, and from 4 on mirrored too."""
-    pixel = np.dtype((np.void, chips.itemsize * chips.shape[-1]))  # one item, so that pixels move as a whole
-    pixels = np.ascontiguousarray(chips).view(pixel)[..., 0]
-    out = np.empty(pixels.shape, pixel)
-    for place, chip, number in zip(out, pixels, numbers.tolist(), strict=True):
-        turn = np.rot90(chip, number % 4)
-        place[...] = turn[:, ::-1] if number >= 4 else turn
-    return out.view(chips.dtype).reshape(chips.shape)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..symmetries import SYMMETRIES, turned
+
 Features = npt.NDArray[np.float64]
 """One row per chip, (N, D)."""
 THUMBNAIL_PX = 8
@@ -156,7 +158,7 @@ def nearest(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> n
 
 def nearest_thumbnail(chips: npt.NDArray[np.float32], known: Features) -> npt.NDArray[np.float64]:
     """The same with the thumbnails (M, D) of the known chips, which take a hundredth of their memory."""
-    views = (np.rot90(mirrored, turn, axes=(1, 2)) for mirrored in (chips, chips[:, :, ::-1]) for turn in range(4))
+    views = (turned(chips, number) for number in range(SYMMETRIES))
     found: npt.NDArray[np.float64] = np.min([distances(thumbnails(view), known).min(1) for view in views], axis=0)
     return found
 

@@ -14,7 +14,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from ..classifier import ShipConvNet
 from ..compute import Profile
 from ..generator import BLOCK, GeneratorNetwork, latents, sample
-from .batches import drawn_equally, turned
+from ..symmetries import SYMMETRIES, each_turned
+from .batches import drawn_equally
 from .inputs import Inputs
 
 Chips = npt.NDArray[np.float32]
@@ -86,7 +87,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
     for step in range(STEPS):
         rng = np.random.default_rng([seed, step])
         chosen = drawn_equally(rng, pools, BATCH)
-        shown = turned(chips[chosen], rng.integers(0, 8, len(chosen)))
+        shown = each_turned(chips[chosen], rng.integers(0, SYMMETRIES, len(chosen)))
         with profile.autocast():
             logits = network(torch.from_numpy(shown).to(device).permute(0, 3, 1, 2))
         for group in adam.param_groups:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..symmetries import SYMMETRIES, turned
+
 Chips = npt.NDArray[np.generic]
 SIDE_PX = 16
 """Chips are averaged down to about this side before they are compared: a copy is a copy at a quarter of the detail."""
@@ -24,21 +26,16 @@ def reduced(chips: Chips) -> npt.NDArray[np.float32]:
     return scaled
 
 
-def symmetries(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The eight flips and turns of square pictures (N, S, S): (8, N, S, S)."""
-    turned = [np.rot90(pictures, turns, axes=(1, 2)) for turns in range(4)]
-    return np.stack([*turned, *(one[:, :, ::-1] for one in turned)])
-
-
 def nearest(synthetic: Chips, real: Chips) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """For each synthetic chip (M, H, W, C) the position of the nearest real one (N, H, W, C), and their correlation."""
     known = reduced(real).reshape(len(real), -1).T
     best = np.full(len(synthetic), -2.0, dtype=np.float32)
     where = np.zeros(len(synthetic), dtype=np.int64)
-    for view in symmetries(reduced(synthetic)):
-        correlation = view.reshape(len(view), -1) @ known
+    small = reduced(synthetic)
+    for number in range(SYMMETRIES):
+        correlation = turned(small, number).reshape(len(small), -1) @ known
         found = correlation.argmax(axis=1)
-        value = correlation[np.arange(len(view)), found]
+        value = correlation[np.arange(len(small)), found]
         better = value > best
         best[better], where[better] = value[better], found[better]
     return where, best

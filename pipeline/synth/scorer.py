@@ -18,6 +18,7 @@ from torch.nn import functional
 from ..classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, place, to_tensor
 from ..compute import Profile, prepare
 from ..scaling import Scaling
+from ..symmetries import SYMMETRIES, turned
 
 Chips = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -155,7 +156,7 @@ def _train(
     members = [np.flatnonzero(labels == number) for number in range(len(architecture.classes))]
     for _ in range(STEPS):
         rows = np.concatenate([rng.choice(rows, -(-BATCH // len(members))) for rows in members])
-        chips = to_tensor(_turned(scaled[rows], int(rng.integers(8))))
+        chips = to_tensor(np.ascontiguousarray(turned(scaled[rows], int(rng.integers(SYMMETRIES)))))
         gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(rows), 1, 1, 1)).astype(np.float32))
         shift = torch.from_numpy(rng.uniform(-0.2, 0.2, (len(rows), 1, 1, 1)).astype(np.float32))
         with profile.autocast():
@@ -166,11 +167,6 @@ def _train(
         optimiser.step()
         rates.step()
     return network.eval()
-
-
-def _turned(chips: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:
-    turned = np.rot90(chips, number % 4, axes=(1, 2))
-    return np.ascontiguousarray(turned[:, :, ::-1] if number >= 4 else turned)
 
 
 def _forward(network: ShipConvNet, scaled: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..symmetries import SYMMETRIES, turned
+
 Chips = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
@@ -94,9 +96,8 @@ def copy_correlation(candidates: Chips, training: Chips, min_texture: float, val
     small, base = shrunk(candidates), shrunk(training)
     ours = _unit_vectors(small)
     best = np.full(len(small), -1.0)
-    for number in range(8):
-        turned = np.rot90(base, number % 4, axes=(1, 2))
-        theirs = _unit_vectors(turned[:, :, ::-1] if number >= 4 else turned)
+    for number in range(SYMMETRIES):
+        theirs = _unit_vectors(turned(base, number))
         for start in range(0, len(ours), ROWS):
             rows = slice(start, start + ROWS)
             best[rows] = np.maximum(best[rows], (ours[rows] @ theirs.T).max(axis=1, initial=-1.0))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.gan.augment import Changes, augment, colour, draw, slightly_changed, translate
-from pipeline.gan.batches import Batches, turned
+from pipeline.gan.batches import Batches
 from pipeline.scaling import Scaling
 
 
@@ -54,15 +54,6 @@ def test_a_step_is_drawn_alike_in_any_order_and_differently_with_another_seed() 
     np.testing.assert_array_equal(again.latents(5, 8), drawn.latents(5, 8))
     assert not np.array_equal(batches(seed=2).latents(5, 8), drawn.latents(5, 8))
     assert not np.array_equal(drawn.latents(6, 8), drawn.latents(5, 8))
-
-
-def test_the_eight_symmetries_differ_and_keep_the_pixels() -> None:
-    chip = np.arange(16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
-    views = turned(np.stack([chip] * 8), np.arange(8))
-    assert len({view.tobytes() for view in views}) == 8
-    for number, view in enumerate(views):
-        quarter = np.rot90(chip, number % 4)
-        np.testing.assert_array_equal(view, np.flip(quarter, 1) if number >= 4 else quarter)
 
 
 def chips(count: int = 3, bands: int = 3) -> torch.Tensor:
