@@ -5,12 +5,14 @@
 
 For each preset, fold and replicate one generator is trained on all labels of the training areas, as `satpipe run gan`
 would: its checkpoint is chosen on validation chips, and the kernel distance, the coverage and the copies are those on
-validation chips that its card has. Then the left-out area is opened once: a classifier taught by the generator's chips
-alone and one taught by the real training chips are both tested there. The number of images of each preset is chosen so
-that the trainings take the same time; the processor time of each is in the table.
+validation chips that its card has. Then the left-out area is opened once, for three classifiers that differ in nothing
+but what taught them: the real training chips; as many generated chips of each class as a card's usefulness is judged
+by, just as the generator makes them; and as many that screening accepted, which are what `satpipe run synth` hands on.
+The number of images of each preset is chosen so that the trainings take the same time; the processor time of each is in
+the table.
 
 Results are kept line by line in ``--results``: a training that is in there is not made again, nor one that the run in
-``--root`` has made; the time is missing then.
+``--root`` has made, or an earlier call; the time is missing then.
 """
 
 from __future__ import annotations
@@ -27,22 +29,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from section import processor, write_section
 
 from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
 from pipeline.compute import Profile, prepare
-from pipeline.config import GanConfig, RunConfig
+from pipeline.config import GanConfig, RunConfig, as_json
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.gan.inputs import Inputs, read_inputs
 from pipeline.gan.stage import make_generator, plan
-from pipeline.gan.usefulness import of_generator
+from pipeline.gan.usefulness import PER_CLASS, Examples, grade, of_generator, probabilities, teach
 from pipeline.generator import load as load_generator
 from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
+from pipeline.synth.stage import make_synthetic
 from pipeline.tables import CHIPS, SPLIT
 
 
@@ -56,6 +60,7 @@ class Task:
     folders: dict[str, str]
     profile: Profile
     out: str
+    synth: dict[str, Any]
     test: bool = True
     made: str | None = None
 
@@ -73,24 +78,50 @@ def run(task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         job = Job(task.part, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
         began, started = time.process_time(), time.monotonic()
-        facts = make_generator(job) if task.made is None else json.loads((Path(task.made) / FACTS).read_text("utf-8"))
+        made = Path(task.made or out)
+        known = (made / FACTS).is_file()
+        if not known:
+            (out / FACTS).write_text(json.dumps(make_generator(job)), encoding="utf-8")
         seconds, elapsed = time.process_time() - began, time.monotonic() - started
-        tested = None
-        if task.test:
-            made = Path(task.made or out)
-            generator = load_generator(made, task.profile.device).network
-            inputs = with_test(read_inputs(job), job)
-            prepare(task.profile)
-            tested = of_generator(generator, inputs, task.part.config["seed"][0], task.profile)
+        facts = json.loads((made / FACTS).read_text("utf-8"))
+        tested = judged(task, job, made) if task.test else {}
     return {
         "key": task.key,
         "preset": task.preset,
         "split": task.part.name,
-        "processor_s": None if task.made else round(seconds),
-        "elapsed_s": None if task.made else round(elapsed),
+        "processor_s": None if known else round(seconds),
+        "elapsed_s": None if known else round(elapsed),
         **{name: facts[name] for name in ("images", "best_images", "restarts", "quality", "usefulness")},
-        "test": tested,
+        **tested,
     }
+
+
+def judged(task: Task, job: Job, made: Path) -> dict[str, Any]:
+    """Usefulness on the left-out area, and what screened chips teach of it and of the validation chips."""
+    prepare(task.profile)
+    seed = task.part.config["seed"][0]
+    inputs = read_inputs(job)
+    (_, choosing), opened = inputs.few(), with_test(inputs, job)
+    (_, test) = opened.few()
+    network = teach(*screened(task, job, made, inputs), len(inputs.classes), seed, task.profile)
+    grades = [grade(probabilities(network, chips), labels, inputs.classes) for chips, labels in (choosing, test)]
+    return {
+        "test": of_generator(load_generator(made, task.profile.device).network, opened, seed, task.profile),
+        "screened": dict(zip(("validation", "test"), grades, strict=True)),
+    }
+
+
+def screened(task: Task, job: Job, made: Path, inputs: Inputs) -> Examples:
+    """What `satpipe run synth` makes with the generator, the accepted chips of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {**job.inputs, "generator": made}
+        out = Path(scratch)
+        make_synthetic(replace(job, part=Part("synth", task.part.name, "", config=task.synth), out=out, inputs=folders))
+        index = pd.read_parquet(out / "index.parquet")
+        chips = np.concatenate([np.load(out / name) for name in index["shard"].unique()])
+    kept = index["accepted"].to_numpy(bool)
+    labels = np.array([inputs.classes.index(name) for name in index["class"]], np.int64)
+    return Examples(inputs.scaling.apply(chips[kept]), labels[kept])
 
 
 def with_test(inputs: Inputs, job: Job) -> Inputs:
@@ -134,7 +165,15 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
                 "split": str(done["chips"][f"split-{part.name}"].path),
             }
             made = str(there[part.name].path) if part.name in there else None
-            found.append(Task(preset, part, str(runner.store.root / "parts"), folders, profile, str(out), test, made))
+            facts = done["chips"][f"split-{part.name}"].facts
+            synth = {
+                "synth": as_json(config.synth) | {"per_class": PER_CLASS},
+                "classes": list(config.ingest.classes),
+                "seed": config.seed,
+                **{name: facts[name] for name in ("fold", "fraction", "replicate")},
+            }
+            parts = str(runner.store.root / "parts")
+            found.append(Task(preset, part, parts, folders, profile, str(out), synth, test, made))
     return sorted(found, key=lambda task: (task.part.name[-2:], task.part.name, task.preset))
 
 
@@ -160,29 +199,31 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}. All",
         "labels of the training areas; the checkpoint is the best on validation sites, where distance, coverage and",
         "copies were taken too, what real chips score in brackets. The left-out area was opened once. The",
-        "last column: a classifier that has seen generated chips alone, beside one that has seen real chips alone.",
+        "last two columns: a classifier that has seen generated chips alone, all of them or those that screening",
+        "accepted, beside one that has seen real chips alone.",
         "",
         (
             "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"
-            " taught by synthetic, average precision on the left-out area (taught by real) |"
+            " taught by synthetic, average precision on the left-out area (taught by real) | by screened ones |"
         ),
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for found in results:
         for name, values in found["quality"].items():
-            ap = [found["test"][way]["average_precision"][name] for way in ("synthetic_to_real", "real_to_real")]
+            ap = _precisions(found, name)
             lines.append(
                 f"| {found['preset']} | {found['split']} | {_seconds(found)} | {name} | {values['kid']:.3f}"
                 f" ({values['kid_floor']:.3f}) | {values['kid'] - values['kid_floor']:.3f} | {values['coverage']:.2f}"
-                f" ({values['coverage_floor']:.2f}) | {values['copies']:.1%} | {ap[0]:.3f} ({ap[1]:.3f}) |"
+                f" ({values['coverage_floor']:.2f}) | {values['copies']:.1%} | {ap['all']:.3f} ({ap['real']:.3f}) |"
+                f" {ap['screened']:.3f} |"
             )
     lines += [
         "",
         (
             "| preset | class | above the real distance | share of real coverage | copies at most | share of real"
-            " average precision | least of it |"
+            " average precision | least of it | the same by screened ones | least of it |"
         ),
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for preset in presets:
         mine = [found for found in results if found["preset"] == preset]
@@ -190,17 +231,21 @@ def table(results: list[dict[str, Any]]) -> list[str]:
             quality = [found["quality"][name] for found in mine]
             above = [values["kid"] - values["kid_floor"] for values in quality]
             covered = [values["coverage"] / values["coverage_floor"] for values in quality]
-            useful = [
-                found["test"]["synthetic_to_real"]["average_precision"][name]
-                / found["test"]["real_to_real"]["average_precision"][name]
-                for found in mine
-            ]
+            precisions = [_precisions(found, name) for found in mine]
+            shares = [[one[way] / one["real"] for one in precisions] for way in ("all", "screened")]
+            useful = " | ".join(f"{spread(share)} | {min(share):.2f}" for share in shares)
             copies = max(values["copies"] for values in quality)
-            lines.append(
-                f"| {preset} | {name} | {spread(above)} | {spread(covered)} | {copies:.1%} | {spread(useful)}"
-                f" | {min(useful):.2f} |"
-            )
+            lines.append(f"| {preset} | {name} | {spread(above)} | {spread(covered)} | {copies:.1%} | {useful} |")
     return lines
+
+
+def _precisions(found: dict[str, Any], name: str) -> dict[str, float]:
+    """Average precision for a class on the left-out area, by what taught."""
+    by = {"all": "synthetic_to_real", "real": "real_to_real"}
+    return {
+        **{way: found["test"][key]["average_precision"][name] for way, key in by.items()},
+        "screened": found["screened"]["test"]["average_precision"][name],
+    }
 
 
 def _seconds(found: dict[str, Any]) -> str:
