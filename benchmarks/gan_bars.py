@@ -41,13 +41,14 @@ from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.gan.inputs import Inputs, read_inputs
 from pipeline.gan.stage import make_generator, plan
-from pipeline.gan.usefulness import PER_CLASS, Examples, grade, of_generator, probabilities, teach
+from pipeline.gan.usefulness import of_generator
 from pipeline.generator import load as load_generator
 from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
 from pipeline.synth.stage import make_synthetic
 from pipeline.tables import CHIPS, SPLIT
+from pipeline.teaching import PER_CLASS, Examples, grade, probabilities, teach
 
 
 @dataclass(frozen=True)

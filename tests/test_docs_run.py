@@ -27,9 +27,9 @@ from survey.layouts import SCENES, SHIPS, boxes, pngs, shipsnet
 from test_docs import DOCUMENTS, FENCE, ROOT
 
 import cli
-from pipeline import configfile, runner
+from pipeline import configfile, runner, teaching
 from pipeline.config import RunConfig, SimulatedSource
-from pipeline.gan import features, presets, usefulness
+from pipeline.gan import features, presets
 from pipeline.ingest.simulator import write_scene
 from pipeline.sweep import request
 from pipeline.sweep import run as sweep
@@ -50,7 +50,7 @@ TINY = {
     "compute.precision": "fp32",
     "compute.memory_format": "contiguous",
 }
-JUDGES = (features, usefulness, scorer)
+JUDGES = (features, teaching, scorer)
 """What trains networks of its own, for a fixed number of steps."""
 FEW = {"split.replicates": 2, "split.folds": 2}
 """Larger numbers become these."""

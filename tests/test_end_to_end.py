@@ -103,7 +103,7 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     jsonschema.validate(data, json.loads((REPOSITORY / "pipeline" / "report" / "report.schema.json").read_text()))
     assert (data["answer"]["random_split"]["replicates"], set(data["gan"]["taught"])) == (
         2,
-        {"real_to_real", "synthetic_to_real", "real_to_synthetic"},
+        {"real_to_real", "accepted_to_real", "synthetic_to_real", "real_to_synthetic"},
     )
     again = satpipe(tmp_path, "run", "all", *arguments, *settings())
     assert "everything is up to date" in again.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,13 +70,6 @@ class Batches:
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
         """Latents (B, z_dim) from N(0, 1)."""
         return self.rng(LATENTS, step).standard_normal((self.size, z_dim), dtype=np.float32)
-
-
-def drawn_equally(
-    rng: np.random.Generator, pools: Sequence[npt.NDArray[np.int64]], count: int
-) -> npt.NDArray[np.int64]:
-    """Positions of ``count`` chips, as many of each class's pool; a few more where they do not divide."""
-    return np.concatenate([rng.choice(pool, -(-count // len(pools))) for pool in pools])
 
 
 @lru_cache(maxsize=64)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from ..compute import Profile
 from ..symmetries import SYMMETRIES, each_turned
+from ..teaching import drawn_equally
 from .augment import augment, draw
-from .batches import drawn_equally
 from .quality import Features
 
 WIDTHS = (16, 32, 64, 64)

@@ -13,11 +13,10 @@ from ..chipstore import ChipStore, enough
 from ..errors import TooLittleDataError
 from ..parts import Job
 from ..tables import CHIPS, SPLIT
+from ..teaching import TESTED
 
 Scaled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 """Chips (N, H, W, C) in [-1, 1] and their class numbers (N,)."""
-JUDGED_CHIPS = 2048
-"""Validation chips that a generator is judged by, where there are more: distances are taken between all of them."""
 LEAST_CHIPS = 2
 """Fewer training chips of a class than this, and there is nothing to learn a variety from."""
 
@@ -51,7 +50,7 @@ class Inputs:
     def few(self) -> tuple[Scaled, Scaled]:
         """Training and validation chips (N, H, W, C) in [-1, 1] with their labels, as many as judging learns from."""
         train = enough(self.train_labels, self.shape)
-        validation = enough(self.validation_labels, self.shape, JUDGED_CHIPS)
+        validation = enough(self.validation_labels, self.shape, TESTED)
         return (
             (self.scaling.apply(self.train[train]), self.train_labels[train]),
             (self.scaling.apply(self.validation[validation]), self.validation_labels[validation]),

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from ..compute import Profile
 from ..generator import GeneratorNetwork
+from ..teaching import Examples
 from . import quality
 from .augment import slightly_changed
 from .features import Embedding, learn
 from .inputs import Inputs
 from .quality import Features
-from .usefulness import Examples, Task, draw_chips
+from .usefulness import Task, draw_chips
 
 LEAST_VALIDATION = 4
 """Fewer validation chips of a class than this say nothing about it."""

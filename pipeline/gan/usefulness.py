@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from ..classifier import ShipConvNet
 from ..compute import Profile
 from ..generator import BLOCK, GeneratorNetwork, latents, sample
-from ..symmetries import SYMMETRIES, each_turned
-from .batches import drawn_equally
+from ..teaching import PER_CLASS, Chips, Examples, Labels, grade, probabilities, teach
 from .inputs import Inputs
 
-Chips = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
-STEPS = 200
-BATCH = 64
-BASE_CHANNELS = 12
-LEARNING_RATE = 2e-3
-SCORED_AT_ONCE = 256
-PER_CLASS = 512
-"""Generated chips of each class to teach with."""
 APART = 1_000_000
 """Added to the seed of their latents, so that they are not those that chose the checkpoint."""
-
-
-class Examples(NamedTuple):
-    """Chips (N, H, W, C) in [-1, 1] and class numbers (N,)."""
-
-    chips: Chips
-    labels: Labels
 
 
 def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -> Chips:
@@ -73,54 +50,6 @@ class Task:
         """The grade of a classifier that has seen only what the generator makes of the latents of ``seed``."""
         taught = teach(*draw_examples(generator, len(self.classes), seed), len(self.classes), self.seed, self.profile)
         return grade(probabilities(taught, self.held_out.chips), self.held_out.labels, self.classes)
-
-
-def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profile) -> ShipConvNet:
-    """Train the ship ConvNet for a fixed number of steps on chips (N, H, W, C) in [-1, 1], classes drawn equally."""
-    device = torch.device(profile.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = ShipConvNet(chips.shape[-1], classes, chips.shape[1], BASE_CHANNELS)
-    network.to(device, memory_format=profile.torch_format())  # type: ignore[call-overload]
-    adam = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2, fused=True)
-    pools = [np.flatnonzero(labels == number) for number in np.unique(labels)]
-    for step in range(STEPS):
-        rng = np.random.default_rng([seed, step])
-        chosen = drawn_equally(rng, pools, BATCH)
-        shown = each_turned(chips[chosen], rng.integers(0, SYMMETRIES, len(chosen)))
-        with profile.autocast():
-            logits = network(torch.from_numpy(shown).to(device).permute(0, 3, 1, 2))
-        for group in adam.param_groups:
-            group["lr"] = LEARNING_RATE * (1 - step / STEPS)
-        adam.zero_grad(set_to_none=True)
-        torch.autograd.backward(F.cross_entropy(logits.float(), torch.from_numpy(labels[chosen]).to(device)))
-        adam.step()
-    network.eval()
-    return network
-
-
-@torch.no_grad()
-def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]:
-    """Probability of each class, (N, classes)."""
-    device = next(network.parameters()).device
-    parts = []
-    for start in range(0, len(chips), SCORED_AT_ONCE):
-        tensor = (
-            torch.from_numpy(np.ascontiguousarray(chips[start : start + SCORED_AT_ONCE])).to(device).permute(0, 3, 1, 2)
-        )
-        parts.append(network(tensor).cpu().double().softmax(1).numpy())
-    return np.concatenate(parts)
-
-
-def grade(scores: npt.NDArray[np.float64], labels: Labels, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Average precision of each class against the others, and balanced accuracy, of probabilities (N, classes)."""
-    precision = {
-        name: float(f"{average_precision_score(labels == number, scores[:, number]):.4g}")
-        for number, name in enumerate(classes)
-        if (labels == number).any()
-    }
-    accuracy = balanced_accuracy_score(labels, scores.argmax(1))
-    return {"average_precision": precision, "balanced_accuracy": float(f"{accuracy:.4g}")}
 
 
 def usefulness(

@@ -170,8 +170,9 @@ class Gan(Model):
     quality: dict[str, dict[str, Number]]
     """Mean over splits by class and measure; `<measure>_floor` is what real chips score."""
     taught: dict[str, dict[str, Number]] = {}
-    """Mean over splits for `real_to_real`, `synthetic_to_real` and `real_to_synthetic` (trained on, tested on):
-    balanced accuracy, and average precision by class."""
+    """Mean over splits for `real_to_real`, `accepted_to_real`, `synthetic_to_real` and `real_to_synthetic` (trained on,
+    tested on): balanced accuracy, and average precision by class. Accepted are what screening let through of the
+    synthetic chips."""
     best_images: dict[str, int]
     """Images after which the chosen generator of each split was taken."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from . import blocks, figures
 from .gather import Material, Split, curve, facts_of
@@ -167,12 +167,13 @@ def _fold(split: Split) -> str:
     return f"fold {split.facts['fold']}"
 
 
-def chosen(material: Material) -> Iterator[Mapping[str, Any]]:
-    """Facts of the generators of the verdict's fraction."""
+def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
+    """Facts of the generators of the verdict's fraction, or of the synthetic chips that they made."""
     fraction = material.answer["question"]["fraction"]
     for split in material.splits.values():
-        if split.gan is not None and abs(split.facts["fraction"] - fraction) <= 1e-9:
-            yield facts_of(split.gan)
+        folder = getattr(split, stage)
+        if folder is not None and abs(split.facts["fraction"] - fraction) <= 1e-9:
+            yield facts_of(folder)
 
 
 def means(entries: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
@@ -216,21 +217,22 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
 
 
+ACCEPTED = "accepted_to_real"
 TAUGHT = {
     "real_to_real": "real chips, tested on real ones",
-    "synthetic_to_real": "synthetic chips, tested on real ones",
+    ACCEPTED: "accepted synthetic chips, tested on real ones",
+    "synthetic_to_real": "all synthetic chips, tested on real ones",
     "real_to_synthetic": "real chips, tested on synthetic ones",
 }
-"""What a small classifier was taught by and tested on, by the name in the generator's facts."""
+"""What a small classifier was taught by and tested on, by the name in the facts of the generator."""
 
 
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
     """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
+    generated = [(way, grade) for facts in chosen(material) for way, grade in facts.get("usefulness", {}).items()]
+    accepted = [(ACCEPTED, facts["taught"]) for facts in chosen(material, "synth") if facts.get("taught")]
     return means(
-        (way, name, float(value))
-        for facts in chosen(material)
-        for way, grade in facts.get("usefulness", {}).items()
-        for name, value in _grades(grade).items()
+        (way, name, float(value)) for way, grade in generated + accepted for name, value in _grades(grade).items()
     )
 
 
@@ -249,17 +251,19 @@ def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     ]
     caption = (
         "A small classifier is taught by one kind of chips alone and tested on the other; real test chips are those of"
-        " validation. The nearer the second row is to the first, the more of the classes the synthetic chips show; a"
-        " low third row says that they carry wrong labels. Mean over splits."
+        " validation. The nearer the accepted chips, those that screening lets through to the classifiers, come to the"
+        " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Mean over"
+        " splits."
     )
     return blocks.table("What synthetic chips teach", caption, ["Taught by", *names], rows)
 
 
 def taught_in_words(taught: Mapping[str, Mapping[str, float]], classes: int) -> str:
     """What the table of teaching comes to, as a share of what real chips teach above chance."""
-    real, synthetic = (taught[way]["balanced accuracy"] for way in ("real_to_real", "synthetic_to_real"))
+    way, kind = (ACCEPTED, "accepted synthetic") if ACCEPTED in taught else ("synthetic_to_real", "synthetic")
+    real, synthetic = taught["real_to_real"]["balanced accuracy"], taught[way]["balanced accuracy"]
     said = (
-        f"A classifier that saw synthetic chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
+        f"A classifier that saw {kind} chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
         f" saw real chips {real:.3f}"
     )
     chance = 1 / classes
@@ -267,7 +271,7 @@ def taught_in_words(taught: Mapping[str, Mapping[str, float]], classes: int) -> 
         return f"{said}: no more than chance, so this says nothing about the generator."
     share = max(0.0, (synthetic - chance) / (real - chance))
     word = "nearly all" if share >= ALL else "much" if share >= MUCH else "little"
-    return f"{said}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: the synthetic chips show {word} of it."
+    return f"{said}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: they show {word} of it."
 
 
 def shown_measure(name: str, value: float) -> str:

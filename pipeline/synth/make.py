@@ -1,4 +1,4 @@
-"""The synthetic chips of one split: generate, screen, write."""
+"""The synthetic chips of one split: generate, screen, write, and see what the accepted ones teach."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..names import FINAL
 from ..parts import Job
 from ..scaling import Scaling
 from ..tables import CHIPS, SPLIT
+from ..teaching import PER_CLASS, TESTED, Examples, grade, probabilities
+from ..teaching import teach as teach_classifier
 from . import kept
 from .rows import write_rows
 from .scorer import Panel, train_panel
@@ -104,20 +106,25 @@ def run(job: Job) -> dict[str, Any]:
     write(job, rounds, scaling, classes)
     if teacher is not None and job.part.name == FINAL:
         kept.save(teacher, MIN_TEXTURE, job.out)
-    return facts(rounds, classes, wanted, teacher)
+    return {**facts(rounds, classes, wanted, teacher), "taught": taught(job, accepted(rounds), scaling, classes)}
 
 
 def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels, int]:
     """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
-    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
-    split = SPLIT.read(job.folder("split") / "split.parquet")
-    train = store.of(split.loc[split["role"] == "train", "chip_id"])
+    train, labels = real_chips(job, "train", classes)
     if not len(train):
         raise TooLittleDataError(f"split {job.part.name} has no training chips; use more labels or fewer folds")
-    position = {name: number for number, name in enumerate(classes)}
-    labels = np.array([position[name] for name in train.index["class"]], np.int64)
     rows = enough(labels, train.read([0]).shape[1:])
     return train.read(rows), labels[rows], int(np.bincount(labels).max())
+
+
+def real_chips(job: Job, role: str, classes: tuple[str, ...]) -> tuple[ChipStore, Labels]:
+    """The chips of a role in the job's split, and their class numbers (N,)."""
+    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
+    split = SPLIT.read(job.folder("split") / "split.parquet")
+    mine = store.of(split.loc[split["role"] == role, "chip_id"])
+    position = {name: number for number, name in enumerate(classes)}
+    return mine, np.array([position[name] for name in mine.index["class"]], np.int64)
 
 
 def teach(
@@ -154,6 +161,26 @@ def candidates_of(
         rounds.append(Candidates(values, labels, seeds, measures, why))
         made, kept = made + count, kept + int((why == "").sum())
     return rounds
+
+
+def accepted(rounds: list[Candidates]) -> Examples:
+    """The first accepted chips of each class, as many as a classifier is taught by."""
+    chips, labels = [], []
+    for number in sorted({int(some.labels[0]) for some in rounds}):
+        mine = [some.values[some.reasons == ""] for some in rounds if some.labels[0] == number]
+        chips.append(np.concatenate(mine)[:PER_CLASS])
+        labels.append(np.full(len(chips[-1]), number))
+    return Examples(np.concatenate(chips), np.concatenate(labels))
+
+
+def taught(job: Job, examples: Examples, scaling: Scaling, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Grade on validation chips of a classifier that saw the examples alone; empty where a class is missing."""
+    store, labels = real_chips(job, "validation", classes)
+    if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
+        return {}
+    rows = enough(labels, examples.chips.shape[1:], TESTED)
+    network = teach_classifier(*examples, len(classes), job.config["seed"], job.profile)
+    return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 
 def write(job: Job, rounds: list[Candidates], scaling: Scaling, classes: tuple[str, ...]) -> None:

@@ -19,6 +19,7 @@ from ..classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, 
 from ..compute import Profile, prepare
 from ..scaling import Scaling
 from ..symmetries import SYMMETRIES, turned
+from ..teaching import drawn_equally
 
 Chips = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -155,7 +156,7 @@ def _train(
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS)
     members = [np.flatnonzero(labels == number) for number in range(len(architecture.classes))]
     for _ in range(STEPS):
-        rows = np.concatenate([rng.choice(rows, -(-BATCH // len(members))) for rows in members])
+        rows = drawn_equally(rng, members, BATCH)
         chips = to_tensor(np.ascontiguousarray(turned(scaled[rows], int(rng.integers(SYMMETRIES)))))
         gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(rows), 1, 1, 1)).astype(np.float32))
         shift = torch.from_numpy(rng.uniform(-0.2, 0.2, (len(rows), 1, 1, 1)).astype(np.float32))

@@ -18,7 +18,7 @@ from pipeline.parts import Job
 def short_judging(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests are about does not depend on good features or classifiers."""
     monkeypatch.setattr("pipeline.gan.features.STEPS", 3)
-    monkeypatch.setattr("pipeline.gan.usefulness.STEPS", 3)
+    monkeypatch.setattr("pipeline.teaching.STEPS", 3)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from pipeline import teaching
 from pipeline.compute import Profile
 from pipeline.gan import judge as module
 from pipeline.gan import usefulness
@@ -132,7 +133,7 @@ def test_chips_as_good_as_real_ones_score_what_real_ones_score(
 def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
     judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usefulness, "STEPS", 40)
+    monkeypatch.setattr(teaching, "STEPS", 40)
     line = judge.look(generator(monkeypatch, inputs, fresh))
     distances = []
     for label in (0, 1):
@@ -148,7 +149,7 @@ def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
 def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
     judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usefulness, "STEPS", 60)
+    monkeypatch.setattr(teaching, "STEPS", 60)
     right = judge.look(generator(monkeypatch, inputs, fresh))
     wrong = judge.look(generator(monkeypatch, inputs, lambda label, count: pictures(count, 3, False)))
     assert right["taught"]["ship"] > 0.8 > 0.65 > wrong["taught"]["ship"]

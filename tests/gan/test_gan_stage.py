@@ -183,8 +183,9 @@ def test_a_forced_profile_is_what_the_card_says(job: MakeJob) -> None:
 TRAINING = """
 import sys
 from pathlib import Path
-from pipeline.gan import features, usefulness
-features.STEPS = usefulness.STEPS = 3
+from pipeline import teaching
+from pipeline.gan import features
+features.STEPS = teaching.STEPS = 3
 from gan_toy import job_in
 from pipeline.gan.stage import make_generator
 make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))

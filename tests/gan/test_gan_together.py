@@ -13,9 +13,10 @@ from gan_toy import planned, write_store
 from rank_bench import BATCH, CASES, LOSSES, Killed, run, setting, together
 from safetensors.torch import load_file
 
+from pipeline import teaching
 from pipeline.compute import Profile
 from pipeline.errors import ConfigError
-from pipeline.gan import features, usefulness
+from pipeline.gan import features
 from pipeline.gan.augment import draw
 from pipeline.gan.networks import build
 from pipeline.gan.stage import make_generator
@@ -39,7 +40,7 @@ def every_case(folder: Path) -> None:
             else:
                 train(made, lambda _: pytest.fail("the first rank judges"), Progress())
     session.part += 1
-    features.STEPS = usefulness.STEPS = 3
+    features.STEPS = teaching.STEPS = 3
     (part,) = planned(folder / "parts", images=32, base_channels=4, checkpoint_images=16, batch=8)[:1]
     inputs = {name: folder / "parts" / ref.stage / ref.digest for name, ref in part.inputs.items()}
     out, scratch = home / "out", home / "scratch"

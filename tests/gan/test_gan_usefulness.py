@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 from gan_toy import toy_chips
 
+from pipeline import teaching
 from pipeline.compute import Profile
-from pipeline.gan import usefulness as module
-from pipeline.gan.usefulness import grade, usefulness
-
-
-def test_grade_of_known_scores() -> None:
-    scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]])
-    found = grade(scores, np.array([0, 0, 1, 1]), ("sea", "ship"))
-    # Ships are ranked 1 and 3: (1/1 + 2/3) / 2. Seas are ranked 1 and 3 too.
-    assert found["average_precision"] == pytest.approx({"sea": 0.8333, "ship": 0.8333})
-    assert found["balanced_accuracy"] == 0.75
+from pipeline.gan.usefulness import usefulness
 
 
 def test_synthetic_chips_with_information_teach_and_noise_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STEPS", 40)
+    monkeypatch.setattr(teaching, "STEPS", 40)
     real, held_out, alike = ((toy_chips(60, seed=seed)[0] / 127.5 - 1).astype(np.float32) for seed in (1, 2, 3))
     labels = np.arange(60) % 2
     noise = np.random.default_rng(0).uniform(-1, 1, alike.shape).astype(np.float32)

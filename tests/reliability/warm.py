@@ -34,7 +34,7 @@ for path in sorted(Path(executor.__file__).parent.rglob("*.py")):
 torch = import_module("torch")
 torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)  # imports hundreds of modules when first called
 # What judges generators and screens chips trains networks of its own: here a few steps of each will do.
-for name in ("pipeline.gan.features", "pipeline.gan.usefulness", "pipeline.synth.scorer"):
+for name in ("pipeline.gan.features", "pipeline.teaching", "pipeline.synth.scorer"):
     import_module(name).STEPS = 3
 
 # Digests of code are computed once here instead of in every process of every run.

@@ -277,22 +277,30 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
     assert candidates - accepted == sum(screening["not_accepted"].values()) > 0
     taught = report["gan"]["taught"]
     assert taught["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
+    assert taught["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.79)
     assert set(taught["real_to_synthetic"]) == {"balanced accuracy", *(f"average precision, {one}" for one in CLASSES)}
 
 
 @pytest.mark.parametrize(
     ("synthetic", "real", "classes", "said"),
     [
-        (0.699, 0.947, 2, "45 %: the synthetic chips show little"),
-        (0.8, 0.9, 2, "75 %: the synthetic chips show much"),
-        (0.9, 0.9, 3, "100 %: the synthetic chips show nearly all"),
-        (0.4, 0.9, 2, "0 %: the synthetic chips show little"),
+        (0.699, 0.947, 2, "45 %: they show little"),
+        (0.8, 0.9, 2, "75 %: they show much"),
+        (0.9, 0.9, 3, "100 %: they show nearly all"),
+        (0.4, 0.9, 2, "0 %: they show little"),
         (0.7, 0.5, 2, "no more than chance"),
     ],
 )
 def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, said):
     taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
     assert said in taught_in_words(taught, classes)
+
+
+def test_what_is_told_in_words_is_of_the_chips_that_classifiers_get():
+    grades = {"real_to_real": 0.9, "synthetic_to_real": 0.6, "accepted_to_real": 0.8}
+    said = taught_in_words({way: {"balanced accuracy": value} for way, value in grades.items()}, 2)
+    assert "saw accepted synthetic chips alone has a balanced accuracy of 0.800" in said
+    assert "75 %: they show much" in said
 
 
 def test_the_page_says_what_the_chips_are_worth_in_labels(fractions_folder):

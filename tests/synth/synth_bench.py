@@ -38,10 +38,10 @@ def bars(labels: np.ndarray, seed: int = 0) -> np.ndarray:
 class Bench:
     """Parts that the synth stage reads."""
 
-    def __init__(self, root: Path, train: int = 40) -> None:
+    def __init__(self, root: Path, train: int = 40, validation: int = 0) -> None:
         self.root, self.store = root, root / "parts"
         self.settings: dict[str, Any] = {}
-        self.labels = np.arange(train + 10) % 2
+        self.labels = np.arange(train + validation + 10) % 2
         self.chips = bars(self.labels)
         self.train = train
         folder = self._part("chips", "index", {})
@@ -61,7 +61,7 @@ class Bench:
             ),
             folder / "index.parquet",
         )
-        roles = ["train"] * train + ["test"] * 10
+        roles = ["train"] * train + ["validation"] * validation + ["test"] * 10
         facts = {"fold": 1, "fraction": 0.5, "replicate": 2}
         split = pd.DataFrame({"chip_id": names, "role": roles, "unit": "u"})
         SPLIT.write(split, self._part("chips", "split", facts) / "split.parquet")

@@ -10,7 +10,7 @@ from PIL import Image
 from synth_bench import Bench, bars
 
 from pipeline import generator as generators
-from pipeline import scaling
+from pipeline import scaling, teaching
 from pipeline.chipstore import ChipStore
 from pipeline.synth.screen import COPY, DISTANCE, LABEL
 from pipeline.synth.stage import make_synthetic
@@ -141,6 +141,24 @@ def test_too_few_chips_to_learn_from_screen_out_copies_alone(tmp_path):
     facts = make_synthetic(Bench(tmp_path, train=6).job())
     assert "too few training chips" in facts["note"]
     assert "unseen_real_kept" not in facts
+
+
+def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "STEPS", 40)
+    bench = Bench(tmp_path, validation=20)
+    use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
+    good = make_synthetic(bench.job("good"))["taught"]
+    assert good["average_precision"]["ship"] > 0.95
+    bench.settings = {"screen": False}
+    use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
+    assert make_synthetic(bench.job("wrong"))["taught"]["average_precision"]["ship"] < 0.6
+
+
+def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
+    assert make_synthetic(Bench(tmp_path / "none").job())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "one", validation=1).job())["taught"] == {}
+    use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
+    assert make_synthetic(Bench(tmp_path / "flat", validation=20).job())["taught"] == {}
 
 
 def test_a_chip_does_not_depend_on_how_many_are_wanted(bench):
