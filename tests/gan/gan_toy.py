@@ -39,9 +39,10 @@ def write_store(
     classes: tuple[str, ...] = ("non-ship", "ship"),
     size: int = SIZE,
     bands: int = 3,
+    test: int = 0,
 ) -> None:
     """Commit the parts `chips/index` and `chips/split-fold0-f100-r0` by hand."""
-    chips, labels = toy_chips(train + validation, bands, 0, size, len(classes))
+    chips, labels = toy_chips(train + validation + test, bands, 0, size, len(classes))
     index_folder, split_folder = root / "chips" / "aa", root / "chips" / "bb"
     index_folder.mkdir(parents=True)
     split_folder.mkdir(parents=True)
@@ -63,7 +64,7 @@ def write_store(
         for number, label in enumerate(labels)
     ]
     CHIPS.write(rows, index_folder / "index.parquet")
-    roles = ["train"] * train + ["validation"] * validation
+    roles = ["train"] * train + ["validation"] * validation + ["test"] * test
     SPLIT.write(
         [{"chip_id": row["chip_id"], "role": role, "unit": "u"} for row, role in zip(rows, roles, strict=True)],
         split_folder / "split.parquet",
