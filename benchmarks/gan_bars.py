@@ -36,7 +36,7 @@ from section import processor, write_section
 from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
 from pipeline.compute import Profile, prepare
-from pipeline.config import GanConfig, RunConfig, as_json
+from pipeline.config import GanConfig, RunConfig
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.gan.inputs import Inputs, read_inputs
@@ -46,6 +46,7 @@ from pipeline.generator import load as load_generator
 from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
+from pipeline.section import as_json
 from pipeline.synth.stage import make_synthetic
 from pipeline.tables import CHIPS, SPLIT
 from pipeline.teaching import PER_CLASS, Examples, grade, probabilities, teach

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parent / "reference"
 sys.path.insert(0, str(FOLDER.parent.parent))
 
 from cli import cli  # noqa: E402 - after the path
-from pipeline import config  # noqa: E402
+from pipeline import config, config_sources  # noqa: E402
 from pipeline.gan.presets import PRESETS, Preset  # noqa: E402
 
 MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
@@ -125,7 +125,7 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
             inner += [(here, one) for one in models] if place else []
             if not key.description:
                 continue
-        inherited = own and name in config.SourceBase.model_fields and name not in model.__annotations__
+        inherited = own and name in config_sources.SourceBase.model_fields and name not in model.__annotations__
         if name == "type" or inherited:
             continue
         rows.append(
@@ -148,7 +148,7 @@ def _key(name: str, key: Any) -> str:
 
 
 def _common_keys() -> list[str]:
-    rows = [_key(name, key) for name, key in config.SourceBase.model_fields.items()]
+    rows = [_key(name, key) for name, key in config_sources.SourceBase.model_fields.items()]
     return ["| key | type | default | meaning |", "|---|---|---|---|", *rows]
 
 

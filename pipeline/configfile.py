@@ -353,9 +353,9 @@ def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:
 
 
 def _source_types() -> dict[str, type[BaseModel]]:
-    from . import config
+    from . import config_sources
 
-    members = typing.get_args(typing.get_args(config.Source)[0])
+    members = typing.get_args(typing.get_args(config_sources.Source)[0])
     return {str(member.model_fields["type"].default): member for member in members}
 
 

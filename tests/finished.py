@@ -18,8 +18,9 @@ from pipeline import generator as generators
 from pipeline import scaling
 from pipeline.chipstore import write_shard
 from pipeline.compute import Profile
-from pipeline.config import RunConfig, as_json
+from pipeline.config import RunConfig
 from pipeline.parts import Part
+from pipeline.section import as_json
 from pipeline.store import Store, canonical, digest_of
 from pipeline.synth import kept
 from pipeline.synth.make import MIN_TEXTURE, Teacher

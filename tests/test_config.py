@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from pipeline import config
-from pipeline.config import RunConfig, Section, as_json
+from pipeline.config import RunConfig
+from pipeline.section import Section, as_json
 
 SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}
 

@@ -28,7 +28,8 @@ from test_docs import DOCUMENTS, FENCE, ROOT
 
 import cli
 from pipeline import configfile, runner, teaching
-from pipeline.config import RunConfig, SimulatedSource
+from pipeline.config import RunConfig
+from pipeline.config_sources import SimulatedSource
 from pipeline.gan import features, presets
 from pipeline.ingest.simulator import write_scene
 from pipeline.sweep import request

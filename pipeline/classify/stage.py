@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from ..config import RunConfig, as_json
+from ..config import RunConfig
 from ..errors import ConfigError
 from ..names import CLASSIC, REAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from ..section import as_json
 from .arms import Arm, parse, settings
 
 SPLIT = "split-"

@@ -7,7 +7,7 @@ from math import hypot, log
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ..config import SimulatedSource
+from ..config_sources import SimulatedSource
 from .simulated_canvas import Canvas, Mask
 from .simulated_hulls import Ship, beam_for, kind_for
 from .simulated_land import Berth

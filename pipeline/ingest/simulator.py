@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from ..config import SimulatedSource
+from ..config_sources import SimulatedSource
 from ..raster import new_geotiff
 from .simulated_canvas import GSD_M, OVERSAMPLING, Canvas, Float, Sun
 from .simulated_fleet import place_fleet

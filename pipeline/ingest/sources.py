@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..config import (
+from ..config import IngestConfig
+from ..config_sources import (
     CocoSource,
     CsvSource,
     CustomSource,
     GeojsonSource,
-    IngestConfig,
     KaggleSource,
     ShipsnetSource,
     SimulatedSource,

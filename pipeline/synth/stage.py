@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config import BroughtFolder, RunConfig, as_json
+from ..config import BroughtFolder, RunConfig
 from ..errors import ConfigError
 from ..names import FINAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, UserFile
+from ..section import as_json
 
 SPLIT = "split-"
 PLACEHOLDER = "{split}"

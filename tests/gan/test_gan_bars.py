@@ -9,8 +9,9 @@ import pytest
 from gan_toy import planned, write_store
 
 from pipeline.compute import Profile
-from pipeline.config import SynthConfig, as_json
+from pipeline.config import SynthConfig
 from pipeline.parts import Ref
+from pipeline.section import as_json
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

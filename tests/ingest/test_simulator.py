@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from rasterio.features import rasterize
 
-from pipeline.config import SimulatedSource
+from pipeline.config_sources import SimulatedSource
 from pipeline.ingest.simulator import simulate, write_scene
 
 CLEAR: dict[str, Any] = {
