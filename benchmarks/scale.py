@@ -1,12 +1,10 @@
-"""Growth: time, memory, files and bytes of every stage with more scenes and more chips; processes beside Dask.
+"""Growth: time, memory, files and bytes of every stage with more scenes and more chips.
 
     python benchmarks/scale.py growth [--most-scenes 1000] [--most-chips 1000000] [--docs docs/scale.md]
-    python benchmarks/scale.py workers [--docs docs/scale.md]
 
 `growth` makes scenes in a temporary folder (1 GB for a million chips of 16 x 16 pixels, and as much for the chips) and
 runs every stage on them, each size in a process of its own. Trainings have the same few steps at every size: what
 grows is then the data's. It ends with what a country-sized archive would need, projected from the largest sizes.
-`workers` runs the same parts by one process, by two, and by two workers of a local Dask cluster.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import platform
 import subprocess
@@ -24,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -34,17 +31,12 @@ from pipeline.config import RunConfig
 from pipeline.runner import Runner, Selection
 from pipeline.stages import NAMES
 
-if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
-    from multiprocessing.synchronize import Barrier
-
 HERE = Path(__file__)
 SCENE_SIDE = 256
 """Pixels of a small scene's side."""
 CHIP_SIDE = 16
 LABELS_PER_SCENE = 6
 SAMPLE_S = 0.05
-CONVOLUTIONS = 150
 MB = 1e6
 
 
@@ -376,109 +368,6 @@ def growth(given: argparse.Namespace) -> None:
     write_section("An archive of a country", projection(scenes, chips), given.docs)
 
 
-# ---------------------------------------------------------------------------------------------------- workers
-
-
-class Clock(Quiet):
-    """Takes the time between the ends of stages."""
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-        self.seconds: dict[str, float] = {}
-        self.parts: dict[str, int] = {}
-
-    def stage_ends(self, stage: Any, made: int, total: int, facts: Any) -> None:
-        """A stage is complete."""
-        now = time.monotonic()
-        self.seconds[stage.name], self.parts[stage.name], self.last = now - self.last, made, now
-
-
-def machines_own(processes: int) -> float:
-    """Seconds that each of so many processes needs for the same convolutions, with nothing of satpipe around them."""
-    context = multiprocessing.get_context("spawn")
-    together, told = context.Barrier(processes), context.Queue()
-    started = [context.Process(target=_convolve, args=(together, told)) for _ in range(processes)]
-    for process in started:
-        process.start()
-    seconds = max(told.get() for _ in started)
-    for process in started:
-        process.join()
-    return float(seconds)
-
-
-def _convolve(together: Barrier, told: Queue[float]) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    layer = torch.nn.Conv2d(32, 32, 3, padding=1)
-    chips = torch.ones(32, 32, 40, 40).contiguous(memory_format=torch.channels_last)
-    torch.autograd.backward(layer(chips).sum())
-    together.wait()
-    began = time.monotonic()
-    for _ in range(CONVOLUTIONS):
-        torch.autograd.backward(layer(chips).sum())
-    told.put(time.monotonic() - began)
-
-
-def _timed_run(given: argparse.Namespace, compute: dict[str, Any]) -> tuple[Clock, float]:
-    """The seconds of each stage of a run in a folder of its own, and of all of it."""
-    with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
-        config = RunConfig.model_validate(
-            {
-                "name": "workers",
-                "ingest": {"sources": [{"type": "simulated", "scenes": given.scenes, "size_px": 1024}]},
-                "chips": {"size_px": 32},
-                "split": {"scheme": "holdout", "replicates": given.replicates, "random_replicates": 1},
-                "gan": {"images": 1200, "base_channels": 8, "checkpoint_images": 1200},
-                "synth": {"per_class": 16, "screen": False},
-                "classify": {"arms": ["classic", "classic+gan"], "steps": 300, "base_channels": 12},
-                "compute": {"precision": "fp32", "memory_format": "channels_last"} | compute,
-            }
-        )
-        began, clock = time.monotonic(), Clock()
-        Runner(Path(folder), clock).run(config, Selection(last="classify"))
-        return clock, time.monotonic() - began
-
-
-def workers(given: argparse.Namespace) -> None:
-    """The same run by one process, by two, and by two workers of a local Dask cluster, there and back again."""
-    alone, beside = machines_own(1), machines_own(2)
-    own = 2 * alone / beside
-    print("the machine's own two over one", own, file=sys.stderr, flush=True)
-    places: dict[str, dict[str, Any]] = {
-        "one process": {"workers": 1},
-        "two processes": {"workers": 2},
-        "two Dask workers": {"workers": 2, "executor": "dask"},
-    }
-    seconds: dict[str, dict[str, float]] = {place: {} for place in places}
-    clock = Clock()
-    for turn in range(given.rounds):
-        for place in list(places)[:: 1 if turn % 2 == 0 else -1]:
-            clock, whole = _timed_run(given, places[place])
-            for stage, took in (clock.seconds | {"all of the run": whole}).items():
-                seconds[place][stage] = seconds[place].get(stage, 0.0) + took / given.rounds
-            print(place, clock.seconds, file=sys.stderr, flush=True)
-    one, two, dask = (seconds[place] for place in places)
-    lines = [
-        said(
-            "One run with everything that belongs to it: starting and ending workers, planning, committing. What only",
-            f"one part can do at a time is in it too. Means of {given.rounds} rounds, every other one in reverse. Two",
-            "processes that do nothing but convolutions get",
-            f"{own:.2f} times as much done as one on this machine. `python benchmarks/scale.py workers`; {machine()}.",
-        ),
-        "",
-        "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    parts = clock.parts | {"all of the run": sum(clock.parts.values())}
-    lines += [
-        f"| {stage} | {parts[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s | {one[stage] / two[stage]:.2f} x |"
-        f" {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
-        for stage in one
-    ]
-    write_section("Two workers, and Dask beside processes", lines, given.docs)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -494,18 +383,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     many.add_argument("--results", type=Path, default=Path("scale.json"), help="sizes measured so far; extended")
     many.add_argument("--docs", type=Path)
     many.add_argument("--known", action="store_true", help="measure nothing: write what the results hold")
-    pair = commands.add_parser("workers", help="one process, two, and two workers of Dask")
-    pair.add_argument("--scenes", type=int, default=8)
-    pair.add_argument("--replicates", type=int, default=3)
-    pair.add_argument("--rounds", type=int, default=2, help="every other one is in reverse")
-    pair.add_argument("--docs", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "one":
         print(json.dumps(run_one(given.series, given.size, given.folder, given.last)))
-    elif given.command == "growth":
-        growth(given)
     else:
-        workers(given)
+        growth(given)
 
 
 if __name__ == "__main__":
