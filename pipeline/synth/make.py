@@ -19,8 +19,7 @@ from ..names import FINAL
 from ..parts import Job
 from ..scaling import Scaling
 from ..tables import CHIPS, SPLIT
-from ..teaching import PER_CLASS, TESTED, Examples, grade, probabilities
-from ..teaching import teach as teach_classifier
+from ..teaching import PER_CLASS, TESTED, Examples, grade, probabilities, teach
 from . import kept
 from .rows import write_rows
 from .scorer import Panel, train_panel
@@ -97,7 +96,7 @@ def run(job: Job) -> dict[str, Any]:
     generator = generators.load(job.folder("generator"), job.profile.device)
     scaling = Scaling.load(job.folder("generator") / generators.SCALING)
     wanted = config.per_class or largest
-    teacher = teach(chips, labels, classes, scaling, config, job) if config.screen else None
+    teacher = prepare_teacher(chips, labels, classes, scaling, config, job) if config.screen else None
 
     rounds: list[Candidates] = []
     for number in range(len(classes)):
@@ -127,7 +126,7 @@ def real_chips(job: Job, role: str, classes: tuple[str, ...]) -> tuple[ChipStore
     return mine, np.array([position[name] for name in mine.index["class"]], np.int64)
 
 
-def teach(
+def prepare_teacher(
     chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, config: SynthConfig, job: Job
 ) -> Teacher:
     """Learn from the training chips what real chips of each class look like to a network that has not seen them."""
@@ -179,7 +178,7 @@ def taught(job: Job, examples: Examples, scaling: Scaling, classes: tuple[str, .
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
         return {}
     rows = enough(labels, examples.chips.shape[1:], TESTED)
-    network = teach_classifier(*examples, len(classes), job.config["seed"], job.profile)
+    network = teach(*examples, len(classes), job.config["seed"], job.profile)
     return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 

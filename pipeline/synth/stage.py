@@ -52,8 +52,8 @@ def _generated(context: PlanContext, split: str, generator: Done) -> Part:
 
 
 def expected_seconds(config: RunConfig) -> float:
-    """Rough seconds to make and screen a split's chips on one core."""
-    return 4.0 + config.chips.size_px**2 * 2e-3
+    """Rough seconds to make, screen and judge a split's chips on one core."""
+    return 4.0 + config.chips.size_px**2 * 3e-3
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
