@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import tempfile
 import time
@@ -83,6 +84,8 @@ def run(task: Task) -> dict[str, Any]:
         made = Path(task.made or out)
         known = (made / FACTS).is_file()
         if not known:
+            shutil.rmtree(out)  # what a training that was stopped has left
+            out.mkdir()
             (out / FACTS).write_text(json.dumps(make_generator(job)), encoding="utf-8")
         seconds, elapsed = time.process_time() - began, time.monotonic() - started
         facts = json.loads((made / FACTS).read_text("utf-8"))

@@ -34,6 +34,9 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
         "replicate": 0,
     }
     task = bars.Task("dcgan-lowdata", part, str(store), folders, Profile(), str(tmp_path / "generators"), synth)
+    (tmp_path / "generators" / task.key.replace(" ", "-") / "sheets").mkdir(
+        parents=True
+    )  # of a training that was stopped
     first, again = bars.run(task), bars.run(task)
     assert first["processor_s"] is not None
     assert again["processor_s"] is None
