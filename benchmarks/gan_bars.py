@@ -12,7 +12,8 @@ The number of images of each preset is chosen so that the trainings take the sam
 the table.
 
 Results are kept line by line in ``--results``: a training that is in there is not made again, nor one that the run in
-``--root`` has made, or an earlier call; the time is missing then.
+``--root`` has made, or an earlier call with the same settings and chips; the time is missing then. After a change of
+the code, begin in another root.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
 from pipeline.compute import Profile, prepare
 from pipeline.config import GanConfig, RunConfig
+from pipeline.config_base import as_json
 from pipeline.configfile import load
 from pipeline.display import PlainDisplay
 from pipeline.gan.inputs import Inputs, read_inputs
@@ -47,10 +49,13 @@ from pipeline.generator import load as load_generator
 from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
-from pipeline.section import as_json
+from pipeline.store import digest_of
 from pipeline.synth.stage import make_synthetic
 from pipeline.tables import CHIPS, SPLIT
 from pipeline.teaching import PER_CLASS, Examples, grade, probabilities, teach
+
+MADE = "made-from"
+"""File beside a generator that says which training it is of."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ class Task:
         """What names the result in the file of results."""
         return f"{self.preset} {self.part.config['training']['images']} {self.part.name}"
 
+    @property
+    def digest(self) -> str:
+        """Of the training's settings and of the chips that it is made from."""
+        return digest_of([dict(self.part.config), {name: Path(folder).name for name, folder in self.folders.items()}])
+
 
 def run(task: Task) -> dict[str, Any]:
     """Train one generator and judge it."""
@@ -82,11 +92,12 @@ def run(task: Task) -> dict[str, Any]:
         job = Job(task.part, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
         began, started = time.process_time(), time.monotonic()
         made = Path(task.made or out)
-        known = (made / FACTS).is_file()
+        known = task.made is not None or ((out / MADE).is_file() and (out / MADE).read_text("utf-8") == task.digest)
         if not known:
-            shutil.rmtree(out)  # what a training that was stopped has left
+            shutil.rmtree(out)  # what a training that was stopped has left, or another
             out.mkdir()
             (out / FACTS).write_text(json.dumps(make_generator(job)), encoding="utf-8")
+            (out / MADE).write_text(task.digest, encoding="utf-8")
         seconds, elapsed = time.process_time() - began, time.monotonic() - started
         facts = json.loads((made / FACTS).read_text("utf-8"))
         tested = judged(task, job, made) if task.test else {}
@@ -108,7 +119,10 @@ def judged(task: Task, job: Job, made: Path) -> dict[str, Any]:
     inputs = read_inputs(job)
     (_, choosing), opened = inputs.few(), with_test(inputs, job)
     (_, test) = opened.few()
-    network = teach(*screened(task, job, made, inputs), len(inputs.classes), seed, task.profile)
+    taught_by = screened(task, job, made, inputs)
+    if set(taught_by.labels.tolist()) != set(range(len(inputs.classes))):
+        raise SystemExit(f"{task.key}: screening accepted no chip of a class, so there is nothing to teach with")
+    network = teach(*taught_by, len(inputs.classes), seed, task.profile)
     grades = [grade(probabilities(network, chips), labels, inputs.classes) for chips, labels in (choosing, test)]
     return {
         "test": of_generator(load_generator(made, task.profile.device).network, opened, seed, task.profile),
@@ -184,7 +198,8 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
 
 def train_missing(wanted: list[Task], results: Path, workers: int) -> list[dict[str, Any]]:
     """What the trainings gave; those that are in the file of results are not made again, the others are added to it."""
-    known = [json.loads(line) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
+    lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    known = [found for found in map(json.loads, lines) if "screened" in found or not wanted[0].test]
     missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for finished in as_completed([pool.submit(run, task) for task in missing]):

@@ -27,12 +27,12 @@ from torch import nn
 from pipeline import generator as generators
 from pipeline.compute import Profile, cores, resolve_profile
 from pipeline.config import ComputeConfig, RunConfig
+from pipeline.config_base import as_json
 from pipeline.gan.presets import PRESETS
 from pipeline.generate.make import Wish, make
 from pipeline.parts import FACTS, Part
 from pipeline.runs import Run, find_run
 from pipeline.scaling import Scaling
-from pipeline.section import as_json
 from pipeline.store import Store, canonical, digest_of
 
 CLASSES = ("non-ship", "ship")

@@ -287,7 +287,7 @@ def conclusion(results: pd.DataFrame, question: str, candidates: Sequence[Candid
     by_fraction = means.groupby(["fraction", "candidate"]).mean().unstack("candidate")
     if question == "synthetic":
         best = by_fraction.drop(columns=candidates[0].name, errors="ignore").mean().idxmax()
-        return f"The use with the highest mean: {best}. A difference below its error is none.", True
+        return f"The use with the highest mean: {best}.", True
     behind = by_fraction.max(axis=1) - by_fraction[candidates[0].name]
     worst = float(behind.max())
     says = f"The {candidates[0].name} is at most {100 * worst:.1f} points behind the best candidate"

@@ -29,13 +29,13 @@ from . import scaling as scalings
 from .chipstore import ChipStore
 from .classifier import SHIP_CONVNET, Classifier, to_tensor
 from .compute import cores, threads
+from .config_base import as_json
 from .errors import ConfigError
 from .generate import make, sample
 from .generator import Generator
 from .names import FINAL
 from .runs import find_run
 from .scaling import Scaling
-from .section import as_json
 from .tables import CHIPS, SPLIT, SYNTHETIC
 
 __all__ = ["ChipGenerator", "LabelledChips", "load_chips", "load_classifier", "load_generator"]

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from .config_base import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 from .config_sources import Source
 from .names import split_name
-from .section import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 
 Resampling = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
 

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from . import progress
 from .compute import Profile, cores, resolve_profile
 from .config import RunConfig
+from .config_base import as_json
 from .durable import make_folder, sync_file, sync_folder, write_atomic
 from .errors import SatpipeError, SpoiltError, StoreError, first_line, trouble
 from .executor import PROGRESS, Order, make_part, open_executor, resolve
 from .parts import FACTS
 from .planning import BlockedError, Walk, Wave
 from .redact import redacted, redacted_json
-from .section import as_json
 from .stages import NAMES, STAGES, Stage
 from .store import MANIFEST, Record, Store, canonical, sha256_file
 

@@ -26,7 +26,8 @@ SCORED_AT_ONCE = 256
 PER_CLASS = 512
 """Synthetic chips of each class to teach with."""
 TESTED = 2048
-"""Real chips to test with, where there are more."""
+"""Real chips to test with, where there are more; a generator's chips are also compared with no more than these, since
+distances are taken between all of them."""
 
 
 class Examples(NamedTuple):

@@ -19,8 +19,8 @@ from pipeline import scaling
 from pipeline.chipstore import write_shard
 from pipeline.compute import Profile
 from pipeline.config import RunConfig
+from pipeline.config_base import as_json
 from pipeline.parts import Part
-from pipeline.section import as_json
 from pipeline.store import Store, canonical, digest_of
 from pipeline.synth import kept
 from pipeline.synth.make import MIN_TEXTURE, Teacher

@@ -10,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from pipeline import config
+from pipeline import config, config_sources
 from pipeline.config import RunConfig
-from pipeline.section import Section, as_json
+from pipeline.config_base import Section, as_json
 
 SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}
 
 
 def sections() -> list[type[Section]]:
     """Every section of the configuration, sources included."""
-    found = [value for value in vars(config).values() if isinstance(value, type) and issubclass(value, Section)]
-    return sorted(set(found) - {Section}, key=lambda section: section.__name__)
+    values = [*vars(config).values(), *vars(config_sources).values()]
+    found = {value for value in values if isinstance(value, type) and issubclass(value, Section)} - {Section}
+    assert {config.SplitConfig, config_sources.YoloSource} < found
+    return sorted(found, key=lambda section: section.__name__)
 
 
 def where(error: ValidationError) -> list[tuple[Any, ...]]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import configfile
+from pipeline.config_base import as_json
 from pipeline.errors import ConfigError
-from pipeline.section import as_json
 
 SMALLEST = "ingest:\n  sources:\n    - type: simulated\n"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ..config_base import as_json
 from ..errors import HostError
 from ..names import FINAL, FINAL_REPLICATE, split_name
 from ..parts import FACTS, Done, Job, Part, Plan, PlanContext
-from ..section import as_json
 from .folds import Rule, bundled, deal, group_column
 
 if TYPE_CHECKING:

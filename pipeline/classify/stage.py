@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..config import RunConfig
+from ..config_base import as_json
 from ..errors import ConfigError
 from ..names import CLASSIC, REAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
-from ..section import as_json
 from .arms import Arm, parse, settings
 
 SPLIT = "split-"

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import RunConfig
+from ..config_base import as_json
 from ..errors import InputError
 from ..ingest.labels import Label, check
 from ..ingest.listing import VECTORS, named_like
 from ..ingest.readers import Given, read
-from ..section import as_json
 from .scenes import Scene
 
 KINDS = {".txt": "yolo", ".xml": "voc", ".csv": "csv"} | dict.fromkeys(VECTORS, "geojson")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import RunConfig
+from ..config_base import as_json
 from ..names import FINAL, FINAL_REPLICATE
 from ..parts import Done, Job, Part, Plan, PlanContext
-from ..section import as_json
 from .presets import as_json as preset_json
 from .presets import resolve
 

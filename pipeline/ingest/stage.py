@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import IngestConfig
+from ..config_base import as_json
 from ..config_sources import KaggleSource, SimulatedSource
 from ..errors import InputError
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
-from ..section import as_json
 from .labels import FAR, WITH_ITS_SCENE
 from .listing import batches
 from .sources import Fingerprint, Made, Planned, label_files, sources

@@ -159,6 +159,12 @@ class Errors(Model):
     """Right at least half of the replicates more often with the treatment."""
     lost: list[str]
     """At least half of the replicates less often."""
+    always_wrong: list[str] = []
+    """Every replicate of the baseline gets them wrong."""
+    always_wrong_share: Number = 0.0
+    """Their share of the baseline's error, counted over replicates."""
+    still_wrong: int = 0
+    """How many of them every replicate of the treatment gets wrong too."""
     labels_to_check: list[str]
     """Every replicate of both arms contradicts the label with confidence."""
 

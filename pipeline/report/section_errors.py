@@ -50,6 +50,18 @@ def section_errors(material: Material, stretch: Stretch) -> blocks.Section:
             f" {100 * CHANGED:.0f} points less often."
         )
     ]
+    always = shares[shares["baseline"] == 0]
+    wrong = float((1 - shares["baseline"]).sum())
+    still = int((always["treatment"] == 0).sum())
+    share = len(always) / wrong if wrong else 0.0
+    if len(always) and tested(material)["replicate"].nunique() > 1:
+        section.blocks.append(
+            blocks.text(
+                f"Every replicate of {baseline} gets {plural(len(always), 'test chip')} wrong: {100 * share:.0f} %"
+                f" of its error, which no chance of a training or of a draw explains. Every replicate of {treatment}"
+                f" gets {still:,} of them wrong too."
+            )
+        )
     for title, frame in ((f"Won by {treatment}", gained), (f"Lost by {treatment}", lost)):
         if len(frame):
             section.blocks += [
@@ -73,6 +85,9 @@ def section_errors(material: Material, stretch: Stretch) -> blocks.Section:
     section.data = {
         "won": gained["chip_id"].tolist(),
         "lost": lost["chip_id"].tolist(),
+        "always_wrong": always["chip_id"].tolist(),
+        "always_wrong_share": share,
+        "still_wrong": still,
         "labels_to_check": doubtful["chip_id"].tolist(),
     }
     return section

@@ -67,7 +67,7 @@ def section_gan(material: Material) -> blocks.Section | None:
     quality = mean_quality(material)
     section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
     taught = mean_usefulness(material)
-    if taught:
+    if "real_to_real" in taught:
         section.blocks += [taught_table(taught), blocks.text(taught_in_words(taught, len(material.classes)))]
     section.blocks += alarms(material)
     section.blocks += sheets(splits[0])
@@ -221,16 +221,18 @@ ACCEPTED = "accepted_to_real"
 TAUGHT = {
     "real_to_real": "real chips, tested on real ones",
     ACCEPTED: "accepted synthetic chips, tested on real ones",
-    "synthetic_to_real": "all synthetic chips, tested on real ones",
+    "synthetic_to_real": "synthetic chips as generated, tested on real ones",
     "real_to_synthetic": "real chips, tested on synthetic ones",
 }
-"""What a small classifier was taught by and tested on, by the name in the facts of the generator."""
+"""What a small classifier was taught by and tested on, by the name in report.json."""
 
 
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
     """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
     generated = [(way, grade) for facts in chosen(material) for way, grade in facts.get("usefulness", {}).items()]
-    accepted = [(ACCEPTED, facts["taught"]) for facts in chosen(material, "synth") if facts.get("taught")]
+    graded = [facts.get("taught") for facts in chosen(material, "synth") if facts.get("screened")]
+    # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
+    accepted = [(ACCEPTED, grade) for grade in graded if grade] if all(graded) else []
     return means(
         (way, name, float(value)) for way, grade in generated + accepted for name, value in _grades(grade).items()
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig
+from ..config_base import as_json
 from ..names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, Ref, UserFile
-from ..section import as_json
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 TRAINED_WITH = ("torch", "albumentations", "rasterio")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import generator as generators
 from ..chipstore import ChipStore, enough, write_shard
+from ..compute import prepare
 from ..config import SynthConfig
 from ..errors import TooLittleDataError
 from ..generator import Generator
@@ -90,6 +91,7 @@ def run(job: Job) -> dict[str, Any]:
     Raises:
         TooLittleDataError: If the split has no training chips.
     """
+    prepare(job.profile)
     config = SynthConfig.model_validate(job.config["synth"])
     classes = tuple(job.config["classes"])
     chips, labels, largest = training_chips(job, classes)
@@ -163,7 +165,7 @@ def candidates_of(
 
 
 def accepted(rounds: list[Candidates]) -> Examples:
-    """The first accepted chips of each class, as many as a classifier is taught by."""
+    """The first accepted chips of each class, as many as a classifier is taught by, as they were generated."""
     chips, labels = [], []
     for number in sorted({int(some.labels[0]) for some in rounds}):
         mine = [some.values[some.reasons == ""] for some in rounds if some.labels[0] == number]
@@ -178,7 +180,9 @@ def taught(job: Job, examples: Examples, scaling: Scaling, classes: tuple[str, .
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
         return {}
     rows = enough(labels, examples.chips.shape[1:], TESTED)
-    network = teach(*examples, len(classes), job.config["seed"], job.profile)
+    # Rounded to the chips' own dtype, as classifiers get them.
+    handed_on = scaling.apply(scaling.invert(examples.chips))
+    network = teach(handed_on, examples.labels, len(classes), job.config["seed"], job.profile)
     return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 

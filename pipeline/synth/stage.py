@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import BroughtFolder, RunConfig
+from ..config_base import as_json
 from ..errors import ConfigError
 from ..names import FINAL, synth_part
 from ..parts import Done, Job, Part, Plan, PlanContext, UserFile
-from ..section import as_json
 
 SPLIT = "split-"
 PLACEHOLDER = "{split}"

@@ -10,8 +10,8 @@ from gan_toy import planned, write_store
 
 from pipeline.compute import Profile
 from pipeline.config import SynthConfig
+from pipeline.config_base import as_json
 from pipeline.parts import Ref
-from pipeline.section import as_json
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -26,7 +26,7 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
     part = planned(store, images=64, base_channels=4, checkpoint_images=32, batch=8)[0]
     folders = {name: str(store / ref.stage / ref.digest) for name, ref in part.inputs.items() if isinstance(ref, Ref)}
     synth = {
-        "synth": as_json(SynthConfig(per_class=12, min_label_score=0.001, distance_quantile=1.0, oversample=8.0)),
+        "synth": as_json(SynthConfig(per_class=12, screen=False)),
         "classes": ["non-ship", "ship"],
         "seed": 1,
         "fold": 0,
@@ -34,9 +34,8 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
         "replicate": 0,
     }
     task = bars.Task("dcgan-lowdata", part, str(store), folders, Profile(), str(tmp_path / "generators"), synth)
-    (tmp_path / "generators" / task.key.replace(" ", "-") / "sheets").mkdir(
-        parents=True
-    )  # of a training that was stopped
+    stopped = tmp_path / "generators" / task.key.replace(" ", "-") / "sheets"
+    stopped.mkdir(parents=True)
     first, again = bars.run(task), bars.run(task)
     assert first["processor_s"] is not None
     assert again["processor_s"] is None
@@ -47,3 +46,10 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
     closed = bars.run(bars.replace(task, test=False))
     assert "test" not in closed
     assert "screened" not in closed
+    lines = bars.table([first, first | {"split": "fold0-f100-r1"}])
+    precision = first["screened"]["test"]["average_precision"]["ship"]
+    share = precision / first["test"]["real_to_real"]["average_precision"]["ship"]
+    assert sum(f" | {precision:.3f} |" in line for line in lines) == 2
+    assert lines[-1].endswith(f" | {share:.3f} ± 0.000 | {share:.2f} |")
+    other = bars.replace(task, part=bars.replace(part, config={**part.config, "seed": [2, 0]}))
+    assert bars.run(other)["processor_s"] is not None  # another training of the same name

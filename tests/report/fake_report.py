@@ -330,6 +330,7 @@ class FakeRun:
             "accepted": {label: int(accepted[labels == label].sum()) for label in CLASSES},
             "candidates": dict.fromkeys(CLASSES, 16),
             "reasons": {"a classifier of the training chips sees another class": int((~accepted).sum())},
+            "screened": True,
             "taught": {"balanced_accuracy": 0.79, "average_precision": dict.fromkeys(CLASSES, 0.92)},
         }
         folder = self.put("synth", name, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from pipeline.report import curves, neighbours, schema
-from pipeline.report.section_gan import over_trained, taught_in_words
+from pipeline.report.section_gan import mean_usefulness, over_trained, taught_in_words
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,13 @@ def test_chips_that_changed_sides_can_be_recomputed(page_folder):
     assert sorted(errors["won"]) == sorted(change.index[change >= 0.5])
     assert sorted(errors["lost"]) == sorted(change.index[change <= -0.5])
     assert errors["won"]
+    always = share.index[share["classic"] == 0]
+    assert sorted(errors["always_wrong"]) == sorted(always)
+    assert len(always) > 0
+    assert errors["always_wrong_share"] == pytest.approx(len(always) / (1 - share["classic"]).sum())
+    assert errors["still_wrong"] == (share.loc[always, "classic+gan"] == 0).sum()
+    page = (page_folder / "report.html").read_text("utf-8")
+    assert f"Every replicate of classic gets {len(always)} test chip" in page
 
 
 def test_labels_to_check_are_those_that_every_replicate_of_both_arms_contradicts(page_folder):
@@ -294,6 +302,23 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
 def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, said):
     taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
     assert said in taught_in_words(taught, classes)
+
+
+def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
+    def split(number, taught):
+        folders = {}
+        for stage, facts in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "taught": taught})):
+            folders[stage] = tmp_path / f"{stage}{number}"
+            folders[stage].mkdir()
+            (folders[stage] / "facts.json").write_text(json.dumps(facts))
+        return SimpleNamespace(facts={"fraction": 1.0}, **folders)
+
+    grade = {"balanced_accuracy": 0.9, "average_precision": {"ship": 0.8}}
+    splits = {"a": split(0, grade), "b": split(1, grade | {"balanced_accuracy": 0.7})}
+    material = SimpleNamespace(answer={"question": {"fraction": 1.0}}, splits=splits)
+    assert mean_usefulness(material)["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.8)
+    splits["c"] = split(2, {})
+    assert "accepted_to_real" not in mean_usefulness(material)
 
 
 def test_what_is_told_in_words_is_of_the_chips_that_classifiers_get():

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from synth_bench import Bench, bars
 
@@ -152,6 +153,14 @@ def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monke
     bench.settings = {"screen": False}
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
     assert make_synthetic(bench.job("wrong"))["taught"]["average_precision"]["ship"] < 0.6
+
+
+def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_path):
+    bench = Bench(tmp_path, validation=20)
+    bench.settings = {"screen": False, "per_class": 8}
+    torch.use_deterministic_algorithms(False)
+    assert make_synthetic(bench.job())["taught"]
+    assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
