@@ -101,10 +101,11 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     assert "What a random split would have claimed" in page
     data = json.loads((report / "report.json").read_text())
     jsonschema.validate(data, json.loads((REPOSITORY / "pipeline" / "report" / "report.schema.json").read_text()))
-    assert (data["answer"]["random_split"]["replicates"], set(data["gan"]["taught"])) == (
-        2,
-        {"real_to_real", "accepted_to_real", "synthetic_to_real", "real_to_synthetic"},
-    )
+    assert data["answer"]["random_split"]["replicates"] == 2
+    # A generator of a few steps may make no chip of a class that screening accepts.
+    ways = {"real_to_real", "synthetic_to_real", "real_to_synthetic"}
+    told = ways if "screening accepted no chip of some class" in page else ways | {"accepted_to_real"}
+    assert set(data["gan"]["taught"]) == told
     again = satpipe(tmp_path, "run", "all", *arguments, *settings())
     assert "everything is up to date" in again.stdout
 

@@ -69,6 +69,8 @@ def section_gan(material: Material) -> blocks.Section | None:
     taught = mean_usefulness(material)
     if "real_to_real" in taught:
         section.blocks += [taught_table(taught), blocks.text(taught_in_words(taught, len(material.classes)))]
+        why = ungraded_in_words(accepted_grades(material))
+        section.blocks += [blocks.text(why, quiet=True)] if why else []
     section.blocks += alarms(material)
     section.blocks += sheets(splits[0])
     section.data = {"quality": quality, "taught": taught, "generators": generators, "best_images": _best(material)}
@@ -230,11 +232,27 @@ TAUGHT = {
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
     """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
     generated = [(way, grade) for facts in chosen(material) for way, grade in facts.get("usefulness", {}).items()]
-    graded = [facts.get("taught") for facts in chosen(material, "synth") if facts.get("screened")]
+    graded = accepted_grades(material)
     # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
     accepted = [(ACCEPTED, grade) for grade in graded if grade] if all(graded) else []
     return means(
         (way, name, float(value)) for way, grade in generated + accepted for name, value in _grades(grade).items()
+    )
+
+
+def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
+    """What accepted chips teach, of each split that has screened chips; empty where a class has none to teach with."""
+    return [facts.get("taught", {}) for facts in chosen(material, "synth") if facts.get("screened")]
+
+
+def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why accepted chips have no row in the table of teaching, or None where they have one."""
+    without = sum(not grade for grade in grades)
+    if not without:
+        return None
+    return (
+        f"In {without} of {plural(len(grades), 'split')} screening accepted no chip of some class, so there is no row"
+        " for accepted chips: the mean of the other splits would flatter."
     )
 
 

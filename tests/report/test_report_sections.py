@@ -18,7 +18,13 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from pipeline.report import curves, neighbours, schema
-from pipeline.report.section_gan import mean_usefulness, over_trained, taught_in_words
+from pipeline.report.section_gan import (
+    accepted_grades,
+    mean_usefulness,
+    over_trained,
+    taught_in_words,
+    ungraded_in_words,
+)
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +323,10 @@ def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
     splits = {"a": split(0, grade), "b": split(1, grade | {"balanced_accuracy": 0.7})}
     material = SimpleNamespace(answer={"question": {"fraction": 1.0}}, splits=splits)
     assert mean_usefulness(material)["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.8)
+    assert ungraded_in_words(accepted_grades(material)) is None
     splits["c"] = split(2, {})
     assert "accepted_to_real" not in mean_usefulness(material)
+    assert str(ungraded_in_words(accepted_grades(material))).startswith("In 1 of 3 splits screening accepted no chip")
 
 
 def test_what_is_told_in_words_is_of_the_chips_that_classifiers_get():
