@@ -35,7 +35,6 @@ import pandas as pd
 from rich.console import Console
 from section import processor, write_section
 
-from pipeline.chipstore import ChipStore
 from pipeline.commands.common import committed
 from pipeline.compute import Profile, prepare
 from pipeline.config import GanConfig, RunConfig
@@ -49,9 +48,9 @@ from pipeline.generator import load as load_generator
 from pipeline.parts import FACTS, Job, Part, PlanContext
 from pipeline.progress import Progress
 from pipeline.runner import Runner, Selection
+from pipeline.splitchips import RealChips, numbers
 from pipeline.store import digest_of
 from pipeline.synth.stage import make_synthetic
-from pipeline.tables import CHIPS, SPLIT
 from pipeline.teaching import PER_CLASS, Examples, grade, probabilities, teach
 
 MADE = "made-from"
@@ -139,16 +138,12 @@ def screened(task: Task, job: Job, made: Path, inputs: Inputs) -> Examples:
         index = pd.read_parquet(out / "index.parquet")
         chips = np.concatenate([np.load(out / name) for name in index["shard"].unique()])
     kept = index["accepted"].to_numpy(bool)
-    labels = np.array([inputs.classes.index(name) for name in index["class"]], np.int64)
-    return Examples(inputs.scaling.apply(chips[kept]), labels[kept])
+    return Examples(inputs.scaling.apply(chips[kept]), numbers(index["class"], inputs.classes)[kept])
 
 
 def with_test(inputs: Inputs, job: Job) -> Inputs:
     """The inputs with the left-out area's chips in place of the validation chips."""
-    store = ChipStore.open(CHIPS.read, job.folder("index") / "index.parquet", job.store)
-    split = SPLIT.read(job.folder("split") / "split.parquet")
-    mine = store.of(split.loc[split["role"] == "test", "chip_id"])
-    labels = np.array([inputs.classes.index(name) for name in mine.index["class"]], np.int64)
+    mine, labels = RealChips.open(job).of("test")
     return replace(inputs, validation=mine.read(), validation_labels=labels)
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from .classifier import ShipConvNet
+from .classifier import ShipConvNet, place, to_tensor
 from .compute import Profile
 from .symmetries import SYMMETRIES, each_turned
 
@@ -50,7 +50,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ShipConvNet(chips.shape[-1], classes, chips.shape[1], BASE_CHANNELS)
-    network.to(device, memory_format=profile.torch_format())  # type: ignore[call-overload]
+    place(network, device, profile)
     adam = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2, fused=True)
     pools = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     for step in range(STEPS):
@@ -58,7 +58,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
         chosen = drawn_equally(rng, pools, BATCH)
         shown = each_turned(chips[chosen], rng.integers(0, SYMMETRIES, len(chosen)))
         with profile.autocast():
-            logits = network(torch.from_numpy(shown).to(device).permute(0, 3, 1, 2))
+            logits = network(to_tensor(shown).to(device))
         for group in adam.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / STEPS)
         adam.zero_grad(set_to_none=True)
@@ -74,10 +74,8 @@ def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]
     device = next(network.parameters()).device
     parts = []
     for start in range(0, len(chips), SCORED_AT_ONCE):
-        tensor = (
-            torch.from_numpy(np.ascontiguousarray(chips[start : start + SCORED_AT_ONCE])).to(device).permute(0, 3, 1, 2)
-        )
-        parts.append(network(tensor).cpu().double().softmax(1).numpy())
+        tensor = to_tensor(np.ascontiguousarray(chips[start : start + SCORED_AT_ONCE]))
+        parts.append(network(tensor.to(device)).cpu().double().softmax(1).numpy())
     return np.concatenate(parts)
 
 

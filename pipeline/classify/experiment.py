@@ -18,6 +18,7 @@ from ..classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blo
 from ..config import ClassifyConfig
 from ..errors import TooLittleDataError
 from ..parts import Job
+from ..splitchips import numbers
 from ..tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
 from .arms import Arm, parse
 from .calibrate import balanced_accuracy, fit_temperature, fit_threshold
@@ -56,12 +57,6 @@ class SplitChips:
         chips = store.pixels() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
         labels = numbers(rows["class"], self.classes)
         return rows, ChipSet(chips, labels, np.zeros(len(rows), bool))
-
-
-def numbers(names: pd.Series[str], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    """Class numbers (N,) of class names."""
-    position = {name: number for number, name in enumerate(classes)}
-    return np.array([position[name] for name in names], np.int64)
 
 
 def run_arm(job: Job) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import scaling
-from ..chipstore import ChipStore, enough
+from ..chipstore import enough
 from ..errors import TooLittleDataError
 from ..parts import Job
-from ..tables import CHIPS, SPLIT
+from ..splitchips import RealChips
 from ..teaching import TESTED
 
 Scaled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
@@ -67,21 +67,17 @@ def read_inputs(job: Job) -> Inputs:
     Raises:
         TooLittleDataError: If a class has fewer than :data:`LEAST_CHIPS` training chips.
     """
-    classes = tuple(job.config["classes"])
-    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
-    split = SPLIT.read(job.folder("split") / "split.parquet")
-    number = {name: position for position, name in enumerate(classes)}
+    real = RealChips.open(job)
 
     def of(role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        mine = store.of(split.loc[split["role"] == role, "chip_id"])
-        labels = np.array([number[name] for name in mine.index["class"]], np.int64)
+        mine, labels = real.of(role)
         if not len(mine):
-            shard = store.read([0])
+            shard = real.store.read([0])
             return np.empty((0, *shard.shape[1:]), shard.dtype), labels
         return mine.pixels(), labels
 
     train, train_labels = of("train")
-    for name, position in number.items():
+    for position, name in enumerate(real.classes):
         count = int((train_labels == position).sum())
         if count < LEAST_CHIPS:
             raise TooLittleDataError(
@@ -90,4 +86,4 @@ def read_inputs(job: Job) -> Inputs:
             )
     validation, validation_labels = of("validation")
     fitted = scaling.fit(train, **job.config["scaling"])
-    return Inputs(train, train_labels, validation, validation_labels, fitted, classes)
+    return Inputs(train, train_labels, validation, validation_labels, fitted, real.classes)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import generator as generators
-from ..chipstore import ChipStore, enough, write_shard
+from ..chipstore import enough, write_shard
 from ..compute import prepare
 from ..config import SynthConfig
 from ..errors import TooLittleDataError
@@ -19,7 +19,7 @@ from ..generator import Generator
 from ..names import FINAL
 from ..parts import Job
 from ..scaling import Scaling
-from ..tables import CHIPS, SPLIT
+from ..splitchips import Labels, RealChips
 from ..teaching import PER_CLASS, TESTED, Examples, grade, probabilities, teach
 from . import kept
 from .rows import write_rows
@@ -28,7 +28,6 @@ from .screen import Limits, Measures, copy_correlation, reasons
 from .sheet import write_sheet
 
 Chips = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64]
 
 PER_SHARD = 2048
 SHEET_COLUMNS = 16
@@ -93,8 +92,9 @@ def run(job: Job) -> dict[str, Any]:
     """
     prepare(job.profile)
     config = SynthConfig.model_validate(job.config["synth"])
-    classes = tuple(job.config["classes"])
-    chips, labels, largest = training_chips(job, classes)
+    real = RealChips.open(job)
+    classes = real.classes
+    chips, labels, largest = training_chips(job, real)
     generator = generators.load(job.folder("generator"), job.profile.device)
     scaling = Scaling.load(job.folder("generator") / generators.SCALING)
     wanted = config.per_class or largest
@@ -107,25 +107,16 @@ def run(job: Job) -> dict[str, Any]:
     write(job, rounds, scaling, classes)
     if teacher is not None and job.part.name == FINAL:
         kept.save(teacher, MIN_TEXTURE, job.out)
-    return {**facts(rounds, classes, wanted, teacher), "taught": taught(job, accepted(rounds), scaling, classes)}
+    return {**facts(rounds, classes, wanted, teacher), "taught": taught(job, accepted(rounds), scaling, real)}
 
 
-def training_chips(job: Job, classes: tuple[str, ...]) -> tuple[Chips, Labels, int]:
+def training_chips(job: Job, real: RealChips) -> tuple[Chips, Labels, int]:
     """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
-    train, labels = real_chips(job, "train", classes)
+    train, labels = real.of("train")
     if not len(train):
         raise TooLittleDataError(f"split {job.part.name} has no training chips; use more labels or fewer folds")
     rows = enough(labels, train.read([0]).shape[1:])
     return train.read(rows), labels[rows], int(np.bincount(labels).max())
-
-
-def real_chips(job: Job, role: str, classes: tuple[str, ...]) -> tuple[ChipStore, Labels]:
-    """The chips of a role in the job's split, and their class numbers (N,)."""
-    store = ChipStore.open(CHIPS.read_bare, job.folder("index") / "index.parquet", job.store)
-    split = SPLIT.read(job.folder("split") / "split.parquet")
-    mine = store.of(split.loc[split["role"] == role, "chip_id"])
-    position = {name: number for number, name in enumerate(classes)}
-    return mine, np.array([position[name] for name in mine.index["class"]], np.int64)
 
 
 def prepare_teacher(
@@ -174,9 +165,9 @@ def accepted(rounds: list[Candidates]) -> Examples:
     return Examples(np.concatenate(chips), np.concatenate(labels))
 
 
-def taught(job: Job, examples: Examples, scaling: Scaling, classes: tuple[str, ...]) -> dict[str, Any]:
+def taught(job: Job, examples: Examples, scaling: Scaling, real: RealChips) -> dict[str, Any]:
     """Grade on validation chips of a classifier that saw the examples alone; empty where a class is missing."""
-    store, labels = real_chips(job, "validation", classes)
+    (store, labels), classes = real.of("validation"), real.classes
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
         return {}
     rows = enough(labels, examples.chips.shape[1:], TESTED)
