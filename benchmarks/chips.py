@@ -29,9 +29,8 @@ from pathlib import Path
 import numpy as np
 from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
 from chips_tables import Bar, Bench, all_windows, ceiling, growth, random_windows
+from satpipe.models import device
 from section import processor, write_section
-
-from pipeline import compute
 
 TABLES = ("grid", "ceiling", "random", "growth")
 
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="file whose sections are replaced by the result")
     asked = parser.parse_args()
     side, count, sides = (2560, 400, [2560, 5120]) if asked.small else (10_240, 4000, [10_240, 20_480, 40_000])
-    cores = compute.cores()
+    cores = device.cores()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

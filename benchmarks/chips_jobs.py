@@ -22,10 +22,9 @@ import numpy as np
 import pandas as pd
 import rasterio
 from rasterio.windows import Window
-
-from pipeline.chips.cut import cut_batch
-from pipeline.chips.read import cut_all
-from pipeline.raster import SceneFile, open_scene
+from satpipe.raster.cut import cut_all
+from satpipe.raster.gdal import SceneFile, open_scene
+from satpipe.stages.chips.cut import cut_batch
 
 SIZE = 80
 _STRIP = 512

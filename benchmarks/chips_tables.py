@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from chips_scenes import LAYOUTS, SIZE, make_scene, scene_path
-
-from pipeline.chips.windows import grid
+from satpipe.stages.chips.windows import grid
 
 HERE = Path(__file__).parent
 

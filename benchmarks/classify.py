@@ -22,17 +22,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from satpipe.config.run import ClassifyConfig, ComputeConfig
+from satpipe.dataset.scaling import Scaling
+from satpipe.models.classifier import SHIP_CONVNET, Architecture, build
+from satpipe.models.device import Profile, resolve_profile
+from satpipe.stages.classify.augment import transforms
+from satpipe.stages.classify.sampling import schedule
+from satpipe.stages.classify.train import ChipSet, loader, train
 from section import write_section
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
-
-from pipeline.classifier import SHIP_CONVNET, Architecture, build
-from pipeline.classify.augment import transforms
-from pipeline.classify.sampling import schedule
-from pipeline.classify.train import ChipSet, loader, train
-from pipeline.compute import Profile, resolve_profile
-from pipeline.config import ClassifyConfig, ComputeConfig
-from pipeline.scaling import Scaling
 
 CHIPS = 300
 BYTES = Scaling((0.0,) * 3, (255.0,) * 3, "uint8")

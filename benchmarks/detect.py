@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from satpipe.engine.runs import find_run
+from satpipe.inference.detect.make import Outcome, Wish, detect
 from section import write_section
-
-from pipeline.detect.make import Outcome, Wish, detect
-from pipeline.runs import find_run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BACKGROUND: dict[str, dict[str, Any]] = {

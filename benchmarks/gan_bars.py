@@ -33,25 +33,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from satpipe.commands._common import committed
+from satpipe.config.base import as_json
+from satpipe.config.load import load
+from satpipe.config.run import GanConfig, RunConfig
+from satpipe.dataset.split_chips import RealChips, numbers
+from satpipe.engine.display import PlainDisplay
+from satpipe.engine.progress import Progress
+from satpipe.engine.runner import Runner, Selection
+from satpipe.engine.store import digest_of
+from satpipe.engine.task import FACTS, Job, Part, PlanContext
+from satpipe.models.device import Profile, prepare
+from satpipe.models.generator import load as load_generator
+from satpipe.models.probe import PER_CLASS, Examples, grade, probabilities, teach
+from satpipe.stages.gan.inputs import Inputs, read_inputs
+from satpipe.stages.gan.stage import make_generator, plan
+from satpipe.stages.gan.utility import of_generator
+from satpipe.stages.synth.stage import make_synthetic
 from section import processor, write_section
-
-from pipeline.commands.common import committed
-from pipeline.compute import Profile, prepare
-from pipeline.config import GanConfig, RunConfig
-from pipeline.config_base import as_json
-from pipeline.configfile import load
-from pipeline.display import PlainDisplay
-from pipeline.gan.inputs import Inputs, read_inputs
-from pipeline.gan.stage import make_generator, plan
-from pipeline.gan.usefulness import of_generator
-from pipeline.generator import load as load_generator
-from pipeline.parts import FACTS, Job, Part, PlanContext
-from pipeline.progress import Progress
-from pipeline.runner import Runner, Selection
-from pipeline.splitchips import RealChips, numbers
-from pipeline.store import digest_of
-from pipeline.synth.stage import make_synthetic
-from pipeline.teaching import PER_CLASS, Examples, grade, probabilities, teach
 
 MADE = "made-from"
 """File beside a generator that says which training it is of."""
@@ -143,7 +142,7 @@ def screened(task: Task, job: Job, made: Path, inputs: Inputs) -> Examples:
 
 def with_test(inputs: Inputs, job: Job) -> Inputs:
     """The inputs with the left-out area's chips in place of the validation chips."""
-    mine, labels = RealChips.open(job).of("test")
+    mine, labels = RealChips.open(job.folder("index"), job.folder("split"), job.store, job.config["classes"]).of("test")
     return replace(inputs, validation=mine.read(), validation_labels=labels)
 
 

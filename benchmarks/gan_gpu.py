@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from gan_train import make_setting
+from satpipe.config.gan_presets import PRESETS
+from satpipe.models.device import FORMATS, PRECISIONS, Profile, prepare
+from satpipe.stages.gan.step import train_step
+from satpipe.stages.gan.train import start
 from section import write_section
-
-from pipeline.compute import FORMATS, PRECISIONS, Profile, prepare
-from pipeline.gan.presets import PRESETS
-from pipeline.gan.step import train_step
-from pipeline.gan.train import start
 
 WARM = 25
 """Steps before the clock starts: kernels are chosen, the step is recorded."""

@@ -29,24 +29,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from satpipe.config.gan_presets import PRESETS, Preset
+from satpipe.dataset.scaling import fit
+from satpipe.engine.progress import Progress
+from satpipe.models.device import Profile, prepare
+from satpipe.models.discriminator import DiscriminatorNetwork
+from satpipe.models.generator import GeneratorNetwork
+from satpipe.stages.gan import train
+from satpipe.stages.gan.batches import Batches
+from satpipe.stages.gan.evaluate import prepare_judge
+from satpipe.stages.gan.inputs import Inputs
+from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.step import Networks
+from satpipe.stages.gan.utility import of_generator
 from section import processor, write_section
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset
-
-from pipeline.compute import Profile, prepare
-from pipeline.gan import train
-from pipeline.gan.batches import Batches
-from pipeline.gan.inputs import Inputs
-from pipeline.gan.judge import prepare_judge
-from pipeline.gan.networks import DiscriminatorNetwork
-from pipeline.gan.presets import PRESETS, Preset
-from pipeline.gan.setting import Setting
-from pipeline.gan.step import Networks
-from pipeline.gan.usefulness import of_generator
-from pipeline.generator import GeneratorNetwork
-from pipeline.progress import Progress
-from pipeline.scaling import fit
 
 CHIPS = 1024
 PLAIN = "plain loop, fp32"

@@ -21,19 +21,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from satpipe.config.base import as_json
+from satpipe.config.gan_presets import PRESETS
+from satpipe.config.run import ComputeConfig, RunConfig
+from satpipe.dataset.scaling import Scaling
+from satpipe.engine.runs import Run, find_run
+from satpipe.engine.store import Store, canonical, digest_of
+from satpipe.engine.task import FACTS, Part
+from satpipe.inference.generate.make import Wish, make
+from satpipe.models import generator as generators
+from satpipe.models.device import Profile, cores, resolve_profile
 from section import write_section
 from torch import nn
-
-from pipeline import generator as generators
-from pipeline.compute import Profile, cores, resolve_profile
-from pipeline.config import ComputeConfig, RunConfig
-from pipeline.config_base import as_json
-from pipeline.gan.presets import PRESETS
-from pipeline.generate.make import Wish, make
-from pipeline.parts import FACTS, Part
-from pipeline.runs import Run, find_run
-from pipeline.scaling import Scaling
-from pipeline.store import Store, canonical, digest_of
 
 CLASSES = ("non-ship", "ship")
 SIZE, BANDS = 80, 3
@@ -59,7 +58,7 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
         generators.save(network, CLASSES, {"preset": PRESET, "profile": profile.as_json()}, folder)
         Scaling((0.0,) * BANDS, (255.0,) * BANDS, "uint8").save(folder / generators.SCALING)
         (folder / FACTS).write_bytes(canonical({}))
-        store.commit(folder, Part("gan", "final", "pipeline:nothing"), key, components, 1.0)
+        store.commit(folder, Part("gan", "final", "satpipe:nothing"), key, components, 1.0)
     config = RunConfig.model_validate({"name": name, "ingest": {"sources": [{"type": "simulated"}]}})
     store.write_run(name, {"name": name, "config": as_json(config), "parts": {"gan/final": ["gan", key]}})
     return find_run(name, root)

@@ -34,25 +34,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from judge_networks import svm_decisions
+from satpipe.commands._common import committed
+from satpipe.config.load import load
+from satpipe.config.run import RunConfig
+from satpipe.dataset.names import split_name
+from satpipe.engine.code_digest import definitions_used
+from satpipe.engine.display import PlainDisplay
+from satpipe.engine.progress import Progress
+from satpipe.engine.runner import Runner, Selection
+from satpipe.engine.store import digest_of, sha256_file
+from satpipe.engine.task import Job, Part
+from satpipe.models.classifier import decide, softmax
+from satpipe.models.device import Profile
+from satpipe.stages.chips.split import Chips, Request, split
+from satpipe.stages.classify.calibrate import fit_temperature, fit_threshold
+from satpipe.stages.classify.experiment import SplitChips, fit
+from satpipe.stages.classify.train import ChipSet
 from section import write_section
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
-
-from pipeline.chips.split import Chips, Request, split
-from pipeline.classifier import decide, softmax
-from pipeline.classify.calibrate import fit_temperature, fit_threshold
-from pipeline.classify.experiment import SplitChips, fit
-from pipeline.classify.train import ChipSet
-from pipeline.codehash import definitions_used
-from pipeline.commands.common import committed
-from pipeline.compute import Profile
-from pipeline.config import RunConfig
-from pipeline.configfile import load
-from pipeline.display import PlainDisplay
-from pipeline.names import split_name
-from pipeline.parts import Job, Part
-from pipeline.progress import Progress
-from pipeline.runner import Runner, Selection
-from pipeline.store import digest_of, sha256_file
 
 LIMIT = 0.01
 """A judge further than this from the best candidate is too weak."""
@@ -118,7 +117,7 @@ class Task:
 def code() -> dict[str, str]:
     """Digests of the code that trains and judges."""
     networks = Path(__file__).with_name("judge_networks.py")
-    return {**definitions_used("pipeline.classify.experiment:fit"), "judge_networks": sha256_file(networks)}
+    return {**definitions_used("satpipe.stages.classify.experiment:fit"), "judge_networks": sha256_file(networks)}
 
 
 def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:

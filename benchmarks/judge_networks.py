@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from satpipe.dataset.orientations import SYMMETRIES, turned
+from satpipe.models.classifier import ShipConvNet, standardised
 from torch import Tensor, nn
-
-from pipeline.classifier import ShipConvNet, standardised
-from pipeline.symmetries import SYMMETRIES, turned
 
 Floats = npt.NDArray[np.float64]
 WIDER = 48

@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from satpipe.config.run import RunConfig
+from satpipe.engine.runner import Runner, Selection
+from satpipe.engine.stages import NAMES
 from section import processor, write_section
-
-from pipeline.config import RunConfig
-from pipeline.runner import Runner, Selection
-from pipeline.stages import NAMES
 
 HERE = Path(__file__)
 SCENE_SIDE = 256

@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from satpipe.stages.report.stats.metrics import balanced_accuracy, confusion_counts, counted
+from satpipe.stages.report.stats.statistics import crossed_bootstrap, decide, difference, percentile_interval, strata
 from section import write_section
-
-from pipeline.report.metrics import balanced_accuracy, confusion_counts, counted
-from pipeline.report.statistics import crossed_bootstrap, decide, difference, percentile_interval, strata
 
 Floats = npt.NDArray[np.float64]
 TITLE = "How often the verdict is wrong, and what it can see"

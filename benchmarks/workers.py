@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from satpipe.config.run import RunConfig
+from satpipe.engine.runner import Runner, Selection
 from scale import Quiet, machine, said
 from section import write_section
-
-from pipeline.config import RunConfig
-from pipeline.runner import Runner, Selection
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

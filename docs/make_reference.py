@@ -19,9 +19,10 @@ from pydantic_core import PydanticUndefined
 FOLDER = Path(__file__).resolve().parent / "reference"
 sys.path.insert(0, str(FOLDER.parent.parent))
 
+from satpipe.config import run, sources  # noqa: E402
+from satpipe.config.gan_presets import PRESETS, Preset  # noqa: E402
+
 from cli import cli  # noqa: E402 - after the path
-from pipeline import config, config_sources  # noqa: E402
-from pipeline.gan.presets import PRESETS, Preset  # noqa: E402
 
 MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
 
@@ -95,9 +96,9 @@ def configuration_page() -> str:
         "`~` is your home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
         "`--set ingest.sources.0.path=scenes`.",
         "",
-        *_section("", config.RunConfig, "##"),
+        *_section("", run.RunConfig, "##"),
     ]
-    for name, key in config.RunConfig.model_fields.items():
+    for name, key in run.RunConfig.model_fields.items():
         for model in _models(key.annotation):
             lines += _section(name, model, "##")
     lines += [
@@ -125,7 +126,7 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
             inner += [(here, one) for one in models] if place else []
             if not key.description:
                 continue
-        inherited = own and name in config_sources.SourceBase.model_fields and name not in model.__annotations__
+        inherited = own and name in sources.SourceBase.model_fields and name not in model.__annotations__
         if name == "type" or inherited:
             continue
         rows.append(
@@ -148,7 +149,7 @@ def _key(name: str, key: Any) -> str:
 
 
 def _common_keys() -> list[str]:
-    rows = [_key(name, key) for name, key in config_sources.SourceBase.model_fields.items()]
+    rows = [_key(name, key) for name, key in sources.SourceBase.model_fields.items()]
     return ["| key | type | default | meaning |", "|---|---|---|---|", *rows]
 
 

@@ -2,11 +2,11 @@
 
 What a run left can be used from Python::
 
-    from pipeline import load_chips, load_classifier, load_generator
+    from satpipe import load_chips, load_classifier, load_generator
 
     images, labels = load_generator("demo").tensors(64, label="ship", seed=1)
 
-The three functions are in :mod:`pipeline.api`, which is imported when one of them is first asked for.
+The three functions are in :mod:`satpipe.api`, which is imported when one of them is first asked for.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 Each function takes the name of a run (without one, the only run there is) and the folder that holds ``data/``::
 
-    from pipeline import load_chips
+    from satpipe import load_chips
     chips = load_chips("demo", role="train")
     images, labels = chips.tensors()            # (N, C, H, W) float32 in [-1, 1], (N,) int64
 
-All of them raise a :class:`~pipeline.errors.SatpipeError` with one sentence where there is no such run, or where it has
+All of them raise a :class:`~satpipe.utils.errors.SatpipeError` with one sentence where there is no such run, or where it has
 not made what is asked for; the sentence names the command that makes it.
 """
 
@@ -24,19 +24,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from . import classifier as classifiers
-from . import scaling as scalings
-from .chipstore import ChipStore
-from .classifier import SHIP_CONVNET, Classifier, to_tensor
-from .compute import cores, threads
-from .config_base import as_json
-from .errors import ConfigError
-from .generate import make, sample
-from .generator import Generator
-from .names import FINAL
-from .runs import find_run
-from .scaling import Scaling
-from .tables import CHIPS, SPLIT, SYNTHETIC
+from .config.base import as_json
+from .dataset import scaling as scalings
+from .dataset.chip_store import ChipStore
+from .dataset.names import FINAL
+from .dataset.scaling import Scaling
+from .dataset.tables import CHIPS, SPLIT, SYNTHETIC
+from .engine.runs import find_run
+from .inference.generate import make, sample
+from .models import classifier as classifiers
+from .models.classifier import SHIP_CONVNET, Classifier, to_tensor
+from .models.device import cores, threads
+from .models.generator import Generator
+from .utils.errors import ConfigError
 
 __all__ = ["ChipGenerator", "LabelledChips", "load_chips", "load_classifier", "load_generator"]
 

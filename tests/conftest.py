@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy import Toy
+from fixtures.toy_project import Toy
 
 
 @pytest.fixture

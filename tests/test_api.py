@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import satpipe
 import torch
-from finished import SIZE, Finished, spots
+from fixtures.finished_run import SIZE, Finished, spots
+from satpipe import load_chips, load_classifier, load_generator
+from satpipe.utils.errors import ConfigError, StoreError
 from torch.utils.data import DataLoader
-
-import pipeline
-from pipeline import load_chips, load_classifier, load_generator
-from pipeline.errors import ConfigError, StoreError
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,8 @@ def test_three_lines_from_a_generator_to_a_tensor(done: Finished) -> None:
 
 
 def test_generated_chips_are_those_of_the_command(done: Finished, tmp_path: Path) -> None:
-    from pipeline.generate.make import Wish, make
-    from pipeline.runs import find_run
+    from satpipe.engine.runs import find_run
+    from satpipe.inference.generate.make import Wish, make
 
     wish = Wish(("ship",), 40, "npy", 3, 0.5, False)
     make(find_run("harbour", done.root), wish, tmp_path / "out", lambda done, total: None)
@@ -94,8 +93,8 @@ def test_a_tampered_generator_is_refused(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import pipeline, sys; pipeline.__all__; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(pipeline.__file__).parents[1]).returncode == 0
-    assert set(pipeline.__all__) <= set(dir(pipeline))
+    code = "import satpipe, sys; satpipe.__all__; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(satpipe.__file__).parents[1]).returncode == 0
+    assert set(satpipe.__all__) <= set(dir(satpipe))
     with pytest.raises(AttributeError, match="no attribute 'load_scenes'"):
-        pipeline.load_scenes  # noqa: B018
+        satpipe.load_scenes  # noqa: B018

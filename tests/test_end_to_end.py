@@ -12,9 +12,9 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures import REPOSITORY
 from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = {
     "chips.size_px": 32,
     "split.by": "scene",
@@ -31,7 +31,7 @@ SMALL = {
 
 def satpipe(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "cli.py"), *arguments, "--root", str(folder)],
+        [sys.executable, "-m", "satpipe", *arguments, "--root", str(folder)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -100,7 +100,9 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     assert "simulated data" not in page.lower()
     assert "What a random split would have claimed" in page
     data = json.loads((report / "report.json").read_text())
-    jsonschema.validate(data, json.loads((REPOSITORY / "pipeline" / "report" / "report.schema.json").read_text()))
+    jsonschema.validate(
+        data, json.loads((REPOSITORY / "pipeline" / "stages" / "report" / "report.schema.json").read_text())
+    )
     assert data["answer"]["random_split"]["replicates"] == 2
     # A generator of a few steps may make no chip of a class that screening accepts.
     ways = {"real_to_real", "synthetic_to_real", "real_to_synthetic"}

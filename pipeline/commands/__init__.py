@@ -1,20 +1,120 @@
-"""Commands that only some calls need, each in a module of its own that is imported when it is called.
+"""The command line: the group, its commands and ``main``.
 
-A module here defines ``command``, a click command, and imports nothing heavy at its top: `satpipe --help` loads all of
-them for their first lines. :data:`COMMANDS` is the table of their names.
+Each module here whose name does not begin with an underscore is the command of that name: it defines ``command``, a
+click command, and imports nothing heavy at its top, so that ``satpipe --help`` answers at once.
 """
 
 from __future__ import annotations
 
-COMMANDS: dict[str, str] = {
-    "chips": "chips",
-    "compare": "compare",
-    "completion": "completion",
-    "detect": "detect",
-    "doctor": "doctor",
-    "export": "export",
-    "generate": "generate",
-    "init": "init",
-    "sweep": "sweep",
-}
-"""Module in this package for each command's name."""
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import iter_modules
+from types import FrameType
+
+import rich_click as click
+
+from ._common import NARROW, console
+
+INTERRUPTED = 130
+DEFECT = 70
+
+click.rich_click.MAX_WIDTH = 100
+if shutil.get_terminal_size().columns < NARROW:
+    click.rich_click.SHOW_METAVARS_COLUMN = False
+    click.rich_click.APPEND_METAVARS_HELP = True
+    click.rich_click.STYLE_OPTIONS_PANEL_BOX = click.rich_click.STYLE_COMMANDS_PANEL_BOX = "SIMPLE"
+
+
+class Commands(click.RichGroup):
+    """The group of all commands; a command's module is imported when it is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the name of every command."""
+        return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of a name, or None."""
+        if name not in self.list_commands(context):
+            return None
+        command: click.Command = import_module(f"{__name__}.{name}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="satpipe", prog_name="satpipe")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Does training on GAN-generated chips help a ship classifier, by how much, and how sure are we?
+
+    `satpipe run all` takes scenes and labels in and gives a report out.
+    """
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    from ..utils.errors import SatpipeError, first_line, trouble
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        with _terminable():
+            code = cli.main(arguments, prog_name="satpipe", standalone_mode=False)
+    except click.Abort:
+        sys.exit(_interrupted())
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SatpipeError as error:
+        if debug:
+            raise
+        _fail(first_line(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, OSError) and (said := trouble(error)) is not None:
+            _fail(said)
+            sys.exit(SatpipeError.exit_code)
+        _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")
+        sys.exit(DEFECT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted() -> int:
+    from ..engine.torchrun import why_ended
+
+    if reason := why_ended():
+        _fail(reason)
+        return 1
+    _fail("interrupted; the same command goes on where it was")
+    return INTERRUPTED
+
+
+def _fail(sentence: str) -> None:
+    from ..utils.redact import redacted
+
+    console(error=True).print(f"satpipe: {redacted(sentence)}", markup=False, highlight=False, soft_wrap=True)

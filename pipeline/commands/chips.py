@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from .common import committed, config_options, console, load, root_option, say
+from ._common import committed, config_options, console, load, root_option, say
 
 if TYPE_CHECKING:
-    from ..config import RunConfig
-    from ..parts import Done
+    from ..config.run import RunConfig
+    from ..engine.task import Done
 
 MOST = 100
 """Rows of a table that are printed; `--json` prints all."""
@@ -45,7 +45,7 @@ def command(
 
     Makes what is missing up to the stage `chips`, and a contact sheet; `satpipe export chips` writes chips as files.
     """
-    from ..chips.summary import summarise
+    from ..stages.chips.summary import summarise
 
     overrides += ("ingest.strict=true",) if strict else ()
     config = load(config_path, overrides, name)
@@ -78,9 +78,9 @@ def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str
     Raises:
         SatpipeError: If there are no chips.
     """
-    from ..display import display_for, log_file
-    from ..errors import ConfigError, TooLittleDataError
-    from ..runner import Runner, Selection
+    from ..engine.display import display_for, log_file
+    from ..engine.runner import Runner, Selection
+    from ..utils.errors import ConfigError, TooLittleDataError
 
     runner = Runner(root, display_for(console(error=quiet), None))
     done, complete = committed(runner, config, "chips")
@@ -100,8 +100,8 @@ def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str
 
 
 def _copy_sheet(index: Path, to: Path) -> Path:
-    from ..durable import write_atomic
-    from ..errors import StoreError
+    from ..utils.atomic_files import write_atomic
+    from ..utils.errors import StoreError
 
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

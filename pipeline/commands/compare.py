@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from . import complete
-from .common import print_table, root_option, say
+from . import _complete as complete
+from ._common import print_table, root_option, say
 
 if TYPE_CHECKING:
-    from ..report.compare import Comparison
+    from ..stages.report.compare import Comparison
 
 SHOWN = 20
 """Keys that differ and are printed; the page has all of them."""
@@ -31,8 +31,8 @@ def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -
 
     A run is named as in `satpipe runs`, or by the folder of its report. The first is what the others are compared with.
     """
-    from ..report.compare import compare
-    from ..report.compare_page import write
+    from ..stages.report.compare import compare
+    from ..stages.report.html.compare_page import write
 
     found = compare([folder_of(run, root) for run in runs], common)
     names = "-".join(Path(run).name for run in runs)
@@ -47,7 +47,7 @@ def folder_of(run: str, root: Path) -> Path:
     Raises:
         InputError: If there is neither.
     """
-    from ..errors import InputError
+    from ..utils.errors import InputError
 
     for folder in (root / "reports" / run, Path(run)):
         if (folder / "report.json").is_file():

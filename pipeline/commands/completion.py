@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from .common import say
+from ._common import say
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAM, VARIABLE = "satpipe", "_SATPIPE_COMPLETE"

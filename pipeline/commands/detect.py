@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from .common import progress, root_option, run_option, say
+from ._common import progress, root_option, run_option, say
 
 if TYPE_CHECKING:
-    from ..detect.make import Outcome
-    from ..detect.measure import Quality
+    from ..inference.detect.make import Outcome
+    from ..inference.detect.measure import Quality
 
 SCENES_SHOWN = 10
 
@@ -80,8 +80,8 @@ def command(
     Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. What is found goes into
     --to in the scenes' own CRS, or as columns and rows where they have none.
     """
-    from ..detect.make import Wish, detect
-    from ..runs import find_run
+    from ..engine.runs import find_run
+    from ..inference.detect.make import Wish, detect
 
     run = find_run(run_name, root)
     wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from .common import console, load, root_option, say
+from ._common import console, load, root_option, say
 
 if TYPE_CHECKING:
-    from ..config import ComputeConfig
-    from ..health.finding import Finding
+    from ..config.run import ComputeConfig
+    from ..diagnostics.machine.finding import Finding
 
 WORDS = {"good": "ok", "warning": "warning", "bad": "bad"}
 STYLES = {"good": "green", "warning": "yellow", "bad": "bold red"}
@@ -48,7 +48,7 @@ def command(context: click.Context, root: Path, config_path: Path | None, as_jso
 
 
 def _checks(root: Path, compute: ComputeConfig) -> Iterator[Finding]:
-    from ..health import libraries, machine
+    from ..diagnostics.machine import libraries, machine
 
     yield from libraries.python()
     yield from libraries.libraries()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from .common import config_options, load, root_option, say
+from ._common import config_options, load, root_option, say
 
 
 @click.group("export")
@@ -48,12 +48,12 @@ def chips(
     """
     import pandas as pd
 
-    from ..chips.export import export_chips, roles_of
-    from ..chips.summary import SPLIT
-    from ..chipstore import ChipStore
-    from ..runs import find_run
-    from ..store import Store
-    from ..tables import CHIPS, SCENES
+    from ..dataset.chip_store import ChipStore
+    from ..dataset.tables import CHIPS, SCENES
+    from ..engine.runs import find_run
+    from ..engine.store import Store
+    from ..stages.chips.export import export_chips, roles_of
+    from ..stages.chips.summary import SPLIT
     from .chips import made
 
     if name is not None and config_path is None and not overrides:

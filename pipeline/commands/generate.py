@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from .common import progress, root_option, run_option, say
+from ._common import progress, root_option, run_option, say
 
 FORMATS = ("png", "tif", "npy", "parquet")
 
@@ -61,8 +61,8 @@ def command(
     they are and under which licence, a contact sheet, and pictures of what the generator does between two chips and
     with the same z under each label.
     """
-    from ..generate.make import Wish, make
-    from ..runs import find_run
+    from ..engine.runs import find_run
+    from ..inference.generate.make import Wish, make
 
     run = find_run(run_name, root)
     wish = Wish(labels, count, file_format, seed, truncation, screen)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from .common import console, duration, say
+from ._common import console, duration, say
 
 if TYPE_CHECKING:
-    from ..config import RunConfig
-    from ..survey.advice import Advice
-    from ..survey.inventory import Inventory
+    from ..config.run import RunConfig
+    from ..diagnostics.dataset.advice import Advice
+    from ..diagnostics.dataset.inventory import Inventory
 
 KINDS = ("shipsnet", "yolo", "voc", "coco", "geojson", "csv", "folders")
 
@@ -29,8 +29,8 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
 
     Nothing in the folder is changed. Without --to the configuration goes to the working folder, named for DIR.
     """
-    from ..errors import InputError
-    from ..survey import advice, facts, formats, grouping, inventory
+    from ..diagnostics.dataset import advice, facts, formats, grouping, inventory
+    from ..utils.errors import InputError
 
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one that holds your scenes and labels")
@@ -72,10 +72,10 @@ def run_name(folder: Path, target: Path | None) -> str:
 
 def _say_images(folder: Path, listed: Inventory) -> None:
     """Say what is known of images without labels."""
-    from ..survey.advice import lines_of
-    from ..survey.facts import look_at_scenes
-    from ..survey.formats import Found
-    from ..survey.grouping import Grouping
+    from ..diagnostics.dataset.advice import lines_of
+    from ..diagnostics.dataset.facts import look_at_scenes
+    from ..diagnostics.dataset.formats import Found
+    from ..diagnostics.dataset.grouping import Grouping
 
     if listed.images:
         found = Found({"type": "geojson", "path": str(listed.root)}, "")
@@ -101,9 +101,9 @@ def _nothing(folder: Path, listed: Inventory, kind: str | None) -> str:
 
 
 def _write(target: Path, advised: Advice, folder: Path) -> None:
-    from ..configfile import load
-    from ..errors import ConfigError
-    from ..survey.text import write
+    from ..config.load import load
+    from ..diagnostics.dataset.text import write
+    from ..utils.errors import ConfigError
 
     head = [
         f"What it is for: {folder.absolute().name}, as `satpipe init` found it; every line can be changed.",
@@ -126,10 +126,10 @@ def _write(target: Path, advised: Advice, folder: Path) -> None:
 
 def _how_long(config: RunConfig, folds: int) -> str:
     """Seconds of all long parts over the workers of this machine, in words."""
-    from ..display import PlainDisplay
-    from ..executor import resolve
-    from ..runner import Runner
-    from ..stages import STAGES
+    from ..engine.display import PlainDisplay
+    from ..engine.runner import Runner
+    from ..engine.stages import STAGES
+    from ..engine.worker import resolve
 
     splits = folds * len(config.split.fractions) * config.split.replicates
     counts = [resolve(stage.forecast)(config, splits) for stage in STAGES if stage.long]

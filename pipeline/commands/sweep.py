@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from .common import console, duration, print_table, root_option, say
+from ._common import console, duration, print_table, root_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..runner import Runner
+    from ..engine.runner import Runner
     from ..sweep.request import Sweep
     from ..sweep.run import Course
     from ..sweep.table import Row
@@ -58,12 +58,12 @@ def command(
     FILE is YAML with the names of these options as keys; options win over it. Points share the parts that they can,
     and a sweep that was stopped goes on where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
     """
-    from ..display import display_for, log_file
-    from ..runner import Runner
-    from ..store import Store
+    from ..engine.display import display_for, log_file
+    from ..engine.runner import Runner
+    from ..engine.store import Store
+    from ..engine.tensorboard import Mirror
     from ..sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request
     from ..sweep.table import check_folder
-    from ..tensorboard import Mirror
 
     request = read_request(file) if file is not None else Request()
     request = merged(request, [*map(parse_grid, grids), *map(parse_range, ranges)])
@@ -121,9 +121,9 @@ def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
 
 def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     """Print the table, and the best point as options."""
-    from ..errors import TrainingError
     from ..sweep import plot, table
     from ..sweep.space import text_overrides
+    from ..utils.errors import TrainingError
 
     heads, cells = table.printed(sweep, rows)
     print_table(heads, cells)
@@ -141,7 +141,7 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
 
 
 def _dry_run(sweep: Sweep, runner: Runner) -> None:
-    from ..stages import NAMES
+    from ..engine.stages import NAMES
     from ..sweep.run import look
 
     seconds, ordered = 0.0, set()

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ..durable import write_atomic
-from ..errors import StoreError
+from ..utils.atomic_files import write_atomic
+from ..utils.errors import StoreError
 from .measures import MEASURES
 from .request import Sweep
 from .space import short_keys, show

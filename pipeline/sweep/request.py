@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from ..config import RunConfig
-from ..configfile import load, read_yaml, resolve_path
-from ..errors import ConfigError
+from ..config.load import load, read_yaml, resolve_path
+from ..config.run import RunConfig
+from ..utils.errors import ConfigError
 from .measures import MEASURES
 from .space import Axis, Changes, draws, grid, labels, range_axis, text_overrides, values_axis
 

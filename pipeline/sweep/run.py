@@ -15,15 +15,16 @@ from typing import Any
 
 from rich.console import Console
 
-from ..display import PlainDisplay
-from ..errors import ConfigError, SatpipeError, SpoiltError, StoreError, first_line
-from ..executor import Order, open_executor
-from ..names import FINAL
-from ..parts import FACTS
-from ..planning import BlockedError, Walk, Wave
-from ..runner import Display, Runner
-from ..stages import NAMES, STAGES, Stage
-from ..store import Record
+from ..dataset.names import FINAL
+from ..engine.display import PlainDisplay
+from ..engine.executors import open_executor
+from ..engine.plan import BlockedError, Walk, Wave
+from ..engine.runner import Display, Runner
+from ..engine.stages import NAMES, STAGES, Stage
+from ..engine.store import Record
+from ..engine.task import FACTS
+from ..engine.worker import Order
+from ..utils.errors import ConfigError, SatpipeError, SpoiltError, StoreError, first_line
 from .measures import Values, of_answer, of_generators
 from .request import Point, Sweep
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..errors import ConfigError
+from ..utils.errors import ConfigError
 
 MOST_POINTS = 10_000
 """A grid with more is taken for a mistake."""

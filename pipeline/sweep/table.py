@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..durable import write_atomic
-from ..errors import ConfigError, StoreError
+from ..utils.atomic_files import write_atomic
+from ..utils.errors import ConfigError, StoreError
 from .measures import MEASURES, Values
 from .request import Point, Sweep
 from .space import short_keys, show

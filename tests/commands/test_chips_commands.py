@@ -14,12 +14,11 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from fixtures import REPOSITORY
 from PIL import Image
 from rasterio.transform import from_origin
+from satpipe.commands import main
 
-from cli import main
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHIP = (250, 40, 40)
 CONFIG = """
 name: bay
@@ -79,7 +78,7 @@ def bay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(*arguments: str) -> str:
     """What the program prints, run in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "cli.py"), *arguments],
+        [sys.executable, "-m", "satpipe", *arguments],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from cli import main
-from pipeline.commands.common import print_table
+from satpipe.commands import main
+from satpipe.commands._common import print_table
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 WORDS = st.text("abcdefghij-._", min_size=1, max_size=25)

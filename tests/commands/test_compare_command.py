@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-
-from cli import cli
-from pipeline.errors import InputError
-from pipeline.report.schema import FORMAT, Report
-from pipeline.tables import PREDICTIONS
+from satpipe.commands import cli
+from satpipe.dataset.tables import PREDICTIONS
+from satpipe.stages.report.schema import FORMAT, Report
+from satpipe.utils.errors import InputError
 
 CLASSES = ["non-ship", "ship"]
 ARMS = ["classic", "classic+gan"]

@@ -5,26 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faults import Harness, build_project, can_compile, content
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """What a run of all six stages leaves that nothing disturbed.
-
-    Attributes:
-        content: Its parts and its report.
-        trace: What it did to files: operation, process, path, second path.
-        kept: A copy of its folder ``data``.
-    """
-
-    content: dict[str, bytes]
-    trace: list[list[str]]
-    kept: Path
+from fixtures.faults import Harness, Undisturbed, build_project, can_compile, content
 
 
 @pytest.fixture(scope="session")

@@ -40,13 +40,13 @@ def held(at: int) -> Held:
 
 def steps(count: int, looks: int = 20) -> list[Held]:
     """Train a small GAN for so many steps in this process, with looks and checkpoints as in a real training."""
-    from pipeline.compute import Profile
-    from pipeline.gan.batches import Batches
-    from pipeline.gan.presets import PRESETS, Preset
-    from pipeline.gan.setting import Setting
-    from pipeline.gan.train import train
-    from pipeline.progress import Progress
-    from pipeline.scaling import fit
+    from satpipe.config.gan_presets import PRESETS, Preset
+    from satpipe.dataset.scaling import fit
+    from satpipe.engine.progress import Progress
+    from satpipe.models.device import Profile
+    from satpipe.stages.gan.batches import Batches
+    from satpipe.stages.gan.setting import Setting
+    from satpipe.stages.gan.train import train
 
     preset = Preset(**{**vars(next(iter(PRESETS.values()))), "images": count * 8, "batch": 8, "base_channels": 4})
     chips = np.random.default_rng(1).integers(0, 255, (64, 16, 16, 3)).astype(np.uint8)
@@ -69,13 +69,12 @@ def parts(count: int, looks: int = 20) -> list[Held]:
     """Make so many parts in this process, each of a scene that it reads whole, as a worker does."""
     import rasterio
     from rasterio.transform import from_origin
-
-    from pipeline.compute import Profile
-    from pipeline.config import RunConfig
-    from pipeline.executor import make_part
-    from pipeline.planning import Walk, Wave
-    from pipeline.stages import STAGES
-    from pipeline.store import Record, Store
+    from satpipe.config.run import RunConfig
+    from satpipe.engine.plan import Walk, Wave
+    from satpipe.engine.stages import STAGES
+    from satpipe.engine.store import Record, Store
+    from satpipe.engine.worker import make_part
+    from satpipe.models.device import Profile
 
     found: list[Held] = []
     with tempfile.TemporaryDirectory() as text:

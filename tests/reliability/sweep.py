@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from faults import (
+from fixtures.faults import (
     EVERYTHING,
     FAIL_FROM,
     FAIL_ONCE,

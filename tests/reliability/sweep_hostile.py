@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from calls import KINDS
-from faults import Harness
-from hostile import batches, tif
-from hostile_check import check, check_call
+from fixtures.calls import KINDS
+from fixtures.faults import Harness
+from fixtures.hostile import batches, tif
+from fixtures.hostile_check import check, check_call
 
 CALLS = 30
 """Broken files of each kind that the library opens."""

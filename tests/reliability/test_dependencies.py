@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from fixtures import REPOSITORY
 
 
 def normal(name: str) -> str:

@@ -12,16 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Undisturbed
-from faults import CLOCK_BACK, EVERYTHING, FAIL_FROM, FAIL_ONCE, GROWING, Fault, Harness, build_project, chain, content
-
-from pipeline.compute import Profile
-from pipeline.config import RunConfig
-from pipeline.errors import InputError
-from pipeline.executor import make_part
-from pipeline.planning import Walk, Wave
-from pipeline.stages import STAGES
-from pipeline.store import Record, Store
+from fixtures.faults import (
+    CLOCK_BACK,
+    EVERYTHING,
+    FAIL_FROM,
+    FAIL_ONCE,
+    GROWING,
+    Fault,
+    Harness,
+    Undisturbed,
+    build_project,
+    chain,
+    content,
+)
+from satpipe.config.run import RunConfig
+from satpipe.engine.plan import Walk, Wave
+from satpipe.engine.stages import STAGES
+from satpipe.engine.store import Record, Store
+from satpipe.engine.worker import make_part
+from satpipe.models.device import Profile
+from satpipe.utils.errors import InputError
 
 FAULTS = {
     "full": (errno.ENOSPC, GROWING, "No space left on device"),

@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from fuzz import READERS
-
-HERE = Path(__file__).resolve().parent
+from fixtures import REPOSITORY
+from fixtures.fuzz import READERS
 
 
 def test_no_reader_crashes_hangs_or_raises_anything_but_a_sentence() -> None:
     if sys.platform != "linux":
         pytest.skip("memory is capped on Linux alone")
     done = subprocess.run(
-        [sys.executable, str(HERE / "fuzz.py"), "5", "20260101"],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+        [sys.executable, "-m", "fixtures.fuzz", "5", "20260101"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
         capture_output=True,
         text=True,
         timeout=400,

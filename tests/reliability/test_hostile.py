@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from calls import KINDS
-from faults import Harness
-from hostile import COUNTS, Batch, batches, tif
-from hostile_check import check, check_call
+from fixtures.calls import KINDS
+from fixtures.faults import Harness
+from fixtures.hostile import COUNTS, Batch, batches, tif
+from fixtures.hostile_check import check, check_call
 
 SAMPLE = 6
 

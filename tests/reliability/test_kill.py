@@ -9,8 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import Undisturbed
-from faults import KILL_GROUP, KILL_SELF, NOTHING, SIGNAL_LEAD, Fault, Harness, chain, content
+from fixtures.faults import KILL_GROUP, KILL_SELF, NOTHING, SIGNAL_LEAD, Fault, Harness, Undisturbed, chain, content
 
 
 def ended_as_told(fault: Fault) -> bool:

@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from faults import CONFIG, Harness, build_project
+from fixtures import REPOSITORY
+from fixtures.faults import CONFIG, Harness, build_project
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from satpipe.utils.csv_safety import as_it_was, harmless_table
+from satpipe.utils.redact import redacted, redacted_json
 
-from pipeline.redact import redacted, redacted_json
-from pipeline.spreadsheet import as_it_was, harmless_table
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = "s3cr3t-0f-th3-us3r"
 
 GUARD = """
@@ -34,8 +33,9 @@ def guard(event, arguments):
 sys.addaudithook(guard)
 import importlib, pathlib
 folder = pathlib.Path(sys.argv[1])
-files = [path.relative_to(folder).with_suffix("") for path in (folder / "pipeline").rglob("*.py")]
-names = ["cli", *(".".join(path.parts) for path in files)]
+paths = [path for path in (folder / "pipeline").rglob("*.py") if path.name != "__main__.py"]
+files = [path.relative_to(folder).with_suffix("") for path in paths]
+names = ["cli", *(".".join(("satpipe", *path.parts[1:])) for path in files)]
 for name in sorted(names):
     importlib.import_module(name.removesuffix(".__init__"))
 for library in ("albumentations", "kagglehub", "distributed"):
@@ -59,11 +59,11 @@ def test_importing_everything_asks_no_network() -> None:
 
 def test_workers_know_the_drivers_in_use_and_no_others() -> None:
     code = (
-        "from pipeline.executor import process_pool\n"
-        "from pipeline import raster\n"
+        "from satpipe.engine.executors import process_pool\n"
+        "from satpipe import raster\n"
         "import os\n"
         "def drivers():\n"
-        "    from pipeline import raster\n"
+        "    from satpipe import raster\n"
         "    import rasterio, pyogrio\n"
         "    with rasterio.Env() as env:\n"
         "        return sorted(env.drivers()), sorted(pyogrio.list_drivers())\n"

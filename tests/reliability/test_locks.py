@@ -11,14 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from faults import REPOSITORY, Harness
-
-from pipeline.store import Store
+from fixtures.faults import REPOSITORY, Harness
+from satpipe.engine.store import Store
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.store import Store
+from satpipe.engine.store import Store
 with Store(Path(sys.argv[1])).lock():
     Path(sys.argv[2]).touch()
     time.sleep(600)

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pipeline.display import LOG_BYTES, LOG_FILES_IN_ALL, LOG_FILES_KEPT, log_file
+from satpipe.engine.display import LOG_BYTES, LOG_FILES_IN_ALL, LOG_FILES_KEPT, log_file
 
 HERE = Path(__file__).resolve().parent
 
@@ -20,7 +19,7 @@ def test_memory_open_files_and_maps_are_flat(what: str, count: int) -> None:
         pytest.skip("reads /proc")
     done = subprocess.run(
         [sys.executable, str(HERE / "long_runs.py"), what, str(count)],
-        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=500,

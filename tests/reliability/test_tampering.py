@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Undisturbed
-from faults import Harness, content
-
-from pipeline.errors import SpoiltError, StoreError
-from pipeline.gan import checkpoint
-from pipeline.parts import Ref
-from pipeline.store import Store
+from fixtures.faults import Harness, Undisturbed, content
+from satpipe.engine.store import Store
+from satpipe.engine.task import Ref
+from satpipe.stages.gan import checkpoint
+from satpipe.utils.errors import SpoiltError, StoreError
 
 
 def flip(path: Path, bit: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy import Toy, made
+from fixtures.toy_project import Toy, made
 
 SWEEP = ("sweep", "--config", "toy.yaml", "--name", "s")
 REPLICATES = (*SWEEP, "--grid", "split.replicates=1,2")
@@ -113,7 +113,7 @@ FAILS = """from ..errors import TrainingError
 
 
 def test_a_point_that_fails_is_in_the_table_with_its_reason_and_the_others_go_on(toy: Toy) -> None:
-    toy.edit("pipeline/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(2,)"))
+    toy.edit("satpipe/stages/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(2,)"))
     done = toy.call(*SEEDS)
     assert done.returncode == 0, done.stderr
     assert "failed: seed=2: it diverged; lower something" in done.stdout
@@ -125,14 +125,14 @@ def test_a_point_that_fails_is_in_the_table_with_its_reason_and_the_others_go_on
 
 
 def test_a_sweep_in_which_every_point_fails_is_one_sentence(toy: Toy) -> None:
-    toy.edit("pipeline/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(1, 2, 3)"))
+    toy.edit("satpipe/stages/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(1, 2, 3)"))
     done = toy.call(*SEEDS)
     assert done.returncode == 1
     assert done.stderr.strip() == "satpipe: sweep s: every point failed, the first with: it diverged; lower something"
 
 
 def test_a_sweep_to_the_gan_leaves_out_what_nothing_judges(toy: Toy) -> None:
-    toy.edit("pipeline/gan/stage.py", 'Part("gan", f"r{replicate}"', 'Part("gan", ("final", "r1")[replicate]')
+    toy.edit("satpipe/stages/gan/stage.py", 'Part("gan", f"r{replicate}"', 'Part("gan", ("final", "r1")[replicate]')
     done = toy.call(*SWEEP, "--grid", "seed=1,2", "--to", "gan")
     assert done.returncode == 0, done.stderr
     assert parts(done.stdout) == ["gan/r1", "gan/r1"]
@@ -150,7 +150,7 @@ def test_a_wrong_point_stops_the_sweep_before_anything_is_made(toy: Toy) -> None
 
 def test_dry_run_lists_the_points_and_makes_nothing(toy: Toy) -> None:
     for stage in ("gan", "synth", "classify"):
-        room = toy.folder / "pipeline" / stage / "stage.py"
+        room = toy.folder / "satpipe" / "stages" / stage / "stage.py"
         room.write_text(room.read_text() + "\n\ndef forecast(config, splits):\n    return splits, 600.0\n")
     done = toy.call(*SEEDS, "--dry-run")
     assert done.returncode == 0, done.stderr

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.config import RunConfig
-from pipeline.configfile import load
-from pipeline.errors import ConfigError
-from pipeline.sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request, run_names
-from pipeline.sweep.space import Axis, draws, grid, labels, range_axis, text_overrides, values_axis
+from satpipe.config.load import load
+from satpipe.config.run import RunConfig
+from satpipe.sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request, run_names
+from satpipe.sweep.space import Axis, draws, grid, labels, range_axis, text_overrides, values_axis
+from satpipe.utils.errors import ConfigError
 
 VALUES = st.one_of(st.integers(-5, 5), st.floats(1e-9, 1e9), st.text("abc-", min_size=1, max_size=4), st.booleans())
 
@@ -181,7 +181,7 @@ def test_a_key_swept_twice_is_one_sentence() -> None:
 
 
 def test_the_sweep_file_of_the_guide_can_be_read(tmp_path: Path) -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "gan.md").read_text("utf-8")
+    guide = (REPOSITORY / "docs" / "guides" / "gan.md").read_text("utf-8")
     text = guide.split('```text title="sizes.yaml"\n')[1].split("```")[0]
     (tmp_path / "harbour.yaml").write_text("ingest: {sources: [{type: simulated}]}\n")
     (tmp_path / "sizes.yaml").write_text(text)

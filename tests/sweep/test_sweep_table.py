@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-from pipeline.config import RunConfig
-from pipeline.errors import ConfigError
-from pipeline.sweep import plot, table
-from pipeline.sweep.measures import Values, of_answer, of_generators
-from pipeline.sweep.request import Point, Sweep
+from satpipe.config.run import RunConfig
+from satpipe.sweep import plot, table
+from satpipe.sweep.measures import Values, of_answer, of_generators
+from satpipe.sweep.request import Point, Sweep
+from satpipe.utils.errors import ConfigError
 
 CONFIG = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}})
 

@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m satpipe``."""
+
+from .commands import main
+
+main()

@@ -1,0 +1,39 @@
+"""What a shell may complete beside commands and options: stages, runs, keys of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich_click as click
+
+
+def stages(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Stages that are not named yet, and `all`."""
+    from ..engine.stages import NAMES
+
+    named = context.params.get(str(parameter.name)) or ()
+    return [name for name in (*NAMES, "all") if name.startswith(incomplete) and name not in named]
+
+
+def runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Runs in the folder of `--root`."""
+    root = Path(context.params.get("root") or ".")
+    return sorted(path.stem for path in (root / "data" / "runs").glob(f"{incomplete}*.json"))
+
+
+def overrides(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Keys of the configuration, section by section: `gan.` first, then `gan.images=`."""
+    from ..config.run import RunConfig
+
+    *sections, start = incomplete.split(".")
+    model: Any = RunConfig
+    for section in sections:
+        model = model.model_fields[section].annotation if section in getattr(model, "model_fields", {}) else None
+    found = []
+    for name, key in getattr(model, "model_fields", {}).items():
+        if name.startswith(start):
+            inner = hasattr(key.annotation, "model_fields")
+            found.append(".".join([*sections, name]) + ("." if inner else "="))
+    return found

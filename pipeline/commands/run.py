@@ -1,0 +1,164 @@
+"""``satpipe run``: run the pipeline, or some of its stages."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ..engine.stages import NAMES
+from . import _complete as complete
+from ._common import config_options, console, duration, load, root_option, say
+
+if TYPE_CHECKING:
+    from ..config.run import RunConfig
+
+
+@click.command("run")
+@click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...", shell_complete=complete.stages)
+@config_options
+@root_option
+@click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
+@click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
+@click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
+@click.option("--no-remake", is_flag=True, help="Stop at a part that was damaged or changed since it was made.")
+@click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
+@click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
+@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
+@click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
+@click.pass_context
+def command(
+    context: click.Context,
+    targets: tuple[str, ...],
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    root: Path,
+    first: str | None,
+    last: str | None,
+    force: bool,
+    no_remake: bool,
+    strict: bool,
+    dry_run: bool,
+    budget: str | None,
+    executor: str | None,
+    scheduler: str | None,
+    tensorboard: bool,
+) -> None:
+    """Run the pipeline, or the named stages and what they need.
+
+    Stages: ingest, chips, gan, synth, classify, report. What is up to date is not made again.
+    """
+    from ..engine.display import display_for, log_file
+    from ..engine.runner import Runner
+    from ..engine.store import Store
+    from ..engine.tensorboard import Mirror
+    from ..engine.torchrun import started
+    from ..utils.redact import redacted
+
+    if not context.with_resource(started()):
+        return
+    selection = _selection(targets, first, last, force, no_remake)
+    places = {"executor": executor, "scheduler": scheduler}
+    overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
+    overrides += ("ingest.strict=true",) if strict else ()
+    config = load(config_path, overrides, name)
+    terminal = console()
+    if dry_run:
+        _dry_run(Runner(root, display_for(terminal, None)), config, selection)
+        return
+    with log_file(root / "data" / "logs", config.name) as logger:
+        display = display_for(terminal, logger)
+        mirror = Mirror(display, Store(root / "data"), config.name) if tensorboard else None
+        runner = Runner(root, mirror or display)
+        logger.info("satpipe %s", redacted(" ".join(sys.argv[1:])))
+        try:
+            if budget is None:
+                outcome = runner.run(config, selection)
+            else:
+                seconds, began = _seconds(budget, selection), time.monotonic()
+                outcome, replicates = runner.run_within(config, seconds, selection.remake)
+                _say_what_fitted(config, replicates, budget, time.monotonic() - began > seconds)
+        except BaseException as error:
+            logger.error("%s: %s", type(error).__name__, redacted(str(error)))
+            raise
+    if mirror is not None:
+        mirror.complete(runner.plan(config))
+        say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
+    if not outcome.made:
+        say(f"{config.name}: everything is up to date ({outcome.total} parts)")
+    if outcome.sentence:
+        say(f"\n{outcome.sentence}")
+        if outcome.facts.get("simulated"):
+            say("The scenes are simulated: this says nothing about real imagery.")
+        say(f"report: {outcome.report}")
+
+
+def _say_what_fitted(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
+    """Say how many replicates a budget was enough for, and which ones are left out."""
+    asked = config.split.replicates
+    made = "1 replicate" if replicates == 1 else f"{replicates} replicates"
+    text = f"{made} took longer than {budget}" if over else f"{made} fitted in {budget}"
+    left = f"left out: replicates {replicates + 1} to {asked}" if replicates < asked else "none left out"
+    say(f"{config.name}: {text}; {left}, over all folds, fractions and arms")
+
+
+def _seconds(text: str, selection: Any) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (KeyError, ValueError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise click.UsageError(f"--budget {text}: expected a number and a unit, such as 30m or 3h")
+    if (selection.first, selection.last, selection.forced) != (NAMES[0], NAMES[-1], ()):
+        raise click.UsageError("--budget goes with `run all`, without --from, --to and --force")
+    return seconds
+
+
+def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool, no_remake: bool) -> Any:
+    from ..engine.runner import Selection
+
+    unknown = [target for target in targets if target not in (*NAMES, "all")]
+    if unknown:
+        raise click.UsageError(f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`")
+    if "all" in targets and len(targets) > 1:
+        raise click.UsageError("`all` goes alone")
+    named = NAMES if "all" in targets else tuple(stage for stage in NAMES if stage in targets)
+    low = NAMES.index(first) if first else 0
+    high = NAMES.index(last or named[-1])
+    if low > high:
+        raise click.UsageError(f"--from {first} comes after {NAMES[high]}")
+    forced = tuple(stage for stage in named if low <= NAMES.index(stage) <= high) if force else ()
+    return Selection(NAMES[low], NAMES[high], forced, remake=not no_remake)
+
+
+def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
+    waves = runner.plan(config, selection)
+    missing = [(wave, wave.orders[position]) for wave in waves for position in wave.missing]
+    if not missing:
+        say(f"{config.name}: everything is up to date")
+        return
+    seconds = 0.0
+    for wave, order in missing:
+        cost = runner.expected_seconds(order)
+        seconds += cost
+        reason = "; ".join(wave.reasons[order.part.title][:3])
+        say(f"{order.part.title}: about {duration(cost)}: {reason}")
+    reached = NAMES.index(missing[-1][0].stage.name)
+    later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
+    if later:
+        say(f"then {', '.join(later)}: what they make depends on the parts above")
+    if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
+        say(f"for one {config.split.by} left out; how many there are is known once scenes are read")
+    for stage, parts, cost in runner.forecast(config, later):
+        seconds += parts * cost
+        less = ", less those of them that are there already" if any(runner.store.records(stage)) else ""
+        say(f"{stage}: {parts:,} parts of about {duration(cost)}{less}")
+    workers = runner.workers(config)
+    say(f"about {duration(seconds / workers)} in all with {workers} workers")

@@ -1,0 +1,29 @@
+"""``satpipe runs``: list runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import rich_click as click
+
+from ._common import console, print_table, root_option, say
+
+
+@click.command("runs")
+@root_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(root: Path, as_json: bool) -> None:
+    """List the runs with data, preset, verdict, time and report."""
+    from ..engine.display import PlainDisplay
+    from ..engine.runner import Runner
+
+    rows = Runner(root, PlainDisplay(console())).runs()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
+        return
+    columns = ("run", "state", "data", "preset", "verdict", "time", "report")
+    print_table(columns, ([str(row[column] if row[column] is not None else "") for column in columns] for row in rows))

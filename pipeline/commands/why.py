@@ -1,0 +1,34 @@
+"""``satpipe why``: why the tasks of a stage would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from ..engine.stages import NAMES
+from ._common import config_options, console, load, root_option, say
+
+
+@click.command("why")
+@click.argument("stage", type=click.Choice(NAMES))
+@config_options
+@root_option
+def command(stage: str, config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
+    """Say for each part of a stage why it would be made, or when and from what it was."""
+    from ..engine.display import PlainDisplay
+    from ..engine.runner import Runner
+
+    runner = Runner(root, PlainDisplay(console()))
+    waves = runner.plan(load(config_path, overrides, name))
+    mine = [wave for wave in waves if wave.stage.name == stage]
+    if not mine:
+        waiting = waves[-1].stage.name if waves else NAMES[0]
+        say(f"{stage}: not planned yet; it depends on what {waiting} makes")
+    for wave in mine:
+        for order, record in zip(wave.orders, wave.records, strict=True):
+            title = order.part.title
+            if record is None:
+                say(f"{title}: to be made: {'; '.join(wave.reasons[title])}")
+            else:
+                say(f"{title}: up to date: {runner.history(record)}")

@@ -1,0 +1,418 @@
+"""What a run is: one frozen pydantic model per stage.
+
+A configuration file is YAML with the sections of :class:`RunConfig`. Every key has a default except the sources, so a
+file states only what differs. :mod:`satpipe.config.load` reads files and turns what pydantic says into one sentence.
+The docstring below a field is its help: ``satpipe config schema`` and the reference in the documentation show it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ..dataset.names import split_name
+from .base import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
+from .sources import Source
+
+Resampling = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
+
+# ---------------------------------------------------------------------------------------------------------- ingest
+
+
+class IngestConfig(Section):
+    """Which scenes and labels."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """Where scenes and labels come from."""
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] = ("non-ship", "ship")
+    """Class names; the position is the class number. The first is the background class. A label of any other class is
+    set aside, and what it names counts as background; give a class of its own to what is neither."""
+    bands: Annotated[tuple[PositiveCount, ...], Field(min_length=1)] | None = None
+    """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
+    max_pixels: PositiveCount = 2_000_000_000
+    """A scene that claims more pixels than this is quarantined unread."""
+    scenes_per_part: PositiveCount = 256
+    """How many scenes one ingest part checks at most; large scenes get parts of their own."""
+    strict: bool = False
+    """Stop at a scene or label that cannot be used, instead of going on without it; labels of elsewhere are none."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> IngestConfig:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("class names must differ")
+        if len(set(self.bands or ())) != len(self.bands or ()):
+            raise ValueError("bands must differ")
+        names = [source.name for source in self.sources if source.name]
+        if len(set(names)) != len(names):
+            raise ValueError("names of sources must differ")
+        for source in self.sources:
+            for name in sorted(set(source.class_map.values()) - set(self.classes)):
+                raise ValueError(f"class_map leads to {name!r}, which is not in `classes`")
+        return self
+
+
+# ----------------------------------------------------------------------------------------------------------- chips
+
+
+class NegativesConfig(Section):
+    """How background chips are found in scenes that come with object labels."""
+
+    method: Literal["sampled", "grid"] = "sampled"
+    """Drawn windows, `per_positive` for each object, or every window of a grid that holds no object."""
+    per_positive: Annotated[float, Field(ge=0.0)] = 2.0
+    """Background chips for each labelled object of the whole data set; scenes share them by area. For `sampled`."""
+    textured_share: Fraction = 0.5
+    """Share taken where the image has texture (quays, roofs, waves); the others are taken anywhere. For `sampled`."""
+    candidates: PositiveCount = 4
+    """Windows looked at for each drawn chip: the first valid one is taken, or the one with most texture."""
+    margin_px: Count = 4
+    """Pixels that a background window keeps from every object."""
+    near_miss: Literal["drop", "background"] = "drop"
+    """A window that holds part of an object: not used, or a background chip as in shipsnet."""
+    near_miss_share: Fraction = 0.0
+    """Share of the drawn chips that are near misses, where `near_miss` is `background`."""
+    grid_stride_px: PositiveCount | None = None
+    """Step of the grid, for `grid`; null takes the chip size."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> NegativesConfig:
+        if self.near_miss_share > 0 and self.near_miss == "drop":
+            raise ValueError("near_miss_share draws near misses, but near_miss is drop: set near_miss to background")
+        if self.textured_share + self.near_miss_share > 1:
+            raise ValueError("textured_share and near_miss_share together are larger than 1")
+        return self
+
+
+class DuplicatesConfig(Section):
+    """Near-duplicates across groups: the training copy is dropped."""
+
+    enabled: bool = True
+    """Whether to look for them."""
+    min_correlation: Fraction = 0.95
+    """Pixel correlation above which two textured chips are the same picture."""
+    min_texture: Annotated[float, Field(ge=0.0)] = 0.04
+    """Standard deviation over the data range below which a chip counts as flat and is not compared."""
+
+
+class ScalingConfig(Section):
+    """How chip values come to the networks' range, band by band; fitted on each split's training chips."""
+
+    method: Literal["auto", "percentiles", "deviation"] = "auto"
+    """The whole range of bytes and percentiles of other types (`auto`), percentiles, or mean and deviation."""
+    percentiles: tuple[Annotated[float, Field(ge=0.0)], Annotated[float, Field(le=100.0)]] = (0.1, 99.9)
+    """Percentiles of a band that become the ends of the range; values beyond them are clipped."""
+    deviations: Positive = 3.0
+    """Standard deviations below and above a band's mean that become the ends of the range, for `deviation`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ScalingConfig:
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError("percentiles are the lower and the upper one, in that order")
+        return self
+
+
+class ChipsConfig(Section):
+    """How chips are cut."""
+
+    size_px: Annotated[int, Field(ge=16, multiple_of=16)] = 80
+    """Height and width of a chip in pixels."""
+    gsd_m: Positive | None = None
+    """Metres per chip pixel; null keeps each scene's own and stops where scenes differ."""
+    resampling: Resampling | None = None
+    """Kernel for scenes of another GSD; null stops with a sentence where one would be needed."""
+    jitter_px: Count = 0
+    """Labelled windows are moved by up to this many pixels, drawn per label."""
+    edge_shift_px: Count | None = None
+    """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
+    min_valid_fraction: Fraction = 0.95
+    """Chips with fewer valid pixels than this are dropped and counted."""
+    negatives: NegativesConfig = NegativesConfig()
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    scaling: ScalingConfig = ScalingConfig()
+
+
+class SplitConfig(Section):
+    """Who trains on what, and who is tested."""
+
+    by: str = "scene_id"
+    """Group column whose groups are never on two sides: `scene_id`, or a column such as `site` or `aoi`."""
+    unit: str | None = None
+    """Group column that validation draws and that the bootstrap resamples within a fold; null takes `by`."""
+    scheme: Literal["leave-one-out", "folds", "holdout", "lists"] = "folds"
+    """Each group tested in turn, groups dealt into `folds`, one test set of `test_fraction`, or `test_lists`."""
+    folds: Annotated[int, Field(ge=2)] = 3
+    """Number of folds, for `folds`."""
+    repeats: PositiveCount = 1
+    """How often groups are dealt anew, for `folds` and `holdout`; the folds of all deals are numbered through."""
+    test_lists: tuple[tuple[str, ...], ...] | None = None
+    """The groups that each fold tests, for `lists`."""
+    test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
+    """Share of the groups that is tested, for `holdout`."""
+    test_groups: tuple[str, ...] | None = None
+    """Groups that may be tested; the others always train. Null: all."""
+    fractions: Annotated[tuple[PositiveFraction, ...], Field(min_length=1)] = (1.0,)
+    """Shares of the real labels to train with; smaller ones are inside larger ones."""
+    replicates: PositiveCount = 8
+    """Independent repetitions: each seeds the draw, the GAN, the sampling and the classifier."""
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
+    """Share of the training units that chooses checkpoint, threshold and calibration."""
+    overlap: Literal["join", "drop"] = "join"
+    """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
+    random_replicates: Count = 2
+    """Replicates with chips dealt at random, leaks and all: the report shows beside what they would have claimed."""
+
+    @model_validator(mode="after")
+    def _scheme(self) -> SplitConfig:
+        if (self.scheme == "lists") != bool(self.test_lists):
+            raise ValueError("test_lists belongs to scheme lists: give both or neither")
+        if self.test_lists and not all(self.test_lists):
+            raise ValueError("test_lists has an empty list: each names the groups of one test set")
+        if len({split_name(0, fraction, 0) for fraction in self.fractions}) < len(self.fractions):
+            told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
+            raise ValueError(f"fractions ({told}) must differ by a whole percent, which is what splits are named by")
+        if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
+            raise ValueError(f"repeats deals groups anew, but scheme {self.scheme} has only one way to deal them")
+        return self
+
+
+# ------------------------------------------------------------------------------------------------------------- gan
+
+
+class GanConfig(Section):
+    """The conditional DCGAN. A null takes the preset's value."""
+
+    preset: str = "dcgan-lowdata"
+    """Named set of values: see `pipeline/config/gan_presets.py`."""
+    images: PositiveCount | None = None
+    """Real images shown to the discriminator in all; the length of the training."""
+    batch: PositiveCount | None = None
+    """Real images in a step."""
+    z_dim: PositiveCount | None = None
+    """Length of the latent vector."""
+    base_channels: PositiveCount | None = None
+    """Channels at half the chip's resolution; each halving doubles them, up to eight times."""
+    learning_rate: Positive | None = None
+    """Adam's learning rate, both networks."""
+    decay: Fraction | None = None
+    """Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it."""
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Adam's decay of the first moment, both networks."""
+    judge_norm: Literal["batch", "none"] | None = None
+    """Normalisation in the discriminator."""
+    ema_images: Annotated[float, Field(ge=0.0)] | None = None
+    """Images after which a weight counts half in the generator's average that is kept; 0 keeps the weights."""
+    upsampling: Literal["transposed", "resize"] | None = None
+    """How the generator doubles the side: transposed convolution, or nearest and convolution."""
+    deviation_group: Count | None = None
+    """Chips whose deviation from each other the discriminator is told; 0 leaves it out."""
+    balanced: bool | None = None
+    """Equal class shares in a batch; otherwise those of the training chips."""
+    symmetries: bool | None = None
+    """Whether real chips are shown flipped and turned by quarters."""
+    colour: Fraction | None = None
+    """Strength of differentiable brightness, saturation and contrast."""
+    translation: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
+    """Greatest differentiable shift, as a share of the chip's side."""
+    r1: Annotated[float, Field(ge=0.0)] | None = None
+    """Weight of the gradient penalty on real chips; 0 is none."""
+    checkpoint_images: PositiveCount = 10_000
+    """A resumable checkpoint, and a look at validation, every so many images."""
+    patience_images: PositiveCount | None = 60_000
+    """The training stops after so many images without a better look; null trains to the end."""
+    restarts: Count = 2
+    """Divergences after which a training goes back to its last good checkpoint with half the learning rate."""
+
+
+# ----------------------------------------------------------------------------------------------------------- synth
+
+
+class SynthConfig(Section):
+    """Labelled synthetic chips of each split."""
+
+    per_class: PositiveCount | None = None
+    """Accepted chips per class; null makes as many as the largest real training class."""
+    truncation: Annotated[float, Field(gt=0.0)] = 1.0
+    """Standard deviation of z; below 1 trades variety for typical chips."""
+    oversample: Annotated[float, Field(ge=1.0)] = 2.0
+    """At most this many candidates are made for each accepted chip."""
+    screen: bool = True
+    """Whether candidates are screened; without it the first ones are taken."""
+    min_label_score: Fraction = 0.5
+    """Least probability of its own class, by networks trained on the split's training chips."""
+    distance_quantile: PositiveFraction = 0.98
+    """A candidate may be as far from its class as this share of unseen real chips; 1 is as far as any of them."""
+    copy_correlation: Fraction = 0.95
+    """Pixel correlation with a training chip, in any of eight orientations, from which a candidate is a copy."""
+
+
+# -------------------------------------------------------------------------------------------------------- classify
+
+ArmName = Annotated[str, Field(pattern=r"^(classic\+)?[a-z0-9][a-z0-9_.-]*$")]
+SyntheticUse = Literal["mixed", "falling", "pretraining"]
+
+
+class AugmentConfig(Section):
+    """Classic augmentation (albumentations). Chips are always flipped and turned by quarters beside it."""
+
+    rotate_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 45.0
+    """Chips are turned by up to this angle."""
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """Chips are magnified or shrunk by up to this share."""
+    shift: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Chips are moved by up to this share of their side."""
+    brightness: Fraction = 0.2
+    """Largest change of brightness, as a share of the range."""
+    contrast: Fraction = 0.2
+    """Largest change of contrast."""
+    colour: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Each band is multiplied by up to this much more or less than one."""
+    blur_share: Fraction = 0.1
+    """Share of the chips that are blurred."""
+    noise_share: Fraction = 0.1
+    """Share of the chips that get sensor noise."""
+    uses_of_a_view: PositiveCount = 5
+    """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower and no better."""
+    chips_of_a_draw: PositiveCount = 8
+    """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
+
+
+class BroughtFolder(Section):
+    """Labelled chips that the user brings, of another generator for example; an arm like `gan`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    """Name of its arm; `classic+` and this name is the arm with classic augmentation."""
+    path: str
+    """Folder with one folder of images per class, of the run's chip size. `{split}` in it stands for the split's name,
+    such as fold0-f100-r3: only chips made from that split's training chips keep the comparison honest."""
+
+
+class ClassifyConfig(Section):
+    """The ship ConvNet and the arms of the experiment."""
+
+    arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
+    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
+    with those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the
+    last three with augmentation, as `classic+gan`."""
+    folders: tuple[BroughtFolder, ...] = ()
+    """Folders of labelled chips that the user brings."""
+    model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a
+    torch module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship
+    ConvNet."""
+    steps: PositiveCount = 600
+    """Optimiser steps, the same for every arm."""
+    batch: Annotated[int, Field(ge=4)] = 64
+    """Chips in a step, with equal class shares."""
+    learning_rate: Positive = 2e-3
+    """Peak learning rate; one cycle from a 25th of it and down to nothing."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
+    """AdamW's weight decay."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of a label's weight that is spread over all classes; helps where labels are wrong now and then."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay per step of the moving average of the weights, which is what is kept."""
+    base_channels: PositiveCount = 24
+    """Channels of the first layer; each further stage doubles them."""
+    synthetic_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.33
+    """Share of synthetic chips in a batch of the arms with them; of the steps, for `pretraining`."""
+    synthetic_use: SyntheticUse = "mixed"
+    """Synthetic chips at a constant share, at one that falls to nothing, or alone before the real ones."""
+    validate_every: PositiveCount = 100
+    """Steps between looks at the validation chips; the weights with the lowest loss there are kept."""
+    orientations: Literal[1, 8] = 8
+    """Over how many of a chip's eight flips and quarter turns a score is averaged."""
+    augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="after")
+    def _known(self) -> ClassifyConfig:
+        brought = [folder.name for folder in self.folders]
+        sources = ["gan", "shuffled", *brought]
+        if len(set(sources) | {"real", "classic"}) != len(sources) + 2:
+            raise ValueError("names of brought folders must differ from each other, and from the built-in arms")
+        known = ["real", "classic", *sources, *(f"classic+{source}" for source in sources)]
+        unknown = [arm for arm in self.arms if arm not in known]
+        if unknown:
+            raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(known)}")
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError("arms must differ")
+        return self
+
+
+# ---------------------------------------------------------------------------------------------------------- report
+
+
+class ReportConfig(Section):
+    """The question and the page that answers it."""
+
+    metric: Literal["accuracy", "balanced_accuracy", "f1", "average_precision"] = "accuracy"
+    """The one metric of the verdict."""
+    treatment: str = "classic+gan"
+    """Arm that the question is about."""
+    baseline: str = "classic"
+    """Arm that the treatment has to beat."""
+    fraction: PositiveFraction | None = None
+    """Real fraction that the verdict is on; null takes the largest of `split.fractions`."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Confidence of the intervals."""
+    bootstrap: PositiveCount = 10_000
+    """Bootstrap draws."""
+    title: str | None = None
+    """Title of the page; null names the run."""
+    examples: Annotated[int, Field(ge=1, le=48)] = 24
+    """Real and synthetic chips shown of each class."""
+
+
+# --------------------------------------------------------------------------------------------------------- compute
+
+
+class ComputeConfig(Section):
+    """Where and how it runs; only what changes results is part of a key."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device of the trainings; auto takes CUDA, then MPS, then the CPU."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the trainings; auto times both once per machine and keeps the faster."""
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Memory format of the trainings; auto times both once per machine."""
+    threads: PositiveCount = 1
+    """Threads of one training."""
+    workers: PositiveCount | None = None
+    """Parts made at the same time; null takes the number of cores over `threads`."""
+    memory_gb: Positive | None = None
+    """Memory in GiB that one worker may take: a part that needs more ends with a sentence. Null sets no limit."""
+    executor: Literal["processes", "dask"] = "processes"
+    """Where parts are made: processes of this machine, or workers of a Dask cluster."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler, such as `tcp://host:8786`; null starts a local cluster."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Name of the run and of its folder under reports/; by default the file's."""
+    seed: Count = 1
+    """Every random number of the run follows from this."""
+    ingest: IngestConfig
+    chips: ChipsConfig = ChipsConfig()
+    split: SplitConfig = SplitConfig()
+    gan: GanConfig = GanConfig()
+    synth: SynthConfig = SynthConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    report: ReportConfig = ReportConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _question(self) -> RunConfig:
+        asked = self.report
+        if asked.treatment == asked.baseline:
+            raise ValueError(f"report.treatment and report.baseline are both `{asked.baseline}`; name two arms")
+        for key, arm in (("treatment", asked.treatment), ("baseline", asked.baseline)):
+            if arm not in self.classify.arms:
+                arms = ", ".join(self.classify.arms)
+                raise ValueError(f"report.{key} is `{arm}`, which is not in classify.arms ({arms})")
+        if asked.fraction is not None and asked.fraction not in self.split.fractions:
+            fractions = ", ".join(f"{fraction:g}" for fraction in self.split.fractions)
+            raise ValueError(f"report.fraction is {asked.fraction:g}, which is not in split.fractions ({fractions})")
+        return self

@@ -1,0 +1,1 @@
+"""What stages exchange: tables, chip stores, value scaling."""

@@ -1,0 +1,300 @@
+"""Chips on disk: shards of ``.npy`` arrays (N, H, W, C) read by memory map, and a table that indexes them.
+
+Real and synthetic chips have the same format, so whatever reads one reads the other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from numpy.lib import format as npy
+
+from ..utils.errors import StoreError, first_line
+
+Chips = npt.NDArray[Any]
+"""Chips (N, H, W, C) in the scene's own dtype."""
+
+_SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
+"""Stage, digest and file: an index leads nowhere else, neither up nor to an absolute path."""
+LOCAL = "."
+"""Prefix of a shard that lies in the same part as the table that names it."""
+
+
+IN_MEMORY_BYTES = 512 << 20
+"""Chips of one training up to this size are read into memory at once; more stay in their shards, and each batch reads
+its own. The bytes that a training sees are the same."""
+LEARNED_BYTES = 256 << 20
+LEARNED_CHIPS = 16_384
+"""What is learned from all chips of a split at once, such as features, is learned from so many bytes of chips as
+float32, and from so many chips: some of it compares all with all."""
+
+
+def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
+    """Write chips as one shard in ``folder`` and return the shard name for the index.
+
+    The name starts with ``./``: a part does not know its own digest while it is made. :func:`qualify` turns it into
+    the name that other parts use.
+    """
+    if chips.ndim != 4:
+        raise ValueError(f"chips have shape (N, H, W, C), got {chips.shape}")
+    np.save(folder / f"{name}.npy", np.ascontiguousarray(chips), allow_pickle=False)
+    return f"{LOCAL}/{name}.npy"
+
+
+class ShardWriter:
+    """A shard that is written chip by chip, in any order, to places that are known before; nothing stays in memory.
+
+    Use as a context manager and end with :meth:`finish`, which closes the gaps that unwritten places left.
+    """
+
+    def __init__(self, folder: Path, places: int, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str) -> None:
+        """Begin a shard ``name`` in ``folder`` with room for ``places`` chips of ``shape`` (H, W, C)."""
+        self.path = folder / f"{name}.npy"
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._written = np.zeros(places, dtype=bool)
+        self._file = self.path.open("w+b")
+        self._start = self._header(self._file, places)
+
+    def _header(self, file: BinaryIO, count: int) -> int:
+        description = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (count, *self._shape)}
+        npy.write_array_header_1_0(file, description)
+        return file.tell()
+
+    def __enter__(self) -> ShardWriter:
+        """The writer itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def write(self, place: int, chips: Chips) -> None:
+        """Write chips (N, H, W, C) to ``place`` and those after it; what was there is replaced."""
+        if chips.shape[1:] != self._shape or chips.dtype != self._dtype:
+            raise StoreError(
+                f"chips of {chips.dtype} {chips.shape[1:]} do not fit a shard of {self._dtype} {self._shape};"
+                " cut them with one configuration"
+            )
+        self._file.seek(self._start + place * self._bytes)
+        self._file.write(np.ascontiguousarray(chips).data)
+        self._written[place : place + len(chips)] = True
+
+    @property
+    def _bytes(self) -> int:
+        return math.prod(self._shape) * self._dtype.itemsize
+
+    def finish(self) -> npt.NDArray[np.int64]:
+        """Close the gaps; returns for each place its chip's position in the shard, or -1 where none was written."""
+        written = np.flatnonzero(self._written)
+        if len(written) < len(self._written):
+            temporary = self.path.with_suffix(".part")
+            with temporary.open("wb") as whole:
+                self._header(whole, len(written))
+                for place in written:
+                    self._file.seek(self._start + int(place) * self._bytes)
+                    whole.write(self._file.read(self._bytes))
+            self._file.close()
+            temporary.replace(self.path)
+        else:
+            self._file.close()
+        positions = np.full(len(self._written), -1, np.int64)
+        positions[written] = np.arange(len(written))
+        return positions
+
+
+def qualify(index: pd.DataFrame, part: Path) -> pd.DataFrame:
+    """The index of a committed part with its own shards named relative to the store: ``stage/digest/file``."""
+    prefix = f"{part.parent.name}/{part.name}/"
+    shard = index["shard"].str.replace(r"^\./", prefix, regex=True)
+    return index.assign(shard=shard.astype("string"))
+
+
+@lru_cache(maxsize=256)
+def _map(path: str) -> Chips:
+    chips: Chips = np.load(path, mmap_mode="r", allow_pickle=False)
+    return chips
+
+
+@dataclass(frozen=True)
+class ChipStore:
+    """An index of chips and the store its shards lie in.
+
+    Attributes:
+        index: Rows of the ``CHIPS`` or ``SYNTHETIC`` table.
+        store: Root of the committed parts.
+    """
+
+    index: pd.DataFrame
+    store: Path
+
+    @classmethod
+    def open(cls, table: Callable[[Path], pd.DataFrame], path: Path, store: Path) -> ChipStore:
+        """Open the index at ``path`` (in a committed part) with ``table``, e.g. ``tables.CHIPS.read``."""
+        return cls(qualify(table(path), path.parent), store)
+
+    def where(self, chosen: npt.NDArray[np.bool_] | pd.Series[bool]) -> ChipStore:
+        """The store of the chips for which ``chosen`` is true."""
+        return ChipStore(self.index[np.asarray(chosen, dtype=bool)].reset_index(drop=True), self.store)
+
+    def of(self, chip_ids: Sequence[str] | pd.Series[str]) -> ChipStore:
+        """The store of the named chips, in the order of the names."""
+        rows = self.index.set_index("chip_id", drop=False).loc[list(chip_ids)]
+        return ChipStore(rows.reset_index(drop=True), self.store)
+
+    def __len__(self) -> int:
+        """How many chips."""
+        return len(self.index)
+
+    def read(self, rows: npt.ArrayLike | None = None) -> Chips:
+        """Chips (N, H, W, C) of the given positions in the index, or all of them, in that order.
+
+        Raises:
+            StoreError: If a shard is missing or chips differ in shape or dtype.
+        """
+        frame = self.index[["shard", "position"]]
+        frame = frame if rows is None else frame.iloc[np.asarray(rows)]
+        if frame.empty:
+            raise StoreError("no chips to read: the selection is empty")
+        shards, names = pd.factorize(frame["shard"])
+        positions = frame["position"].to_numpy(dtype=np.int64)
+        out: Chips | None = None
+        for number, shard in enumerate(names):
+            here = np.flatnonzero(shards == number)
+            chips = self._shard(str(shard))
+            if out is None:
+                out = np.empty((len(frame), *chips.shape[1:]), chips.dtype)
+            if chips.shape[1:] != out.shape[1:] or chips.dtype != out.dtype:
+                raise StoreError(
+                    f"chips of {shard} are {chips.dtype} {chips.shape[1:]}, others {out.dtype} {out.shape[1:]};"
+                    " cut them with one configuration"
+                )
+            if positions[here].min() < 0 or positions[here].max() >= len(chips):
+                raise StoreError(f"the index names a chip that {shard} with its {len(chips)} does not hold")
+            out[here] = chips[positions[here]]
+        assert out is not None
+        return out
+
+    def pixels(self) -> Chips:
+        """All chips (N, H, W, C): read, or :class:`LazyChips` where they are larger than :data:`IN_MEMORY_BYTES`."""
+        first = self._shard(str(self.index["shard"].iloc[0]))
+        if len(self) * first[0].nbytes <= IN_MEMORY_BYTES:
+            return self.read()
+        # For its users an array: they ask for its length, shape and dtype, and index its first axis.
+        return cast(Chips, LazyChips.of(self))
+
+    def _shard(self, shard: str) -> Chips:
+        if not _SHARD.fullmatch(shard):
+            raise StoreError(f"the index names the shard {shard[:80]!r}, which is no shard of a store of parts")
+        path = self.store / shard
+        if not path.is_file():
+            raise StoreError(f"chip shard {path} is missing; `satpipe run chips` makes it again")
+        try:
+            chips = _map(str(path))
+        except (OSError, ValueError, SyntaxError, TokenError) as error:
+            raise StoreError(f"chip shard {path} cannot be read: {first_line(error, 160)}") from None
+        if chips.ndim != 4:
+            raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")
+        return chips
+
+
+@dataclass(frozen=True)
+class LazyChips:
+    """Chips that stay in their shards until some are asked for; 12 bytes of memory for each.
+
+    Attributes:
+        shards: Mapped shards.
+        which: Shard of each chip (N,).
+        positions: Position in it (N,).
+    """
+
+    shards: tuple[Chips, ...]
+    which: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, store: ChipStore) -> LazyChips:
+        """All chips of a store, in its order.
+
+        Raises:
+            StoreError: If a shard is missing or chips differ in shape or dtype.
+        """
+        codes, names = pd.factorize(store.index["shard"])
+        shards = tuple(store._shard(str(name)) for name in names)
+        if len({(shard.shape[1:], shard.dtype) for shard in shards}) > 1:
+            raise StoreError("chips of one split differ in size or type; cut them with one configuration")
+        return cls(shards, codes.astype(np.int32), store.index["position"].to_numpy(np.int64))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return (len(self), *self.shards[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a value."""
+        return self.shards[0].dtype
+
+    def __len__(self) -> int:
+        """How many chips."""
+        return len(self.which)
+
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Chips:
+        """The chips of a slice, or of positions or a mask, in that order."""
+        which, positions = self.which[rows], self.positions[rows]
+        out = np.empty((len(which), *self.shape[1:]), self.dtype)
+        for number in np.unique(which):
+            here = np.flatnonzero(which == number)
+            out[here] = self.shards[number][positions[here]]
+        return out
+
+
+def followed_by(chips: Chips, store: ChipStore) -> Chips:
+    """Chips with those of a store after them; lazy ones stay so."""
+    lazy: object = chips
+    if not isinstance(lazy, LazyChips):
+        return np.concatenate([chips, store.read()])
+    more = LazyChips.of(store)
+    which = np.concatenate([lazy.which, more.which + np.int32(len(lazy.shards))])
+    return cast(Chips, LazyChips(lazy.shards + more.shards, which, np.concatenate([lazy.positions, more.positions])))
+
+
+def is_lazy(chips: Chips) -> bool:
+    """Whether chips stay in their shards."""
+    return isinstance(cast(object, chips), LazyChips)
+
+
+def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...], most: int = LEARNED_CHIPS) -> npt.NDArray[np.int64]:
+    """Positions of the chips that something is learned from: all, or ``most``, or what :data:`LEARNED_BYTES` hold.
+
+    Where that is not all, each class keeps its share, and a rare one more: half of an equal share where it has as many.
+    The draw follows from the labels alone.
+
+    Args:
+        labels: Class numbers (N,).
+        shape: (H, W, C) of a chip.
+        most: Chips at most.
+    """
+    most = max(1, min(most, LEARNED_BYTES // (4 * math.prod(shape))))
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(len(labels))
+    numbers, counts = np.unique(labels, return_counts=True)
+    least = most // (2 * len(numbers))
+    room = most - sum(min(int(count), least) for count in counts)
+    over = counts.clip(least) - least
+    drawn = [
+        rng.choice(np.flatnonzero(labels == number), min(int(count), least) + int(room * more / over.sum()), False)
+        for number, count, more in zip(numbers, counts, over, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))

@@ -1,0 +1,55 @@
+"""The real chips of a split, by what it uses them for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .chip_store import ChipStore
+from .tables import CHIPS, SPLIT
+
+Labels = npt.NDArray[np.int64]
+
+
+def numbers(names: Iterable[str], classes: tuple[str, ...]) -> Labels:
+    """Class numbers (N,) of class names; the position in ``classes`` is the class number."""
+    position = {name: number for number, name in enumerate(classes)}
+    return np.array([position[name] for name in names], np.int64)
+
+
+@dataclass(frozen=True)
+class RealChips:
+    """The chips that a split deals out.
+
+    Attributes:
+        store: All real chips of the run, without their outlines.
+        split: The split's table: chip_id, role, unit.
+        classes: Class names; the position is the class number.
+    """
+
+    store: ChipStore
+    split: pd.DataFrame
+    classes: tuple[str, ...]
+
+    @classmethod
+    def open(cls, index: Path, split: Path, root: Path, classes: Sequence[str]) -> RealChips:
+        """Open a run's chips and one of its splits.
+
+        Args:
+            index: Folder of the chip index.
+            split: Folder of the split.
+            root: Folder that the index names shards relative to.
+            classes: Class names.
+        """
+        store = ChipStore.open(CHIPS.read_bare, index / "index.parquet", root)
+        return cls(store, SPLIT.read(split / "split.parquet"), tuple(classes))
+
+    def of(self, role: str) -> tuple[ChipStore, Labels]:
+        """The chips of a role, and their class numbers (N,)."""
+        mine = self.store.of(self.split.loc[self.split["role"] == role, "chip_id"])
+        return mine, numbers(mine.index["class"], self.classes)

@@ -1,0 +1,229 @@
+"""The tables between stages: their columns, types and checks.
+
+A table is a pandas frame with the columns that its :class:`Table` names, in that order, and group columns after them,
+each prefixed ``group_``. Tables are written as Parquet without an index and without anything that differs from run to
+run, so that the same rows give the same bytes. A table with outlines on the ground is GeoParquet, so that geopandas and
+QGIS open it as it is; in memory an outline is a text (WKT).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+
+from ..utils.errors import StoreError, first_line
+
+GROUP_PREFIX = "group_"
+CHUNK = 1 << 14
+ROW_GROUP = 1 << 16
+"""Rows that are written, and decoded, together."""
+
+# Tables of millions of rows come and go; the default pool would keep what they took.
+pa.set_memory_pool(pa.system_memory_pool())
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a fixed form.
+
+    Attributes:
+        name: Its name in messages.
+        columns: Pandas dtype of each column. `Int64`, `Float64` and `string` may be missing, others may not.
+        outline: The column that holds outlines in longitude and latitude, as WKT, if there is one.
+    """
+
+    name: str
+    columns: dict[str, str]
+    outline: str | None = None
+
+    def frame(self, rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
+        """Rows as a frame of this table: columns ordered and typed, group columns kept as strings.
+
+        Raises:
+            StoreError: If a column is missing, unknown, or holds a value of another type.
+        """
+        frame = pd.DataFrame(rows) if not isinstance(rows, pd.DataFrame) else rows
+        if frame.empty and not len(frame.columns):
+            frame = pd.DataFrame(columns=list(self.columns))
+        groups = sorted(column for column in frame.columns if column.startswith(GROUP_PREFIX))
+        missing = [column for column in self.columns if column not in frame.columns]
+        unknown = [column for column in frame.columns if column not in self.columns and column not in groups]
+        if missing or unknown:
+            raise StoreError(f"the {self.name} table lacks {missing} and has unknown columns {unknown}")
+        try:
+            typed = {column: frame[column].astype(cast("Any", dtype)) for column, dtype in self.columns.items()}
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"the {self.name} table has a value of another type: {error}") from None
+        typed |= {column: frame[column].astype("string") for column in groups}
+        return pd.DataFrame(typed).reset_index(drop=True)
+
+    def write(self, rows: list[dict[str, object]] | pd.DataFrame, path: Path) -> pd.DataFrame:
+        """Check rows, write them to ``path`` as Parquet and return the frame."""
+        frame = self.frame(rows)
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        if self.outline:
+            table = _with_outlines(table, self.outline)
+        write_pieces(table.schema, [table], path)
+        return frame
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read and check a table.
+
+        Raises:
+            StoreError: If the file is no such table.
+        """
+        try:
+            table = pq.read_table(path)
+            if self.outline and self.outline in table.column_names:
+                table = _with_texts(table, self.outline)
+            return self.frame(table.to_pandas())
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from None
+        except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, TypeError, KeyError) as error:
+            reason = first_line(error, 160)
+            raise StoreError(f"{path} is no {self.name} table that can be read: {reason}") from None
+
+    def read_bare(self, path: Path) -> pd.DataFrame:
+        """Read and check a table without its outlines: a column of missing values, in a third of the time."""
+        names = [name for name in pq.read_schema(path).names if name != self.outline]
+        frame = pq.read_table(path, columns=names).to_pandas()
+        return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
+
+    def read_columns(self, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+        """Some columns of a table, typed: what a table of millions of rows takes is that of the columns read."""
+        frame = pq.read_table(path, columns=list(dict.fromkeys(columns))).to_pandas()
+        typed: pd.DataFrame = frame.astype({name: cast("Any", self.columns.get(name, "string")) for name in frame})
+        return typed
+
+    def read_outlines(self, path: Path) -> pa.ChunkedArray:
+        """The outlines of a table as WKB; null where a row has none."""
+        return pq.read_table(path, columns=[self.outline]).column(0)
+
+
+def write_pieces(schema: pa.Schema, pieces: Iterable[pa.Table], path: Path) -> None:
+    """Write a table that comes in pieces of :data:`ROW_GROUP` rows, of which one is in memory at a time."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in pieces:
+            writer.write_table(piece, row_group_size=ROW_GROUP)
+
+
+def _with_outlines(table: pa.Table, column: str) -> pa.Table:
+    """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""
+    place = table.column_names.index(column)
+    texts = table[column].combine_chunks()
+    # Some at a time: as polygons they take far more memory than as text.
+    parts = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
+    shapes = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in parts]
+    described = {"encoding": "WKB", "geometry_types": ["Polygon"]}
+    geo = {"version": "1.1.0", "primary_column": column, "columns": {column: described}}
+    table = table.set_column(place, column, pa.chunked_array(shapes, pa.binary()))
+    return table.replace_schema_metadata({"geo": json.dumps(geo)})
+
+
+def _with_texts(table: pa.Table, column: str) -> pa.Table:
+    """The table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
+    place = table.column_names.index(column)
+    shapes = table[column].combine_chunks()
+    parts = (shapes.slice(start, CHUNK).to_pylist() for start in range(0, len(shapes), CHUNK))
+    texts = [pa.array(shapely.to_wkt(shapely.from_wkb(part), rounding_precision=7), pa.string()) for part in parts]
+    return table.set_column(place, column, pa.chunked_array(texts, pa.string()))
+
+
+SCENES = Table(
+    "scene",
+    {
+        "scene_id": "string",  # unique over all sources
+        "source": "string",  # name of the source
+        "path": "string",  # absolute, or `ingest/<digest>/<file>` relative to the store of parts
+        "item": "Int64",  # position within a file that holds many scenes (a JSON of chips), else missing
+        "width": "Int64",
+        "height": "Int64",
+        "crs": "string",  # WKT or EPSG code, missing without georeference
+        "transform": "string",  # JSON list of the six affine coefficients a..f, missing without georeference
+        "gsd_m": "Float64",
+        "bands": "string",  # JSON list of the band numbers that are read, from 1
+        "dtype": "string",
+        "nodata": "Float64",
+        "mask": "string",  # where valid pixels are known from: `nodata`, `alpha`, `mask`, or missing
+        "sha256": "string",
+        "licence": "string",
+        "simulated": "boolean",
+        "quarantined": "string",  # the reason, or missing
+    },
+)
+
+LABELS = Table(
+    "label",
+    {
+        "label_id": "string",
+        "scene_id": "string",
+        "class": "string",
+        "kind": "string",  # `box`, `point` or `scene` (covers a chip that arrived cut)
+        "row_min": "float64",  # pixel edges in the scene's own grid; a point has min == max
+        "col_min": "float64",
+        "row_max": "float64",
+        "col_max": "float64",
+        "origin": "string",  # file and line or feature
+        "quarantined": "string",
+    },
+)
+
+CHIPS = Table(
+    "chip",
+    {
+        "chip_id": "string",
+        "scene_id": "string",
+        "class": "string",
+        "kind": "string",  # `label`, `random`, `textured`, `near_miss`, `grid`; `synthetic`
+        "label_id": "string",
+        "row": "Int64",  # top left pixel in the scene at the chips' GSD; may be negative at an edge
+        "col": "Int64",
+        "valid_fraction": "float64",
+        "footprint": "string",  # WKT polygon in lon/lat, missing without georeference
+        "shard": "string",  # `<stage>/<digest>/<file>.npy` relative to the store of parts
+        "position": "Int64",  # row in the shard
+    },
+    outline="footprint",
+)
+
+SYNTHETIC = Table(
+    "synthetic chip",
+    CHIPS.columns
+    | {
+        "split": "string",
+        "seed": "Int64",  # seed of this chip's z
+        "label_score": "float64",  # probability of its class, by a classifier of the split's training chips
+        "nearest_distance": "float64",  # to the nearest training chip, in the feature space
+        "accepted": "boolean",
+        "reason": "string",  # why not
+    },
+    outline="footprint",
+)
+
+SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
+"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction) or `dropped` (a leak)."""
+
+PREDICTIONS = Table(
+    "prediction",
+    {
+        "fold": "Int64",
+        "fraction": "float64",
+        "replicate": "Int64",
+        "arm": "string",
+        "role": "string",  # `test` or `validation`
+        "chip_id": "string",
+        "unit": "string",  # the test group that the bootstrap resamples
+        "class": "string",  # true class
+        "predicted": "string",  # class after the threshold from validation
+        "score": "float64",  # calibrated probability of not being background
+        "threshold": "float64",
+    },
+)

@@ -1,0 +1,1 @@
+"""Run tasks: plan, cache keys, store, executors, runs."""

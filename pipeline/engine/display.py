@@ -1,0 +1,234 @@
+"""What a run says while it works: progress bars on a terminal, plain lines elsewhere, and everything in a log file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ..utils.atomic_files import make_folder
+from ..utils.errors import StoreError, one_line, trouble
+from .stages import Stage
+from .store import Record
+from .worker import Order
+
+LOG_FILES_KEPT = 20
+"""Log files of a run that are kept."""
+LOG_FILES_IN_ALL = 200
+LOG_BYTES = 10_000_000
+"""A longer log starts anew; what it held before is kept once more beside it."""
+LINE_EVERY_S = 20.0
+
+
+class _LogFile(RotatingFileHandler):
+    """A log that cannot be written to (any more) stops no run, and says nothing in the middle of what the run says."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Nothing."""
+
+
+@contextmanager
+def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
+    """A logger that writes to a new file for this run; the oldest files beyond what is kept go.
+
+    Raises:
+        StoreError: If the folder cannot be written to.
+    """
+    logger = logging.getLogger("satpipe")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    stamp = "[0-9]" * 8 + "T" + "[0-9]" * 6 + ".log"
+    try:
+        make_folder(folder)
+        for pattern, kept in ((f"{run}-{stamp}", LOG_FILES_KEPT), (f"*-{stamp}", LOG_FILES_IN_ALL)):
+            for old in sorted(folder.glob(pattern), key=lambda path: path.name[-len("20260101T000000.log") :])[
+                : 1 - kept
+            ]:
+                for path in (old, Path(f"{old}.1")):
+                    path.unlink(missing_ok=True)
+        handler = _LogFile(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", "a", LOG_BYTES, 1, "utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written to: {trouble(error) or error}") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items())
+
+
+def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What a stage's parts amount to, in lines: what was kept, what was dropped and why."""
+    if stage == "ingest" and "tables" in facts:
+        tables = facts["tables"]
+        scenes = len(tables["scenes"])
+        lines = [f"{scenes:,} scene{'s' * (scenes != 1)}; labels: {_counts(tables['labels']) or 'none'}"]
+        left_out = [*tables.get("quarantined", []), *tables.get("labels_quarantined", [])]
+        lines += [f"left out: {name}: {reason}" for name, reason in left_out[:5]]
+        return lines + ([f"left out: {len(left_out) - 5:,} more, all in the report"] if len(left_out) > 5 else [])
+    if stage == "chips" and "index" in facts:
+        index = facts["index"]
+        dropped = {reason: number for reason, number in index.get("dropped", {}).items() if number}
+        lines = [f"chips: {_counts(index['chips'])}"]
+        lines += [f"windows not used: {_counts(dropped)}"] if dropped else []
+        return lines + _leaks(facts)
+    if stage == "synth":
+        accepted: dict[str, int] = {}
+        candidates: dict[str, int] = {}
+        for part in facts.values():
+            for total, name in ((accepted, "accepted"), (candidates, "candidates")):
+                for label, number in part.get(name, {}).items():
+                    total[label] = total.get(label, 0) + number
+        kept = (f"{label} {accepted.get(label, 0):,} of {number:,}" for label, number in candidates.items())
+        return [f"synthetic chips accepted: {', '.join(kept)}"] if candidates else []
+    return []
+
+
+def _leaks(facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Leaks between groups: what was found, joined and dropped. A split with one left is never made."""
+    found = facts.get("duplicates")
+    splits = [part for name, part in facts.items() if name.startswith("split-")]
+    if found is None or not splits or not found["overlaps"] + found["duplicates"]:
+        return []
+    dropped = sum(sum(part["dropped"].values()) for part in splits)
+    joined = found["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
+    count = f"{sum(map(len, joined)):,} groups of {splits[0]['by']}"
+    groups = f"{count} joined into {len(joined):,}" if joined else "no groups joined"
+    pairs = (
+        f"{found['overlaps']:,} pairs of chips overlap on the ground and {found['duplicates']:,} are near-duplicates"
+    )
+    return [f"leaks: {pairs}; {groups}; {dropped:,} training copies dropped in {len(splits):,} splits; none left"]
+
+
+class PlainDisplay:
+    """Plain lines, for a log, a pipe or a file."""
+
+    def __init__(self, console: Console, logger: logging.Logger | None = None) -> None:
+        """Say things on ``console`` and in ``logger``."""
+        self.console = console
+        self.logger = logger
+        self._made = self._missing = 0
+        self._said: dict[str, float] = {}
+        self._current = ""
+
+    def say(self, text: str) -> None:
+        """One line."""
+        text = text[: len(text) - len(text.lstrip())] + one_line(text)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self.logger:
+            self.logger.info("%s", text)
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """Say what the stage does, at its first wave."""
+        self._made, self._missing = 0, missing
+        if stage.name != self._current:
+            self._current = stage.name
+            self.say(f"{stage.name}: {stage.does}")
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """Say that a part was made, and in which time."""
+        self._made += 1
+        self._said.pop(order.key, None)
+        self.say(f"  {order.part.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """Say how far a part is, now and then."""
+        now = time.monotonic()
+        if now - self._said.setdefault(order.key, now) >= LINE_EVERY_S:
+            self._said[order.key] = now
+            note = f", {state['note']}" if state.get("note") else ""
+            self.say(f"  {order.part.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """Say what the stage amounts to."""
+        state = f"{made} of {total} parts made" if made else f"up to date, {total} parts"
+        self.say(f"{stage.name}: {state}")
+        if made:
+            for line in summary(stage.name, facts):
+                self.say(f"  {line}")
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """Say what the stage has."""
+        for line in summary(stage.name, facts):
+            self.say(f"  {line}")
+
+
+class TerminalDisplay(PlainDisplay):
+    """Progress bars with rate and time left; what is finished stays as a line above them."""
+
+    def __init__(self, console: Console, logger: logging.Logger | None = None) -> None:
+        """Draw on ``console``."""
+        super().__init__(console, logger)
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+        rate = TextColumn("{task.fields[rate]}")
+        self.bars = Progress(*columns, rate, TimeRemainingColumn(compact=True), console=console, transient=True)
+        self._parts: dict[str, TaskID] = {}
+        self._stage: TaskID | None = None
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """Draw the stage's bar."""
+        self._missing = missing
+        if self.logger:
+            self.logger.info("%s: %d of %d parts to make", stage.name, missing, total)
+        self._drop_stage()
+        self._stage = self.bars.add_task(f"{stage.name}: parts", total=missing, rate="")
+        self.bars.start()
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """Move the stage's bar."""
+        if self.logger:
+            self.logger.info("%s made in %.1f s", order.part.title, record.seconds)
+        if (task := self._parts.pop(order.key, None)) is not None:
+            self.bars.remove_task(task)
+        if self._stage is not None:
+            self.bars.advance(self._stage)
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """Move the part's bar."""
+        if order.key not in self._parts:
+            # From where it is now: what was done before the first look would count as done in no time.
+            self._parts[order.key] = self.bars.add_task(
+                f"  {order.part.name}", total=state["total"], completed=state["done"], rate=""
+            )
+        task = self._parts[order.key]
+        self.bars.update(task, completed=state["done"], total=state["total"])
+        speed = next((one.speed for one in self.bars.tasks if one.id == task), None)
+        digits = 0 if speed and speed >= 10 else 1
+        rate = f"{speed:,.{digits}f} {state['unit']}/s" if speed else str(state["unit"])
+        self.bars.update(task, rate=f"{rate} {state.get('note', '')}")
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """Take the bars away and say what the stage amounts to."""
+        self._drop_stage()
+        self.bars.stop()
+        super().stage_ends(stage, made, total, facts)
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """Take the bars away and say what the stage has."""
+        self._drop_stage()
+        self.bars.stop()
+        super().stage_stops(stage, facts)
+
+    def _drop_stage(self) -> None:
+        for task in [*self._parts.values(), *([] if self._stage is None else [self._stage])]:
+            self.bars.remove_task(task)
+        self._parts.clear()
+        self._stage = None
+
+
+def display_for(console: Console, logger: logging.Logger | None) -> PlainDisplay:
+    """Bars on a terminal, plain lines elsewhere."""
+    return TerminalDisplay(console, logger) if console.is_terminal else PlainDisplay(console, logger)

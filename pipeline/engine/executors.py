@@ -1,0 +1,27 @@
+"""Where makers run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
+
+Every part is made by :func:`make_part` in a worker process, never in the calling one, with as many threads as the
+profile says, so that neither the number of workers nor what the caller did before can change a byte.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+
+from ..config.run import ComputeConfig
+from ..models import ranks
+from .process_pool import process_pool
+
+
+def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManager[Executor]:
+    """The executor that the configuration names; under torchrun, one that shares what its ranks can share."""
+    if ranks.place() is not None:
+        from .torchrun import sharing_executor
+
+        return sharing_executor(compute, workers)
+    if compute.executor == "dask":
+        from .dask_executor import dask_cluster
+
+        return dask_cluster(compute.scheduler, workers, compute.threads, compute.memory_gb)
+    return process_pool(workers, compute.threads, compute.memory_gb)

@@ -1,0 +1,42 @@
+"""The pipeline as a table of six rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its name, what it does, and its door.
+
+    Attributes:
+        name: Name on the command line and in the store, and of its package.
+        does: What it does, in one line.
+        long: Whether its parts come late and take long: their number and seconds are told before they can be planned.
+    """
+
+    name: str
+    does: str
+    long: bool = False
+
+    @property
+    def plan(self) -> str:
+        """Its planner as ``package.module:function``."""
+        return f"satpipe.stages.{self.name}.stage:plan"
+
+    @property
+    def forecast(self) -> str:
+        """What tells the number and the seconds of its parts, for a stage that is ``long``."""
+        return f"satpipe.stages.{self.name}.stage:forecast"
+
+
+STAGES = (
+    Stage("ingest", "read scenes and labels into tables"),
+    Stage("chips", "cut chips and deal them into splits"),
+    Stage("gan", "train a conditional generator on each split", long=True),
+    Stage("synth", "make labelled synthetic chips for each split", long=True),
+    Stage("classify", "train the classifier on each arm of each split", long=True),
+    Stage("report", "answer the question and write the report"),
+)
+
+NAMES = tuple(stage.name for stage in STAGES)

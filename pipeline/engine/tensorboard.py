@@ -1,0 +1,168 @@
+"""Trainings for TensorBoard: what they log as scalars, their sample sheets as images.
+
+A training writes its log and sheets as files, whether anyone looks or not. Here they are copied into TensorBoard's
+format as they grow, by the process that runs the parts: workers need not have TensorBoard, and no part holds a time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..dataset.names import METRICS, SHEETS
+from ..utils.errors import ConfigError
+from .stages import Stage
+from .store import Record, Store
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from .plan import Wave
+    from .runner import Display
+    from .worker import Order
+
+FOLDER = "tensorboard"
+"""Below the store's logs."""
+AXIS = "images"
+"""Key of a log's lines that becomes TensorBoard's step."""
+UNSAFE = re.compile(r"[^A-Za-z0-9.=_+, -]")
+"""A sweep's parts are named for values that a folder cannot be named for."""
+
+
+@dataclass
+class Board:
+    """A training's log in TensorBoard's format.
+
+    Attributes:
+        folder: Where it goes; what an earlier process left there is replaced.
+    """
+
+    folder: Path
+    _writer: SummaryWriter | None = None
+    _written: list[str] = field(default_factory=list)
+    _drawn: set[str] = field(default_factory=set)
+
+    def follow(self, training: Path) -> None:
+        """Write what the log and the sheets in the folder ``training`` have and this does not."""
+        try:
+            lines = (training / METRICS).read_text("utf-8").splitlines()
+        except OSError:
+            return  # no training, or its first look is still to come
+        if lines[: len(self._written)] != self._written:
+            self._begin_again()  # the training went back to a checkpoint
+        for text in lines[len(self._written) :]:
+            line = json.loads(text)
+            for name, value in scalars(line):
+                add = self._open().add_scalar
+                add(name, value, line[AXIS])
+        self._written = lines
+        self._draw(training / SHEETS)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self) -> SummaryWriter:
+        from torch.utils.tensorboard import SummaryWriter
+
+        if self._writer is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._writer = SummaryWriter(str(self.folder))
+        return self._writer
+
+    def _begin_again(self) -> None:
+        self.close()
+        self._writer, self._written, self._drawn = None, [], set()
+
+    def _draw(self, sheets: Path) -> None:
+        import numpy as np
+        from PIL import Image
+
+        for path in sorted(sheets.glob("*.png")):
+            if path.name in self._drawn:
+                continue
+            try:
+                picture = np.asarray(Image.open(path).convert("RGB"))
+            except (OSError, ValueError, SyntaxError):
+                continue  # half written: the next time
+            add = self._open().add_image
+            add("sheet", picture, int(path.stem), dataformats="HWC")
+            self._drawn.add(path.name)
+
+
+def scalars(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Names and values of a log's line; what lies deeper has its place as the beginning of its name."""
+    for name, value in line.items():
+        if isinstance(value, Mapping):
+            for deeper, number in scalars(value):
+                yield f"{name}/{deeper}", number
+        elif isinstance(value, int | float) and not isinstance(value, bool) and name != AXIS and math.isfinite(value):
+            yield name, float(value)
+
+
+class Mirror:
+    """A display that also writes trainings for TensorBoard, and passes everything on."""
+
+    def __init__(self, display: Display, store: Store, run: str) -> None:
+        """Write below the logs of ``store``, in a folder of the run's name.
+
+        Raises:
+            ConfigError: If TensorBoard is not installed.
+        """
+        if find_spec("tensorboard") is None:
+            raise ConfigError(
+                "--tensorboard needs TensorBoard, which is not installed; `pip install satpipe[tensorboard]`"
+            )
+        self.display, self.store = display, store
+        self.folder = store.root / "logs" / FOLDER / run
+        self._boards: dict[str, Board] = {}
+
+    def write(self, order: Order, training: Path) -> None:
+        """Write what a training in the folder ``training`` has logged since the last time."""
+        if order.key not in self._boards:
+            name = UNSAFE.sub("-", order.part.name)
+            self._boards[order.key] = Board(self.folder / order.part.stage / name)
+        self._boards[order.key].follow(training)
+
+    def complete(self, waves: Iterable[Wave]) -> None:
+        """Write the committed trainings of a run that were not made just now."""
+        for wave in waves:
+            for order, record in zip(wave.orders, wave.records, strict=True):
+                if record is not None and order.key not in self._boards:
+                    self.write(order, self.store.folder(record.ref))
+                    self._boards[order.key].close()
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+        self.display.say(text)
+
+    def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
+        """A wave of a stage begins."""
+        self.display.stage_begins(stage, missing, total)
+
+    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+        """A part was made."""
+        self.display.part_done(order, record, facts)
+        self.write(order, self.store.folder(record.ref))
+        self._boards[order.key].close()
+
+    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+        """A part under way says how far it is."""
+        self.display.part_progress(order, state)
+        self.write(order, self.store.work(order.key))
+
+    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+        """A stage is complete."""
+        self.display.stage_ends(stage, made, total, facts)
+
+    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+        """A stage cannot go on."""
+        self.display.stage_stops(stage, facts)

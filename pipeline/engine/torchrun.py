@@ -1,0 +1,266 @@
+"""A run under torchrun: the first rank runs the pipeline, the others wait for trainings and take part in them.
+
+``torchrun --nproc-per-node 4 -m cli run gan ...`` starts the same command four times. The first rank plans, locks the
+store and commits as it always does, and its parts are made in processes of its own; only a part whose maker can share
+its work (``Part.ranks``) is announced to the other ranks, whose processes then join it. They write nothing.
+
+Ranks tell each other through torchrun's own key-value store that they live. One that is not heard of for
+:data:`SILENCE_S`, or that says why it ended, ends the others with a sentence.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..config.run import ComputeConfig
+from ..models import ranks
+from ..utils.errors import ConfigError, SatpipeError, first_line
+from .process_pool import process_pool
+from .worker import Order, make_part, take_part
+
+BEAT_S = 2.0
+"""Seconds between signs of life."""
+SILENCE_S = 30.0
+"""A rank without a sign of life for so long counts as dead."""
+PATIENCE_S = 5.0
+"""How long the first rank may take to end by itself once another one is dead."""
+COUNTER, END = "orders", "end"
+
+
+# ------------------------------------------------------------------------------------------------- who lives
+
+
+class Watch:
+    """Gives signs of life of one rank, and calls ``lost`` once with a sentence when another one's stop."""
+
+    def __init__(self, store: Any, rank: int, size: int, lost: Callable[[str], None]) -> None:
+        """Prepare a watch over ``store``; :meth:`start` starts its thread.
+
+        Args:
+            store: Shared key-value store with torch.distributed's interface.
+            rank: This rank.
+            size: Number of ranks.
+            lost: Called from the watch's thread.
+        """
+        self.store, self.rank, self.lost = store, rank, lost
+        self.others = [other for other in range(size) if other != rank]
+        self.heard = dict.fromkeys(self.others, ("", time.monotonic()))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; the others are told by whoever ends the run."""
+        self._over.set()
+        self._thread.join(BEAT_S)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(BEAT_S):
+            now = time.monotonic()
+            if now - last > SILENCE_S / 2:
+                # This process itself was stopped for a while: what it did not hear then says nothing.
+                self.heard = {other: (sign, now) for other, (sign, _) in self.heard.items()}
+            last = now
+            try:
+                found = self.look(now)
+            except RuntimeError as error:  # torch's errors of its store are of this class
+                found = f"torchrun's store does not answer any more ({first_line(error)})"
+            if found and not self._over.is_set():
+                self.lost(found)
+                return
+
+    def look(self, now: float) -> str | None:
+        """Give a sign, read the others', and say who is lost."""
+        self.store.set(f"alive{self.rank}", str(now))
+        for other in self.others:
+            if self.store.check([f"failed{other}"]):
+                return self.store.get(f"failed{other}").decode()  # type: ignore[no-any-return]
+            sign = self.store.get(f"alive{other}").decode() if self.store.check([f"alive{other}"]) else ""
+            before, since = self.heard[other]
+            if sign != before:
+                self.heard[other] = sign, now
+            elif now - since > SILENCE_S:
+                return f"rank {other} has not been heard of for {now - since:.0f} s"
+        return None
+
+
+# ---------------------------------------------------------------------------------------------- the first rank
+
+_reason: list[str] = []
+"""Why this process was told to end, where that is known."""
+
+
+def why_ended() -> str | None:
+    """Under torchrun, why this rank was ended; None elsewhere, and for Ctrl-C."""
+    if _reason:
+        return f"{_reason[0]}; the same command goes on from the latest checkpoint"
+    return None
+
+
+@contextmanager
+def started() -> Iterator[bool]:
+    """For the command line: whether this process is to run the pipeline.
+
+    Outside torchrun, and on the first rank, it is. On any other the context does that rank's work before it opens, and
+    then there is nothing left to do.
+    """
+    place = ranks.place()
+    if place is None:
+        yield True
+        return
+    store = ranks.open_store()
+    if place.rank:
+        _follow(place, store)
+        yield False
+        return
+    watch = Watch(store, place.rank, place.size, _end_first)
+    watch.start()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stopped(number: int, frame: Any) -> None:
+        if not _reason:
+            _reason.append("torchrun ended this rank, as it does when another one has died")
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stopped)
+    try:
+        yield True
+    finally:
+        watch.stop()
+        signal.signal(signal.SIGTERM, before)
+        with suppress(RuntimeError):  # torchrun itself may be gone: so are the others then
+            announce(store, END)
+
+
+def _end_first(reason: str) -> None:
+    """Interrupt the run, so that it says what is known and stops its processes; if it cannot, end it here."""
+    _reason.append(reason)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE_S)
+    _exit(why_ended() or reason)
+
+
+def _exit(sentence: str) -> None:
+    print(f"satpipe: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 - the console may be locked by a thread
+    os._exit(1)
+
+
+def announce(store: Any, text: str) -> int:
+    """Tell the waiting ranks what is next; returns its number."""
+    number = int(store.add(COUNTER, 1))
+    store.set(f"order{number}", text)
+    return number
+
+
+@contextmanager
+def sharing_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]:
+    """The first rank's executor: parts that ranks can share go to one process that leads them, others to ``workers``.
+
+    Raises:
+        ConfigError: If the configuration names Dask.
+    """
+    if compute.executor == "dask":
+        raise ConfigError(
+            "compute.executor is dask, and torchrun started this: Dask spreads parts, torchrun one training over"
+            " several processes; use one of them"
+        )
+    rest = compute.threads, compute.memory_gb
+    with process_pool(1, *rest) as leading, process_pool(workers, *rest) as usual:
+        yield SharingExecutor(leading, usual)
+
+
+class SharingExecutor(Executor):
+    """Sends parts that ranks can share to the one process that leads them, and all others to the usual ones."""
+
+    def __init__(self, leading: Executor, usual: Executor) -> None:
+        """Both are opened and closed by the caller."""
+        self.leading, self.usual = leading, usual
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Submit ``make_part`` of an order, or anything else to the usual processes."""
+        if arguments and isinstance(arguments[0], Order) and arguments[0].part.ranks:
+            return self.leading.submit(lead_part, *arguments)
+        return self.usual.submit(call, *arguments, **named)
+
+
+def lead_part(order: Order) -> Any:
+    """Make a part together with the other ranks; runs in a process of the first rank's."""
+    place = ranks.place()
+    assert place is not None, "only started under torchrun"
+    session = ranks.session
+    session.place, session.title = place, order.part.title
+    session.store = session.store or ranks.open_store()
+    session.part = announce(session.store, order_as_text(order))
+    return make_part(order)
+
+
+# --------------------------------------------------------------------------------------------------- the others
+
+
+def _follow(place: ranks.Place, store: Any) -> None:
+    """Take part in what the first rank announces, until it says that there is nothing more."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, also from within a collective
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first rank hears it too, and ends the others
+    host = socket.gethostname()
+    watch = Watch(
+        store,
+        place.rank,
+        place.size,
+        lambda reason: _exit(f"rank {place.rank} on {host} ends: {reason}"),
+    )
+    watch.start()
+    session = ranks.session
+    session.place, session.store = place, store
+    try:
+        for number in range(1, sys.maxsize):
+            session.part = number
+            text = _next(store, number)
+            if text == END:
+                return
+            order = order_from_text(text)
+            session.title = order.part.title
+            take_part(order)
+    except SatpipeError as error:
+        if not isinstance(error, ranks.RankLostError):
+            sentence = first_line(error)
+            store.set(f"failed{place.rank}", f"rank {place.rank} on {host} failed: {sentence}")
+        raise
+    finally:
+        watch.stop()
+
+
+def _next(store: Any, number: int) -> str:
+    """Wait for an order; the watch ends the process if the first rank is lost."""
+    while not store.check([f"order{number}"]):
+        time.sleep(0.05)
+    text: str = store.get(f"order{number}").decode()
+    return text
+
+
+# ----------------------------------------------------------------------------------------------- orders as text
+
+
+def order_as_text(order: Order) -> str:
+    """An order for the store, pickled as a pool of processes does it."""
+    return base64.b64encode(pickle.dumps(order)).decode()
+
+
+def order_from_text(text: str) -> Order:
+    """The order that :func:`order_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
+    order: Order = pickle.loads(base64.b64decode(text))  # noqa: S301
+    return order

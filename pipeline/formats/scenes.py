@@ -1,0 +1,242 @@
+"""Describe one raster: what the scene table says of it, after it was read whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..dataset.tables import SCENES, Table
+from ..raster import gdal
+from ..raster.gdal import SceneFile
+from ..utils.errors import InputError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+CATALOGUE = Table("catalogue", SCENES.columns | dict.fromkeys(("where", "pixels_sha256", "given"), "string"))
+"""The scene table before licence and the user's groups are known.
+
+`where` says what `path` is relative to: `source` (the source's folder), `own` (the part that holds this table) or
+`store`. For chips that arrived cut, `pixels_sha256` is over the decoded pixels, and `given` is the label as given.
+"""
+
+
+CACHE_BYTES = 64 << 20
+"""GDAL's cache while a scene is read: each block is read once, so all it need hold is one window."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the scenes of a source are read.
+
+    Attributes:
+        source: Name of the source; the first part of each scene's name.
+        bands: Bands to read, from 1; None takes all but alpha.
+        max_pixels: Larger scenes are refused.
+        gsd_m: GSD of scenes without georeference.
+        nodata: Value of pixels without data in scenes that do not say.
+        hash_pixels: Whether to digest decoded pixels.
+    """
+
+    source: str
+    bands: tuple[int, ...] | None
+    max_pixels: int
+    gsd_m: float | None
+    nodata: float | None = None
+    hash_pixels: bool = False
+
+
+def row_of(reading: Reading, name: str, where: str, **known: Any) -> dict[str, Any]:
+    """A row of the catalogue; columns that are not given are missing."""
+    row: dict[str, Any] = dict.fromkeys(CATALOGUE.columns)
+    row |= {"scene_id": f"{reading.source}/{name}", "source": reading.source, "path": name, "where": where}
+    return row | {"simulated": False, "licence": ""} | known
+
+
+def describe(
+    path: Path, name: str, where: str, sha256: str, reading: Reading, tick: Callable[[float], None] = lambda _: None
+) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path``; where it cannot be used, the reason is in `quarantined`.
+
+    Args:
+        path: The file.
+        name: Its path below the source's folder.
+        where: What ``name`` is relative to, see `CATALOGUE`.
+        sha256: Digest of the file.
+        reading: How the source is read.
+        tick: Told which share of the scene was read.
+    """
+    row = row_of(reading, name, where, sha256=sha256)
+    try:
+        with gdal.open_scene(path, reading.max_pixels, GDAL_CACHEMAX=CACHE_BYTES) as dataset:
+            facts = _facts(dataset, path, reading)
+            scene = gdal.scene_file(row | facts | {"path": str(path)}, path.parent)
+            facts["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)
+            return row | facts
+    except InputError as error:
+        return row | {"quarantined": str(error)}
+
+
+def header(path: Path, name: str, reading: Reading) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path`` from its header alone; whoever reads it finds what is damaged.
+
+    Args:
+        path: The file.
+        name: What it is called.
+        reading: How it is read.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    with gdal.open_scene(path, reading.max_pixels) as dataset:
+        return row_of(reading, name, "source") | _facts(dataset, path, reading)
+
+
+def _facts(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, Any]:
+    """Columns of the scene table that the header of a file gives."""
+    bands = _bands(dataset, path.name, reading.bands)
+    dtypes = {dataset.dtypes[band - 1] for band in bands}
+    dtype = dtypes.pop()
+    if dtypes or dtype not in gdal.DTYPES:
+        raise InputError(f"{path.name} has pixels of type {dtype}; convert it to one of {', '.join(gdal.DTYPES)}")
+    mask, nodata = _mask(dataset, bands)
+    if mask is None:
+        mask, nodata = _nodata(reading.nodata, np.dtype(dtype))
+    crs, transform = _georeference(dataset, path.name)
+    gsd_m = reading.gsd_m
+    if crs is not None and transform is not None:
+        across, down = gdal.pixel_size_m(crs, transform, dataset.width, dataset.height)
+        gsd_m = round(math.sqrt(across * down), 6)
+    return {
+        "width": dataset.width,
+        "height": dataset.height,
+        "crs": crs,
+        "transform": None if transform is None else json.dumps(transform),
+        "gsd_m": gsd_m,
+        "bands": json.dumps(bands),
+        "dtype": dtype,
+        "nodata": nodata,
+        "mask": mask,
+    }
+
+
+def _bands(dataset: DatasetReader, name: str, chosen: Sequence[int] | None) -> list[int]:
+    if chosen is None:
+        from rasterio.enums import ColorInterp
+
+        if ColorInterp.palette in dataset.colorinterp:
+            raise InputError(f"{name} has a colour table; convert it to RGB, for instance with `rio convert --rgb`")
+        return [band for band, meaning in enumerate(dataset.colorinterp, 1) if meaning != ColorInterp.alpha]
+    if max(chosen) > dataset.count:
+        raise InputError(f"{name} has {dataset.count} bands and ingest.bands asks for band {max(chosen)}")
+    return list(chosen)
+
+
+def _mask(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str | None, float | None]:
+    """Where valid pixels are known from, and the nodata value."""
+    from rasterio.enums import MaskFlags
+
+    alpha = gdal.alpha_band(dataset)
+    if alpha is not None and alpha not in bands:
+        return "alpha", None
+    flags = {flag for band in bands for flag in dataset.mask_flag_enums[band - 1]}
+    if MaskFlags.nodata in flags:
+        values = {dataset.nodatavals[band - 1] for band in bands}
+        if len({str(value) for value in values}) > 1:
+            return "mask", None
+        return _nodata(values.pop(), np.dtype(dataset.dtypes[bands[0] - 1]))
+    if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+        return "mask", None
+    return None, None
+
+
+def _nodata(value: float | None, dtype: np.dtype[Any]) -> tuple[str | None, float | None]:
+    """The nodata value as pixels of ``dtype`` hold it; none where they cannot, as -9999 in bytes."""
+    if value is None:
+        return None, None
+    if math.isnan(value):
+        return ("nodata", None) if dtype.kind == "f" else (None, None)
+    if dtype.kind == "f":
+        return "nodata", float(dtype.type(value))
+    limits = np.iinfo(dtype)
+    fits = float(value).is_integer() and limits.min <= value <= limits.max
+    return ("nodata", float(value)) if fits else (None, None)
+
+
+def _georeference(dataset: DatasetReader, name: str) -> tuple[str | None, tuple[float, ...] | None]:
+    """CRS and transform, both or neither."""
+    from rasterio.errors import CRSError
+
+    transform = tuple(float(value) for value in tuple(dataset.transform)[:6])
+    if not all(math.isfinite(value) for value in transform):
+        raise InputError(f"{name} has a transform that is not finite")
+    try:
+        crs = dataset.crs
+        code = None if not crs else (f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt())
+    except CRSError as error:
+        raise InputError(f"{name} has a CRS that cannot be read: {str(error)[:80]}") from None
+    if code is None or dataset.transform.is_identity or not (crs.is_geographic or crs.is_projected):
+        return None, None  # a local CRS, as of a building site, is nowhere on the ground
+    if dataset.transform.determinant == 0:
+        raise InputError(f"{name} has a transform that maps all pixels onto a line")
+    return code, transform
+
+
+def _read_whole(
+    dataset: DatasetReader, scene: SceneFile, hash_pixels: bool, tick: Callable[[float], None]
+) -> str | None:
+    """Read every block once: a truncated file opens well and fails here.
+
+    Returns:
+        SHA-256 of the decoded pixels, if asked for.
+
+    Raises:
+        InputError: If a block cannot be read, or no pixel of the scene is valid.
+    """
+    digest = _digest((scene.height, scene.width, len(scene.bands)), scene.dtype)
+    any_valid = False
+    for extent in gdal.aligned_windows(dataset):
+        pixels, valid = gdal.read_window(dataset, scene, *extent)
+        any_valid = any_valid or valid is None or bool(valid.any())
+        if hash_pixels:
+            digest.update(pixels.tobytes())
+        tick((extent[0] * scene.width + extent[2] * (extent[1] + extent[3])) / (scene.height * scene.width))
+    if not any_valid:
+        raise InputError(f"{scene.path.name} holds no valid pixel")
+    return digest.hexdigest() if hash_pixels else None
+
+
+def _digest(shape: tuple[int, ...], dtype: str) -> hashlib._Hash:
+    return hashlib.sha256(f"{shape} {dtype} ".encode())
+
+
+def pixels_digest(pixels: gdal.Pixels) -> str:
+    """SHA-256 of decoded pixels (H, W, C), as in the column `pixels_sha256`."""
+    digest = _digest(pixels.shape, str(pixels.dtype))
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, float, float]:
+    """Whether a scene's pixels are as wide as high on the ground, and both sizes in metres."""
+    across, down = gdal.pixel_size_m(
+        str(row["crs"]), tuple(json.loads(row["transform"])), int(row["width"]), int(row["height"])
+    )
+    return abs(across - down) <= tolerance * max(across, down), across, down
+
+
+def glance(path: Path, name: str, reading: Reading) -> dict[str, Any]:
+    """The catalogue's row of the raster at ``path`` from its header alone: no pixel is read, so damage stays unseen."""
+    row = row_of(reading, name, "source")
+    try:
+        with gdal.open_scene(path, reading.max_pixels) as dataset:
+            return row | _facts(dataset, path, reading)
+    except InputError as error:
+        return row | {"quarantined": str(error)}

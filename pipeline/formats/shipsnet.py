@@ -1,0 +1,202 @@
+"""Kaggle's "Ships in Satellite Imagery": chips in a planar JSON, or PNG files that say all in their name.
+
+A chip of the JSON is a list of numbers, first all of red, then all of green, then all of blue. The file is read one
+chip at a time: as Python lists the whole would take gigabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..raster.gdal import Pixels
+from .scenes import Reading, pixels_digest, row_of
+
+NAME = re.compile(r"(?P<label>\d+)__(?P<scene>.+)__(?P<lon>-?\d+(?:\.\d+)?)_(?P<lat>-?\d+(?:\.\d+)?)\.[A-Za-z]+$")
+CELL_DEGREES = 0.01
+"""Chips are grouped by location in cells of this size, about a kilometre: a chip's own position groups nothing."""
+MAX_JSON_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the name of a chip, or its entry in the JSON, says; the label as text."""
+
+    label: str
+    scene: str | None = None
+    lon: float | None = None
+    lat: float | None = None
+
+
+def parse_name(name: str) -> Named | None:
+    """What ``{label}__{scene id}__{lon}_{lat}.png`` says; None for another name."""
+    found = NAME.match(name)
+    if not found:
+        return None
+    return Named(found["label"], found["scene"], float(found["lon"]), float(found["lat"]))
+
+
+def columns(named: Named, width: int, height: int, gsd_m: float | None) -> dict[str, Any]:
+    """Columns of the catalogue that follow from what is known of a chip.
+
+    The label as given; as groups its scene, and the cell of about a kilometre that its centre lies in; and, as the chip
+    lies north-up around a known centre, CRS and transform: the UTM zone there, with square pixels.
+    """
+    out: dict[str, Any] = {"given": named.label, "group_scene": named.scene, "group_location": None}
+    if named.lon is None or named.lat is None or not -180 <= named.lon <= 180 or not -90 <= named.lat <= 90:
+        return out
+    corner = (math.floor(round(one / CELL_DEGREES, 6)) * CELL_DEGREES for one in (named.lon, named.lat))
+    out["group_location"] = "{:.2f}_{:.2f}".format(*corner)
+    if gsd_m is None or abs(named.lat) > 84:
+        return out
+    zone = min(60, int((named.lon + 180) // 6) + 1)
+    crs = f"EPSG:{(32600 if named.lat >= 0 else 32700) + zone}"
+    x, y = _to_zone(crs).transform(named.lon, named.lat)
+    transform = (gsd_m, 0.0, round(x - gsd_m * width / 2, 3), 0.0, -gsd_m, round(y + gsd_m * height / 2, 3))
+    return out | {"crs": crs, "transform": json.dumps(transform)}
+
+
+@lru_cache(maxsize=8)
+def _to_zone(crs: str) -> Any:
+    import pyproj
+
+    return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+
+
+# ------------------------------------------------------------------------------------------------------------ JSON
+
+
+def _space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def top_level(text: str) -> Iterator[tuple[str, Any]]:
+    """Walk a JSON object: each key with its value, or, where the value is a list, with one element after the other.
+
+    Raises:
+        ValueError: If the text is no JSON object.
+    """
+    decoder = json.JSONDecoder()
+    at = _space(text, 0)
+    if text[at : at + 1] != "{":
+        raise ValueError("it is no JSON object")
+    at = _space(text, at + 1)
+    while text[at : at + 1] != "}":
+        key, at = decoder.raw_decode(text, at)
+        at = _space(text, at)
+        if not isinstance(key, str) or text[at : at + 1] != ":":
+            raise ValueError(f"a key is expected at character {at}")
+        at = _space(text, at + 1)
+        if text[at : at + 1] == "[":
+            at = _space(text, at + 1)
+            while text[at : at + 1] != "]":
+                value, at = decoder.raw_decode(text, at)
+                yield key, value
+                at = _comma(text, at, "]")
+            at += 1
+        else:
+            value, at = decoder.raw_decode(text, at)
+            yield key, value
+        at = _comma(text, at, "}")
+
+
+def _comma(text: str, at: int, end: str) -> int:
+    at = _space(text, at)
+    if text[at : at + 1] == ",":
+        return _space(text, at + 1)
+    if text[at : at + 1] != end:
+        raise ValueError(f"`,` or `{end}` is expected at character {at}")
+    return at
+
+
+def planar(values: Any) -> Pixels:
+    """A chip (H, W, 3) of bytes from a list of 3 x H x W numbers, H = W, band after band.
+
+    Raises:
+        ValueError: If the list has another length or holds anything but whole numbers of 0 to 255.
+    """
+    side = math.isqrt(len(values) // 3) if isinstance(values, list) else 0
+    if side == 0 or len(values) != 3 * side * side:
+        raise ValueError("its data are not three bands of a square")
+    numbers = np.asarray(values)
+    if numbers.dtype.kind != "i" or numbers.min() < 0 or numbers.max() > 255:
+        raise ValueError("its data are not whole numbers of 0 to 255")
+    return np.ascontiguousarray(numbers.astype(np.uint8).reshape(3, side, side).transpose(1, 2, 0))
+
+
+def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list[dict[str, Any]]:
+    """Turn a JSON of chips into one array (N, H, W, 3) of bytes, and list its chips.
+
+    Args:
+        path: The JSON, with `data` and `labels` and perhaps `scene_ids` and `locations`.
+        name: Its path below the source's folder.
+        array: Where the array is written.
+        reading: How the source is read.
+
+    Returns:
+        One row of the catalogue per chip; the whole file as one quarantined row where it cannot be read.
+    """
+    chips: list[Pixels | str] = []
+    said: dict[str, list[Any]] = {"labels": [], "scene_ids": [], "locations": []}
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 30} GiB")
+        for key, value in top_level(path.read_text("utf-8")):
+            if key == "data":
+                chips.append(_chip(value))
+            elif key in said:
+                said[key].append(value)
+        if all(isinstance(chip, str) for chip in chips):
+            raise ValueError(f"none of its chips can be used: {chips[0]}" if chips else "it holds nothing under `data`")
+        if len(said["labels"]) != len(chips):
+            raise ValueError(f"it holds {len(chips)} chips and {len(said['labels'])} labels")
+    except (ValueError, RecursionError, OSError) as error:
+        return [row_of(reading, name, "source", quarantined=f"{path.name} is no JSON of chips: {error}"[:300])]
+    shape = next(chip.shape for chip in chips if not isinstance(chip, str))
+    pixels = np.zeros((len(chips), *shape), np.uint8)
+    rows = []
+    for position, chip in enumerate(chips):
+        row = row_of(reading, f"{name}#{position}", "own", item=position) | {"path": array.name}
+        if isinstance(chip, str) or chip.shape != shape:
+            reason = chip if isinstance(chip, str) else f"it has {len(chip)} rows and the first chip has {shape[0]}"
+            rows.append(row | {"quarantined": f"chip {position} of {path.name} cannot be used: {reason}"})
+            continue
+        pixels[position] = chip
+        digest = pixels_digest(chip)
+        row |= {"width": shape[1], "height": shape[0], "bands": "[1, 2, 3]", "dtype": "uint8", "gsd_m": reading.gsd_m}
+        row |= {"sha256": digest, "pixels_sha256": digest}
+        rows.append(row | columns(named(said, position), shape[1], shape[0], reading.gsd_m))
+    np.save(array, pixels, allow_pickle=False)
+    return rows
+
+
+def _chip(value: Any) -> Pixels | str:
+    try:
+        return planar(value)
+    except ValueError as error:
+        return str(error)
+
+
+def named(said: dict[str, list[Any]], position: int) -> Named:
+    """What the lists beside the pixels say of one chip."""
+    scenes, places = said["scene_ids"], said["locations"]
+    scene = scenes[position] if position < len(scenes) else None
+    place = places[position] if position < len(places) else None
+    known = (
+        isinstance(place, list)
+        and len(place) == 2
+        and all(isinstance(one, int | float) and math.isfinite(one) for one in place)
+    )
+    lon, lat = map(float, place) if known and isinstance(place, list) else (None, None)
+    label = said["labels"][position] if position < len(said["labels"]) else None
+    return Named(str(label), None if scene is None else str(scene), lon, lat)

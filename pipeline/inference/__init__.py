@@ -1,0 +1,1 @@
+"""Use a finished run: generate chips, detect objects."""

@@ -1,0 +1,291 @@
+"""Find objects in scenes and write what was found."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...config.run import RunConfig
+from ...dataset.names import FINAL
+from ...engine.runs import Run
+from ...models import classifier as classifiers
+from ...models.classifier import SHIP_CONVNET, Classifier
+from ...models.device import cores, threads
+from ...utils.errors import ConfigError, StoreError
+from . import measure, write
+from .look import Scorer, look
+from .measure import Quality
+from .merge import Objects, merge
+from .overview import Overview
+from .scenes import Scene, Wanted, open_scenes, reading_of
+from .truth import Truth, read_truth
+
+FORMATS = (".geojson", ".json", ".gpkg")
+STRIDES_PER_SIDE = 5
+"""Windows of the quick look along a window's side, unless the user says otherwise."""
+LEAST = 0.05
+"""Objects of no higher score are not kept for measuring either."""
+RARER = 4.0
+"""A detection needs so many times the odds of the classifier's threshold.
+
+That threshold is for chips of which about half show an object, and windows of a scene hardly ever do. By Bayes' rule
+the odds would fall by more; but of the many windows that show one object the best counts. Chosen on whole tiles of an
+area that was left out, where F1 was best from 3 to 6; an area that was opened afterwards asked for far more
+(docs/experiments.md), so whoever has labels should look for the best score with `--truth`."""
+NEAR = 0.125
+"""A detection may miss a labelled box by this share of a window's side."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for.
+
+    Attributes:
+        score: Score that a detection must exceed; None takes :func:`usual_score`.
+        stride: Pixels, at the classifier's GSD, from one window to the next; None takes a fifth of a window.
+        gsd_m: Metres per pixel of scenes without georeference.
+        nodata: Value of pixels without data in scenes that do not say.
+        truth: Labels to hold the detections against.
+        points: Whether geometries are centres instead of windows.
+        overview: Whether to draw a picture of each scene.
+        table: Whether to write a CSV.
+    """
+
+    score: float | None = None
+    stride: int | None = None
+    gsd_m: float | None = None
+    nodata: float | None = None
+    truth: Path | None = None
+    points: bool = False
+    overview: bool = True
+    table: bool = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one scene.
+
+    Attributes:
+        scene: The scene.
+        objects: All objects, also those of a low score.
+        windows: Windows that were looked at.
+        labels: The labelled objects, or None where there are no labels.
+        matched: Which of them (N,) each object is, -1 for none.
+    """
+
+    scene: Scene
+    objects: Objects
+    windows: int
+    labels: Truth | None
+    matched: npt.NDArray[np.int64]
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which objects (N,) are labelled ones."""
+        return self.matched >= 0
+
+    def above(self, score: float) -> Found:
+        """With the objects whose score exceeds ``score`` alone."""
+        shown = self.objects.above(score)
+        return Found(self.scene, shown, self.windows, self.labels, self.matched[: len(shown)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found in all scenes.
+
+    Attributes:
+        score: The score that detections exceed.
+        scenes: What was found in each scene, of any score.
+        files: Files that were written.
+        notes: What the user should know, in sentences.
+    """
+
+    score: float
+    scenes: tuple[Found, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def quality(self, scenes: Sequence[Found] | None = None) -> tuple[Quality, Quality | None, float]:
+        """Quality at the score, quality at the score with the highest F1, and average precision.
+
+        Args:
+            scenes: Scenes that count; None takes all. They must have labels.
+        """
+        counted = self.scenes if scenes is None else scenes
+        scores = np.concatenate([one.objects.scores for one in counted])
+        right = np.concatenate([one.right for one in counted])
+        objects = sum(len(one.labels.ids) for one in counted if one.labels is not None)
+        return (
+            measure.quality(scores, right, objects, self.score),
+            measure.best(scores, right, objects),
+            measure.average_precision(scores, right, objects),
+        )
+
+
+def load(run: Run, device: str = "cpu") -> tuple[Classifier, float | None]:
+    """The run's final classifier, and the GSD of the chips that it learned from.
+
+    Raises:
+        ConfigError: If the run has none; names the command that makes one.
+    """
+    part = run.part(f"classify/{FINAL}", "classifier", "all")
+    return classifiers.load(part.path, device, run.config.classify.model or SHIP_CONVNET), run.gsd_m
+
+
+def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable[[float, float], None]) -> Outcome:
+    """Find objects in the scenes at ``paths`` and write them to ``to``, with a picture and a CSV beside it.
+
+    Args:
+        run: The run whose final classifier is used.
+        paths: The scenes.
+        to: A .geojson or .gpkg file; one that exists is replaced once everything is there.
+        wish: What is asked for.
+        tick: Told how many scenes of how many are done, in fractions.
+
+    Raises:
+        ConfigError: If the run has no classifier, or the wish cannot be met.
+        InputError: If a scene or the labels cannot be used.
+        StoreError: If the files cannot be written.
+    """
+    if to.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--to {to.name}: detections are written as .geojson or .gpkg")
+    classifier, gsd_m = load(run)
+    size = classifier.architecture.size_px
+    stride = max(2, size // STRIDES_PER_SIDE) if wish.stride is None else wish.stride
+    if stride > size:
+        raise ConfigError(f"--stride {stride}: windows of {size} pixels would leave gaps; at most {size}")
+    scenes = open_scenes(paths, _wanted(classifier, gsd_m, run.config, wish))
+    write.check_crs([scene.file.crs for scene in scenes], to)
+    notes = [f"{scene.name}: {scene.note}" for scene in scenes if scene.note]
+    small = [scene.name for scene in scenes if min(scene.grid.height, scene.grid.width) < size]
+    notes += [f"{name} is smaller than a chip of {size} pixels: nothing can be found in it" for name in small]
+    labels: dict[str, Truth] = {}
+    if wish.truth is not None:
+        labels, said = read_truth(wish.truth, scenes, run.config)
+        notes += said
+    score = usual_score(classifier) if wish.score is None else wish.score
+    found: list[Found] = []
+    workers = cores()
+    with _staged(to) as folder, threads(workers) as pool:
+        scorer = Scorer(classifier, pool)
+        for number, scene in enumerate(scenes):
+            overview = Overview(scene.grid.height, scene.grid.width)
+            show = overview.add if wish.overview else _ignore
+
+            def told(done: float, total: float, number: int = number) -> None:
+                tick(number + done / total, len(scenes))
+
+            seen = look(scene, scorer, stride, run.config.chips.min_valid_fraction, workers, show, told)
+            objects = merge(seen.windows, seen.probabilities, size, stride, min(LEAST, score))
+            found.append(_found(scene, objects, seen.looked, labels.get(scene.name), size))
+            if wish.overview:
+                name = f"{to.stem}.png" if len(scenes) == 1 else f"{to.stem}-overview/{_plain(scene.name)}.png"
+                _draw(overview, found[-1].above(score), size, run.config.ingest.classes, folder / name)
+        detections = [one for some in found for one in _detections(some.above(score), size, run.config.ingest.classes)]
+        crs = [scene.file.crs for scene in scenes]
+        if to.suffix.lower() == write.GEOPACKAGE:
+            write.write_geopackage(detections, crs, wish.points, folder / to.name)
+        else:
+            write.write_geojson(detections, crs[0], wish.points, folder / to.name)
+        if wish.table:
+            write.write_csv(detections, folder / f"{to.stem}.csv")
+        files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return Outcome(score, tuple(found), tuple(to.parent / name for name in files), tuple(notes))
+
+
+def usual_score(classifier: Classifier) -> float:
+    """The score that detections exceed unless the user says otherwise."""
+    odds = RARER * classifier.threshold / max(1.0 - classifier.threshold, 1e-9)
+    return float(odds / (1.0 + odds))
+
+
+def _wanted(classifier: Classifier, gsd_m: float | None, config: RunConfig, wish: Wish) -> Wanted:
+    reading = reading_of(config, wish.gsd_m, wish.nodata)
+    return Wanted(classifier.architecture.bands, classifier.scaling.dtype, gsd_m, config.chips.resampling, reading)
+
+
+def _found(scene: Scene, objects: Objects, windows: int, labels: Truth | None, size: int) -> Found:
+    """Objects of a scene, matched with its labels."""
+    if labels is None:
+        return Found(scene, objects, windows, None, np.full(len(objects), -1))
+    scale = np.array([scene.grid.scale_row, scene.grid.scale_col])
+    matched = measure.match(objects.centres, objects.scores, labels.boxes / np.tile(scale, 2), NEAR * size)
+    return Found(scene, objects, windows, labels, matched)
+
+
+def _windows(objects: Objects, size: int) -> npt.NDArray[np.float64]:
+    """Windows (N, 4) around objects, as row_min, col_min, row_max, col_max on the grid."""
+    return np.concatenate([objects.centres - size / 2, objects.centres + size / 2], axis=1)
+
+
+def _detections(found: Found, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
+    """Objects of a scene as they are written."""
+    scene, objects = found.scene, found.objects
+    for place, window in enumerate(_windows(objects, size)):
+        top, left, bottom, right = (float(edge) for edge in window)
+        row, col = scene.to_scene(*(float(one) for one in objects.centres[place]))
+        corners = ((top, left), (bottom, left), (bottom, right), (top, right), (top, left))
+        label = None
+        if found.labels is not None:
+            label = found.labels.ids[found.matched[place]] if found.right[place] else ""
+        yield write.Detection(
+            scene.name,
+            classes[objects.classes[place]],
+            float(objects.scores[place]),
+            row,
+            col,
+            scene.to_map(row, col),
+            tuple(scene.to_map(*scene.to_scene(*corner)) for corner in corners),
+            scene.file.crs,
+            label,
+        )
+
+
+def _draw(overview: Overview, found: Found, size: int, classes: Sequence[str], path: Path) -> None:
+    """Draw what was found in a scene, and what was missed."""
+    path.parent.mkdir(exist_ok=True)
+    missed, right = np.zeros((0, 4)), None
+    if found.labels is not None:
+        right = found.right
+        free = np.setdiff1d(np.arange(len(found.labels.ids)), found.matched)
+        missed = found.labels.boxes[free] / np.tile([found.scene.grid.scale_row, found.scene.grid.scale_col], 2)
+    names = [classes[number] for number in found.objects.classes]
+    overview.write(path, _windows(found.objects, size), found.objects.scores, right, missed, names)
+
+
+def _ignore(row: int, col: int, values: npt.NDArray[np.float32]) -> None:
+    """Show nothing."""
+
+
+def _plain(name: str) -> str:
+    """A scene's name as the name of a file."""
+    return re.sub(r"[^\w.+=-]+", "_", name)
+
+
+@contextmanager
+def _staged(to: Path) -> Iterator[Path]:
+    """A folder beside ``to``, whose files come to lie beside it once all are written.
+
+    Raises:
+        StoreError: If they cannot be written.
+    """
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.stem}-") as name:
+            folder = Path(name)
+            yield folder
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                target = to.parent / path.relative_to(folder)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(path, target)
+    except OSError as error:
+        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,183 @@
+"""Write detections: GeoJSON or GeoPackage in the scenes' CRS, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...utils.csv_safety import harmless
+from ...utils.errors import ConfigError
+
+GEOPACKAGE = ".gpkg"
+DEGREES = 8
+"""Decimals of degrees: a millimetre on the ground."""
+METRES = 3
+CSV_COLUMNS = ("scene", "class", "score", "row", "col", "x", "y", "lon", "lat")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """An object that was found.
+
+    Attributes:
+        scene: Name of its scene.
+        class_name: Its class.
+        score: Calibrated probability of not being background.
+        row: Row of its centre in the scene's own pixels.
+        col: Column of its centre.
+        centre: x and y of its centre in the scene's CRS; column and row where it has none.
+        ring: x and y of the corners of the window that shows it, the first one again at the end.
+        crs: CRS of the scene, as WKT or EPSG code; None without georeference.
+        label: Name of the labelled object that it is; empty for none, None where there are no labels.
+    """
+
+    scene: str
+    class_name: str
+    score: float
+    row: float
+    col: float
+    centre: tuple[float, float]
+    ring: tuple[tuple[float, float], ...]
+    crs: str | None
+    label: str | None
+
+
+def check_crs(crs: Sequence[str | None], path: Path) -> None:
+    """Stop before a long computation whose result the file could not hold.
+
+    Raises:
+        ConfigError: If scenes have several CRS, or one that GeoJSON cannot name, and the file is GeoJSON.
+    """
+    if path.suffix.lower() == GEOPACKAGE:
+        return
+    different = list(dict.fromkeys(crs))
+    if len(different) > 1:
+        named = ", ".join(_short(one) for one in different)
+        raise ConfigError(f"the scenes have several CRS ({named}), which GeoJSON cannot hold; use --to with .gpkg")
+    if different[0] is not None and not re.fullmatch(r"EPSG:\d+", different[0]):
+        raise ConfigError("the scene's CRS has no EPSG code, by which GeoJSON would name it; use --to with .gpkg")
+
+
+def write_geojson(detections: Sequence[Detection], crs: str | None, points: bool, path: Path) -> None:
+    """Write a feature collection in the CRS of the scenes, which it names as GeoJSON of 2008 does.
+
+    Without georeference coordinates are columns and rows, and `crs` is null. In longitude and latitude it is GeoJSON as
+    RFC 7946 has it.
+
+    Args:
+        detections: What was found.
+        crs: The scenes' CRS as EPSG code, or None.
+        points: Whether geometries are the centres instead of the windows.
+        path: Where to.
+    """
+    rounded = _rounder(DEGREES if crs is not None and _is_degrees(crs) else METRES)
+    features = []
+    for one in detections:
+        shape: dict[str, Any] = {"type": "Point", "coordinates": rounded(one.centre)}
+        if not points:
+            shape = {"type": "Polygon", "coordinates": [[rounded(corner) for corner in one.ring]]}
+        features.append({"type": "Feature", "properties": _properties(one), "geometry": shape})
+    data: dict[str, Any] = {"type": "FeatureCollection"}
+    if crs is None:
+        data["crs"] = None
+    elif crs != "EPSG:4326":
+        data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:{crs.replace(':', '::')}"}}
+    head = json.dumps(data, ensure_ascii=False)[:-1]
+    lines = ",\n".join(json.dumps(feature, ensure_ascii=False) for feature in features)
+    path.write_text(f'{head}, "features": [\n{lines}\n]}}\n', "utf-8")
+
+
+def _rounder(decimals: int) -> Callable[[tuple[float, float]], list[float]]:
+    return lambda point: [round(point[0], decimals), round(point[1], decimals)]
+
+
+def _properties(one: Detection) -> dict[str, Any]:
+    found = {
+        "scene": one.scene,
+        "class": one.class_name,
+        "score": round(one.score, 4),
+        "row": round(one.row, 1),
+        "col": round(one.col, 1),
+    }
+    return found if one.label is None else found | {"label": one.label or None, "right": bool(one.label)}
+
+
+def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None], points: bool, path: Path) -> None:
+    """Write a GeoPackage with a layer ``detections``; with a layer for each CRS where the scenes have several.
+
+    Args:
+        detections: What was found.
+        crs: CRS of each scene, also of those in which nothing was found.
+        points: Whether geometries are the centres instead of the windows.
+        path: Where to.
+    """
+    import geopandas
+    import shapely
+
+    different = list(dict.fromkeys(crs))
+    columns = [*_properties(Detection("", "", 0, 0, 0, (0, 0), (), None, None))]
+    if any(one.label is not None for one in detections):
+        columns += ["label", "right"]
+    for number, system in enumerate(different):
+        mine = [one for one in detections if one.crs == system]
+        shapes = [shapely.Point(one.centre) if points else shapely.Polygon(one.ring) for one in mine]
+        rows = [_properties(one) for one in mine]
+        table = {name: [row[name] for row in rows] for name in columns}
+        frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=system)
+        if not mine:
+            frame = frame.astype({"scene": str, "class": str, "score": float, "row": float, "col": float})
+        layer = "detections" if len(different) < 2 else f"detections {number + 1}: {_short(system)}"
+        kind = "Point" if points else "Polygon"
+        frame.to_file(path, layer=layer, driver="GPKG", engine="pyogrio", geometry_type=kind)
+
+
+def write_csv(detections: Sequence[Detection], path: Path) -> None:
+    """Write a row for each detection; text that a spreadsheet would run as a formula is made harmless."""
+    labelled = any(one.label is not None for one in detections)
+    places = _lonlat(detections)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*CSV_COLUMNS, *(("label", "right") if labelled else ())])
+        for one, place in zip(detections, places, strict=True):
+            degrees = one.crs is not None and _is_degrees(one.crs)
+            x, y = _rounder(DEGREES if degrees else METRES)(one.centre) if one.crs else ("", "")
+            row: list[Any] = [harmless(one.scene), harmless(one.class_name), f"{one.score:.4f}"]
+            row += [f"{one.row:.1f}", f"{one.col:.1f}", x, y]
+            row += ["", ""] if place is None else [f"{place[0]:.7f}", f"{place[1]:.7f}"]
+            writer.writerow([*row, *((harmless(one.label or ""), "yes" if one.label else "no") if labelled else ())])
+
+
+def _lonlat(detections: Sequence[Detection]) -> list[tuple[float, float] | None]:
+    """Longitude and latitude of each centre; None without georeference."""
+    import pyproj
+
+    found: list[tuple[float, float] | None] = [None] * len(detections)
+    for system in {one.crs for one in detections if one.crs is not None}:
+        rows = [number for number, one in enumerate(detections) if one.crs == system]
+        transform = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True).transform
+        points = np.array([detections[number].centre for number in rows])
+        lon, lat = transform(points[:, 0], points[:, 1])
+        for number, *place in zip(rows, lon, lat, strict=True):
+            found[number] = (float(place[0]), float(place[1]))
+    return found
+
+
+def _is_degrees(crs: str) -> bool:
+    import pyproj
+
+    return bool(pyproj.CRS.from_user_input(crs).is_geographic)
+
+
+def _short(crs: str | None) -> str:
+    import pyproj
+
+    if crs is None:
+        return "none"
+    return crs if len(crs) < 20 else str(pyproj.CRS.from_user_input(crs).name)

@@ -1,0 +1,90 @@
+"""The card of a set of generated chips: what they are, from which data, with which settings, under which licence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...engine.runs import Run
+from ...models.generator import Generator
+from .files import Marks
+from .sample import Tally
+
+CARD, PAGE = "card.json", "card.md"
+
+
+def marks_of(run: Run) -> Marks:
+    """What is written into every file of chips that the generator of ``run`` made."""
+    sentence = f"Synthetic satellite image chip, made by a generative adversarial network (satpipe run {run.name});"
+    licence = "; ".join(run.licences)
+    return Marks(f"{sentence} it shows no place on earth.", licence, f"satpipe {version('satpipe')}")
+
+
+def card_of(run: Run, generator: Generator, digest: str, settings: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
+    """The card as JSON types. It holds no time and no folder, so that the same call gives the same bytes.
+
+    Args:
+        run: The run.
+        generator: Its final generator.
+        digest: Digest of the part that holds the generator.
+        settings: What the user asked for.
+        tally: What was made.
+    """
+    config, trained = run.config, generator.card
+    names = generator.classes
+    return {
+        "synthetic": True,
+        "what": f"{sum(tally.kept.values())} synthetic satellite image chips with labels",
+        "chips": {names[label]: count for label, count in tally.kept.items()},
+        "candidates": {names[label]: count for label, count in tally.candidates.items()},
+        "not_kept": dict(sorted(tally.reasons.items())),
+        "settings": dict(settings),
+        "licences": list(run.licences),
+        "data": {
+            "run": run.name,
+            "sources": [source.name or source.type for source in config.ingest.sources],
+            "simulated": any(source.type == "simulated" for source in config.ingest.sources),
+            "gsd_m": run.gsd_m,
+            "training_chips": trained.get("train"),
+            "chips": (trained.get("data") or {}).get("index"),
+        },
+        "generator": {
+            "part": digest,
+            "preset": trained.get("preset"),
+            "images": trained.get("best_images"),
+            "architecture": trained.get("architecture"),
+            "precision": (trained.get("profile") or {}).get("precision"),
+        },
+        "software": {name: version(name) for name in ("satpipe", "torch", "numpy")},
+    }
+
+
+def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path) -> None:
+    """Write the card as JSON for programs and as a page for people."""
+    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    data, settings = card["data"], card["settings"]
+    simulated = ", which are themselves simulated" if data["simulated"] else ""
+    screened = "screened" if settings["screened"] else "not screened"
+    lines = [
+        f"# {card['what']}",
+        "",
+        "**These chips are synthetic.** A generative adversarial network made them; they show no place on earth, and",
+        "must not be taken for observations.",
+        "",
+        f"- Chips: {', '.join(f'{count} {name}' for name, count in card['chips'].items())}.",
+        f"- Learned from: {', '.join(data['sources'])}{simulated} (run {data['run']}).",
+        f"- Licence of that imagery, which these chips carry: {'; '.join(card['licences'])}.",
+        f"- Settings: seed {settings['seed']}, truncation {settings['truncation']:g}, {screened}.",
+        f"- Generator: preset {card['generator']['preset']}, part {card['generator']['part']}.",
+        f"- Software: {', '.join(f'{name} {number}' for name, number in card['software'].items())}.",
+        "",
+        "Columns of labels.csv:",
+        "",
+        *(f"- `{name}`: {meaning}" for name, meaning in columns.items()),
+        "",
+        "Everything on this page, and more, is in card.json.",
+    ]
+    (folder / PAGE).write_text("\n".join(lines) + "\n", "utf-8")

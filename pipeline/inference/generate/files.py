@@ -1,0 +1,298 @@
+"""Write generated chips: PNG, GeoTIFF, one NumPy array or one Parquet file, and the table of labels beside them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...dataset.chip_store import ShardWriter
+from ...dataset.scaling import Scaling
+from ...utils.csv_safety import harmless
+from ...utils.errors import ConfigError
+from . import png
+from .sample import Block
+
+LABELS = "labels.csv"
+COLUMNS = ("file", "position", "class", "class_number", "seed", "label_score", "nearest_distance", "synthetic")
+ARRAY, TABLE = "chips.npy", "chips.parquet"
+ROW_GROUP = 1024
+"""Rows that a Parquet file holds together."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is written into every file that has room for it.
+
+    Attributes:
+        description: One sentence that says that the chip is synthetic.
+        licence: Licence of the imagery that the generator learned from.
+        software: What made it.
+    """
+
+    description: str
+    licence: str
+    software: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the chips of a set have in common.
+
+    Attributes:
+        folder: Where they go.
+        classes: Class names by number.
+        scaling: From the generator's range to chip values.
+        shape: (H, W, C) of a chip.
+        places: Chips that there may be.
+        marks: What is written into the files.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    scaling: Scaling
+    shape: tuple[int, int, int]
+    places: int
+    marks: Marks
+
+
+class Files(ABC):
+    """Writes blocks of chips.
+
+    Attributes:
+        alone: Whether each chip is a file of its own, so that several threads may write at the same time; otherwise
+            blocks must be written in their order.
+    """
+
+    alone = False
+
+    def __init__(self, layout: Layout) -> None:
+        """Begin."""
+        self.layout = layout
+
+    @abstractmethod
+    def write(self, block: Block, first: int) -> None:
+        """Write a block's chips as numbers ``first`` and up."""
+
+    @abstractmethod
+    def name(self, label: int, number: int) -> str:
+        """File that holds a chip, relative to the folder."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """End the set."""
+
+
+class _Single(Files):
+    """A file for each chip, in a folder for each class."""
+
+    alone = True
+    suffix = ""
+
+    def __init__(self, layout: Layout) -> None:
+        """Make the folders."""
+        super().__init__(layout)
+        self.folders = folder_names(layout.classes)
+        for name in self.folders:
+            (layout.folder / name).mkdir(exist_ok=True)
+
+    def name(self, label: int, number: int) -> str:
+        """Such as ``ship/000012.png``."""
+        return f"{self.folders[label]}/{number:06d}.{self.suffix}"
+
+    def finish(self) -> None:
+        """Take away the folders of classes without a chip."""
+        for name in self.folders:
+            folder = self.layout.folder / name
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+class Png(_Single):
+    """PNG files of uint8 or uint16 chips with one or three bands."""
+
+    suffix = "png"
+
+    def __init__(self, layout: Layout) -> None:
+        """Check that PNG can hold the chips.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        dtype, bands = layout.scaling.dtype, layout.shape[2]
+        if not png.can_hold(dtype, bands):
+            raise ConfigError(f"chips of {dtype} with {bands} band(s) are no PNG; use --format tif, npy or parquet")
+        super().__init__(layout)
+
+    def write(self, block: Block, first: int) -> None:
+        """Encode and write each chip."""
+        marks = self.layout.marks
+        texts = {"Description": marks.description, "Software": marks.software, "Copyright": marks.licence}
+        contents = png.encode(self.layout.scaling.invert(block.values), texts)
+        for number, content in enumerate(contents, first):
+            (self.layout.folder / self.name(block.label, number)).write_bytes(content)
+
+
+class Tif(_Single):
+    """GeoTIFF files of chips of any type, without a position: a synthetic chip has none."""
+
+    suffix = "tif"
+
+    def write(self, block: Block, first: int) -> None:
+        """Write each chip with tags that say what it is."""
+        from ...raster.gdal import new_geotiff
+
+        layout = self.layout
+        marks, (height, width, bands) = layout.marks, layout.shape
+        chips = layout.scaling.invert(block.values).transpose(0, 3, 1, 2)
+        profile = {"height": height, "width": width, "count": bands, "dtype": layout.scaling.dtype}
+        if bands == 3:
+            profile |= {"photometric": "RGB"}
+        for number, (chip, seed) in enumerate(zip(chips, block.seeds.tolist(), strict=True), first):
+            path = layout.folder / self.name(block.label, number)
+            with new_geotiff(path, compress="deflate", **profile) as file:
+                file.write(np.ascontiguousarray(chip))
+                file.update_tags(
+                    TIFFTAG_IMAGEDESCRIPTION=marks.description,
+                    TIFFTAG_SOFTWARE=marks.software,
+                    TIFFTAG_COPYRIGHT=marks.licence,
+                    SYNTHETIC="YES",
+                    CLASS=layout.classes[block.label],
+                    SEED=str(seed),
+                )
+
+
+class Npy(Files):
+    """One array (N, H, W, C), read by memory map."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the array."""
+        super().__init__(layout)
+        self.shard = ShardWriter(layout.folder, layout.places, layout.shape, layout.scaling.dtype, Path(ARRAY).stem)
+
+    def name(self, label: int, number: int) -> str:
+        """The array's file."""
+        return ARRAY
+
+    def write(self, block: Block, first: int) -> None:
+        """Write the block to its places."""
+        self.shard.write(first, self.layout.scaling.invert(block.values))
+
+    def finish(self) -> None:
+        """Close the array, with no more places than chips."""
+        self.shard.finish()
+
+
+class Parquet(Files):
+    """One Parquet file with a row for each chip: its pixels as a tensor of fixed shape, class, seed and scores."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        super().__init__(layout)
+        tensor = pa.fixed_shape_tensor(pa.from_numpy_dtype(np.dtype(layout.scaling.dtype)), layout.shape)
+        marks = layout.marks
+        about = {"description": marks.description, "software": marks.software, "licence": marks.licence}
+        self.schema = pa.schema(
+            [
+                pa.field("chip", tensor, nullable=False),
+                ("class", pa.string()),
+                ("class_number", pa.int64()),
+                ("seed", pa.int64()),
+                ("label_score", pa.float64()),
+                ("nearest_distance", pa.float64()),
+            ],
+            metadata={"synthetic": "yes", **about},
+        )
+        self.file = pq.ParquetWriter(layout.folder / TABLE, self.schema, compression="zstd")
+        self.waiting: list[Any] = []
+
+    def name(self, label: int, number: int) -> str:
+        """The table's file."""
+        return TABLE
+
+    def write(self, block: Block, first: int) -> None:
+        """Add the block; row groups are written once they are large enough."""
+        import pyarrow as pa
+
+        columns = [
+            pa.FixedShapeTensorArray.from_numpy_ndarray(self.layout.scaling.invert(block.values)),
+            pa.array([self.layout.classes[block.label]] * len(block)),
+            pa.array(np.full(len(block), block.label)),
+            pa.array(block.seeds),
+            pa.array(block.label_score, from_pandas=True),
+            pa.array(block.distance, from_pandas=True),
+        ]
+        self.waiting.append(pa.table(columns, schema=self.schema))
+        if sum(map(len, self.waiting)) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self.waiting:
+            self.file.write_table(pa.concat_tables(self.waiting))
+        self.waiting = []
+
+    def finish(self) -> None:
+        """Write what waits."""
+        self._flush()
+        self.file.close()
+
+
+FORMATS: dict[str, Callable[[Layout], Files]] = {"png": Png, "tif": Tif, "npy": Npy, "parquet": Parquet}
+
+
+def folder_names(classes: Sequence[str]) -> list[str]:
+    """A folder name for each class: its own name with characters that every system takes, numbered where two agree."""
+    names: list[str] = []
+    for name in classes:
+        plain = re.sub(r"[^\w.+=-]+", "_", name).strip("._") or "class"
+        while plain.lower() in (other.lower() for other in names):
+            plain += "_"
+        names.append(plain)
+    return names
+
+
+class LabelTable:
+    """The table of labels: a row for each chip, written as they come."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin the table."""
+        self.file = path.open("w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file, lineterminator="\n")
+        self.writer.writerow(COLUMNS)
+
+    def add(self, block: Block, first: int, files: Files, classes: Sequence[str]) -> None:
+        """Add a block's chips."""
+        rows: list[Mapping[str, Any]] = []
+        for place, number in enumerate(range(first, first + len(block))):
+            rows.append(
+                {
+                    "file": harmless(files.name(block.label, number)),
+                    "position": number,
+                    "class": harmless(classes[block.label]),
+                    "class_number": block.label,
+                    "seed": int(block.seeds[place]),
+                    "label_score": _number(block.label_score[place]),
+                    "nearest_distance": _number(block.distance[place]),
+                    "synthetic": "yes",
+                }
+            )
+        self.writer.writerows([row[name] for name in COLUMNS] for row in rows)
+
+    def close(self) -> None:
+        """End the table."""
+        self.file.close()
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4f}"

@@ -1,0 +1,215 @@
+"""Make a folder of labelled synthetic chips from a run's final generator."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dataset.names import FINAL
+from ...dataset.scaling import Scaling
+from ...engine.runs import Run
+from ...engine.task import Done
+from ...models import generator as generators
+from ...models.device import cores, threads
+from ...models.generator import SCALING, Generator
+from ...stages.synth import screening as screenings
+from ...stages.synth.screening import Screening
+from ...utils.errors import ConfigError, StoreError
+from . import card, pictures
+from .files import COLUMNS, FORMATS, LABELS, Files, LabelTable, Layout
+from .sample import Tally, kept, shares
+
+MEANINGS = (
+    "path of the file that holds the chip",
+    "number of the chip; its row where one file holds all",
+    "its label",
+    "number of its label",
+    "seed of its latent vector",
+    "probability of its label by networks that learned from real chips; empty where chips were not screened",
+    "distance to the nearest real chip of its class, 1 being typical of unseen real chips; empty likewise",
+    "yes",
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for.
+
+    Attributes:
+        labels: Class names; empty for all classes.
+        count: Chips in all, dealt evenly to the labels.
+        file_format: One of :data:`~satpipe.inference.generate.files.FORMATS`.
+        seed: What every chip follows from.
+        truncation: Standard deviation of z; None takes the run's.
+        screen: Whether chips are screened; None does as the run did.
+    """
+
+    labels: tuple[str, ...]
+    count: int
+    file_format: str
+    seed: int
+    truncation: float | None
+    screen: bool | None
+
+
+def load(run: Run) -> tuple[Done, Generator, Scaling]:
+    """The run's final generator with its part and scaling.
+
+    Raises:
+        ConfigError: If the run has none; names the command that makes one.
+    """
+    part = run.part(f"gan/{FINAL}", "generator", "gan")
+    return part, generators.load(part.path), Scaling.load(part.path / SCALING)
+
+
+def load_screening(run: Run, wanted: bool | None) -> Screening | None:
+    """What the run keeps to screen chips with; None where they are not to be screened.
+
+    Raises:
+        ConfigError: If screening is wanted and the run keeps nothing for it.
+    """
+    if wanted is False or (wanted is None and not run.config.synth.screen):
+        return None
+    made = run.find(f"synth/{FINAL}")
+    screening = None if made is None else screenings.load(made.path)
+    if screening is None:
+        why = (
+            "was told not to screen (synth.screen)"
+            if not run.config.synth.screen
+            else "keeps nothing to screen with yet"
+        )
+        raise ConfigError(
+            f"run {run.name} {why}; {run.command('synth')} makes it, or --no-screen takes chips as they come"
+        )
+    return screening
+
+
+def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Numbers of the named classes, in the order of the classes; all of them where none is named.
+
+    Raises:
+        ConfigError: If there is no such class, with the nearest one.
+    """
+    for name in names:
+        if name not in classes:
+            near = get_close_matches(name, classes, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(classes)}"
+            raise ConfigError(f"--label {name}: the generator has no such class; {hint}")
+    return [number for number, name in enumerate(classes) if name in names or not names]
+
+
+def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], workers: int | None = None) -> Tally:
+    """Make the folder ``to``: chips, labels.csv, card.json and card.md, three pictures.
+
+    It appears once it is whole. The same run and wish give the same bytes on one machine.
+
+    Args:
+        run: The run.
+        wish: What is asked for.
+        to: Folder to make; it must be empty or not exist.
+        tick: Told how many chips of how many are there.
+        workers: Threads; None takes as many as there are cores.
+
+    Returns:
+        What was made and why some was not kept.
+
+    Raises:
+        ConfigError: If the run has no generator, or the wish cannot be met.
+        StoreError: If the folder holds files or cannot be written.
+    """
+    part, generator, scaling = load(run)
+    labels = class_numbers(wish.labels, generator.classes)
+    screening = load_screening(run, wish.screen)
+    truncation = run.config.synth.truncation if wish.truncation is None else wish.truncation
+    tally = Tally(shares(wish.count, labels))
+    with _staged(to) as folder:
+        marks = card.marks_of(run)
+        layout = Layout(folder, generator.classes, scaling, generator.shape, wish.count, marks)
+        files, table = FORMATS[wish.file_format](layout), LabelTable(folder / LABELS)
+        shown = _write(generator, truncation, screening, wish.seed, files, table, tally, tick, workers or cores())
+        pictures.write_contact_sheet(shown, generator.classes, scaling, folder / pictures.SHEET)
+        everything = range(len(generator.classes))
+        for draw, name in ((pictures.write_way, pictures.WAY), (pictures.write_same, pictures.SAME)):
+            draw(generator, everything, scaling, wish.seed, truncation, folder / name)
+        settings = {
+            "labels": [generator.classes[label] for label in labels],
+            "count": wish.count,
+            "format": wish.file_format,
+            "seed": wish.seed,
+            "truncation": truncation,
+            "screened": screening is not None,
+        }
+        about = card.card_of(run, generator, part.ref.digest, settings, tally)
+        card.write_card(about, dict(zip(COLUMNS, MEANINGS, strict=True)), folder)
+    return tally
+
+
+def _write(
+    generator: Generator,
+    truncation: float,
+    screening: Screening | None,
+    seed: int,
+    files: Files,
+    table: LabelTable,
+    tally: Tally,
+    tick: Callable[[int, int], None],
+    workers: int,
+) -> dict[int, list[npt.NDArray[np.float32]]]:
+    """Write all chips and their labels; returns the first ones of each class."""
+    shown: dict[int, list[npt.NDArray[np.float32]]] = {label: [] for label in tally.wanted}
+    total, number = sum(tally.wanted.values()), 0
+    with warnings.catch_warnings(), threads(workers) as pool:
+        # Of rasterio, for every GeoTIFF: that they have no place is the point. Filters are shared by all threads.
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
+        pending: deque[Future[None]] = deque()
+        for block in kept(generator, tally.wanted, seed, truncation, screening, pool, workers, tally):
+            if files.alone:
+                pending.append(pool.submit(files.write, block, number))
+            else:
+                files.write(block, number)
+            table.add(block, number, files, generator.classes)
+            if sum(map(len, shown[block.label])) < pictures.SHOWN:
+                shown[block.label].append(block.values)
+            number += len(block)
+            while len(pending) > 2 * workers:
+                pending.popleft().result()
+            tick(number, total)
+        for future in pending:
+            future.result()
+    files.finish()
+    table.close()
+    return shown
+
+
+@contextmanager
+def _staged(to: Path) -> Iterator[Path]:
+    """A folder beside ``to`` that takes its place once it is whole, and is gone if it is not.
+
+    Raises:
+        StoreError: If ``to`` holds files, or cannot be written.
+    """
+    to = Path(os.path.abspath(to))  # noqa: PTH100 - a symbolic link keeps its name
+    staging = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    try:
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
+        staging.mkdir(parents=True)
+        yield staging
+        if to.exists():
+            to.rmdir()
+        os.replace(staging, to)
+    except OSError as error:
+        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

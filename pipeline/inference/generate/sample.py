@@ -1,0 +1,183 @@
+"""Chips from a generator in blocks: screened or not, the same bytes with any number of threads.
+
+A chip follows from the seed, its class and its number alone. Candidates of a class are numbered; block b holds numbers
+32 b to 32 b + 31 and is computed as a whole, always, because the last bits of a convolution depend on what is computed
+beside it. Each block is computed by one thread, so that the number of threads changes nothing either.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ...models import generator as generators
+from ...models.device import Profile
+from ...models.generator import BLOCK, Generator
+from ...stages.synth.screening import Screening
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+OVERSAMPLE = 20
+"""At most this many candidates are made for each chip that is wanted."""
+SEEDS_PER_CLASS = 2**28
+"""Distance between the first seeds of two classes; more candidates of a class than this are never made."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Chips of one class that were made together and kept.
+
+    Attributes:
+        label: Their class number.
+        values: (N, H, W, C) float32 in [-1, 1].
+        seeds: Seed of each one's z (N,).
+        label_score: Probability of its class by the screening networks (N,); NaN without screening.
+        distance: To the nearest real chip of its class, 1 being typical (N,); NaN without screening.
+    """
+
+    label: int
+    values: npt.NDArray[np.float32]
+    seeds: Labels
+    label_score: Floats
+    distance: Floats
+
+    def __len__(self) -> int:
+        """How many chips."""
+        return len(self.seeds)
+
+    def first(self, count: int) -> Block:
+        """The first ``count`` of them."""
+        cut = slice(count)
+        return Block(self.label, self.values[cut], self.seeds[cut], self.label_score[cut], self.distance[cut])
+
+
+@dataclass
+class Tally:
+    """What was made and why some was not kept, by class number.
+
+    Attributes:
+        wanted: Chips wanted.
+        kept: Chips kept.
+        candidates: Candidates looked at.
+        reasons: Candidates that were not kept, by reason.
+    """
+
+    wanted: dict[int, int]
+    kept: dict[int, int] = field(default_factory=dict)
+    candidates: dict[int, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def short(self) -> list[int]:
+        """Classes of which fewer chips were kept than wanted."""
+        return [label for label, count in self.wanted.items() if self.kept.get(label, 0) < count]
+
+
+def shares(count: int, labels: Sequence[int]) -> dict[int, int]:
+    """``count`` chips dealt evenly to classes; the first ones get one more where it does not divide."""
+    each, rest = divmod(count, len(labels))
+    return {label: each + (place < rest) for place, label in enumerate(labels)}
+
+
+def first_seed(seed: int, label: int) -> int:
+    """Seed of candidate 0 of a class; the others count up from it. It is below 2**53, so that spreadsheets keep it."""
+    word = int(np.random.SeedSequence([seed, 7]).generate_state(1, np.uint32)[0])
+    return (word >> 12) * 2**32 + label * SEEDS_PER_CLASS
+
+
+def kept(
+    generator: Generator,
+    wanted: Mapping[int, int],
+    seed: int,
+    truncation: float,
+    screening: Screening | None,
+    pool: ThreadPoolExecutor,
+    workers: int,
+    tally: Tally,
+) -> Iterator[Block]:
+    """Blocks of kept chips, class by class in the order of ``wanted``, until there are enough or too many were tried.
+
+    Args:
+        generator: The generator.
+        wanted: Chips wanted by class number.
+        seed: What every chip follows from.
+        truncation: Standard deviation of z.
+        screening: What candidates are held against, or None to keep all.
+        pool: Where blocks are computed.
+        workers: How many of them at a time.
+        tally: Counts what was made; brought up to date with each block.
+    """
+    for label, count in wanted.items():
+        tally.kept[label] = tally.candidates[label] = 0
+        start = first_seed(seed, label)
+        most = -(-count // BLOCK) if screening is None else -(-count * OVERSAMPLE // BLOCK)
+        for block, why in _in_order(generator, label, start, most, truncation, screening, pool, workers):
+            missing = count - tally.kept[label]
+            good = np.flatnonzero(why == "")[:missing]
+            # Candidates after the last one that was needed do not count: how many there are depends on the block.
+            seen = int(good[-1]) + 1 if len(good) == missing else len(why)
+            for reason in why[:seen][why[:seen] != ""]:
+                tally.reasons[reason] = tally.reasons.get(reason, 0) + 1
+            tally.candidates[label] += seen
+            tally.kept[label] += len(good)
+            if len(good):
+                score, distance = block.label_score[good], block.distance[good]
+                yield Block(label, block.values[good], block.seeds[good], score, distance)
+            if tally.kept[label] == count:
+                break
+
+
+def _in_order(
+    generator: Generator,
+    label: int,
+    start: int,
+    most: int,
+    truncation: float,
+    screening: Screening | None,
+    pool: ThreadPoolExecutor,
+    workers: int,
+) -> Iterator[tuple[Block, npt.NDArray[np.object_]]]:
+    """Blocks 0 to ``most`` - 1 of a class with the reason against each chip; a few are computed ahead."""
+
+    def one(number: int) -> tuple[Block, npt.NDArray[np.object_]]:
+        return _block(generator, label, start + number * BLOCK, truncation, screening)
+
+    ahead: deque[Future[tuple[Block, npt.NDArray[np.object_]]]] = deque()
+    submitted = 0
+    try:
+        while submitted < most or ahead:
+            while submitted < most and len(ahead) < 2 * workers:
+                ahead.append(pool.submit(one, submitted))
+                submitted += 1
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
+
+
+def _block(
+    generator: Generator, label: int, start: int, truncation: float, screening: Screening | None
+) -> tuple[Block, npt.NDArray[np.object_]]:
+    """The block of candidates whose seeds count up from ``start``."""
+    seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
+    z = generators.latents(seeds, generator.network.architecture.z_dim, truncation)
+    values = chips_of(generator, z, labels)
+    if screening is None:
+        nothing = np.full(BLOCK, np.nan)
+        return Block(label, values, seeds, nothing, nothing), np.full(BLOCK, "", object)
+    measures, why = screening.judge(values, labels)
+    return Block(label, values, seeds, measures.label_score, measures.distance), why
+
+
+def chips_of(generator: Generator, z: npt.NDArray[np.float32], labels: Labels) -> npt.NDArray[np.float32]:
+    """Chips (N, H, W, C) of at most a block of latents (N, z_dim) and labels (N,), in the training's precision."""
+    precision = str((generator.card.get("profile") or {}).get("precision", "fp32"))
+    device = next(generator.network.parameters()).device.type
+    with Profile(device=device, precision=precision).autocast():
+        return generators.sample(generator.network, z, labels)

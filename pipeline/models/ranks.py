@@ -1,0 +1,195 @@
+"""One training over several processes that torchrun started: who is who, and what they tell each other.
+
+A training asks :func:`training_ranks` for its :class:`Ranks`. Outside torchrun that is one rank, whose collectives do
+nothing. Which processes take part and when is :mod:`satpipe.engine.torchrun`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..utils.errors import ConfigError, TrainingError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+TALK_S = 10 * 86400
+"""How long a collective may take: longer than the first rank ever judges alone. Who has died, the watch finds out."""
+STORE_S = 20
+"""How long the store of torchrun's first host may take to answer."""
+
+
+class RankLostError(TrainingError):
+    """Another rank of the same training is gone."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among those that torchrun started.
+
+    Attributes:
+        rank: 0 to ``size`` - 1 over all hosts.
+        size: Number of processes.
+        local: 0 to one less than the processes of this host.
+    """
+
+    rank: int
+    size: int
+    local: int
+
+
+def place() -> Place | None:
+    """This process's place, or None where torchrun did not start it or started it alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    return Place(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+
+
+def open_store() -> Any:
+    """The key-value store that torchrun keeps on its first host, with a name space for this attempt of its."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=STORE_S))
+    return PrefixStore(f"satpipe/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that train one network together, seen from one of them.
+
+    Attributes:
+        rank: This one's number; the first judges, decides and writes for all.
+        size: How many there are.
+        blame: Says in words which rank was lost, for errors.
+    """
+
+    rank: int = 0
+    size: int = 1
+    blame: Callable[[str], str] = str
+
+    @property
+    def first(self) -> bool:
+        """Whether this one judges, decides and writes."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """This rank's rows of a batch of ``count``, which must be a multiple of ``size``.
+
+        Raises:
+            ConfigError: If it is not.
+        """
+        share, rest = divmod(count, self.size)
+        if rest:
+            raise ConfigError(
+                f"a batch of {count} cannot be shared equally by {self.size} ranks; set gan.batch to a multiple of"
+                " torchrun's processes"
+            )
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Add up a contiguous tensor over the ranks, in place, and return it."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            with self._speaking():
+                dist.all_reduce(tensor)
+        return tensor
+
+    def hand_out(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Fill contiguous tensors with the first rank's, in place."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            with self._speaking():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
+
+    def agree(self, value: Any) -> Any:
+        """The first rank's ``value``, of JSON types, on every rank."""
+        if self.size == 1:
+            return value
+        import torch
+
+        text = json.dumps(value).encode() if self.first else b""
+        length = torch.tensor([len(text)])
+        self.hand_out([length])
+        data = torch.frombuffer(bytearray(text or bytes(int(length))), dtype=torch.uint8)
+        self.hand_out([data])
+        return json.loads(data.numpy().tobytes())
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise RankLostError(self.blame(first_line(error))) from None
+
+
+ALONE = Ranks()
+"""A training in one process."""
+
+
+@dataclass
+class _Session:
+    """What :mod:`satpipe.engine.torchrun` set up for this process."""
+
+    place: Place | None = None
+    store: Any = None
+    part: int = 0
+    title: str = ""
+
+
+session = _Session()
+
+
+@contextmanager
+def training_ranks(device: str) -> Iterator[Ranks]:
+    """The ranks that make the part under way together; :data:`ALONE` where this process makes it alone.
+
+    Args:
+        device: ``cpu`` or ``cuda``; with CUDA each rank takes the device of its local number.
+
+    Raises:
+        ConfigError: If the device cannot be shared so.
+    """
+    mine = session.place
+    if mine is None:
+        yield ALONE
+        return
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"torchrun cannot spread a training over {device}; set compute.device=cpu, or leave torchrun")
+    if device == "cuda":
+        torch.cuda.set_device(mine.local % torch.cuda.device_count())
+
+    def blame(reason: str) -> str:
+        return (
+            f"{session.title}: rank {mine.rank} of {mine.size} lost another one ({reason});"
+            " the same command goes on from the latest checkpoint"
+        )
+
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
+            store=PrefixStore(f"part{session.part}", session.store),
+            rank=mine.rank,
+            world_size=mine.size,
+            timeout=timedelta(seconds=TALK_S),
+        )
+    except RuntimeError as error:
+        raise RankLostError(blame(first_line(error))) from None
+    try:
+        yield Ranks(mine.rank, mine.size, blame)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,1 @@
+"""Pixels of scenes: guarded opening, blocks, resampling, windows, footprints."""

@@ -1,0 +1,142 @@
+"""The target grid of a scene: which size it has at the chips' GSD, and whether it must be resampled for that.
+
+Row and column scales are *scene pixels per target pixel*: a target coordinate times the scale is a scene coordinate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..utils.errors import ConfigError
+
+TOLERANCE = 0.01
+"""Relative difference of two GSDs that counts as none: map projections alone stretch by a few parts in a thousand."""
+
+FINEST = 16
+"""Target pixels to a scene pixel, at most: beyond that chips hold nothing but the kernel, and grids explode."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What is known of a scene's grid.
+
+    Attributes:
+        scene_id: Name of the scene.
+        height: Rows.
+        width: Columns.
+        gsd_m: Metres per pixel down the rows and along the columns, or None where unknown.
+    """
+
+    scene_id: str
+    height: int
+    width: int
+    gsd_m: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A scene's grid at the chips' GSD.
+
+    Attributes:
+        height: Rows at the chips' GSD.
+        width: Columns at the chips' GSD.
+        scale_row: Scene pixels per target pixel down the rows; exactly 1 where the scene is read as it is.
+        scale_col: Scene pixels per target pixel along the columns.
+    """
+
+    height: int
+    width: int
+    scale_row: float = 1.0
+    scale_col: float = 1.0
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the scene's pixels are not the target's."""
+        return (self.scale_row, self.scale_col) != (1.0, 1.0)
+
+
+def targets(scenes: Sequence[Extent], gsd_m: float | None, resampling: str | None) -> list[Target]:
+    """The target grid of each scene.
+
+    Args:
+        scenes: The scenes.
+        gsd_m: The chips' GSD; None keeps the scenes' own, which then has to be one.
+        resampling: Kernel for scenes of another GSD, or None to refuse them.
+
+    Raises:
+        ConfigError: If a scene's GSD differs and no kernel is named or it is far coarser, or is not known but needed.
+    """
+    if gsd_m is None:
+        gsd_m = _common_gsd(scenes)
+    return [_target(scene, gsd_m, resampling) for scene in scenes]
+
+
+def _common_gsd(scenes: Sequence[Extent]) -> float | None:
+    """The one GSD of scenes that are to keep their own, or None if it is nowhere known."""
+    known = [scene for scene in scenes if scene.gsd_m is not None]
+    unknown = [scene for scene in scenes if scene.gsd_m is None]
+    if known and unknown:
+        raise ConfigError(
+            f"the GSD of scene {known[0].scene_id} is known and that of {unknown[0].scene_id} is not;"
+            " set gsd_m of its source in ingest.sources"
+        )
+    if not known:
+        return None
+    first = known[0]
+    for scene in known:
+        if _differs(_mean(scene), _mean(first)):
+            raise ConfigError(
+                f"scene {first.scene_id} has a GSD of {_mean(first):g} m and {scene.scene_id} one of"
+                f" {_mean(scene):g} m; set chips.gsd_m and chips.resampling (e.g. average) to bring them together"
+            )
+    return _mean(first)
+
+
+def _target(scene: Extent, gsd_m: float | None, resampling: str | None) -> Target:
+    own = Target(scene.height, scene.width)
+    if gsd_m is None:
+        return own
+    if scene.gsd_m is None:
+        raise ConfigError(
+            f"chips.gsd_m is {gsd_m:g} but the GSD of scene {scene.scene_id} is not known;"
+            " set gsd_m of its source in ingest.sources, or chips.gsd_m to null"
+        )
+    if not any(_differs(own_gsd, gsd_m) for own_gsd in scene.gsd_m):
+        return own
+    if resampling is None:
+        raise ConfigError(
+            f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, the chips {gsd_m:g} m;"
+            " set chips.resampling (e.g. average), or chips.gsd_m to the scenes' own"
+        )
+    if max(scene.gsd_m) > FINEST * gsd_m:
+        raise ConfigError(
+            f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, more than {FINEST} times that of the chips,"
+            f" {gsd_m:g} m: most pixels would be interpolated; take the scene out, or cut chips of a GSD nearer to it"
+        )
+    down, along = (_near_whole(gsd_m / own_gsd) for own_gsd in scene.gsd_m)
+    # Floor: a target pixel that the scene does not cover wholly would be made up in part. The small addend keeps
+    # 512 / 3.2 * 3.2 at 512.
+    return Target(max(1, int(scene.height / down + 1e-6)), max(1, int(scene.width / along + 1e-6)), down, along)
+
+
+def _near_whole(scale: float) -> float:
+    """The whole number (or its reciprocal) that a scale is meant to be: 3.001 m to 6 m halves the rows."""
+    whole = round(scale) if scale >= 1 else 1 / round(1 / scale)
+    return float(whole) if not _differs(scale, whole) else scale
+
+
+def _mean(scene: Extent) -> float:
+    assert scene.gsd_m is not None
+    return sum(scene.gsd_m) / 2
+
+
+def _differs(one: float, other: float) -> bool:
+    return abs(one - other) > TOLERANCE * other
+
+
+Windows = npt.NDArray[np.int64]
+"""Windows (N, 2): row and column of the upper left pixel."""

@@ -1,0 +1,115 @@
+"""The part ``windows``: read the tables, plan the windows, and deal the scenes into batches that are cut alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...dataset.names import CROWD
+from ...dataset.tables import LABELS, SCENES
+from ...raster.grid import Extent, targets
+from ...utils.errors import TooLittleDataError
+from .cut import records
+from .hashing import number
+from .plan_windows import Settings, plan
+
+BATCH_PIXELS = 64_000_000
+"""Scene pixels of a batch, about; one scene may be larger."""
+
+
+# What cutting needs. Not licence or groups: they may change without a chip being cut again.
+_READ = ["scene_id", "path", "item", "width", "height", "crs", "transform", "gsd_m", "bands", "dtype", "nodata", "mask"]
+_READ += ["sha256"]
+
+
+def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
+    """Write ``scenes-<batch>.parquet`` and ``windows-<batch>.parquet`` for each batch.
+
+    Args:
+        tables: The committed tables of ingest.
+        config: ``chips``, ``classes`` and ``seed``.
+        store: Root of the committed parts.
+        out: Folder of the part.
+
+    Returns:
+        Facts: batches with their names and sizes, windows by kind, and what was dropped, by reason.
+
+    Raises:
+        ConfigError: If scenes have several GSDs and no resampling is named.
+        TooLittleDataError: If there is no scene.
+    """
+    scenes = SCENES.read(tables / "scenes.parquet")
+    scenes = scenes[scenes["quarantined"].isna()].reset_index(drop=True)
+    labels = LABELS.read(tables / "labels.parquet")
+    labels = labels[labels["scene_id"].isin(scenes["scene_id"])]
+    crowds, labels = labels[labels["quarantined"] == CROWD], labels[labels["quarantined"].isna()]
+    if scenes.empty:
+        raise TooLittleDataError("no scene is left to cut chips from; see why ingest quarantined them")
+    chips = config["chips"]
+    grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
+    planned = plan(scenes, labels, crowds, grids, Settings.of(chips, config["classes"], config["seed"]))
+    scenes = scenes[_READ].assign(
+        target_height=[grid.height for grid in grids],
+        target_width=[grid.width for grid in grids],
+        scale_row=[grid.scale_row for grid in grids],
+        scale_col=[grid.scale_col for grid in grids],
+    )
+    batch = deal((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
+    batches = []
+    for name in sorted(set(batch)):
+        chosen = scenes[batch == name]
+        windows = planned.windows[planned.windows["scene_id"].isin(chosen["scene_id"])]
+        if windows.empty:
+            continue
+        _write(chosen, out / f"scenes-{name}.parquet")
+        _write(windows, out / f"windows-{name}.parquet")
+        megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6
+        batches.append({"name": name, "scenes": len(chosen), "windows": len(windows), "megapixels": megapixels})
+    first = planned.windows.drop_duplicates("chip_id")
+    return {
+        "batches": batches,
+        "planned": dict(sorted(Counter(map(str, first["kind"])).items())),
+        "candidates": len(planned.windows),
+        "dropped": planned.dropped,
+        "resampled": sum(grid.resampled for grid in grids),
+    }
+
+
+def deal(pixels: npt.NDArray[np.float64], names: list[str]) -> npt.NDArray[Any]:
+    """The batch of each scene, such as ``3of8``.
+
+    By the name's hash into a power of two of batches: a scene more changes the batch that it comes into and no other,
+    until there is twice as much.
+    """
+    count = 1 << max(0, math.ceil(math.log2(max(1.0, pixels.sum() / BATCH_PIXELS))))
+    width = len(str(count - 1))
+    return np.array([f"{number('batch', name) * count >> 64:0{width}d}of{count}" for name in names], dtype=object)
+
+
+def _extents(scenes: pd.DataFrame, resampled: bool, store: Path) -> list[Extent]:
+    """Size and GSD of each scene; down and along apart where pixels may not be square."""
+    extents = []
+    for row in records(scenes):
+        gsd = None if pd.isna(row["gsd_m"]) else (float(row["gsd_m"]),) * 2
+        # Without resampling ingest has quarantined what is not square.
+        if resampled and not pd.isna(row["crs"]) and not pd.isna(row["transform"]):
+            from ...raster.gdal import pixel_size_m, scene_file
+
+            scene = scene_file(row, store)
+            along, down = pixel_size_m(str(scene.crs), scene.transform or (), scene.width, scene.height)
+            gsd = (down, along)
+        extents.append(Extent(row["scene_id"], int(row["height"]), int(row["width"]), gsd))
+    return extents
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, compression="zstd")

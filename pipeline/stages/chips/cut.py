@@ -1,0 +1,160 @@
+"""Cut one batch of scenes into a shard of chips and the table that indexes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...dataset.chip_store import LOCAL, ShardWriter
+from ...dataset.tables import CHIPS
+from ...raster import cut
+from ...raster.footprints import footprints
+from ...raster.gdal import SceneFile, scene_file
+from ...raster.grid import Target
+
+SHARD = "chips"
+TOO_FEW = "too few valid pixels"
+TOO_SMALL = "the scene is smaller than a chip"
+
+
+def cut_batch(
+    scenes: pd.DataFrame,
+    windows: pd.DataFrame,
+    settings: dict[str, Any],
+    store: Path,
+    out: Path,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Cut the windows of a batch of scenes into ``out``: a shard and ``index.parquet``.
+
+    Args:
+        scenes: Rows of the scene table with the columns of the target grid.
+        windows: Rows of the planner, for these scenes in this order.
+        settings: ``size_px``, ``resampling`` and ``min_valid_fraction`` of the chips section.
+        store: Root of the committed parts, for scenes that lie in it.
+        out: Folder of the part.
+        workers: Threads that read a scene.
+        progress: Told how many scenes are done, of how many.
+
+    Returns:
+        Facts: chips by class, and dropped windows by reason.
+
+    Raises:
+        InputError: If a scene is damaged.
+    """
+    slots = _numbered(windows)
+    size, first = settings["size_px"], slots.drop_duplicates("slot").set_index("slot")
+    kept = np.full(len(first), -1.0)
+    spans = slots.groupby("scene_id", sort=False).indices
+    bands = tuple(json.loads(scenes["bands"].iloc[0])) if len(scenes) else ()
+    dtype = scenes["dtype"].iloc[0] if len(scenes) else "uint8"
+    chosen = np.zeros(len(first), np.int64)
+    with ShardWriter(out, len(first), (size, size, len(bands)), dtype, SHARD) as writer:
+        for done, row in enumerate(records(scenes)):
+            progress(done, len(scenes))
+            if row["scene_id"] in spans:
+                part = slots.iloc[spans[row["scene_id"]]]
+                target = Target(row["target_height"], row["target_width"], row["scale_row"], row["scale_col"])
+                _cut_scene(scene_file(row, store), part, target, settings, workers, writer, kept, chosen)
+        positions = writer.finish()
+    progress(len(scenes), len(scenes))
+    index = first.assign(row=slots["row"].to_numpy()[chosen], col=slots["col"].to_numpy()[chosen])
+    index = index.assign(valid_fraction=kept, position=positions, shard=f"{LOCAL}/{SHARD}.npy")
+    missing = index[positions < 0]
+    index = index[positions >= 0]
+    index = index.assign(footprint=footprints(index, scenes, size))
+    CHIPS.write(index[list(CHIPS.columns)], out / "index.parquet")
+    reasons = Counter(_why_not(missing, scenes, size))
+    classes = Counter(str(name) for name in index["class"])
+    kinds = Counter(str(name) for name in index["kind"])
+    return {"chips": dict(sorted(classes.items())), "kinds": dict(sorted(kinds.items())), "dropped": dict(reasons)}
+
+
+def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str]:
+    """Why each of the windows is not used."""
+    sides = scenes.set_index("scene_id")[["target_height", "target_width"]].min(axis=1)
+    small = missing["scene_id"].map(sides) < size
+    groups = ("labelled" if kind == "label" else "background" for kind in missing["kind"])
+    return [f"{group}: {TOO_SMALL if one else TOO_FEW}" for group, one in zip(groups, small, strict=True)]
+
+
+def _numbered(windows: pd.DataFrame) -> pd.DataFrame:
+    """Windows with slots counted from 0 and a column ``at``, the position in the table."""
+    codes, _ = pd.factorize(windows["slot"])
+    return windows.assign(slot=codes, at=np.arange(len(windows))).reset_index(drop=True)
+
+
+def _cut_scene(
+    scene: SceneFile,
+    part: pd.DataFrame,
+    target: Target,
+    settings: dict[str, Any],
+    workers: int,
+    writer: ShardWriter,
+    kept: npt.NDArray[np.float64],
+    chosen: npt.NDArray[np.int64],
+) -> None:
+    """Cut one scene's windows; of each slot's candidates the best valid one ends up in the shard.
+
+    Args:
+        scene: The scene.
+        part: Its windows, numbered.
+        target: Its target grid.
+        settings: As for :func:`cut_batch`.
+        workers: Threads.
+        writer: The shard.
+        kept: Valid share of each slot's chip, -1 while it has none; updated.
+        chosen: Position in the table of each slot's window; updated.
+    """
+    slot, rank, at = (part[name].to_numpy(np.int64) for name in ("slot", "rank", "at"))
+    textured = (part["kind"] == "textured").to_numpy()
+    first = int(slot.min())
+    alone = np.bincount(slot - first)[slot - first] == 1
+    merit = np.full(int(slot.max()) - first + 1, -np.inf)
+    windows = part[["row", "col"]].to_numpy(np.int64)
+    for piece in cut.cut(scene, windows, settings["size_px"], target, settings["resampling"], workers):
+        good = piece.valid >= settings["min_valid_fraction"]
+        single = np.flatnonzero(good & alone[piece.windows])
+        numbers = piece.windows[single]
+        kept[slot[numbers]], chosen[slot[numbers]] = piece.valid[single], at[numbers]
+        for start, stop in _runs(single, slot[numbers]):
+            places = slice(int(single[start]), int(single[stop - 1]) + 1)
+            writer.write(int(slot[numbers[start]]), piece.chips[places])
+        for position in np.flatnonzero(good & ~alone[piece.windows]):
+            number = piece.windows[position]
+            place = int(slot[number])
+            value = float(texture(piece.chips[position])) if textured[number] else -float(rank[number])
+            if value > merit[place - first]:
+                merit[place - first] = value
+                kept[place], chosen[place] = piece.valid[position], at[number]
+                writer.write(place, piece.chips[position : position + 1])
+
+
+def _runs(positions: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges [start, stop) in which both positions and places go up one by one: each is written at once."""
+    if not len(positions):
+        return []
+    breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(places) != 1)) + 1
+    edges = [0, *breaks.tolist(), len(positions)]
+    return list(pairwise(edges))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as mappings."""
+    rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+def texture(chip: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Standard deviation over the pixels of chips (..., H, W, C), in chip values, mean over the bands."""
+    spread: npt.NDArray[np.float64] = chip.std(axis=(-3, -2), dtype=np.float64).mean(axis=-1)
+    return spread

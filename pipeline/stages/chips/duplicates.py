@@ -1,0 +1,282 @@
+"""Leaks between scenes: chips that show the same ground, or are the same picture.
+
+Two chips *overlap* if their outlines on the ground do. They are *near-duplicates* if one is the other, turned or
+mirrored, up to small changes: a perceptual hash proposes pairs, the correlation of their pixels confirms them. Only
+textured chips are compared, because flat water resembles all water.
+
+The hash is that of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2.1:
+the signs of the lowest DCT coefficients of the small grey chip about their median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import shapely
+from scipy.fft import dctn
+
+from ...dataset.chip_store import ChipStore
+from ...dataset.orientations import SYMMETRIES, turned, turned_back
+from .index import SCENE
+
+THUMB = 32
+"""Side of the grey pictures that are compared."""
+_LOW = 8
+_MOST_BITS = 18
+"""Bits of 64 in which the hashes of a proposed pair may differ."""
+_EDGE = 2
+"""Pixels of the small picture by which one of a pair may be shifted: they are compared within this edge."""
+_ROWS = 256
+_COMPARED = 2048
+"""Pairs that are in memory at a time."""
+_OUTLINES = 1 << 14
+"""Outlines that are polygons at a time."""
+_LEAST_SHARED = 0.01
+"""Share of the smaller outline from which two chips overlap: neighbours that share an edge do not."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Chips as they are compared: 172 bytes of each in memory, and their small pictures, which may lie in a file.
+
+    Attributes:
+        rows: Position (N,) of each in the index.
+        hashes: Perceptual hashes (N, 8) of the eight turns and mirror images; the first is the chip's own.
+        thumbs: Grey pictures (N, 32, 32) with mean 0 and norm 1.
+        norms: Norm (N, 5, 5) of each picture about its mean within the edge, by where that part of it is shifted to.
+    """
+
+    rows: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.uint64]
+    thumbs: npt.NDArray[np.float32]
+    norms: npt.NDArray[np.float32]
+
+
+def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Chips (N, H, W, C) as grey pictures (N, 32, 32): the mean of the bands, averaged over equal areas."""
+    flat = chips.mean(axis=-1, dtype=np.float32)
+    down, along = (_areas(side) for side in flat.shape[1:])
+    small: npt.NDArray[np.float32] = np.einsum("ij,njk,lk->nil", down, flat, along, optimize=True)
+    return small
+
+
+def _areas(side: int) -> npt.NDArray[np.float32]:
+    """The matrix (32, side) that averages ``side`` pixels over 32 equal lengths."""
+    edges = np.linspace(0, side, THUMB + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(side)[None]
+    share = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+    matrix: npt.NDArray[np.float32] = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+def perceptual_hash(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+    """64-bit hashes (N,) of grey pictures (N, 32, 32)."""
+    # The first row and column hold the mean and the brightness gradients of whole rows; the hash starts after them.
+    low = dctn(thumbs, axes=(1, 2), norm="ortho")[:, 1 : _LOW + 1, 1 : _LOW + 1].reshape(len(thumbs), -1)
+    bits = low > np.median(low, axis=1, keepdims=True)
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    return np.ascontiguousarray(packed).view(np.uint64).reshape(-1)
+
+
+def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 2048) -> Pictures:
+    """The textured chips of a store as they are compared; reads ``chunk`` chips at a time.
+
+    Args:
+        chips: The chips.
+        min_texture: Standard deviation, as a share of the data range, from which a chip counts as textured. The range
+            is that of the type for uint8, else from the 0.1st to the 99.9th percentile of the chips.
+        file: Where the small pictures are put, 4 kilobytes a chip; open for as long as the result is used.
+        chunk: Chips in memory at a time.
+    """
+    span = _range(chips)
+    shifts = 2 * _EDGE + 1
+    rows, hashes = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.uint64)]
+    norms = [np.zeros((0, shifts, shifts), np.float32)]
+    for start in range(0, len(chips), chunk):
+        chosen = np.arange(start, min(start + chunk, len(chips)))
+        small = grey(chips.read(chosen))
+        textured = small.std(axis=(1, 2)) >= max(min_texture * span, 1e-12)
+        if textured.any():
+            rows.append(chosen[textured])
+            thumbs = _standard(small[textured])
+            hashes.append(np.stack([perceptual_hash(turned(thumbs, turn)) for turn in range(SYMMETRIES)], axis=1))
+            norms.append(_norms(thumbs))
+            file.write(thumbs.tobytes())
+    found = np.concatenate(rows)
+    file.flush()
+    shape = (len(found), THUMB, THUMB)
+    # An empty file cannot be mapped.
+    mapped = np.memmap(file, np.float32, "r", shape=shape) if len(found) else np.zeros(shape, np.float32)
+    return Pictures(found, np.concatenate(hashes), mapped, np.concatenate(norms))
+
+
+def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Grey pictures (N, 32, 32) with mean 0 and norm 1."""
+    centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
+    found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return found
+
+
+def _norms(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Norms (N, 5, 5) about their mean of the parts of pictures (N, 32, 32) that lie within the edge, shifted."""
+    side, shifts = THUMB - 2 * _EDGE, range(2 * _EDGE + 1)
+    found = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
+    for down in shifts:
+        for along in shifts:
+            part = thumbs[:, down : down + side, along : along + side]
+            found[:, down, along] = part.std(axis=(1, 2), dtype=np.float64) * side
+    return found
+
+
+def _range(chips: ChipStore) -> float:
+    sample = chips.read(np.linspace(0, len(chips) - 1, min(len(chips), 256)).astype(np.int64))
+    if sample.dtype == np.uint8:
+        return 255.0
+    low, high = np.percentile(sample, [0.1, 99.9])
+    return float(high - low) or 1.0
+
+
+def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+    """Pairs of different scenes whose hashes are close: positions of one and the other, and the other's turn."""
+    own, others = found.hashes[:, 0], found.hashes.T.copy()
+    if len(np.unique(scenes)) < 2:
+        return
+    for start in range(0, len(own), _ROWS):
+        here = own[start : start + _ROWS, None]
+        best = np.full((len(here), len(own) - start), 65, np.uint8)
+        turn = np.zeros_like(best)
+        for number, hashes in enumerate(others):
+            bits = np.bitwise_count(here ^ hashes[None, start:])
+            closer = bits < best
+            best[closer] = bits[closer]
+            turn[closer] = number
+        one, other = np.nonzero(best <= _MOST_BITS)
+        later = (other > one) & (scenes[start + one] != scenes[start + other])
+        one, other = one[later], other[later]
+        if len(one):
+            yield one + start, other + start, turn[one, other].astype(np.int64)
+
+
+def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int) -> npt.NDArray[np.float64]:
+    """Largest correlation (M,) of a picture with others, all turned alike, over shifts of up to two of their pixels.
+
+    Args:
+        found: The pictures.
+        one: Position of the picture that is held still; what lies within its edge is compared.
+        others: Positions (M,) of the others.
+        turn: Which of the eight turns they are given.
+    """
+    inner = found.thumbs[one, _EDGE:-_EDGE, _EDGE:-_EDGE]
+    wide = np.zeros((THUMB + 2 * _EDGE,) * 2, np.float32)
+    wide[2 * _EDGE : -2 * _EDGE, 2 * _EDGE : -2 * _EDGE] = inner - inner.mean()
+    moved = np.lib.stride_tricks.sliding_window_view(wide, (THUMB, THUMB))[::-1, ::-1]
+    # To turn the one picture back costs less than to turn all others.
+    templates = turned(moved.reshape(-1, THUMB, THUMB), turned_back(turn)).reshape(len(moved) ** 2, -1)
+    common = found.thumbs[others].reshape(len(others), -1) @ templates.T
+    norms = turned(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, _EDGE, _EDGE]
+    best: npt.NDArray[np.float64] = (common / np.maximum(norms, 1e-12)).max(axis=1).astype(np.float64)
+    return best
+
+
+def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
+    """Pairs of textured chips of different scenes that are one picture, and how many chips were compared.
+
+    Returns:
+        Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
+    """
+    alike: list[tuple[npt.NDArray[Any], ...]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    with TemporaryFile() as file:
+        found = pictures(chips, min_texture, file)
+        codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
+        for one, other, turn in proposed(found, codes):
+            score = _scores(found, one, other, turn)
+            sure = score >= min_correlation
+            alike.append((found.rows[one[sure]], found.rows[other[sure]], score[sure]))
+    first, second, scores = map(np.concatenate, zip(*alike, strict=True))
+    return _pairs(chips, first, second, "duplicate", scores), len(found.rows)
+
+
+def _scores(
+    found: Pictures, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Correlation (M,) of proposed pairs, of which the other one is turned."""
+    score = np.empty(len(one))
+    order = np.lexsort((turn, one))
+    begins = np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1)
+    begins[::_COMPARED] = 1
+    for here in np.split(order, np.flatnonzero(begins)[1:]):
+        score[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
+    return score
+
+
+def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
+    """Pairs of chips of different scenes whose outlines overlap: chip_a, chip_b, kind ``overlap``, score.
+
+    The score is the shared part of the smaller outline.
+
+    Args:
+        chips: The chips.
+        footprints: Their outlines as WKB, null where a chip has none.
+    """
+    codes, _ = pd.factorize(chips.index[SCENE])
+    # Most scenes meet no other, and the chips of one scene are many: those of scenes that stand apart are not searched,
+    # and their outlines are never all in memory as polygons.
+    rows = np.flatnonzero(_meeting(footprints, codes)[codes] & footprints.is_valid().to_numpy())
+    outlines, codes = shapely.from_wkb(footprints.take(pa.array(rows)).to_pylist()), codes[rows]
+    outlines, again = _both_sides(outlines)
+    rows, codes = rows[again], codes[again]
+    one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    later = (rows[one] < rows[other]) & (codes[one] != codes[other])
+    one, other = one[later], other[later]
+    smaller = np.minimum(shapely.area(outlines[one]), shapely.area(outlines[other]))
+    share = shapely.area(shapely.intersection(outlines[one], outlines[other])) / smaller
+    real = share >= _LEAST_SHARED
+    pairs, first = np.unique(np.stack([rows[one[real]], rows[other[real]]]), axis=1, return_index=True)
+    return _pairs(chips, pairs[0], pairs[1], "overlap", share[real][first])
+
+
+def _both_sides(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Shapes, those that reach beyond 180 degrees east once more from the west, and which shape each is.
+
+    The outline of a chip across the antimeridian goes on beyond 180, and what lies on its far side begins at -180.
+    """
+    beyond = np.flatnonzero(shapely.bounds(shapes)[:, 2] > 180)
+    moved = shapely.transform(shapes[beyond], lambda lonlat: lonlat - [360, 0])
+    return np.concatenate([shapes, moved]), np.concatenate([np.arange(len(shapes)), beyond])
+
+
+def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """For each scene number whether the box around its chips meets another scene's."""
+    count, ends = int(scenes.max(initial=-1)) + 1, np.array([1, 1, -1, -1])
+    boxes = np.full((count, 4), np.inf)
+    for start in range(0, len(scenes), _OUTLINES):
+        bounds = shapely.bounds(shapely.from_wkb(footprints.slice(start, _OUTLINES).to_pylist()))
+        known = ~np.isnan(bounds[:, 0])
+        np.minimum.at(boxes, scenes[start : start + _OUTLINES][known], bounds[known] * ends)
+    placed = np.isfinite(boxes[:, 0])
+    around = np.full(count, None, object)
+    around[placed] = shapely.box(*(boxes[placed] * ends).T)
+    around, number = _both_sides(around)
+    one, other = (number[found] for found in shapely.STRtree(around).query(around, predicate="intersects"))
+    meeting = np.zeros(count, bool)
+    meeting[one[one != other]] = True
+    return meeting
+
+
+def _pairs(
+    chips: ChipStore,
+    one: npt.NDArray[np.int64],
+    other: npt.NDArray[np.int64],
+    kind: str,
+    score: npt.NDArray[np.float64],
+) -> pd.DataFrame:
+    first, second = (chips.index["chip_id"].iloc[rows].to_numpy(object) for rows in (one, other))
+    return pd.DataFrame({"chip_a": first, "chip_b": second, "kind": kind, "score": score.round(4)})

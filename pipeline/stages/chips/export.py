@@ -1,0 +1,178 @@
+"""Chips as files for other programs: class-named folders of pictures, and a table beside them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from affine import Affine
+from PIL import Image
+
+from ...dataset.chip_store import ChipStore
+from ...dataset.tables import GROUP_PREFIX, SPLIT
+from ...utils.csv_safety import harmless_table
+from ...utils.errors import ConfigError, StoreError
+
+FORMATS = ("png", "tif", "npy")
+TABLE = "labels.csv"
+SCENE = "source_scene"
+"""Column of the table with the scene that a chip was cut from; the exported chip is a scene of its own to ingest."""
+_COLUMNS = ("chip_id", "class", "scene_id", "kind", "row", "col", "valid_fraction", "footprint")
+_CHUNK = 512
+
+
+def export_chips(
+    store: ChipStore,
+    to: Path,
+    file_format: str = "png",
+    roles: dict[str, str] | None = None,
+    scenes: pd.DataFrame | None = None,
+) -> Path:
+    """Write chips to ``to/<class>/<name>.<format>``, with ``to/labels.csv``.
+
+    PNG takes uint8 with one, three or four bands; TIFF (with its place on the ground, where that is known) and NumPy
+    arrays take every chip.
+
+    Args:
+        store: The chips.
+        to: Folder to write to; it must be empty or not exist.
+        file_format: ``png``, ``tif`` or ``npy``.
+        roles: Role of each chip in a split by chip_id, as a column of the table; None leaves the column out.
+        scenes: Rows of the scene table, with the columns of the target grid: licence of the chips, and their place.
+
+    Returns:
+        Path of the table: file, chip_id, class, source_scene, kind, row, col, valid_fraction, footprint, licence, role,
+        groups.
+
+    Raises:
+        ConfigError: If the format is not known, or does not take such chips.
+        StoreError: If the folder holds files, or cannot be written.
+    """
+    if file_format not in FORMATS:
+        raise ConfigError(f"chips cannot be exported as {file_format!r}; use one of {', '.join(FORMATS)}")
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
+    if file_format == "png":
+        _check_png(store)
+    frame = _table(store.index, file_format, roles, scenes)
+    places = {} if scenes is None else scenes.set_index("scene_id").to_dict("index")
+    table = to / TABLE
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        for name in frame["file"].str.rpartition("/")[0].unique():
+            (to / name).mkdir(exist_ok=True)
+        for start in range(0, len(store), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(store)))
+            for row, chip in zip(rows, store.read(rows), strict=True):
+                path = to / frame["file"].iloc[row]
+                if file_format == "npy":
+                    np.save(path, chip, allow_pickle=False)
+                elif file_format == "png":
+                    Image.fromarray(chip[..., 0] if chip.shape[2] == 1 else chip).save(path, format="PNG")
+                else:
+                    _write_tif(chip, path, _place(store.index.iloc[row], places))
+        # Last: a table says that all of its files are there.
+        harmless_table(frame).to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
+    return table
+
+
+def _table(
+    index: pd.DataFrame, file_format: str, roles: dict[str, str] | None, scenes: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The rows of ``labels.csv``."""
+    names = file_names([str(name) for name in index["chip_id"]])
+    classes = dict(zip(*_folders(index["class"]), strict=True))
+    files = [f"{classes[label]}/{name}.{file_format}" for label, name in zip(index["class"], names, strict=True)]
+    known = [name for name in _COLUMNS if name in index.columns]
+    frame = index[known].rename(columns={"scene_id": SCENE})
+    frame.insert(0, "file", files)
+    if scenes is not None:
+        licences = scenes.drop_duplicates("scene_id").set_index("scene_id")["licence"]
+        frame["licence"] = index["scene_id"].map(licences)
+    if roles is not None:
+        frame["role"] = [roles.get(str(name), "") for name in index["chip_id"]]
+    groups = [name for name in index.columns if name.startswith(GROUP_PREFIX)]
+    return frame.assign(**{name.removeprefix(GROUP_PREFIX): index[name] for name in groups})
+
+
+def _folders(labels: pd.Series[str]) -> tuple[list[str], list[str]]:
+    """Names of the classes, and of their folders."""
+    names = sorted(set(map(str, labels)))
+    return names, file_names(names)
+
+
+def roles_of(splits: Mapping[str, Path], name: str) -> dict[str, str]:
+    """Role of each chip in a split.
+
+    Args:
+        splits: Folder of each committed split by its name.
+        name: Name of the split.
+
+    Raises:
+        ConfigError: If there is no such split.
+    """
+    if name not in splits:
+        near = difflib.get_close_matches(name, splits, 1)
+        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(splits)) or 'none'}"
+        raise ConfigError(f"there is no split {name}; {known}")
+    frame = SPLIT.read(splits[name] / "split.parquet")
+    return dict(zip(map(str, frame["chip_id"]), map(str, frame["role"]), strict=True))
+
+
+def file_names(chip_ids: list[str]) -> list[str]:
+    """A file name for each chip: its own name with safe characters, numbered where two would be one."""
+    seen: dict[str, int] = {}
+    names = []
+    for chip_id in chip_ids:
+        name = _safe(chip_id)
+        # File systems may take A and a for one letter.
+        count = seen[name.lower()] = seen.get(name.lower(), 0) + 1
+        names.append(name if count == 1 else f"{name}~{count}")
+    return names
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", text).strip("._")[-150:] or "chip"
+
+
+def _check_png(store: ChipStore) -> None:
+    first = store.read([0])
+    if first.dtype != np.uint8 or first.shape[3] not in (1, 3, 4):
+        raise ConfigError(
+            f"chips of {first.dtype} with {first.shape[3]} band(s) are no PNG; export them as tif or npy (--format)"
+        )
+
+
+def _place(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dict[str, Any]:
+    """CRS and transform of a chip: its scene's, moved to the chip's corner and scaled to its pixels."""
+    scene = scenes.get(chip["scene_id"])
+    if scene is None or pd.isna(scene["crs"]) or pd.isna(scene["transform"]):
+        return {}
+    a, b, c, d, e, f = json.loads(scene["transform"])[:6]
+    along, down = float(scene["scale_col"]), float(scene["scale_row"])
+    x, y = int(chip["col"]) * along, int(chip["row"]) * down
+    transform = Affine(a * along, b * down, a * x + b * y + c, d * along, e * down, d * x + e * y + f)
+    return {"crs": scene["crs"], "transform": transform}
+
+
+def _write_tif(chip: npt.NDArray[Any], path: Path, place: dict[str, Any]) -> None:
+    from rasterio.errors import NotGeoreferencedWarning
+
+    from ...raster.gdal import new_geotiff
+
+    bands = np.ascontiguousarray(chip.transpose(2, 0, 1))
+    shape = {"count": bands.shape[0], "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with new_geotiff(path, compress="deflate", **shape, **place) as file:
+            file.write(bands)

@@ -1,0 +1,149 @@
+"""The parts ``duplicates`` and ``split-<split>``: find leaks once, keep them out of every split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...dataset.chip_store import ChipStore
+from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
+from . import split as splitting
+from .components import components
+from .duplicates import near_duplicates, overlaps
+from .index import SCENE, group_columns, group_name, group_of
+
+PAIRS = "pairs.parquet"
+
+
+def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
+    """Write ``pairs.parquet``: chip_a, chip_b, kind, score.
+
+    Args:
+        index: The committed index.
+        settings: The duplicates section.
+        store: Root of the committed parts.
+        out: Folder of the part.
+
+    Returns:
+        Facts: numbers of pairs and of chips compared, and per group column the groups that overlapping chips join.
+    """
+    path = index / "index.parquet"
+    chips = ChipStore.open(lambda path: CHIPS.read_columns(path, _compared(path)), path, store)
+    ground = overlaps(chips, CHIPS.read_outlines(path))
+    alike, compared = ground.iloc[:0], 0
+    if settings["enabled"]:
+        alike, compared = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
+    pairs = pd.concat([frame for frame in (ground, alike) if len(frame)] or [ground], ignore_index=True)
+    table = pa.Table.from_pandas(pairs.astype({"score": "float64"}), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
+    columns = group_columns(chips.index)
+    return {
+        "overlaps": len(ground),
+        "duplicates": len(alike),
+        "compared": compared,
+        "joined": {column: _joined(chips.index, ground, column) for column in columns},
+    }
+
+
+def _compared(path: Path) -> list[str]:
+    """The columns of an index that finding leaks needs."""
+    groups = [name for name in pq.read_schema(path).names if name.startswith(GROUP_PREFIX)]
+    return ["chip_id", SCENE, "shard", "position", *groups]
+
+
+def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
+    """Groups of a column that overlapping chips connect."""
+    if not len(ground):
+        return []
+    group = dict(zip(index["chip_id"], group_of(index, column), strict=True))
+    pairs = {
+        (str(group[one]), str(group[other])) for one, other in zip(ground["chip_a"], ground["chip_b"], strict=True)
+    }
+    return [list(names) for names in components(pair for pair in sorted(pairs) if pair[0] != pair[1])]
+
+
+def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write ``split.parquet``: the role of each chip in one split.
+
+    Args:
+        index: The committed index.
+        duplicates: The committed pairs.
+        config: The part's configuration, as the stage plans it.
+        out: Folder of the part.
+
+    Returns:
+        Facts: what split it is, chips by role and class, units by role, dropped chips by reason.
+
+    Raises:
+        TooLittleDataError: If a role lacks background or foreground.
+    """
+    grouped = [group_name(column) for column in (config["by"], config["unit"])]
+    frame = CHIPS.read_columns(index / "index.parquet", ["chip_id", "class", SCENE, "row", "col", *grouped])
+    chips = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
+    request = splitting.Request(
+        test_groups=frozenset(config["test"]),
+        fraction=config["fraction"],
+        smallest=config["smallest"],
+        validation_fraction=config["validation_fraction"],
+        background=config["background"],
+        seed=config["seed"],
+        replicate=config["replicate"],
+        test_share=config["test_share"],
+    )
+    found = splitting.split(chips, request)
+    roles_of = pd.DataFrame({"chip_id": frame["chip_id"], "role": found.role, "unit": chips.unit})
+    SPLIT.write(roles_of, out / "split.parquet")
+    roles = sorted(set(found.role))
+    counted = {role: Counter(map(str, chips.label[found.role == role])) for role in roles}
+    return {
+        "fold": config["fold"],
+        "fraction": config["fraction"],
+        "replicate": config["replicate"],
+        "by": config["by"],
+        "joins": config["join"],
+        "test_groups": sorted(config["test"]),
+        "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
+        "units": {role: len(set(chips.unit[found.role == role])) for role in roles},
+        "drawn_by": found.drawn_by,
+        "validated_by": found.validated_by,
+        "dropped": found.dropped,
+    }
+
+
+def _chips(frame: pd.DataFrame, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting.Chips:
+    """The chips as the splitting wants them; units that overlap on the ground are one, also to the statistics."""
+    if config["test_share"] is not None:
+        # A random split knows no groups and minds no leaks: that is what it is there to show.
+        names, label = frame["chip_id"].to_numpy(object), interned(frame["class"])
+        return splitting.Chips(names, label, names, names, names, np.zeros((0, 2), np.int64))
+    involved = frame["chip_id"][frame["chip_id"].isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
+    places = involved.index.to_numpy(np.int64)
+    number = pd.Index(involved)
+    found = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
+    ground = found[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else found[:0]
+    return splitting.Chips(
+        chip_id=frame["chip_id"].to_numpy(object),
+        label=interned(frame["class"]),
+        group=interned(group_of(frame, config["by"])),
+        unit=splitting.joined_units(interned(group_of(frame, config["unit"])), ground),
+        cluster=splitting.clusters(
+            interned(frame[SCENE]),
+            frame["row"].to_numpy(np.int64),
+            frame["col"].to_numpy(np.int64),
+            config["size_px"],
+        ),
+        leaks=found.astype(np.int64),
+    )
+
+
+def interned(names: pd.Series[str]) -> npt.NDArray[Any]:
+    """Names (N,) as objects, equal ones as one object: a million chips of ten scenes then hold ten texts."""
+    codes, known = pd.factorize(names)
+    return np.asarray(known, dtype=object)[codes]

@@ -1,0 +1,225 @@
+"""From the tables of scenes and labels to a table of windows. Pure: tables in, tables out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...raster.grid import Target, Windows
+from . import windows as geometry
+from .hashing import number
+from .windows import Boxes, Policy
+
+LETTERS = {"label": "l", "random": "r", "textured": "t", "near_miss": "n", "grid": "g"}
+"""How the kinds are named in a chip's name."""
+COLUMNS = ["chip_id", "scene_id", "class", "kind", "label_id", "row", "col", "slot", "rank"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the planner reads of the configuration; see ``ChipsConfig`` and ``NegativesConfig``."""
+
+    size: int
+    jitter: int
+    shift: int
+    method: str
+    per_positive: float
+    policy: Policy
+    near_miss: str
+    grid_stride: int
+    classes: tuple[str, ...]
+    seed: int
+
+    @classmethod
+    def of(cls, chips: Mapping[str, Any], classes: Sequence[str], seed: int) -> Settings:
+        """From the JSON of the chips section."""
+        negatives, size = chips["negatives"], chips["size_px"]
+        return cls(
+            size=size,
+            jitter=chips["jitter_px"],
+            shift=size // 4 if chips["edge_shift_px"] is None else chips["edge_shift_px"],
+            method=negatives["method"],
+            per_positive=negatives["per_positive"],
+            policy=Policy(
+                negatives["textured_share"],
+                negatives["near_miss_share"],
+                negatives["candidates"],
+                negatives["margin_px"],
+            ),
+            near_miss=negatives["near_miss"],
+            grid_stride=negatives["grid_stride_px"] or size,
+            classes=tuple(classes),
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The windows of all scenes.
+
+    Attributes:
+        windows: One row per candidate window, with `COLUMNS`, in the order of scenes, slots and ranks. Candidates of
+            one slot share chip_id and compete for one chip.
+        dropped: How many windows were not planned, by reason.
+    """
+
+    windows: pd.DataFrame
+    dropped: dict[str, int]
+
+
+_BOX = ["row_min", "col_min", "row_max", "col_max"]
+
+Columns = dict[str, npt.NDArray[Any]]
+"""Windows of one scene, as arrays by column."""
+
+
+def plan(
+    scenes: pd.DataFrame, labels: pd.DataFrame, crowds: pd.DataFrame, targets: Sequence[Target], settings: Settings
+) -> Planned:
+    """Plan the windows of all scenes.
+
+    Args:
+        scenes: Scenes that are not quarantined, one row each.
+        labels: Labels that are not quarantined.
+        crowds: Labels of many objects each, which are neither chips nor background.
+        targets: Target grid of each scene.
+        settings: What is wanted.
+    """
+    own, crowded = _by_scene(labels, scenes), _by_scene(crowds, scenes)
+    # A scene that is a chip says itself what it shows: nothing is drawn from it.
+    drawn = [not (frame["kind"] == "scene").any() for frame in own]
+    counts = _counts(own, targets, drawn, settings)
+    dropped: Counter[str] = Counter()
+    found: list[Columns] = []
+    slots = 0
+    for scene_id, frame, crowd, target, draw, count in zip(
+        scenes["scene_id"], own, crowded, targets, drawn, counts, strict=True
+    ):
+        scale = np.array([target.scale_row, target.scale_col] * 2)
+        boxes = frame[_BOX].to_numpy(np.float64) / scale
+        parts = [_labelled(frame, boxes, target, settings)] if len(frame) else []
+        if draw:
+            covered = crowd[_BOX].to_numpy(np.float64) / scale
+            objects = np.concatenate([_objects(frame, boxes, settings), covered[np.isfinite(covered).all(axis=1)]])
+            parts.append(_background(str(scene_id), objects, target, count, settings, dropped))
+        for part in parts:
+            part["scene_id"] = np.full(len(part["row"]), scene_id, dtype=object)
+            part["slot"] = part["slot"] + slots
+            slots = int(part["slot"][-1]) + 1 if len(part["slot"]) else slots
+        found += parts
+    windows = pd.DataFrame({name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {})
+    return Planned(_named(windows), dict(dropped))
+
+
+def _by_scene(labels: pd.DataFrame, scenes: pd.DataFrame) -> list[pd.DataFrame]:
+    """The labels of each scene."""
+    found = dict(list(labels.groupby("scene_id", sort=False)))
+    return [found.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
+
+
+def _named(windows: pd.DataFrame) -> pd.DataFrame:
+    """Windows with the names of their chips: scene, kind and number, such as ``harbour.tif#t0012``."""
+    if windows.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    text = windows["number"].astype("string").str.zfill(4)
+    names = windows["scene_id"].astype("string") + "#" + windows["kind"].map(LETTERS).astype("string") + text
+    return windows.assign(chip_id=names)[COLUMNS]
+
+
+def _counts(
+    own: Sequence[pd.DataFrame], targets: Sequence[Target], sampled: Sequence[bool], settings: Settings
+) -> list[int]:
+    """Background chips to draw from each scene: shares of the whole by area."""
+    areas = [target.height * target.width * use for target, use in zip(targets, sampled, strict=True)]
+    positive = sum(
+        int((frame["class"] != settings.classes[0]).sum()) for frame, use in zip(own, sampled, strict=True) if use
+    )
+    return [int(share) for share in geometry.shares(areas, round(settings.per_positive * positive))]
+
+
+def _labelled(frame: pd.DataFrame, boxes: Boxes, target: Target, settings: Settings) -> Columns:
+    """One window for each label."""
+    offsets = None
+    if settings.jitter:
+        streams = [np.random.default_rng(number(settings.seed, "jitter", label)) for label in frame["label_id"]]
+        offsets = np.stack([geometry.jitter(stream, settings.jitter) for stream in streams])
+        # A chip that arrived cut has nothing around it to move to.
+        offsets[(frame["kind"] == "scene").to_numpy()] = 0
+    windows = geometry.centred(boxes, settings.size, (target.height, target.width), offsets, settings.shift)
+    each = np.arange(len(frame))
+    columns = _columns(windows, np.full(len(frame), "label", dtype=object), each, each, np.zeros(len(frame), np.int64))
+    return columns | {"class": frame["class"].to_numpy(object), "label_id": frame["label_id"].to_numpy(object)}
+
+
+def _objects(frame: pd.DataFrame, boxes: Boxes, settings: Settings) -> Boxes:
+    """Boxes of what is no background; a point stands for an object of up to a chip's size."""
+    chosen = (frame["class"] != settings.classes[0]).to_numpy()
+    points = (frame["kind"] == "point").to_numpy()
+    grown = np.where(points[:, None], geometry.grown(boxes, settings.size / 2), boxes)
+    return np.asarray(grown[chosen], np.float64)
+
+
+def _background(
+    scene_id: str, objects: Boxes, target: Target, count: int, settings: Settings, dropped: Counter[str]
+) -> Columns:
+    """Candidate windows for the background chips of one scene."""
+    shape = (target.height, target.width)
+    if settings.method == "grid":
+        columns = _grid(shape, objects, settings, dropped)
+    else:
+        rng = np.random.default_rng([settings.seed, number(scene_id)])
+        drawn = geometry.background_slots(shape, settings.size, objects, count, settings.policy, rng)
+        if drawn.missing:
+            dropped["background: no room beside the objects"] += drawn.missing
+        kinds = np.array(drawn.kind, dtype=object)
+        columns = _columns(drawn.windows, kinds[drawn.slot], _counted(kinds)[drawn.slot], drawn.slot, drawn.rank)
+    count = len(columns["row"])
+    return columns | {
+        "class": np.full(count, settings.classes[0], dtype=object),
+        "label_id": np.full(count, None, dtype=object),
+    }
+
+
+def _grid(shape: tuple[int, int], objects: Boxes, settings: Settings, dropped: Counter[str]) -> Columns:
+    """Every window of a grid that holds no object."""
+    windows = geometry.grid(*shape, settings.size, settings.grid_stride)
+    near = geometry.touches(windows, geometry.grown(objects, settings.policy.margin_px), settings.size)
+    use = ~near
+    if settings.near_miss == "background":
+        use = geometry.most_visible(windows, objects, settings.size) < geometry.NEAR_MISS_VISIBLE[1]
+    if not use.all():
+        dropped["background: holds an object or part of one"] += int((~use).sum())
+    kinds = np.where(near, "near_miss", "grid").astype(object)[use]
+    each = np.arange(len(kinds))
+    return _columns(windows[use], kinds, _counted(kinds), each, np.zeros(len(kinds), np.int64))
+
+
+def _counted(kinds: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The number of each item among those of its kind."""
+    numbers = np.zeros(len(kinds), np.int64)
+    for kind in LETTERS:
+        numbers[kinds == kind] = np.arange((kinds == kind).sum())
+    return numbers
+
+
+def _columns(
+    windows: Windows,
+    kind: npt.NDArray[Any],
+    numbers: npt.NDArray[np.int64],
+    slot: npt.NDArray[np.int64],
+    rank: npt.NDArray[np.int64],
+) -> Columns:
+    return {
+        "kind": kind,
+        "number": numbers,
+        "slot": slot,
+        "rank": rank,
+        "row": windows[:, 0],
+        "col": windows[:, 1],
+    }

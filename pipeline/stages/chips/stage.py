@@ -1,0 +1,219 @@
+"""The door of the stage: plans its parts and makes them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ...config.base import as_json
+from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
+from ...engine.task import FACTS, Done, Job, Part, Plan, PlanContext
+from ...utils.errors import HostError
+from .folds import Rule, bundled, deal, group_column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ...config.run import RunConfig
+
+_MAKE = "satpipe.stages.chips.stage:make_"
+_TABLES = ("numpy", "pandas", "pyarrow")
+_PIXELS = (*_TABLES, "rasterio")
+
+
+def plan(context: PlanContext) -> Plan:
+    """Plan windows for all scenes, cut them batch by batch, index the chips, find leaks, deal the splits."""
+    config = context.config
+    chips = as_json(config.chips)
+    classes, seed = list(config.ingest.classes), config.seed
+    tables = context.one("ingest", "tables")
+    later = ("min_valid_fraction", "duplicates", "scaling")
+    windows_config = {name: value for name, value in chips.items() if name not in later}
+    [windows] = yield [
+        Part(
+            "chips",
+            "windows",
+            _MAKE + "windows",
+            config={"chips": windows_config, "classes": classes, "seed": seed},
+            inputs={"tables": tables.ref},
+            libraries=_TABLES,
+        )
+    ]
+    cut_config = {name: chips[name] for name in ("size_px", "resampling", "min_valid_fraction")}
+    cuts = yield [
+        Part(
+            "chips",
+            f"cut-{batch['name']}",
+            _MAKE + "cut",
+            config={"chips": cut_config, "batch": batch["name"]},
+            inputs={"windows": windows.ref},
+            libraries=_PIXELS,
+            cost=1 + batch["megapixels"] / 20,
+        )
+        for batch in windows.facts["batches"]
+    ]
+    [index] = yield [
+        Part(
+            "chips",
+            "index",
+            _MAKE + "index",
+            config={"classes": classes, "seed": seed},
+            inputs={"cuts": tuple(cut.ref for cut in cuts), "windows": windows.ref, "tables": tables.ref},
+            libraries=_TABLES,
+            cost=2,
+        )
+    ]
+    [duplicates] = yield [
+        Part(
+            "chips",
+            "duplicates",
+            _MAKE + "duplicates",
+            config={"duplicates": chips["duplicates"]},
+            inputs={"index": index.ref},
+            libraries=(*_TABLES, "scipy", "shapely"),
+            cost=1 + sum(index.facts["chips"].values()) / 2000,
+        )
+    ]
+    yield _splits(config, index, duplicates)
+
+
+def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
+    """One part for each fold, fraction and replicate, and the final one."""
+    settings, facts = config.split, index.facts
+    groups = group_column(facts["groups"], settings.by, "split.by")
+    group_column(facts["groups"], settings.unit or settings.by, "split.unit")
+    join = settings.overlap == "join"
+    rule = Rule(
+        by=settings.by,
+        scheme=settings.scheme,
+        folds=settings.folds,
+        test_fraction=settings.test_fraction,
+        test_groups=settings.test_groups,
+        background=config.ingest.classes[0],
+        seed=config.seed,
+        repeats=settings.repeats,
+        lists=settings.test_lists or (),
+    )
+    joined = duplicates.facts["joined"].get(settings.by, []) if join else []
+    folds = deal(bundled(groups, joined), rule)
+    common = {
+        "by": settings.by,
+        "unit": settings.unit or settings.by,
+        "join": join,
+        "size_px": config.chips.size_px,
+        "smallest": min(settings.fractions),
+        "validation_fraction": settings.validation_fraction,
+        "background": rule.background,
+        "seed": config.seed,
+    }
+    chosen: list[tuple[str, dict[str, Any]]] = [
+        (
+            split_name(fold, fraction, replicate),
+            {"fold": fold, "test": list(tested), "fraction": fraction, "replicate": replicate, "test_share": None},
+        )
+        for fold, tested in enumerate(folds)
+        for fraction in settings.fractions
+        for replicate in range(settings.replicates)
+    ]
+    whole = {"fold": 0, "test": [], "fraction": 1.0, "test_share": None}
+    chosen.append((FINAL, whole | {"replicate": FINAL_REPLICATE}))
+    # As many labels as the verdict is on: beside it the score of these splits is shown.
+    beside = whole | {
+        "fraction": config.report.fraction or max(settings.fractions),
+        "test_share": _tested(groups, folds),
+    }
+    chosen += [
+        (f"random-r{replicate}", beside | {"replicate": replicate}) for replicate in range(settings.random_replicates)
+    ]
+    return [
+        Part(
+            "chips",
+            f"split-{name}",
+            _MAKE + "split",
+            config=common | own,
+            inputs={"index": index.ref, "duplicates": duplicates.ref},
+            libraries=_TABLES,
+            cost=0.5,
+        )
+        for name, own in chosen
+    ]
+
+
+def _tested(groups: Mapping[str, Mapping[str, int]], folds: Sequence[Sequence[str]]) -> float:
+    """Share of the chips that a fold tests, on average; a random split tests as many."""
+    size = {group: sum(counts.values()) for group, counts in groups.items()}
+    return round(sum(size[group] for fold in folds for group in fold) / len(folds) / sum(size.values()), 4)
+
+
+def make_windows(job: Job) -> dict[str, Any]:
+    """Make the part ``windows``: the windows of all scenes, in a file for each batch."""
+    from .batches import plan_batches
+
+    return plan_batches(job.folder("tables"), dict(job.config), job.store, job.out)
+
+
+def make_cut(job: Job) -> dict[str, Any]:
+    """Make a part ``cut-<batch>``: the chips of a batch of scenes.
+
+    Raises:
+        HostError: If a scene is not there: another host may see it.
+    """
+    import json
+    import socket
+
+    import pandas as pd
+
+    from ...raster.gdal import scene_file
+    from .cut import cut_batch, records
+
+    folder, batch = job.folder("windows"), job.config["batch"]
+    batches = json.loads((folder / FACTS).read_text("utf-8"))["batches"]
+    scenes = pd.read_parquet(folder / f"scenes-{batch}.parquet")
+    for row in records(scenes):
+        path = scene_file(row, job.store).path
+        if not path.exists():
+            raise HostError(
+                f"scene {path} is not there on {socket.gethostname()}: it was moved since it was ingested, or this host"
+                " does not see it; every host needs the scenes at the same place"
+            )
+    return cut_batch(
+        scenes,
+        pd.read_parquet(folder / f"windows-{batch}.parquet"),
+        dict(job.config["chips"]),
+        job.store,
+        job.out,
+        # Batches are made side by side already; threads serve where there are fewer of them than cores.
+        workers=max(1, (os.cpu_count() or 1) // len(batches)),
+        progress=lambda done, total: job.progress.update(done, total, "scenes"),
+    )
+
+
+def make_index(job: Job) -> dict[str, Any]:
+    """Make the part ``index``: the table of all chips and a contact sheet."""
+    import json
+
+    from ...dataset.tables import SCENES
+    from .index import build
+
+    scenes = SCENES.read(job.folder("tables") / "scenes.parquet")
+    folders = job.folders("cuts")
+    facts = build(folders, scenes, job.config["classes"], job.store, job.out, job.config["seed"])
+    dropped: dict[str, int] = {}
+    for folder in (job.folder("windows"), *folders):
+        for reason, count in json.loads((folder / FACTS).read_text("utf-8"))["dropped"].items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    return facts | {"dropped": dropped}
+
+
+def make_duplicates(job: Job) -> dict[str, Any]:
+    """Make the part ``duplicates``: pairs of chips that are a leak where they are on two sides."""
+    from .leaks import find
+
+    return find(job.folder("index"), dict(job.config["duplicates"]), job.store, job.out)
+
+
+def make_split(job: Job) -> dict[str, Any]:
+    """Make a part ``split-<split>``: the role of each chip."""
+    from .leaks import make_roles
+
+    return make_roles(job.folder("index"), job.folder("duplicates"), dict(job.config), job.out)

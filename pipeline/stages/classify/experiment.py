@@ -1,0 +1,208 @@
+"""One arm of one split: read its chips, train, calibrate, predict, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...config.run import ClassifyConfig
+from ...dataset import scaling as scalings
+from ...dataset.chip_store import ChipStore, followed_by
+from ...dataset.split_chips import numbers
+from ...dataset.tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
+from ...engine.task import Job
+from ...models.classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
+from ...utils.errors import TooLittleDataError
+from .arms import Arm, parse
+from .calibrate import balanced_accuracy, fit_temperature, fit_threshold
+from .train import ChipSet, Trained, train
+
+HISTORY = "history.jsonl"
+INDEX = "index.parquet"
+
+
+@dataclass(frozen=True)
+class SplitChips:
+    """The real chips of a split.
+
+    Attributes:
+        rows: The split table with the class of each chip.
+        chips: The chip store of the same chips.
+        classes: Class names by number.
+    """
+
+    rows: pd.DataFrame
+    chips: ChipStore
+    classes: tuple[str, ...]
+
+    @classmethod
+    def open(cls, job: Job) -> SplitChips:
+        """Read the tables of the job's inputs ``index`` and ``split``."""
+        store = ChipStore.open(CHIPS.read_bare, job.folder("index") / INDEX, job.store)
+        split = SPLIT.read(job.folder("split") / "split.parquet")
+        rows = split[["chip_id", "role", "unit"]].merge(store.index[["chip_id", "class"]], on="chip_id", validate="1:1")
+        return cls(rows, store, tuple(job.config["classes"]))
+
+    def of(self, role: str) -> tuple[pd.DataFrame, ChipSet]:
+        """Rows and chips of one role, in the order of the split table."""
+        rows = self.rows[self.rows["role"] == role].reset_index(drop=True)
+        store = self.chips.of(rows["chip_id"])
+        chips = store.pixels() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
+        labels = numbers(rows["class"], self.classes)
+        return rows, ChipSet(chips, labels, np.zeros(len(rows), bool))
+
+
+def run_arm(job: Job) -> dict[str, Any]:
+    """Make one part of the experiment: the classifier of an arm, and its predictions on validation and test chips."""
+    split = SplitChips.open(job)
+    classifier, trained, facts = fit(job, split)
+    tables = []
+    for role in ("validation", "test"):
+        rows, chips = split.of(role)
+        if len(rows):
+            tables.append(predictions(classifier, rows, chips, job.config, role))
+    PREDICTIONS.write(pd.concat(tables, ignore_index=True), job.out / "predictions.parquet")
+    write(job.out, classifier, trained)
+    return facts
+
+
+def run_final(job: Job) -> dict[str, Any]:
+    """Make the classifier of all labelled chips."""
+    classifier, trained, facts = fit(job, SplitChips.open(job))
+    write(job.out, classifier, trained)
+    return facts
+
+
+def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any]]:
+    """Train and calibrate the classifier of the job's arm.
+
+    Raises:
+        TooLittleDataError: If a class has no training chip.
+    """
+    arm, config = parse(job.config["arm"]), ClassifyConfig.model_validate(job.config["classify"])
+    _, real = split.of("train")
+    _, validation = split.of("validation")
+    missing = [name for number, name in enumerate(split.classes) if not (real.labels == number).any()]
+    if missing:
+        raise TooLittleDataError(
+            f"split {job.part.name} has no training chip of class {missing[0]}; use more labels, fewer folds"
+            " or a larger split.fractions"
+        )
+    training = with_synthetic(real, job, arm, split.classes)
+    scaling = scalings.fit(real.chips, **job.config["scaling"])
+    size_px, bands = int(real.chips.shape[1]), int(real.chips.shape[3])
+    architecture = Architecture(config.model or SHIP_CONVNET, bands, split.classes, size_px, config.base_channels)
+    trained = train(
+        training,
+        validation,
+        architecture,
+        scaling,
+        config,
+        job.profile,
+        augmented=arm.augmented,
+        seed=training_seed(job.config),
+        report=lambda step: job.progress.update(step, config.steps, "steps"),
+    )
+    network = trained.network.to("cpu")
+    logits = run_blocks(network, scaling, validation.chips, config.orientations)
+    temperature = fit_temperature(logits, validation.labels)
+    probabilities = softmax(logits, temperature)
+    threshold = fit_threshold(1.0 - probabilities[:, 0], validation.labels) if len(logits) else 0.5
+    facts = {
+        "arm": arm.name,
+        "profile": job.profile.as_json(),
+        "steps": config.steps,
+        "best_step": trained.step,
+        "temperature": temperature,
+        "threshold": threshold,
+        "validation": _measures(decide(probabilities, threshold), validation.labels) if len(logits) else {},
+        "training": counts(training, split.classes, synthetic=False),
+        "synthetic": counts(training, split.classes, synthetic=True),
+    }
+    without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
+    if arm.synthetic and without:
+        facts["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
+    card = {name: facts[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
+    classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
+    return classifier, trained, facts
+
+
+def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) -> ChipSet:
+    """The training chips with the accepted synthetic chips of the arm, real ones first.
+
+    Shuffled labels are dealt out anew among the synthetic chips: as many of each class as before, on any chip.
+    """
+    if not arm.synthetic:
+        return real
+    store = ChipStore.open(SYNTHETIC.read_bare, job.folder("synth") / INDEX, job.store)
+    store = store.where(store.index["accepted"].to_numpy(bool))
+    if not len(store):
+        return real
+    labels = numbers(store.index["class"], classes)
+    if arm.shuffled:
+        labels = np.random.default_rng([training_seed(job.config), 6]).permutation(labels)
+    made = np.ones(len(labels), bool)
+    return ChipSet(
+        followed_by(real.chips, store),
+        np.concatenate([real.labels, labels]),
+        np.concatenate([real.synthetic, made]),
+    )
+
+
+def training_seed(config: Mapping[str, Any]) -> int:
+    """The seed of a training: the same for every arm of a split, so that arms differ in their chips alone."""
+    fold, fraction, replicate = (config.get(name, 0) for name in ("fold", "fraction", "replicate"))
+    words = [config["seed"], replicate, fold, round(1000 * fraction), 5]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def predictions(
+    classifier: Classifier, rows: pd.DataFrame, chips: ChipSet, config: Mapping[str, Any], role: str
+) -> pd.DataFrame:
+    """Rows of the prediction table for the chips of one role."""
+    predicted, scores = classifier.predict(chips.chips)
+    names = np.array(classifier.architecture.classes)
+    return PREDICTIONS.frame(
+        pd.DataFrame(
+            {
+                "fold": config["fold"],
+                "fraction": config["fraction"],
+                "replicate": config["replicate"],
+                "arm": config["arm"],
+                "role": role,
+                "chip_id": rows["chip_id"],
+                "unit": rows["unit"],
+                "class": rows["class"],
+                "predicted": names[predicted],
+                "score": scores,
+                "threshold": classifier.threshold,
+            }
+        )
+    )
+
+
+def counts(chips: ChipSet, classes: tuple[str, ...], synthetic: bool) -> dict[str, int]:
+    """Number of real or of synthetic chips by class name."""
+    chosen = chips.labels[chips.synthetic == synthetic]
+    return {name: int((chosen == number).sum()) for number, name in enumerate(classes)}
+
+
+def _measures(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> dict[str, float]:
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
+    }
+
+
+def write(folder: Path, classifier: Classifier, trained: Trained) -> None:
+    """Write weights, card and history."""
+    classifier.save(folder)
+    lines = [json.dumps(row, sort_keys=True) for row in trained.history]
+    (folder / HISTORY).write_text("\n".join(lines) + "\n", "utf-8")

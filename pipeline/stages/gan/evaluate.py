@@ -1,0 +1,187 @@
+"""Judges a generator against validation chips: at each checkpoint, and thoroughly at the end.
+
+Two questions decide which checkpoint is kept. How far are its chips from real ones (the kernel distance of each class,
+:mod:`satpipe.stages.gan.metrics`)? And can a classifier be taught by them (:mod:`satpipe.stages.gan.utility`)? The distance sees
+texture more than shape, and what chips teach is noisy where few of them validate, so neither decides alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...models.device import Profile
+from ...models.generator import GeneratorNetwork
+from ...models.probe import Examples
+from . import metrics
+from .augment import slightly_changed
+from .features import Embedding, learn
+from .inputs import Inputs
+from .metrics import Features
+from .utility import Task, draw_chips
+
+LEAST_VALIDATION = 4
+"""Fewer validation chips of a class than this say nothing about it."""
+GENERATED = 256
+"""Generated chips of each class that are judged, and training chips for the floor where there are as many."""
+CHANGED_SHARE = 0.95
+HELD_OUT_SHARE = 0.01
+"""A generated chip is a copy where it is as near to a training chip as :data:`CHANGED_SHARE` of slightly changed
+training chips are to their originals, and nearer than all but :data:`HELD_OUT_SHARE` of the validation chips are."""
+LEAST_TEXTURE = 0.04
+"""Standard deviation over the data range below which a chip is flat; flat water resembles all water and is no copy."""
+USE_WEIGHT = 2.0
+"""Weight in the score of the average precision that is missing, beside the kernel distance: both are as noisy then."""
+LOOK_SEEDS = 2_000_000
+"""Added to the seed of the latents that teach at a look, so that the final figures are of other chips."""
+COLLAPSED = 0.3
+"""Diversity below this is an alarm: the generated chips of the class differ far less than real ones do."""
+
+
+@dataclass(frozen=True)
+class ClassFloor:
+    """What real chips of one class score against each other, and what is needed to judge generated ones.
+
+    Attributes:
+        number: Class number.
+        name: Class name.
+        validation: Features of the validation chips.
+        values: Quality of the training chips, were they generated.
+        known: Thumbnails (N, D) of the training chips that are not flat.
+        copy_distance: A chip nearer to one of those is a copy.
+    """
+
+    number: int
+    name: str
+    validation: Features
+    values: dict[str, float]
+    known: Features
+    copy_distance: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges the generators of one training; made by :func:`prepare_judge`."""
+
+    embedding: Embedding
+    floors: tuple[ClassFloor, ...]
+    seed: int
+    task: Task | None = None
+
+    def look(self, generator: GeneratorNetwork) -> dict[str, Any]:
+        """Quality per class, what the chips teach, and the `score` that chooses the checkpoint; lower is better.
+
+        The score is the mean kernel distance over classes, plus :data:`USE_WEIGHT` times what a classifier taught by
+        generated chips lacks to an average precision of 1 on validation chips, where each class has some.
+        """
+        if not self.floors:
+            return {}
+        classes = {}
+        for floor in self.floors:
+            chips = self.chips(generator, floor)
+            classes[floor.name] = compare(floor.validation, self.embedding(chips))
+        score = float(np.mean([values["kid"] for values in classes.values()]))
+        collapsed = [name for name, values in classes.items() if values["diversity"] < COLLAPSED]
+        line: dict[str, Any] = {"quality": classes, "collapsed": collapsed}
+        if self.task is not None:
+            line["taught"] = self.task.taught_by(generator, self.seed + LOOK_SEEDS)["average_precision"]
+            score += USE_WEIGHT * (1 - float(np.mean(list(line["taught"].values()))))
+        return {"score": rounded(score), **line}
+
+    def thorough(self, generator: GeneratorNetwork) -> dict[str, dict[str, float]]:
+        """Quality per class with floors and the share of copies."""
+        report = {}
+        for floor in self.floors:
+            chips = self.chips(generator, floor)
+            values: dict[str, float] = {}
+            for name, value in compare(floor.validation, self.embedding(chips)).items():
+                values[name] = value
+                values[f"{name}_floor"] = floor.values[name]
+            values["copies"] = rounded(copies(chips, floor.known, floor.copy_distance))
+            values["copies_floor"] = floor.values["copies"]
+            report[floor.name] = values
+        return report
+
+    def chips(self, generator: GeneratorNetwork, floor: ClassFloor) -> npt.NDArray[np.float32]:
+        """Generated chips (N, H, W, C) of a class; the same latents at every look."""
+        return draw_chips(generator, floor.number, GENERATED, self.seed)
+
+
+def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
+    """Share of chips (N, H, W, C) that are no flat ones and lie within ``distance`` of a known thumbnail (M, D)."""
+    textured = chips[metrics.texture(chips) >= LEAST_TEXTURE]
+    if not len(textured) or not len(known):
+        return 0.0
+    return float((metrics.nearest_thumbnail(textured, known) <= distance).sum() / len(chips))
+
+
+def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
+    """Train the feature network on the training chips, and take the floors from the validation chips."""
+    (train, train_labels), held_out = inputs.few()
+    validation, validation_labels = held_out
+    embedding = learn(train, train_labels, seed, profile)
+    floors = []
+    for number, name in enumerate(inputs.classes):
+        here, there = train_labels == number, validation_labels == number
+        if there.sum() >= LEAST_VALIDATION:
+            floors.append(_floor(embedding, number, name, train[here], validation[there]))
+    task = Task(inputs.classes, Examples(*held_out), seed, profile) if len(floors) == len(inputs.classes) else None
+    return Judge(embedding, tuple(floors), seed, task)
+
+
+def _floor(
+    embedding: Embedding,
+    number: int,
+    name: str,
+    train: npt.NDArray[np.float32],
+    validation: npt.NDArray[np.float32],
+) -> ClassFloor:
+    rng = np.random.default_rng([number, len(train)])
+    # As many as are generated, since coverage grows with the number of chips.
+    alike = train if len(train) <= GENERATED else train[rng.choice(len(train), GENERATED, replace=False)]
+    real = embedding(validation)
+    values = compare(real, embedding(alike))
+    textured = train[metrics.texture(train) >= LEAST_TEXTURE]
+    distance = copy_distance(textured, validation[metrics.texture(validation) >= LEAST_TEXTURE])
+    known = metrics.thumbnails(textured)
+    values["copies"] = rounded(copies(validation, known, distance))
+    return ClassFloor(number, name, real, values, known, distance)
+
+
+def copy_distance(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> float:
+    """Distance within which a chip counts as a copy: what slight changes leave, and few held-out chips reach.
+
+    Args:
+        train: Textured training chips (N, H, W, C) in [-1, 1].
+        held_out: Textured real chips that were not trained on (M, H, W, C).
+    """
+    if not len(train):
+        return 0.0
+    originals = metrics.thumbnails(train)
+    moved = np.linalg.norm(metrics.thumbnails(slightly_changed(train, len(train))) - originals, axis=1)
+    limit = float(np.quantile(moved, CHANGED_SHARE))
+    if len(held_out):
+        limit = min(limit, float(np.quantile(metrics.nearest(held_out, train), HELD_OUT_SHARE)))
+    return limit
+
+
+def compare(real: Features, fake: Features) -> dict[str, float]:
+    """Every measure of quality of one class, rounded to four digits."""
+    near = metrics.neighbourhood(real, fake)
+    return {
+        "kid": rounded(metrics.kernel_distance(real, fake)),
+        "frechet": rounded(metrics.frechet_distance(real, fake)),
+        "precision": rounded(near.precision),
+        "recall": rounded(near.recall),
+        "density": rounded(near.density),
+        "coverage": rounded(near.coverage),
+        "diversity": rounded(metrics.diversity(real, fake)),
+    }
+
+
+def rounded(value: float) -> float:
+    """Four significant digits: what logs, cards and reports show."""
+    return float(f"{value:.4g}")

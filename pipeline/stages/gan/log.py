@@ -1,0 +1,125 @@
+"""The course of a training: what it has logged, which generator is its best, and when it has gone wrong or far enough.
+
+Pure logic on the lines of the log; :mod:`satpipe.stages.gan.train` acts on it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Line = dict[str, Any]
+"""What one look logs: `images`, losses, mean logits, and, where there are validation chips, `score` and `quality`."""
+
+LOOKS = 3
+"""A side that wins, or a class that has collapsed, in so many looks in a row does so for good."""
+WON = 0.02
+"""Mean loss of a side that wins nearly always: the other one learns no more from it."""
+GROWN = 0.5
+"""Share of a training after which every class's chips should differ."""
+LOWER = 0.5
+"""Factor on the learning rate after a restart."""
+
+
+@dataclass
+class Log:
+    """What a training has seen so far; part of every checkpoint.
+
+    Attributes:
+        step: Steps done.
+        lines: One per look, as `metrics.jsonl` gets them.
+        best: The line of the best generator so far, or None before the first look.
+        restarts: One per restart: `images` at which it was needed, `reason`, `resumed_from` and `learning_rate`.
+        stopped: Why the training ended, or None while it has not.
+        ranks: How many processes trained together, where they were several.
+    """
+
+    step: int = 0
+    lines: list[Line] = field(default_factory=list)
+    best: Line | None = None
+    restarts: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str | None = None
+    ranks: list[int] = field(default_factory=list)
+
+    def as_text(self) -> str:
+        """The lines as `metrics.jsonl` has them."""
+        return "".join(json.dumps(line) + "\n" for line in self.lines)
+
+
+def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:
+    """Whether the last look's generator replaces the best one; without scores the last one is the best.
+
+    One at whose look something was wrong never replaces a sound one, whatever its score.
+
+    Args:
+        lines: All looks.
+        best: The line of the best generator so far.
+        images: Images of the whole training.
+    """
+    line = lines[-1]
+    if best is None:
+        return True
+    if ailment(lines, images) is not None:
+        return False
+    at = next(number for number, other in enumerate(lines) if other["images"] == best["images"])
+    if ailment(lines[: at + 1], images) is not None or "score" not in line:
+        return True
+    return float(line["score"]) < float(best.get("score", math.inf))
+
+
+def ailment(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """What is wrong at the last look, or None.
+
+    Args:
+        lines: All looks up to this one.
+        images: Images of the whole training.
+    """
+    line = lines[-1]
+    losses = (line["loss_discriminator"], line["loss_generator"])
+    if not all(math.isfinite(loss) for loss in losses):
+        return "a loss is not a number"
+    if line["loss_discriminator"] < WON:
+        return "the discriminator wins"
+    if line["loss_generator"] < WON:
+        return "the generator wins"
+    collapsed = collapse(lines, images)
+    return None if collapsed is None else f"class {collapsed} has collapsed to few chips"
+
+
+def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """A class whose chips at the last look hardly differ, though they should by now, or None.
+
+    At the start all chips are alike. That is a collapse where they differed before, or where :data:`GROWN` of the
+    training is over.
+    """
+    late = lines[-1]["images"] >= GROWN * images
+    for name in lines[-1].get("collapsed", ()):
+        if late or any("collapsed" in line and name not in line["collapsed"] for line in lines[:-1]):
+            return str(name)
+    return None
+
+
+def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+    """Why a training cannot go on, or None: a loss that is not a number, or one ailment in each of the last looks.
+
+    Args:
+        lines: All looks.
+        images: Images of the whole training.
+    """
+    if not lines:
+        return None
+    last = ailment(lines, images)
+    if last is None or last == "a loss is not a number":
+        return last
+    recent = [ailment(lines[:end], images) for end in range(len(lines), max(0, len(lines) - LOOKS), -1)]
+    return f"{last}, {LOOKS} looks in a row" if len(recent) == LOOKS and set(recent) == {last} else None
+
+
+def over_trained(log: Log, patience_images: int | None) -> bool:
+    """Whether the score has not improved for ``patience_images``."""
+    if patience_images is None or log.best is None or "score" not in log.best:
+        return False
+    return bool(log.lines[-1]["images"] - log.best["images"] >= patience_images)

@@ -1,0 +1,62 @@
+"""What is fixed about a training of the GAN before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...config.gan_presets import Preset
+from ...models.device import Profile
+from ...models.ranks import ALONE, Ranks
+from .batches import Batches
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A training's fixed surroundings.
+
+    Attributes:
+        preset: What to train and how.
+        batches: Where chips and latents come from.
+        shape: (H, W, C) of a chip.
+        classes: Number of classes.
+        profile: Device, precision, memory format, threads.
+        every_images: Images between looks, each with a checkpoint.
+        patience_images: Images without a better score after which the training stops; None never does.
+        most_restarts: Divergences after which it fails.
+        folder: Where checkpoints and sheets go; survives a kill.
+        name: What errors call the training.
+        ranks: The processes that train together; the first judges and writes.
+    """
+
+    preset: Preset
+    batches: Batches
+    shape: tuple[int, int, int]
+    classes: int
+    profile: Profile
+    every_images: int
+    patience_images: int | None
+    most_restarts: int
+    folder: Path
+    name: str = "the GAN"
+    ranks: Ranks = ALONE
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return -(-self.preset.images // self.preset.batch)
+
+    @property
+    def images(self) -> int:
+        """Real images shown in all, in whole steps."""
+        return self.steps * self.preset.batch
+
+    @property
+    def steps_between(self) -> int:
+        """Steps between looks."""
+        return max(1, round(self.every_images / self.preset.batch))
+
+    def looks_at(self, step: int) -> bool:
+        """Whether there is a look after so many steps: at the end, and regularly while that is not near."""
+        left = self.steps - step
+        return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)

@@ -1,0 +1,114 @@
+"""The gan stage: plans one generator per split, and makes them. Importable without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...config.base import as_json
+from ...config.gan_presets import as_json as preset_json
+from ...config.gan_presets import resolve
+from ...config.run import RunConfig
+from ...dataset.names import FINAL, FINAL_REPLICATE
+from ...engine.task import Done, Job, Part, Plan, PlanContext
+
+STAGE = "gan"
+MAKE = "satpipe.stages.gan.stage:make_generator"
+STEP_S = 2.0e-3
+"""Seconds per image on one CPU core, whatever its size."""
+PIXEL_S = 5.0e-8
+"""Seconds on top per image, pixel and channel at half resolution."""
+
+
+def plan(context: PlanContext) -> Plan:
+    """One generator for every split of the experiment, and one for the final split of all labelled chips."""
+    index = context.one("chips", "index")
+    splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
+    wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
+    yield [_part(context, name, index, splits[name]) for name in wanted]
+
+
+def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
+    config = context.config
+    preset = resolve(as_json(config.gan))
+    replicate = FINAL_REPLICATE if name == FINAL else int(split.facts["replicate"])
+    return Part(
+        stage=STAGE,
+        name=name,
+        make=MAKE,
+        config={
+            "preset": config.gan.preset,
+            "training": preset_json(preset),
+            "checkpoint_images": config.gan.checkpoint_images,
+            "patience_images": config.gan.patience_images,
+            "restarts": config.gan.restarts,
+            "scaling": as_json(config.chips.scaling),
+            "classes": list(config.ingest.classes),
+            "seed": [config.seed, replicate],
+            "licences": list(context.one("ingest", "tables").facts["licences"]),
+        },
+        inputs={"index": index.ref, "split": split.ref},
+        libraries=("torch", "numpy", "safetensors"),
+        training=True,
+        ranks=True,
+        cost=expected_seconds(config),
+    )
+
+
+def expected_seconds(config: RunConfig) -> float:
+    """Rough seconds of one training on one core, its looks at validation included."""
+    preset = resolve(as_json(config.gan))
+    return 5.0 + preset.images * (STEP_S + PIXEL_S * config.chips.size_px**2 * preset.base_channels)
+
+
+def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+    """How many trainings an experiment of so many splits has, and the seconds of each; the final one counts."""
+    return splits + 1, expected_seconds(config)
+
+
+def make_generator(job: Job) -> dict[str, Any]:
+    """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
+    from ...config.gan_presets import Preset
+    from ...models.device import prepare
+    from ...models.ranks import training_ranks
+    from .batches import Batches
+    from .evaluate import prepare_judge
+    from .inputs import read_inputs
+    from .outputs import write_outputs
+    from .setting import Setting
+    from .train import train
+    from .utility import of_generator
+
+    prepare(job.profile)
+    preset = Preset(**job.config["training"])
+    seed, replicate = job.config["seed"]
+    with training_ranks(job.profile.device) as ranks:
+        inputs = read_inputs(job)
+        batches = Batches(
+            inputs.train,
+            inputs.train_labels,
+            inputs.scaling,
+            preset.batch,
+            (seed, replicate),
+            preset.balanced,
+            preset.symmetries,
+        )
+        setting = Setting(
+            preset,
+            batches,
+            inputs.shape,
+            len(inputs.classes),
+            job.profile,
+            job.config["checkpoint_images"],
+            job.config["patience_images"],
+            job.config["restarts"],
+            job.scratch,
+            job.part.title,
+            ranks,
+        )
+        if not ranks.first:
+            train(setting, lambda _: {}, job.progress)  # the first rank judges
+            return {}
+        judge = prepare_judge(inputs, seed, job.profile)
+        generator, log = train(setting, judge.look, job.progress)
+    quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, job.profile)
+    return write_outputs(job, inputs, generator, log, {"quality": quality, "usefulness": useful})

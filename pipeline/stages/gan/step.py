@@ -1,0 +1,169 @@
+"""One step of both networks, to be read from top to bottom: the discriminator learns, then the generator does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ...config.gan_presets import Preset
+from ...models.discriminator import DiscriminatorNetwork
+from ...models.generator import GeneratorNetwork
+from .augment import Changes, augment, draw
+from .batches import CHANGES
+from .cuda_graph import Recording
+from .distributed import average_gradients, rows_of
+from .losses import discriminator_loss, generator_loss, gradient_penalty
+from .setting import Setting
+
+EMA_RAMP = 0.05
+"""The average reaches back over no more than this share of the images so far, so that early weights are forgotten."""
+
+
+@dataclass
+class Networks:
+    """What is trained, and what it is trained with.
+
+    Attributes:
+        generator: Learns.
+        average: The average of its weights, which is what is kept.
+        discriminator: Learns.
+        generator_adam: The generator's optimiser.
+        discriminator_adam: The discriminator's.
+        recording: The step as it was recorded on a GPU; None where its operations are launched one by one.
+    """
+
+    generator: GeneratorNetwork
+    average: GeneratorNetwork
+    discriminator: DiscriminatorNetwork
+    generator_adam: torch.optim.Optimizer
+    discriminator_adam: torch.optim.Optimizer
+    recording: Recording[Shown] | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the networks see in a step.
+
+    Attributes:
+        chips: Real chips (B, H, W, C) float32 in [-1, 1].
+        labels: (B,) int64.
+        z: Latents (B, z_dim) float32.
+        changes: Augmentation of the real chips, and of the generated ones in each network's turn.
+        average_weight: What the generator's weights count in their average: (1,) float64, always on the host unless the
+            step is recorded.
+    """
+
+    chips: Tensor
+    labels: Tensor
+    z: Tensor
+    changes: tuple[Changes | None, ...]
+    average_weight: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """With ``change`` of every tensor, always in the same order."""
+        return replace(
+            self,
+            chips=change(self.chips),
+            labels=change(self.labels),
+            z=change(self.z),
+            changes=tuple(one and one.each(change) for one in self.changes),
+            average_weight=change(self.average_weight),
+        )
+
+
+def train_step(setting: Setting, networks: Networks, step: int, device: torch.device) -> Tensor:
+    """One step of both networks; returns both losses and the mean logits of real and generated chips, (4,)."""
+    preset = setting.preset
+    shown = draw_step(setting, step)
+    penalised = preset.r1 > 0 and step % preset.r1_every == 0
+    if networks.recording is not None:
+        return networks.recording.play(shown, penalised, lambda held: learn(setting, networks, held, penalised))
+    # Of float64 is the weight alone, which stays on the host: Apple's MPS has no such numbers.
+    there = shown.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
+    return learn(setting, networks, there, penalised)
+
+
+def draw_step(setting: Setting, step: int) -> Shown:
+    """Everything random about a step, and its chips; on the host, so that it is the same with every device."""
+    preset, batches, rows = setting.preset, setting.batches, setting.ranks.rows(setting.preset.batch)
+    chips, labels = batches.real(step, rows)
+    rng, size_px = batches.rng(CHANGES, step), setting.shape[0]
+    return Shown(
+        torch.from_numpy(chips),
+        torch.from_numpy(labels),
+        torch.from_numpy(batches.latents(step, preset.z_dim)[rows]),
+        tuple(rows_of(draw(rng, preset.batch, size_px, preset.colour, preset.translation), rows) for _ in range(3)),
+        torch.tensor([average_weight(preset, step)], dtype=torch.float64),
+    )
+
+
+def learn(setting: Setting, networks: Networks, shown: Shown, penalised: bool) -> Tensor:
+    """Both networks' turns with what they are shown; nothing in it leaves the device, so that a GPU can record it."""
+    preset, profile, ranks = setting.preset, setting.profile, setting.ranks
+    labels, (of_real, of_fake, of_turn) = shown.labels, shown.changes
+    real = shown.chips.permute(0, 3, 1, 2)
+    if profile.memory_format == "contiguous":
+        real = real.contiguous()
+
+    with profile.autocast():
+        fake = networks.generator(shown.z, labels)
+
+    # The discriminator learns; the generated chips are data to it.
+    networks.discriminator.requires_grad_(True)
+    seen = augment(real, of_real), augment(fake.detach(), of_fake)
+    with profile.autocast():
+        real_logits, fake_logits = judge_both(networks.discriminator, *seen, labels)
+    loss_d = discriminator_loss(real_logits, fake_logits)
+    if penalised:
+        penalty = gradient_penalty(networks.discriminator, seen[0], labels)
+        torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
+    else:
+        torch.autograd.backward(loss_d)
+    average_gradients(networks.discriminator, ranks)
+    networks.discriminator_adam.step()
+    networks.discriminator_adam.zero_grad(set_to_none=True)
+
+    # The generator learns; the discriminator is frozen.
+    networks.discriminator.requires_grad_(False)
+    with profile.autocast():
+        logits = networks.discriminator(augment(fake, of_turn), labels)
+    loss_g = generator_loss(logits)
+    torch.autograd.backward(loss_g)
+    average_gradients(networks.generator, ranks)
+    networks.generator_adam.step()
+    networks.generator_adam.zero_grad(set_to_none=True)
+    update_average(networks, shown.average_weight)
+    return torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(), fake_logits.detach().mean()])
+
+
+def judge_both(
+    discriminator: DiscriminatorNetwork, real: Tensor, fake: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits of real and generated chips, in one pass where neither batch norm nor a group would mix them."""
+    if discriminator.has_batch_norm or (discriminator.group and len(real) % discriminator.group):
+        return discriminator(real, labels), discriminator(fake, labels)
+    both = discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
+    return both[: len(real)], both[len(real) :]
+
+
+def average_weight(preset: Preset, step: int) -> float:
+    """What the weights count in their average: 1 - 2^(-batch / half), half of ``ema_images`` or of a short ramp."""
+    half_images = min(preset.ema_images, EMA_RAMP * (step + 1) * preset.batch)
+    return 1 - (0.5 ** (preset.batch / half_images) if half_images else 0.0)
+
+
+@torch.no_grad()
+def update_average(networks: Networks, weight: Tensor) -> None:
+    """Move the averaged weights towards the generator's."""
+    average: list[Tensor] = list(networks.average.parameters())
+    weights: list[Tensor] = list(networks.generator.parameters())
+    if weight.is_cuda:
+        way = torch._foreach_sub(weights, average)
+        torch._foreach_mul_(way, weight[0])
+        torch._foreach_add_(average, way)
+    else:
+        torch._foreach_lerp_(average, weights, float(weight))

@@ -1,0 +1,236 @@
+"""Training the conditional GAN: steps, and between them looks at how good the generator is.
+
+All random numbers follow from (seed, step), and a checkpoint holds everything else, so a training that was killed and
+resumed gives the bytes of one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...dataset.names import METRICS, SHEETS
+from ...engine.progress import Progress
+from ...models.device import prepare
+from ...models.discriminator import build
+from ...models.generator import GeneratorNetwork
+from ...utils.errors import TrainingError
+from . import checkpoint
+from .cuda_graph import Recording
+from .distributed import check, hand_out_state, share_statistics
+from .log import LOWER, Line, Log, ailment, divergence, is_better, over_trained
+from .look import Measure, draw_sheet, look
+from .setting import Setting
+from .step import Networks, Shown, train_step
+
+GOOD = "good.safetensors"
+"""The latest state at whose look nothing was wrong; a restart goes back to it."""
+LATEST = "latest.safetensors"
+"""A later state at whose look something was."""
+BEST = "best.safetensors"
+
+
+def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
+    """Train, or go on where a checkpoint in ``setting.folder`` ends, and return the best generator.
+
+    Args:
+        setting: Data, preset, profile, folder.
+        measure: Judges the generator at each look.
+        progress: Where to say how far it is.
+
+    Raises:
+        TrainingError: If the training diverged more often than ``setting.most_restarts``.
+    """
+    check(setting.preset, setting.ranks)
+    device = prepare(setting.profile)
+    networks = start(setting, device)
+    log = agree(setting, networks, resume(setting, networks) if setting.ranks.first else Log())
+    size, steps = setting.preset.batch, setting.steps
+    sums, since = torch.zeros(4, device=device), log.step
+    while log.stopped is None:
+        _set_learning_rate(networks, learning_rate(setting, log))
+        sums += train_step(setting, networks, log.step, device)
+        log.step += 1
+        progress.update(log.step * size, steps * size, "images", _note(log))
+        if not setting.looks_at(log.step):
+            continue
+        means = setting.ranks.sum_(sums) / ((log.step - since) * setting.ranks.size)
+        if setting.ranks.first:
+            line = _line(log.step * size, means.tolist())
+            log.lines.append(look(networks.average, setting.batches, line, measure))
+            reason = divergence(log.lines, setting.images)
+            if reason is None:
+                keep(setting, networks, log)
+            else:
+                networks, log = restart(setting, log, reason, device)
+            show(setting, log)
+        log = agree(setting, networks, log)
+        sums, since = torch.zeros(4, device=device), log.step
+    if not setting.ranks.first:
+        return networks.average.eval(), log
+    best = checkpoint.read(setting.folder / BEST)
+    assert best is not None, "every training that ends has kept one"
+    checkpoint.load_module("generator", networks.average, best[0])
+    return networks.average.eval(), log
+
+
+def start(setting: Setting, device: torch.device) -> Networks:
+    """Networks and optimisers before the first step."""
+    preset = setting.preset
+    seed = int(np.random.default_rng(setting.batches.seed).integers(2**31))
+    pair = build(preset, setting.shape, setting.classes, seed)
+    layout = setting.profile.torch_format()
+    generator, discriminator = (network.to(device, memory_format=layout).train() for network in pair)  # type: ignore[call-overload]
+
+    # Several processes exchange messages within a step, which a GPU cannot record with the rest.
+    recorded = device.type == "cuda" and setting.ranks.size == 1
+
+    def adam(network: nn.Module) -> torch.optim.Optimizer:
+        rate = torch.tensor(preset.learning_rate, device=device) if recorded else preset.learning_rate
+        betas = preset.beta1, preset.beta2
+        return torch.optim.Adam(network.parameters(), rate, betas, fused=True, capturable=recorded)
+
+    average = copy.deepcopy(generator).requires_grad_(False)
+    for network in (generator, discriminator):
+        share_statistics(network, setting.ranks)
+    recording = Recording[Shown](device) if recorded else None
+    return Networks(generator, average, discriminator, adam(generator), adam(discriminator), recording)
+
+
+def keep(setting: Setting, networks: Networks, log: Log) -> None:
+    """After a look that went well enough: keep the generator if it is the best, draw it, and write a checkpoint."""
+    line, generator = log.lines[-1], networks.average
+    if is_better(log.lines, log.best, setting.images):
+        log.best = line
+        checkpoint.write(setting.folder / BEST, checkpoint.prefixed("generator", generator), line)
+    if log.step >= setting.steps:
+        log.stopped = "length"
+    elif over_trained(log, setting.patience_images):
+        log.stopped = "patience"
+    looks = len(log.lines)
+    if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
+        sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
+        draw_sheet(generator, sheet)
+        checkpoint.settle(sheet)
+    save(networks, log, setting.folder / (GOOD if ailment(log.lines, setting.images) is None else LATEST))
+
+
+def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
+    """Go back to the latest good state and lower the learning rate.
+
+    Raises:
+        TrainingError: If that has been done as often as ``setting.most_restarts`` allows.
+    """
+    images, done = log.lines[-1]["images"], log.restarts
+    if len(done) >= setting.most_restarts:
+        raise TrainingError(
+            f"{setting.name}: the training diverged at {images:,} images ({reason}) after {len(done)} restarts; lower"
+            " gan.learning_rate, raise gan.r1, or allow more gan.restarts"
+        )
+    networks = start(setting, device)
+    good = _load(networks, setting.folder / GOOD) or Log()
+    rate = setting.preset.learning_rate * LOWER ** (len(done) + 1)
+    good.restarts = [
+        *done,
+        {"images": images, "reason": reason, "resumed_from": good.step * setting.preset.batch, "learning_rate": rate},
+    ]
+    save(networks, good, setting.folder / GOOD)
+    return networks, good
+
+
+def show(setting: Setting, log: Log) -> None:
+    """Leave the log where whoever watches the training finds it; nothing is read back from there."""
+    path = setting.folder / METRICS
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(log.as_text(), "utf-8")
+    os.replace(temporary, path)
+
+
+def agree(setting: Setting, networks: Networks, log: Log) -> Log:
+    """Go on from the first rank's state and log on all ranks; the log also says how many there were."""
+    ranks = setting.ranks
+    if ranks.size == 1:
+        return log
+    log.ranks = sorted({*log.ranks, ranks.size})
+    tensors, told = hand_out_state(state(networks) if ranks.first else {}, log, ranks)
+    if not ranks.first:
+        fill(networks, tensors)
+        log = Log(**told)
+    return log
+
+
+def save(networks: Networks, log: Log, path: Path) -> None:
+    """Write everything that a later step depends on."""
+    checkpoint.write(path, state(networks), asdict(log))
+
+
+def state(networks: Networks) -> dict[str, Tensor]:
+    """Every tensor that a later step depends on."""
+    tensors = checkpoint.prefixed("generator", networks.generator)
+    tensors |= checkpoint.prefixed("average", networks.average)
+    tensors |= checkpoint.prefixed("discriminator", networks.discriminator)
+    tensors |= checkpoint.optimiser_tensors("generator_adam", networks.generator_adam)
+    return tensors | checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
+
+
+def resume(setting: Setting, networks: Networks) -> Log:
+    """Fill the networks from the latest checkpoint; without one, nothing has happened yet."""
+    states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
+    # After a restart the good state is the later one, though it has fewer steps.
+    found = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
+    latest = max(found, key=lambda name: found[name]) if found else None
+    if latest is not None and (states[latest] or {})["best"] and checkpoint.read(setting.folder / BEST) is None:
+        latest = None  # the best generator so far is damaged: it comes back when all is done again
+    log = _load(networks, setting.folder / latest) if latest else None
+    return log or Log()
+
+
+def _load(networks: Networks, path: Path) -> Log | None:
+    found = checkpoint.read(path)
+    if found is None:
+        return None
+    fill(networks, found[0])
+    return Log(**found[1])
+
+
+def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
+    """Take the tensors of :func:`state`."""
+    checkpoint.load_module("generator", networks.generator, tensors)
+    checkpoint.load_module("average", networks.average, tensors)
+    checkpoint.load_module("discriminator", networks.discriminator, tensors)
+    checkpoint.load_optimiser("generator_adam", networks.generator_adam, tensors)
+    checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
+
+
+def learning_rate(setting: Setting, log: Log) -> float:
+    """The rate of the next step: the preset's, lowered by restarts, and falling over the last part of the training."""
+    preset = setting.preset
+    rate = float(log.restarts[-1]["learning_rate"]) if log.restarts else preset.learning_rate
+    return rate * min(1.0, (setting.steps - log.step) / (preset.decay * setting.steps)) if preset.decay else rate
+
+
+def _set_learning_rate(networks: Networks, rate: float) -> None:
+    for adam in (networks.generator_adam, networks.discriminator_adam):
+        for group in adam.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+
+def _line(images: int, sums: list[float]) -> Line:
+    names = ("loss_discriminator", "loss_generator", "logit_real", "logit_fake")
+    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(names, sums, strict=True)}
+
+
+def _note(log: Log) -> str:
+    """What to show beside the progress."""
+    if log.best is None or "score" not in log.best:
+        return ""
+    return f"score {log.lines[-1]['score']:.3g}, best {log.best['score']:.3g} at {log.best['images']:,}"

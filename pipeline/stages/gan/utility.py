@@ -1,0 +1,88 @@
+"""Whether a classifier can be taught by generated chips: train on synthetic, test on real, and the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...models.device import Profile
+from ...models.generator import BLOCK, GeneratorNetwork, latents, sample
+from ...models.probe import PER_CLASS, Chips, Examples, Labels, grade, probabilities, teach
+from .inputs import Inputs
+
+APART = 1_000_000
+"""Added to the seed of their latents, so that they are not those that chose the checkpoint."""
+
+
+def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -> Chips:
+    """Chips (count, H, W, C) of the class number ``label``, with the latents of ``seed`` and following."""
+    z = latents(range(seed, seed + count), generator.architecture.z_dim)
+    labels = np.full(count, label, np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+    return np.concatenate([sample(generator, z[block], labels[block]) for block in blocks])
+
+
+def draw_examples(generator: GeneratorNetwork, classes: int, seed: int) -> Examples:
+    """:data:`PER_CLASS` generated chips of each class."""
+    chips = np.concatenate([draw_chips(generator, number, PER_CLASS, seed) for number in range(classes)])
+    return Examples(chips, np.repeat(np.arange(classes), PER_CLASS))
+
+
+@dataclass(frozen=True)
+class Task:
+    """Held-out real chips that a classifier taught by generated ones is tested on.
+
+    Attributes:
+        classes: Class names; the position is the class number.
+        held_out: Chips of every class.
+        seed: Of the classifier.
+        profile: Device and precision.
+    """
+
+    classes: tuple[str, ...]
+    held_out: Examples
+    seed: int
+    profile: Profile
+
+    def taught_by(self, generator: GeneratorNetwork, seed: int) -> dict[str, Any]:
+        """The grade of a classifier that has seen only what the generator makes of the latents of ``seed``."""
+        taught = teach(*draw_examples(generator, len(self.classes), seed), len(self.classes), self.seed, self.profile)
+        return grade(probabilities(taught, self.held_out.chips), self.held_out.labels, self.classes)
+
+
+def usefulness(
+    real: tuple[Chips, Labels],
+    synthetic: tuple[Chips, Labels],
+    held_out: tuple[Chips, Labels],
+    classes: tuple[str, ...],
+    seed: int,
+    profile: Profile,
+) -> dict[str, Any]:
+    """The same classifier taught by real and by synthetic chips, each tested on held-out real chips, and the reverse.
+
+    Args:
+        real: Real training chips (N, H, W, C) in [-1, 1] and class numbers (N,).
+        synthetic: Generated ones.
+        held_out: Real ones that neither the generator nor the classifiers were trained on.
+        classes: Class names; the position is the class number.
+        seed: Of the classifiers.
+        profile: Device and precision.
+    """
+    by_real = teach(*real, len(classes), seed, profile)
+    by_synthetic = teach(*synthetic, len(classes), seed, profile)
+    return {
+        "real_to_real": grade(probabilities(by_real, held_out[0]), held_out[1], classes),
+        "synthetic_to_real": grade(probabilities(by_synthetic, held_out[0]), held_out[1], classes),
+        "real_to_synthetic": grade(probabilities(by_real, synthetic[0]), synthetic[1], classes),
+    }
+
+
+def of_generator(generator: GeneratorNetwork, inputs: Inputs, seed: int, profile: Profile) -> dict[str, Any]:
+    """Usefulness of a trained generator; empty where a class has no validation chips."""
+    if set(inputs.validation_labels.tolist()) != set(range(len(inputs.classes))):
+        return {}
+    synthetic = draw_examples(generator, len(inputs.classes), seed + APART)
+    real, held_out = inputs.few()
+    return usefulness(real, synthetic, held_out, inputs.classes, seed, profile)

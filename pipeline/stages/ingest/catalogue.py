@@ -1,0 +1,81 @@
+"""Read every scene of a batch whole and list what was found: one row per scene, usable or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...engine.task import Job
+from ...formats import shipsnet
+from ...formats.scenes import CATALOGUE, Reading, describe, row_of
+
+FILE = "catalogue.parquet"
+
+
+def catalogue(job: Job) -> dict[str, Any]:
+    """Write the catalogue of the part's scene files; arrays of chips that came in a JSON lie beside it.
+
+    Returns:
+        Facts: how many scenes can be used, and of each other one why not.
+    """
+    config = job.config
+    reading = Reading(
+        config["source"],
+        None if config["bands"] is None else tuple(config["bands"]),
+        config["max_pixels"],
+        config["gsd_m"],
+        config["nodata"],
+        hash_pixels=config["kind"] in ("shipsnet", "folders"),
+    )
+    files = list(_files(job))
+    sizes = [path.stat().st_size if path.is_file() else 0 for _, path, _, _ in files]
+    rows: list[dict[str, Any]] = []
+    for position, (name, path, where, sha256) in enumerate(files):
+        before, size, total = sum(sizes[:position]) / 1e6, sizes[position] / 1e6, sum(sizes) / 1e6
+
+        def tick(share: float, before: float = before, size: float = size, total: float = total) -> None:
+            job.progress.update(before + share * size, total, "MB")
+
+        rows.extend(_scenes(job, name, path, where, sha256, reading, tick))
+    rows.extend(row_of(reading, name, "source", quarantined=reason) for name, reason in config["refused"])
+    frame = CATALOGUE.write(rows, job.out / FILE)
+    bad = frame[frame["quarantined"].notna()]
+    return {
+        "scenes": int(frame["quarantined"].isna().sum()),
+        "quarantined": [list(pair) for pair in zip(bad["scene_id"], bad["quarantined"], strict=True)],
+    }
+
+
+def _files(job: Job) -> Iterator[tuple[str, Path, str, str]]:
+    """Name, place, what the name is relative to, and digest of each scene file; the user's, or of another part."""
+    for name, file in job.part.files.items():
+        yield name, Path(file.path), "source", file.sha256
+    if "origin" in job.part.inputs:
+        for folder in job.folders("origin"):
+            for name in job.config["names"]:
+                path = folder / name
+                if path.is_file():
+                    with path.open("rb") as stream:
+                        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                    yield name, path, f"store:{folder.parent.name}/{folder.name}", digest
+
+
+def _scenes(
+    job: Job, name: str, path: Path, where: str, sha256: str, reading: Reading, tick: Callable[[float], None]
+) -> list[dict[str, Any]]:
+    kind = job.config["kind"]
+    if kind == "shipsnet" and path.suffix.lower() == ".json":
+        array = job.out / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
+        return shipsnet.catalogue_json(path, name, array, reading)
+    row = describe(path, name, where, sha256, reading, tick)
+    if kind == "folders":
+        row["given"] = name.split("/")[0] if "/" in name else None
+    if kind == "shipsnet" and row["quarantined"] is None:
+        named = shipsnet.parse_name(path.name)
+        if named is None:
+            row["quarantined"] = f"{path.name} is not named {{label}}__{{scene id}}__{{lon}}_{{lat}}"
+        else:
+            row |= shipsnet.columns(named, row["width"], row["height"], reading.gsd_m)
+    return [row]

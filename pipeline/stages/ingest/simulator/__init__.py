@@ -1,0 +1,1 @@
+"""Simulated scenes of harbours and open sea."""

@@ -1,0 +1,231 @@
+"""From predictions to every figure of the report: one question, one verdict, and explorations named so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .html import words
+from .stats.metrics import METRICS, Floats, Scorer, describe
+from .stats.panel import Panel, panel, tested
+from .stats.question import Question
+from .stats.statistics import (
+    Interval,
+    crossed_bootstrap,
+    decide,
+    difference,
+    interval,
+    percentile_interval,
+    sign_flip_test,
+)
+
+COLUMNS = (
+    "kind",
+    "role",
+    "fraction",
+    "fold",
+    "arm",
+    "baseline",
+    "metric",
+    "estimate",
+    "low",
+    "high",
+    "se",
+    "df",
+    "replicates",
+    "units",
+    "chips",
+    "sign_flip_p",
+)
+"""Columns of metrics.csv. `kind`: `arm` or `difference`; `role`: `primary` in one row only; no fold: all folds."""
+OTHER_SEEDS = "other seeds"
+MIN_HALF = 2
+"""Replicates in each half of the control that compares the baseline with itself."""
+
+
+def finite(value: Any) -> Any:
+    """The same data with None where a number is not finite, as JSON has no other word for it."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tuple[str, str]]:
+    """Pairs (arm, what it is compared with), the primary one first.
+
+    An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
+    `gan`, whose chips it has.
+    """
+    pairs = [(treatment, baseline)]
+    for arm in arms:
+        other = "classic" if arm.startswith("classic+") else "real"
+        pairs.append((arm, other))
+    pairs.append(("gan", "shuffled"))
+    return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1] and set(pair) <= set(arms)]
+
+
+def metric_names(classes: Sequence[str]) -> list[str]:
+    """All metrics, those of single classes too."""
+    return [*METRICS, *(f"recall of {name}" for name in classes)]
+
+
+def _row(found: Interval, view: Panel, **what: Any) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(COLUMNS),
+        "role": "exploration",
+        **what,
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "se": found.se,
+        "df": found.df,
+        "replicates": len(view.replicates),
+        "units": len(view.units),
+        "chips": len(view.chip_id),
+    }
+
+
+def rows_of(view: Panel, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
+    """Rows of metrics.csv for one fraction and one fold (None: all of them)."""
+    where = {"fraction": fraction, "fold": fold}
+    stratum = view.stratum
+    rows = []
+    for metric in metric_names(view.classes):
+        scorers = {arm: view.scorer(arm, metric) for arm in view.arms}
+        for arm, score in scorers.items():
+            found = interval(score, stratum, question.confidence)
+            bounded = Interval(**{**asdict(found), "low": max(found.low, 0.0), "high": min(found.high, 1.0)})
+            rows.append(_row(bounded, view, kind="arm", arm=arm, metric=metric, **where))
+        for arm, other in comparisons(view.arms, question.treatment, question.baseline):
+            score = difference(scorers[arm], scorers[other])
+            found = interval(score, stratum, question.confidence)
+            rng = np.random.default_rng([question.seed, 1])
+            primary = (arm, other, metric, fraction, fold) == (
+                question.treatment,
+                question.baseline,
+                question.metric,
+                question.fraction,
+                None,
+            )
+            row = _row(found, view, kind="difference", arm=arm, baseline=other, metric=metric, **where)
+            row["role"] = "primary" if primary else "exploration"
+            row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
+            rows.append(row)
+        if len(view.replicates) >= 2 * MIN_HALF:
+            found = interval(halves(scorers[question.baseline]), stratum, question.confidence)
+            what = {"arm": question.baseline, "baseline": f"{question.baseline}, {OTHER_SEEDS}", "metric": metric}
+            row = _row(found, view, kind="difference", **what, **where)
+            rows.append(row | {"role": "control", "replicates": len(view.replicates) // 2})
+    return rows
+
+
+def halves(score: Scorer) -> Scorer:
+    """The scorer of the difference between the first and the second half of an arm's replicates.
+
+    The halves differ in nothing but their seeds, so this is what the procedure says where there is nothing to find.
+    """
+
+    def between(weights: Floats) -> Floats:
+        values = score(weights)
+        half = values.shape[1] // 2
+        return values[:, :half] - values[:, half : 2 * half]
+
+    return between
+
+
+def analyse(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    arms: Sequence[str],
+    question: Question,
+    random_split: pd.DataFrame | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The verdict as JSON data, and the table of all metrics (metrics.csv).
+
+    Args:
+        predictions: Rows of the ``PREDICTIONS`` table.
+        classes: Class names, background first.
+        arms: Arms of the experiment, in order.
+        question: What is asked.
+        random_split: Predictions on a random split, to be shown beside; no part of the answer.
+    """
+    fractions = sorted({float(value) for value in predictions["fraction"].unique()}, reverse=True)
+    rows: list[dict[str, Any]] = []
+    for fraction in fractions:
+        view = panel(predictions, classes, arms, fraction)
+        rows += rows_of(view, question, fraction, None)
+        here = tested(predictions, fraction)
+        folds = sorted(here["fold"].unique())
+        for fold in folds if len(folds) > 1 else []:
+            # A fold's own panel: where folds share units, as repeats do, the one of all folds deals them out.
+            alone = panel(here[here["fold"] == fold], classes, arms, fraction)
+            rows += rows_of(alone, question, fraction, int(fold))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
+    count = tested(predictions, question.fraction)["fold"].nunique()
+    found = answer(panel(predictions, classes, arms, question.fraction), question, int(count))
+    if random_split is not None and len(random_split):
+        found["random_split"] = leaky(random_split, classes, arms, question)
+    return finite(found), table
+
+
+def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:
+    """What a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
+    fraction = float(predictions["fraction"].max())
+    found = set(predictions["arm"])
+    view = panel(predictions, classes, [arm for arm in arms if arm in found], fraction)
+    values = {arm: float(np.nanmean(view.scorer(arm, question.metric)(_ones(view)))) for arm in view.arms}
+    return {"fraction": fraction, "values": values, "replicates": len(view.replicates), "chips": len(view.chip_id)}
+
+
+def _ones(view: Panel) -> Floats:
+    return np.ones((1, len(view.units)))
+
+
+def answer(view: Panel, question: Question, folds: int) -> dict[str, Any]:
+    """The verdict, its sentence, and what stands behind both; ``folds`` may share units, so the panel cannot tell."""
+    stratum = view.stratum
+    ones = _ones(view)
+    treatment = view.scorer(question.treatment, question.metric)
+    baseline = view.scorer(question.baseline, question.metric)
+    score = difference(treatment, baseline)
+    verdict = decide(score, stratum, len(view.replicates), question.confidence)
+    draws = crossed_bootstrap(score, stratum, question.draws, np.random.default_rng([question.seed, 0]))
+    low, high = percentile_interval(draws, question.confidence)
+    values = {
+        question.treatment: float(np.nanmean(treatment(ones))),
+        question.baseline: float(np.nanmean(baseline(ones))),
+    }
+    by_arm = {arm: view.scorer(arm, question.metric)(ones)[0] for arm in view.arms}
+    favoured = question.treatment if verdict.answer == "helps" else question.baseline
+    return {
+        "question": asdict(question) | describe(question.metric),
+        "verdict": verdict.answer,
+        "sentence": words.sentence(verdict, question, values),
+        "favoured": favoured,
+        "values": values,
+        "difference": asdict(verdict.interval),
+        "detectable": verdict.detectable,
+        "replicates": verdict.replicates,
+        "units": verdict.units,
+        "folds": folds,
+        "chips": len(view.chip_id),
+        "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),
+        "arm_values": {arm: float(np.nanmean(values)) for arm, values in by_arm.items()},
+        "arms_by_replicate": {arm: values.tolist() for arm, values in by_arm.items()},
+        "bootstrap": {
+            "draws": question.draws,
+            "low": low,
+            "high": high,
+            "histogram": np.histogram(draws[~np.isnan(draws)], bins=40)[0].tolist(),
+            "range": [float(np.nanmin(draws)), float(np.nanmax(draws))],
+        },
+    }

@@ -1,0 +1,349 @@
+"""Runs side by side: what differs in configuration and data, and their difference on the same test chips."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from ...utils.errors import InputError, first_line
+from .analysis import finite
+from .html.words import number, plural, points
+from .schema import FORMAT
+from .sections.gan import MEASURES, shown_measure
+from .stats.metrics import METRICS
+from .stats.panel import panel
+from .stats.statistics import decide, difference
+
+WORDS = {"helps": "better", "hurts": "worse"}
+"""What a verdict on a treatment is called between two runs."""
+
+
+class _Question(BaseModel):
+    metric: str
+    title: str
+    fraction: float
+    confidence: float
+
+
+class _Answer(BaseModel):
+    question: _Question
+    sentence: str
+    arm_values: dict[str, Any]
+
+
+class _Data(BaseModel):
+    scenes: dict[str, str]
+
+
+class _Ingest(BaseModel):
+    classes: list[str]
+
+
+class _Configuration(BaseModel):
+    ingest: _Ingest
+
+
+class _Provenance(BaseModel):
+    configuration: _Configuration
+    parts: dict[str, str]
+
+
+class _Gan(BaseModel):
+    quality: dict[str, dict[str, float | None]] = {}
+
+
+class _Needed(BaseModel):
+    """What of a report a comparison reads; a report that was damaged since it was written may lack it."""
+
+    run: str
+    answer: _Answer
+    data: _Data
+    provenance: _Provenance
+    gan: _Gan | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run's report, as it lies in ``reports/<run>``."""
+
+    name: str
+    folder: Path
+    report: Mapping[str, Any]
+    predictions: pd.DataFrame
+
+    @property
+    def question(self) -> Mapping[str, Any]:
+        """What the run's verdict is on."""
+        question: Mapping[str, Any] = self.report["answer"]["question"]
+        return question
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """Test predictions at the fraction of the run's verdict."""
+        rows = self.predictions
+        same = np.isclose(rows["fraction"].to_numpy(float), self.question["fraction"])
+        chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
+        return chosen
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What comparing runs gave.
+
+    Attributes:
+        runs: The runs, the first one is what the others are compared with.
+        warnings: What limits the comparison.
+        configuration: Keys that differ, with the value in each run; a missing key is None.
+        data: Digests that differ, with the value in each run.
+        chips: How many test chips each run has and how many all share.
+        differences: One row per arm and further run: its metric minus the first run's, with interval and answer.
+        quality: GAN quality by class, measure and run.
+    """
+
+    runs: tuple[Run, ...]
+    warnings: list[str] = field(default_factory=list)
+    configuration: dict[str, list[Any]] = field(default_factory=dict)
+    data: dict[str, list[Any]] = field(default_factory=dict)
+    chips: dict[str, Any] = field(default_factory=dict)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    quality: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The data of compare.json."""
+        data: dict[str, Any] = finite(
+            {
+                "format": FORMAT,
+                "runs": [run.name for run in self.runs],
+                "verdicts": [run.report["answer"]["sentence"] for run in self.runs],
+                "warnings": self.warnings,
+                "configuration": self.configuration,
+                "data": self.data,
+                "test_chips": self.chips,
+                "differences": self.differences,
+                "gan_quality": self.quality,
+            }
+        )
+        return data
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows of the differences on the first run's metric, for a terminal."""
+        head = ["arm", *(run.name for run in self.runs), "points", "interval", ""]
+        rows = []
+        for row in self.differences:
+            values = [number(row["values"].get(run.name)) if run.name in row["values"] else "" for run in self.runs]
+            ends = f"{points(row['low'])} to {points(row['high'])}"
+            says = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
+            rows.append([row["arm"], *values, points(row["estimate"]), ends, says])
+        return head, rows
+
+    def quality_table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows of the GANs' quality, for a terminal; what real chips reach is in brackets."""
+        head = ["class", "measure", *(run.name for run in self.runs)]
+        rows = []
+        for label, measures in self.quality.items():
+            for name, values in measures.items():
+                if name.endswith("_floor"):
+                    continue
+                floors = measures.get(f"{name}_floor", [None] * len(values))
+                shown = [
+                    "–"
+                    if value is None
+                    else shown_measure(name, value) + ("" if floor is None else f" ({shown_measure(name, floor)})")
+                    for value, floor in zip(values, floors, strict=True)
+                ]
+                rows.append([label, MEASURES.get(name, name), *shown])
+        return head, rows
+
+
+def load(folder: Path) -> Run:
+    """Read a run's report.
+
+    Raises:
+        InputError: If there is none, or one of another format.
+    """
+    try:
+        report = json.loads((folder / "report.json").read_text("utf-8"))
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} has no {Path(error.filename).name}; `satpipe run all` writes it") from None
+    except (OSError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
+        raise InputError(f"the report in {folder} cannot be read: {first_line(error, 160)}") from None
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise InputError(f"{folder / 'report.json'} is of another format than {FORMAT}; run its report again")
+    try:
+        _Needed.model_validate(report)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{folder / 'report.json'} is damaged, `{place[:80]}`: {first['msg'][:120]}; `satpipe run report` writes it"
+        ) from None
+    return Run(report["run"], folder, report, predictions)
+
+
+def compare(folders: Sequence[Path], common: bool = False) -> Comparison:
+    """Compare runs with the first one.
+
+    Args:
+        folders: Folders of their reports, two or more.
+        common: Whether to compare on the test chips that all share, where they were tested on different ones.
+
+    Raises:
+        InputError: If a report is missing, or runs were tested on different chips and ``common`` was not given.
+    """
+    if len(folders) < 2:
+        raise InputError("compare takes two runs or more")
+    runs = _distinct([load(folder) for folder in folders])
+    found = Comparison(runs)
+    found.configuration.update(differing([flat(run.report["provenance"]["configuration"]) for run in runs]))
+    found.configuration.pop("name", None)
+    found.data.update(differing([digests(run) for run in runs]))
+    found.chips.update(test_chips(runs, common))
+    if found.chips["common"] < max(found.chips["each"]):
+        each = ", ".join(f"{count:,}" for count in found.chips["each"])
+        found.warnings.append(
+            f"The runs were tested on different chips ({each}); compared are the {found.chips['common']:,} that all"
+            " share."
+        )
+    if "chips/index" in found.data:
+        found.warnings.append(
+            "The chips were cut from other data or with other settings, so the same chip may look different."
+        )
+    if len({run.question["metric"] for run in runs}) > 1:
+        found.warnings.append(
+            f"The runs asked for different metrics; compared is {METRICS[runs[0].question['metric']]}."
+        )
+    fractions = [run.question["fraction"] for run in runs]
+    if len(set(fractions)) > 1:
+        shares = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
+        found.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
+    for other in runs[1:]:
+        found.differences.extend(run_differences(runs[0], other))
+    found.quality.update(gan_quality(runs))
+    return found
+
+
+def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Runs with different names; two of one name get their number."""
+    names = [run.name for run in runs]
+    if len(set(names)) == len(names):
+        return tuple(runs)
+    return tuple(replace(run, name=f"{run.name} ({position + 1})") for position, run in enumerate(runs))
+
+
+def flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as dotted keys."""
+    if isinstance(data, Mapping):
+        pairs: Any = data.items()
+    elif isinstance(data, list) and any(isinstance(item, (Mapping, list)) for item in data):
+        pairs = enumerate(data)
+    else:
+        return {prefix: data}
+    return {
+        inner: value
+        for key, item in pairs
+        for inner, value in flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def differing(tables: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Keys whose values differ, with the value in each table."""
+    keys = dict.fromkeys(itertools.chain.from_iterable(tables))
+    found = {key: [table.get(key) for table in tables] for key in keys}
+    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def digests(run: Run) -> dict[str, Any]:
+    """Digests of scenes and of the data parts of a run."""
+    parts = run.report["provenance"]["parts"]
+    kept = {name: digest for name, digest in parts.items() if name in ("ingest/tables", "chips/index")}
+    return kept | {f"scene {name}": digest for name, digest in run.report["data"]["scenes"].items()}
+
+
+def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
+    """How many test chips each run has, and how many all share.
+
+    Raises:
+        InputError: If they differ and ``common`` is not given, if there are none in common, or if the runs know
+            different classes.
+    """
+    classes = [run.report["provenance"]["configuration"]["ingest"]["classes"] for run in runs]
+    if any(known != classes[0] for known in classes):
+        told = " and ".join(f"{run.name} ({', '.join(known)})" for run, known in zip(runs, classes, strict=True))
+        raise InputError(f"{told} have different ingest.classes, so their scores cannot be compared")
+    sets = [set(map(tuple, run.tested[["chip_id", "class"]].drop_duplicates().itertuples(index=False))) for run in runs]
+    shared = set.intersection(*sets)
+    scenes = [run.report["data"]["scenes"] for run in runs]
+    changed = sorted({name for name, values in differing(scenes).items() if None not in values})
+    each = [len(one) for one in sets]
+    names = " and ".join(run.name for run in runs)
+    if not shared:
+        raise InputError(f"{names} have no test chip in common, so their scores cannot be compared")
+    if not common and (len(shared) < max(each) or changed):
+        why = f"{len(shared):,} are in common"
+        if changed:
+            why = f"{plural(len(changed), 'scene')} of the same name and other content"
+        raise InputError(
+            f"{names} were tested on different chips ({', '.join(f'{count:,}' for count in each)}; {why}), which makes"
+            " their scores incomparable; --common compares them on the chips they share"
+        )
+    return {"each": each, "common": len(shared), "changed_scenes": changed}
+
+
+def run_differences(first: Run, other: Run) -> list[dict[str, Any]]:
+    """Every arm that both have: the other run minus the first one, on the test chips and replicates they share."""
+    arms = [arm for arm in first.report["answer"]["arm_values"] if arm in other.report["answer"]["arm_values"]]
+    return [row for arm in arms if (row := _arm_difference(first, other, arm)) is not None]
+
+
+def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
+    one, two = (run.tested[run.tested["arm"] == arm] for run in (first, other))
+    # Where a run tests a chip in several folds, only a fold says which of its predictions is meant.
+    repeated = any(run.duplicated(["chip_id", "replicate"]).any() for run in (one, two))
+    case = ["chip_id", "fold"] if repeated else ["chip_id"]
+    places = one[["chip_id", "class", "fold", "unit"]].drop_duplicates([*case, "class"])
+    # Folds and units are those of the first run: they say what is resampled together, not who trained on what.
+    two = two.drop(columns=["unit"] if repeated else ["fold", "unit"]).merge(places, on=[*case, "class"])
+    one = one.merge(two[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
+    two = two.merge(one[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
+    if one.empty:
+        return None
+    question = first.question
+    joined = pd.concat([one.assign(arm="first"), two.assign(arm="other")], ignore_index=True)
+    joined["fraction"] = 1.0
+    classes = first.report["provenance"]["configuration"]["ingest"]["classes"]
+    view = panel(joined, classes, ["first", "other"], 1.0)
+    scorers = [view.scorer(name, question["metric"]) for name in view.arms]
+    verdict = decide(difference(scorers[1], scorers[0]), view.stratum, len(view.replicates), question["confidence"])
+    ones = np.ones((1, len(view.units)))
+    values = [float(np.nanmean(score(ones))) for score in scorers]
+    return {
+        "arm": arm,
+        "run": other.name,
+        "metric": question["metric"],
+        "values": {first.name: values[0], other.name: values[1]},
+        **asdict(verdict.interval),
+        "detectable": verdict.detectable,
+        "replicates": verdict.replicates,
+        "units": verdict.units,
+        "chips": len(view.chip_id),
+        "answer": WORDS.get(verdict.answer, verdict.answer),
+    }
+
+
+def gan_quality(runs: Sequence[Run]) -> dict[str, dict[str, list[float | None]]]:
+    """Quality by class and measure, one value per run."""
+    tables = [(run.report["gan"] or {}).get("quality", {}) for run in runs]
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for label in dict.fromkeys(itertools.chain.from_iterable(tables)):
+        measures = dict.fromkeys(itertools.chain.from_iterable(table.get(label, {}) for table in tables))
+        found[label] = {name: [table.get(label, {}).get(name) for table in tables] for name in measures}
+    return found

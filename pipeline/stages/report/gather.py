@@ -1,0 +1,158 @@
+"""What the page shows, read from the parts of a run: thin input, no opinion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...dataset.chip_store import ChipStore
+from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
+from ...engine.task import FACTS, Job, Ref
+from ...utils.csv_safety import as_it_was
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split, and the generator and synthetic chips that were made for it.
+
+    Attributes:
+        name: Name of the split.
+        facts: Facts of its split part.
+        folder: Folder of its split part.
+        gan: Folder of its generator, or None.
+        synth: Folder of its synthetic chips, or None.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    folder: Path
+    gan: Path | None
+    synth: Path | None
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything of a run that its page is made from.
+
+    Attributes:
+        config: The run's configuration, without what does not shape results.
+        answer: verdict.json.
+        metrics: metrics.csv.
+        predictions: predictions.parquet.
+        tables: Facts of ingest's tables.
+        scenes: Folder of ingest's tables.
+        index: Facts of the chip index.
+        chips: The real chips, without their outlines.
+        outlines: File of their index, which has the outlines.
+        splits: Splits of the experiment, by name.
+        final: Folder of the final classifier.
+        store: Root of the committed parts.
+        provenance: Stage, name and digest of each part that was read.
+    """
+
+    config: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    metrics: pd.DataFrame
+    predictions: pd.DataFrame
+    tables: Mapping[str, Any]
+    scenes: Path
+    index: Mapping[str, Any]
+    chips: ChipStore
+    outlines: Path
+    splits: Mapping[str, Split]
+    final: Path
+    store: Path
+    provenance: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, background first."""
+        return tuple(self.config["ingest"]["classes"])
+
+    def shown_splits(self) -> list[Split]:
+        """The splits that pictures come from: those of the verdict's fraction in the first replicate, one per fold."""
+        fraction = self.answer["question"]["fraction"]
+        rows = [split for split in self.splits.values() if np.isclose(split.facts["fraction"], fraction)]
+        first = min((split.facts["replicate"] for split in rows), default=0)
+        return sorted((split for split in rows if split.facts["replicate"] == first), key=lambda one: one.facts["fold"])
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Facts of a committed part."""
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
+    return facts
+
+
+def by_name(job: Job, name: str) -> dict[str, Path]:
+    """Folders of a group of inputs, by the name of their part."""
+    refs = job.part.inputs.get(name, ())
+    folders = job.folders(name) if name in job.inputs else ()
+    return {ref.name: folder for ref, folder in zip(refs if isinstance(refs, tuple) else (refs,), folders, strict=True)}
+
+
+def read(job: Job) -> Material:
+    """Read what the page is made from."""
+    verdict, index = job.folder("verdict"), job.folder("index")
+    gans, synths = by_name(job, "gan"), by_name(job, "synth")
+    splits = {
+        name: Split(name, facts_of(folder), folder, gans.get(name), synths.get(name))
+        for name, folder in ((name.removeprefix("split-"), folder) for name, folder in by_name(job, "splits").items())
+    }
+    refs = [ref for group in job.part.inputs.values() for ref in (group if isinstance(group, tuple) else (group,))]
+    return Material(
+        config=job.config["config"],
+        answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
+        metrics=as_it_was(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
+        predictions=pd.read_parquet(verdict / "predictions.parquet"),
+        tables=facts_of(job.folder("tables")),
+        scenes=job.folder("tables"),
+        index=facts_of(index),
+        chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", job.store),
+        outlines=index / "index.parquet",
+        splits=splits,
+        final=job.folder("final"),
+        store=job.store,
+        provenance=sorted(_row(ref) for ref in refs),
+    )
+
+
+def _row(ref: Ref) -> tuple[str, str, str]:
+    return ref.stage, ref.name, ref.digest
+
+
+def roles(split: Split) -> pd.DataFrame:
+    """The split's table: chip_id, role, unit."""
+    return SPLIT.read(split.folder / "split.parquet")
+
+
+def synthetic(split: Split, store: Path) -> ChipStore | None:
+    """The split's accepted synthetic chips, or None where it has none."""
+    if split.synth is None:
+        return None
+    chips = ChipStore.open(SYNTHETIC.read, split.synth / "index.parquet", store)
+    accepted = chips.where(chips.index["accepted"].to_numpy(dtype=bool))
+    return accepted if len(accepted) else None
+
+
+def sample(chips: ChipStore, label: str, count: int, seed: Sequence[int]) -> ChipStore:
+    """Up to ``count`` chips of a class, drawn at random so that nobody chose the pretty ones."""
+    rows = np.flatnonzero((chips.index["class"] == label).to_numpy(dtype=bool))
+    drawn = np.random.default_rng(list(seed)).permutation(rows)[:count]
+    chosen: npt.NDArray[np.bool_] = np.zeros(len(chips), dtype=bool)
+    chosen[drawn] = True
+    return chips.where(chosen)
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a generator's metrics.jsonl."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]

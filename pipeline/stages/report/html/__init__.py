@@ -1,0 +1,1 @@
+"""Lay out report data as one HTML page."""

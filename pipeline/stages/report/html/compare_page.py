@@ -1,0 +1,169 @@
+"""compare.html and compare.json: the comparison of runs as a page and as data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..compare import WORDS, Comparison, Run
+from ..sections.gan import MEASURES, shown_measure
+from ..stats.metrics import METRICS
+from . import blocks, figures
+from .page import environment, stylesheet
+from .pictures import data_uri
+from .words import number, plural, points
+
+
+def write(found: Comparison, out: Path) -> Path:
+    """Write compare.html and compare.json to ``out`` and return the page."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    (out / "compare.json").write_text(text + "\n", "utf-8")
+    names = ", ".join(run.name for run in found.runs)
+    sections = [
+        section_differences(found),
+        section_settings(found),
+        section_quality(found),
+        section_sheets(found),
+    ]
+    html = (
+        environment()
+        .get_template("compare.html")
+        .render(
+            title=f"Runs compared: {names}",
+            description=f"Comparison of the runs {names}",
+            css=stylesheet(),
+            warnings=found.warnings,
+            sections=[section for section in sections if section is not None],
+            footer="Made by satpipe compare.",
+        )
+    )
+    page = out / "compare.html"
+    page.write_text(html, "utf-8")
+    return page
+
+
+def section_differences(found: Comparison) -> blocks.Section:
+    """The verdict of each run, and the differences between runs."""
+    section = blocks.Section("difference", "By how much they differ")
+    first = found.runs[0]
+    bars = [
+        figures.Bar(f"{row['run']}: {row['arm']}", row["estimate"], row["low"], row["high"], (), 1)
+        for row in found.as_json()["differences"]
+    ]
+    rows = []
+    for row in found.differences:
+        says = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
+        rows.append(
+            blocks.row(
+                [
+                    f"{row['run']}: {row['arm']}",
+                    blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"),
+                    says,
+                    number(row["values"][first.name]),
+                    number(row["values"][row["run"]]),
+                ]
+            )
+        )
+    section.blocks = [
+        blocks.bullets([f"{run.name}: {run.report['answer']['sentence']}" for run in found.runs]),
+        *_differences(found, bars, rows),
+    ]
+    return section
+
+
+def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str, Any]]) -> list[blocks.Block]:
+    if not rows:
+        return [blocks.text("The runs have no arm and replicate in common.")]
+    first = found.runs[0]
+    title = METRICS[first.question["metric"]]
+    svg = figures.intervals(
+        "compare",
+        "Differences between runs",
+        bars,
+        f"{title} minus that of {first.name}, points",
+        signed=True,
+        zero=True,
+    )
+    caption = (
+        f"{title.capitalize()} of each arm on the {plural(found.chips['common'], 'test chip')} that all runs share, and"
+        f" the difference from {first.name} in points with its interval: replicates paired by number, and the"
+        " procedure of the verdict. Several rows are several questions: an answer here is an exploration."
+    )
+    head = ["Run and arm", "difference", "answer", first.name, "this run"]
+    return [
+        blocks.figure("compare", svg, f"Each arm's {title} minus that of the same arm in {first.name}."),
+        blocks.table("Differences between runs", caption, head, rows),
+    ]
+
+
+def section_settings(found: Comparison) -> blocks.Section:
+    """Configuration keys and data digests that differ."""
+    section = blocks.Section("settings", "What differs between them")
+    names = [run.name for run in found.runs]
+
+    def table(label: str, values: dict[str, list[Any]]) -> blocks.Block:
+        rows = [blocks.row([key, *(_short(value) for value in each)]) for key, each in values.items()]
+        return blocks.table(label, "", ["Key", *names], rows, numeric=False)
+
+    section.blocks.append(
+        table("Configuration", found.configuration)
+        if found.configuration
+        else blocks.text("The configurations are the same.")
+    )
+    section.blocks.append(
+        table("Data, by digest", found.data) if found.data else blocks.text("The data are the same, by digest.")
+    )
+    return section
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:12] if len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text) else text
+
+
+def section_quality(found: Comparison) -> blocks.Section | None:
+    """GAN quality side by side."""
+    if not found.quality:
+        return None
+    rows = []
+    for label, measures in found.quality.items():
+        for name, values in measures.items():
+            if name.endswith("_floor"):
+                continue
+            floors = measures.get(f"{name}_floor", [None] * len(values))
+            shown = [_quality(name, value, floor) for value, floor in zip(values, floors, strict=True)]
+            rows.append(blocks.row([f"{label}: {MEASURES.get(name, name)}", *shown]))
+    section = blocks.Section("quality", "GAN quality")
+    caption = (
+        "Mean over splits. Features are learned on each split's own training chips, so small differences mean little."
+    )
+    section.blocks = [blocks.table("GAN quality", caption, ["Measure", *(run.name for run in found.runs)], rows)]
+    return section
+
+
+def _quality(name: str, value: float | None, floor: float | None) -> dict[str, str]:
+    if value is None:
+        return blocks.cell("–")
+    return blocks.cell(shown_measure(name, value), "" if floor is None else f"real {shown_measure(name, floor)}")
+
+
+def section_sheets(found: Comparison) -> blocks.Section | None:
+    """Synthetic chips of the runs side by side, class by class."""
+    section = blocks.Section("sheets", "Synthetic chips")
+    classes = found.runs[0].report["provenance"]["configuration"]["ingest"]["classes"]
+    for position in [*range(1, len(classes)), 0]:
+        sheets = [sheet for run in found.runs if (sheet := _sheet(run, position, classes[position])) is not None]
+        if sheets:
+            section.blocks += [blocks.heading(classes[position]), blocks.sheets(sheets)]
+    return section if section.blocks else None
+
+
+def _sheet(run: Run, position: int, label: str) -> blocks.Block | None:
+    path = run.folder / "figures" / f"synthetic-{position}.png"
+    if not path.is_file():
+        return None
+    return blocks.sheet(data_uri(path.read_bytes()), f"Synthetic {label} chips of {run.name}", run.name)

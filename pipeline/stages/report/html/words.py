@@ -1,0 +1,91 @@
+"""The verdict and its figures in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..stats.metrics import METRICS
+from ..stats.statistics import MIN_REPLICATES, MIN_UNITS, POWER, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..stats.question import Question
+
+MINUS = "−"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a proper minus sign, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return MINUS + text[1:] if text.startswith("-") and float(text) else text.lstrip("-")
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = number(100 * value, digits)
+    return text if text.startswith(MINUS) or not float(text) else f"+{text}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``1 scene``, ``2 scenes``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def unit_name(column: str) -> str:
+    """What a test unit is called: ``scene`` for ``scene_id``, else the column's own name."""
+    return "scene" if column == "scene_id" else column
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Names without folder and ending, where they stay different: scenes are named by path."""
+    short = {name: name.rsplit("/", 1)[-1].rsplit(".", 1)[0] or name for name in names}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
+
+
+def arm_name(arm: str) -> str:
+    """What an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder keeps its own name."""
+    known = {"real": "real chips", "classic": "classic augmentation", "gan": "GAN chips", "shuffled": "shuffled labels"}
+    return " and ".join(known.get(part, f"{part} chips") for part in arm.split("+"))
+
+
+def action(treatment: str, baseline: str) -> str:
+    """What the question is about: ``adding GAN chips to classic augmentation``."""
+    added = treatment.removeprefix(f"{baseline}+")
+    if added != treatment:
+        return f"adding {arm_name(added)} to {arm_name(baseline)}"
+    if baseline == "real" and "+" not in treatment and treatment not in ("classic", "shuffled"):
+        return f"adding {arm_name(treatment)} to {arm_name(baseline)}"
+    return f"{arm_name(treatment)} instead of {arm_name(baseline)}"
+
+
+def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) -> str:
+    """The verdict in one sentence, with the figures that it rests on."""
+    name, what = METRICS[question.metric], action(question.treatment, question.baseline)
+    found = verdict.interval
+    unit = unit_name(question.unit)
+    basis = f"{plural(verdict.replicates, 'replicate')}, {plural(verdict.units, f'test {unit}')}"
+    figures = f"{name} {number(values[question.treatment])} instead of {number(values[question.baseline])}"
+    reach = (
+        f"{points(found.estimate)} points, {100 * found.confidence:g} % interval"
+        f" {points(found.low)} to {points(found.high)}; {basis}"
+    )
+    if verdict.answer == "too little data to tell":
+        return (
+            f"Too little data to tell whether {what} helps: {basis}, where a verdict needs"
+            f" {MIN_REPLICATES} and {MIN_UNITS} (so far {figures})."
+        )
+    if verdict.answer == "no detectable difference":
+        limit = (
+            f"; a true difference of {number(100 * verdict.detectable, 1)} points would have been found"
+            f" {100 * POWER:g} times in 100"
+            if math.isfinite(verdict.detectable)
+            else ""
+        )
+        return f"No detectable difference from {what}: {figures} ({reach}){limit}."
+    return f"{what[:1].upper() + what[1:]} {verdict.answer}: {figures} ({reach})."

@@ -1,0 +1,299 @@
+"""By how much, and how sure: arms, differences, where the difference comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from ..gather import Material
+from ..html import blocks, figures
+from ..html.drawing import number_of
+from ..html.words import number, plural, points, short_names, unit_name
+from ..stats.metrics import METRICS
+from .scores import right_shares
+
+
+def _of(metrics: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    rows = metrics
+    for column, value in wanted.items():
+        rows = rows[rows[column].isna()] if value is None else rows[rows[column] == value]
+    return rows
+
+
+def _value(row: Mapping[str, Any]) -> dict[str, str]:
+    return blocks.cell(number(row["estimate"]), f"{number(row['low'])} – {number(row['high'])}")
+
+
+def arms_of(material: Material) -> list[str]:
+    """Arms in the order of the experiment."""
+    return list(dict.fromkeys(material.metrics.loc[material.metrics["kind"] == "arm", "arm"]))
+
+
+def arms_table(material: Material) -> blocks.Block:
+    """Every arm and metric at the verdict's fraction, with intervals."""
+    question, arms = material.answer["question"], arms_of(material)
+    order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
+    here = _of(material.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
+    rows = [
+        blocks.row(
+            [arm, *(_value(here.loc[(arm, metric)].to_dict()) for metric in order)],
+            strong=arm in (question["treatment"], question["baseline"]),
+            series=number_of(arm, arms),
+        )
+        for arm in arms
+    ]
+    caption = (
+        f"Each arm over all {plural(material.answer['chips'], 'test chip')}, mean of"
+        f" {plural(material.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
+        " interval. Bold: the two arms of the verdict. Intervals of single arms hold what the arms share, so they"
+        " overlap more than the differences below allow."
+    )
+    return blocks.table("Arms", caption, ["Arm", *(METRICS[name] for name in order)], rows)
+
+
+def arms_figure(material: Material) -> blocks.Block:
+    """The verdict's metric of each arm."""
+    question, arms = material.answer["question"], arms_of(material)
+    here = _of(
+        material.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
+    ).set_index("arm")
+    bars = [_bar(here.loc[arm], arm, number_of(arm, arms), material.answer["arms_by_replicate"][arm]) for arm in arms]
+    svg = figures.intervals("arms", "Arms", bars, f"{question['title']}, %")
+    return blocks.figure("arms", svg, "Each arm with its interval; small strokes are single replicates.")
+
+
+def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: bool = False) -> figures.Bar:
+    low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("low", "high"))
+    estimate = None if pd.isna(row["estimate"]) else float(row["estimate"])
+    return figures.Bar(label, estimate, low, high, dots, series, strong)
+
+
+def differences_figure(material: Material) -> blocks.Block:
+    """Differences between arms on the verdict's metric, the primary one first."""
+    question, arms = material.answer["question"], arms_of(material)
+    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
+    bars = [
+        _bar(
+            row,
+            f"{row['arm']} − {row['baseline']}",
+            number_of(str(row["arm"]), arms),
+            strong=row["role"] == "primary",
+        )
+        for _, row in here.iterrows()
+    ]
+    svg = figures.intervals(
+        "differences", "Differences", bars, f"difference in {question['title']}, points", signed=True, zero=True
+    )
+    return blocks.figure("differences", svg, "Paired differences. The first one is the question; the rest explores.")
+
+
+def differences_table(material: Material) -> blocks.Block:
+    """The primary comparison and the explorations on every metric."""
+    question = material.answer["question"]
+    order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
+    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"])
+    rows = []
+    for (arm, baseline), group in here.groupby(["arm", "baseline"], sort=False):
+        cells: list[Any] = [f"{arm} − {baseline}"]
+        by_metric = group.set_index("metric")
+        for metric in order:
+            row = by_metric.loc[metric].to_dict()
+            cells.append(blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"))
+        cells.append(number(by_metric.loc[question["metric"], "sign_flip_p"]))
+        primary = (arm, baseline) == (question["treatment"], question["baseline"])
+        rows.append(blocks.row(cells, strong=primary))
+    caption = (
+        "Differences in percentage points. Bold is the one comparison that the verdict is on, and there"
+        f" {question['title']} is the one metric; everything else is exploration, with no correction for"
+        f" looking often. The last column is a sign-flip test of {question['title']} over replicates alone."
+        f" {question['baseline']} against itself with other seeds, half of the replicates against the other half, is a"
+        " control: it shows what comes out where there is nothing to find."
+    )
+    head = ["Difference", *(METRICS[metric] for metric in order), "sign-flip p"]
+    return blocks.table("Differences between arms", caption, head, rows)
+
+
+def section_sure(material: Material) -> blocks.Section:
+    """By how much and how sure."""
+    answer = material.answer
+    found, boot = answer["difference"], answer["bootstrap"]
+    unit = unit_name(answer["question"]["unit"])
+    section = blocks.Section("how-sure", "By how much, and how sure")
+    section.blocks = [
+        blocks.figures([arms_figure(material), differences_figure(material)]),
+        arms_table(material),
+        differences_table(material),
+        blocks.heading("What the interval rests on"),
+        blocks.text(
+            f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
+            f" labels drawn where there are more than asked for, another GAN, other synthetic chips and another start"
+            f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} that no training saw."
+            " The interval treats both, replicates and test groups, as draws: it is a t interval from the crossed"
+            f" jackknife, with {number(found['df'], 1)} degrees of freedom."
+            if found["df"] is not None
+            else "There is no interval: it takes two replicates and two test groups at least."
+        ),
+    ]
+    if found["variance_replicates"] is not None:
+        folds = ""
+        if answer["folds"] > 1:
+            folds = f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
+        section.blocks.append(
+            blocks.text(
+                f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"
+                f" {100 * found['variance_units']:.0f} % from the choice of test groups,{folds} and"
+                f" {100 * found['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
+                f" bootstrap with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
+                f" {points(boot['high'])} points.",
+                quiet=True,
+            )
+        )
+    return section
+
+
+def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) -> dict[str, Any]:
+    ci = f"{points(row['low'])} to {points(row['high'])}" if not pd.isna(row["low"]) else ""
+    cells = [
+        label,
+        blocks.cell(points(row["estimate"]), ci),
+        number(baseline["estimate"]),
+        number(treatment["estimate"]),
+        f"{chips:,}",
+        f"{int(row['units']):,}",
+    ]
+    return blocks.row(cells)
+
+
+def section_where(material: Material) -> blocks.Section:
+    """Where: per class, per fold and per real fraction."""
+    question, metrics = material.answer["question"], material.metrics
+    treatment, baseline = question["treatment"], question["baseline"]
+    section = blocks.Section("where", "Where")
+    difference = _of(metrics, kind="difference", arm=treatment, baseline=baseline)
+    single = _of(metrics, kind="arm")
+    of_class = right_shares(material)["class"].value_counts()
+    rows, bars = [], []
+    for label, wanted in _places(material):
+        found = _of(difference, **wanted)
+        if found.empty:
+            continue
+        row = found.iloc[0]
+        first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
+        name = str(wanted["metric"]).removeprefix("recall of ")
+        chips = int(of_class.get(name, 0)) if label == f"class {name}" else int(row["chips"])
+        rows.append(_where_row(row, label, first, second, chips))
+        bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
+    head = ["Where", "difference", baseline, treatment, "chips", "groups"]
+    caption = (
+        f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of it"
+        " is exploration. A fold that tests a single group has no interval."
+    )
+    axis = f"{treatment} − {baseline}, points"
+    places = blocks.figure(
+        "where",
+        figures.intervals("where", "Where the difference is", bars, axis, signed=True, zero=True),
+        f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
+    )
+    units, table = units_blocks(material)
+    agreement = folds_agree(difference, question)
+    section.blocks = [
+        blocks.figures([places, units]),
+        blocks.table("The difference by class, fold and fraction", caption, head, rows),
+        *agreement,
+        table,
+    ]
+    return section
+
+
+def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[blocks.Block]:
+    """Whether folds differ from one another by more than their intervals explain (Cochran 1954, the Q test)."""
+    rows = _of(difference, fraction=question["fraction"], metric=question["metric"])
+    rows = rows[rows["fold"].notna()]
+    known = rows[rows["se"] > 0]
+    if len(rows) < 2:
+        return []
+    says = (
+        f"The verdict is on these {len(rows)} folds together; where they disagree by more than replicates and test"
+        " groups explain, its interval is wider for it."
+    )
+    if len(known) > 1:
+        weight = 1 / known["se"] ** 2
+        mean = (known["estimate"] * weight).sum() / weight.sum()
+        chance = float(stats.chi2.sf((weight * (known["estimate"] - mean) ** 2).sum(), len(known) - 1))
+        says += f" They differ from one another {'by more than' if chance < 0.05 else 'no more than by'} chance"
+        says += f" (Cochran's Q, p = {number(chance, 2)})."
+    return [blocks.text(says, quiet=True)]
+
+
+def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
+    """The difference of every test unit, as a figure and as a table: share of its chips that are right."""
+    question = material.answer["question"]
+    treatment, baseline = question["treatment"], question["baseline"]
+    shares = (
+        right_shares(material)
+        .groupby("unit", observed=True)
+        .agg(chips=("chip_id", "size"), baseline=("baseline", "mean"), treatment=("treatment", "mean"))
+    )
+    shares = shares.assign(change=shares["treatment"] - shares["baseline"]).sort_values("change", ascending=False)
+    unit = unit_name(question["unit"])
+    short = short_names([str(name) for name in shares.index])
+    stems = [figures.Stem(short[str(name)], row["change"], row["chips"]) for name, row in shares.iterrows()]
+    axis = f"{treatment} − {baseline}, points of accuracy"
+    rows = [
+        blocks.row(
+            [
+                str(name),
+                f"{int(row['chips']):,}",
+                number(row["baseline"]),
+                number(row["treatment"]),
+                points(row["change"]),
+            ]
+        )
+        for name, row in shares.iterrows()
+    ]
+    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(material)))
+    return (
+        blocks.figure(
+            "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploration."
+        ),
+        blocks.table(
+            f"Difference by {unit}",
+            f"Share of each test {unit}'s chips that are classified rightly, mean of replicates.",
+            [unit.capitalize(), "chips", baseline, treatment, "difference"],
+            rows,
+            fold=f"All {plural(len(shares), f'test {unit}')}",
+        ),
+    )
+
+
+def _places(material: Material) -> list[tuple[str, dict[str, Any]]]:
+    """Labels of the places to look at, and the rows of the metrics table that they mean."""
+    question, metrics = material.answer["question"], material.metrics
+    fraction, metric = question["fraction"], question["metric"]
+    places: list[tuple[str, dict[str, Any]]] = [
+        (f"class {name}", {"fraction": fraction, "fold": None, "metric": f"recall of {name}"})
+        for name in material.classes
+    ]
+    folds = sorted(int(fold) for fold in metrics["fold"].dropna().unique())
+    places += [(fold_label(material, fold), {"fraction": fraction, "fold": fold, "metric": metric}) for fold in folds]
+    fractions = sorted(metrics["fraction"].unique())
+    if len(fractions) > 1:
+        places += [
+            (f"{100 * value:g} % of the labels", {"fraction": value, "fold": None, "metric": metric})
+            for value in fractions
+        ]
+    return places
+
+
+def fold_label(material: Material, fold: int) -> str:
+    """``fold 0``, with the group that it tests where it is a single one."""
+    groups = {
+        str(group)
+        for split in material.splits.values()
+        if split.facts["fold"] == fold
+        for group in split.facts.get("test_groups", [])
+    }
+    return f"fold {fold} ({next(iter(groups))})" if len(groups) == 1 else f"fold {fold}"

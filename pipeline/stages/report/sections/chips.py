@@ -1,0 +1,180 @@
+"""What the synthetic chips look like beside real ones."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from ....dataset.chip_store import enough
+from ..gather import Material, Split, facts_of, roles, sample, synthetic
+from ..html import blocks
+from ..html.pictures import Pixels, Stretch, fit_stretch, tiles
+from ..html.words import number, plural
+from ..stats.neighbours import nearest
+
+STRETCH_CHIPS = 256
+COMPARED = 256
+"""Synthetic chips of a class that are compared with all training chips."""
+PAIRS = 6
+
+
+def stretch_of(material: Material) -> Stretch:
+    """The one stretch of all chips in the page, fitted on real ones."""
+    rows = np.random.default_rng([material.config["seed"], 2]).permutation(len(material.chips))[:STRETCH_CHIPS]
+    return fit_stretch(material.chips.read(np.sort(rows)))
+
+
+def examples(material: Material, stretch: Stretch, label: str, count: int) -> tuple[Pixels, Pixels]:
+    """Real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
+    splits = [split for split in material.shown_splits() if split.synth is not None]
+    share = -(-count // max(1, len(splits)))
+    real = [_real(material, stretch, split, label, share) for split in splits]
+    made = [_made(material, stretch, split, label, share) for split in splits]
+    return _in_turn(real)[:count], _in_turn(made)[:count]
+
+
+def _in_turn(groups: list[Pixels]) -> Pixels:
+    turns = zip_longest(*(list(group) for group in groups))
+    found = [picture for turn in turns for picture in turn if picture is not None]
+    return np.stack(found) if found else np.empty((0, 1, 1, 3), np.uint8)
+
+
+def _real(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
+    table = roles(split)
+    train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
+    chosen = sample(train, label, count, [material.config["seed"], 3, split.facts["fold"]])
+    return stretch(chosen.read()) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
+
+
+def _made(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
+    made = synthetic(split, material.store)
+    chosen = None if made is None else sample(made, label, count, [material.config["seed"], 4, split.facts["fold"]])
+    return stretch(chosen.read()) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
+
+
+def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None:
+    """Real chips beside synthetic ones, class by class."""
+    count = material.config["report"]["examples"]
+    section = blocks.Section("chips", "What the synthetic chips look like")
+    # The class that the question is about comes first, background last.
+    for label in [*material.classes[1:], material.classes[0]]:
+        real, made = examples(material, stretch, label, count)
+        if not len(real) or not len(made):
+            continue
+        sides = [
+            {
+                "title": f"Real: {label}",
+                "pictures": tiles(real),
+                "alt": f"{plural(len(real), 'real training chip')} of class {label}",
+            },
+            {
+                "title": f"Synthetic: {label}",
+                "pictures": tiles(made),
+                "alt": f"{plural(len(made), 'synthetic chip')} of class {label}, made by the GAN",
+            },
+        ]
+        section.blocks += [blocks.heading(label), blocks.beside(sides, "")]
+    if not section.blocks:
+        return None
+    section.blocks.insert(
+        0,
+        blocks.text(
+            "Real chips that the generators were trained on, and synthetic chips that passed the screening. All were"
+            " drawn at random, none was picked. Folds take turns, replicate"
+            f" {material.shown_splits()[0].facts['replicate']}."
+        ),
+    )
+    section.blocks += acceptance(material, section.data)
+    section.blocks += nearest_chips(material, stretch, section.data)
+    return section
+
+
+def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
+    """How many candidates were accepted, by class, and why others were not."""
+    rows = []
+    reasons: dict[str, int] = {}
+    totals: dict[str, list[int]] = {}
+    for split in material.splits.values():
+        if split.synth is None:
+            continue
+        facts = synth_facts(split)
+        for label, count in facts.get("candidates", {}).items():
+            total = totals.setdefault(label, [0, 0])
+            total[0] += int(count)
+            total[1] += int(facts.get("accepted", {}).get(label, 0))
+        for reason, count in facts.get("reasons", {}).items():
+            reasons[reason] = reasons.get(reason, 0) + int(count)
+    for label, (candidates, accepted) in totals.items():
+        share = 100 * accepted / candidates if candidates else 0.0
+        rows.append(blocks.row([label, f"{candidates:,}", f"{accepted:,}", f"{share:.0f} %"]))
+    if not rows:
+        return []
+    data["screening"] = {
+        "classes": {label: {"candidates": both[0], "accepted": both[1]} for label, both in totals.items()},
+        "not_accepted": reasons,
+    }
+    table = blocks.table(
+        "Screening of synthetic chips",
+        "Synthetic chips of the experiment's splits together: candidates, and what the screening accepted.",
+        ["Class", "candidates", "accepted", "share"],
+        rows,
+    )
+    why = [f"{reason}: {count:,}" for reason, count in sorted(reasons.items()) if count]
+    return [table, *([blocks.text("Not accepted: " + "; ".join(why) + ".", quiet=True)] if why else [])]
+
+
+def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) -> list[blocks.Block]:
+    """Synthetic chips beside their nearest training chips, those drawn first and those that are nearest of all."""
+    split = next((one for one in material.shown_splits() if one.synth is not None), None)
+    made = synthetic(split, material.store) if split is not None else None
+    if split is None or made is None:
+        return []
+    table = roles(split)
+    train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
+    held_out = material.chips.of(table.loc[table["role"] == "validation", "chip_id"])
+    numbers = np.array([material.classes.index(name) for name in train.index["class"]], np.int64)
+    known = train.read(enough(numbers, train.read([0]).shape[1:]))
+    found: list[blocks.Block] = []
+    data["nearest_correlation"] = {}
+    for label in [*material.classes[1:], material.classes[0]]:
+        drawn = sample(made, label, COMPARED, [material.config["seed"], 8])
+        if not len(drawn):
+            continue
+        chips = drawn.read()
+        where, correlation = nearest(chips, known)
+        control = sample(held_out, label, COMPARED, [material.config["seed"], 9])
+        median = float(np.median(correlation))
+        real = float(np.median(nearest(control.read(), known)[1])) if len(control) else float("nan")
+        data["nearest_correlation"][label] = {"synthetic": median, "real": real}
+        closest = np.argsort(-correlation, kind="stable")[:PAIRS]
+        pictures = [tiles(stretch(one[closest])) for one in (chips, known[where])]
+        found += [
+            blocks.heading(f"Nearest training chips: {label}"),
+            blocks.text(
+                f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
+                " (left), and that training chip (right): by the correlation of both as small grey pictures, the best"
+                " of eight flips and turns. A copy would be near and look like it; faint chips can be near without."
+                " Median correlation with the nearest training chip:"
+                f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
+            ),
+            blocks.pairs(
+                [
+                    {
+                        "left": left,
+                        "right": right,
+                        "left_alt": f"synthetic {label} chip",
+                        "right_alt": "its nearest training chip",
+                        "text": f"correlation {value:.2f}",
+                    }
+                    for left, right, value in zip(*pictures, correlation[closest], strict=True)
+                ]
+            ),
+        ]
+    return found
+
+
+def synth_facts(split: Split) -> dict[str, dict[str, int]]:
+    """Facts of a split's synthetic chips."""
+    return facts_of(split.synth) if split.synth is not None else {}

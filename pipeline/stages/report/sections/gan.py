@@ -1,0 +1,354 @@
+"""How good the GAN is, and where it was over-trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, Literal
+
+from ..gather import Material, Split, curve, facts_of
+from ..html import blocks, figures
+from ..html.pictures import data_uri
+from ..html.words import plural
+
+History = Sequence[Mapping[str, Any]]
+MEASURES = {
+    "kid": "kernel distance",
+    "frechet": "Fréchet distance",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "diversity": "diversity",
+    "copies": "copies",
+}
+"""Measures of quality and what people call them; others are shown by their own name."""
+MEANINGS = (
+    ("Kernel and Fréchet distance", ("How far the two sets of chips are apart as a whole. They are not KID and FID: the"
+     " features are learned here and not on everyday photographs.")),
+    ("Precision", "Share of the synthetic chips that lie where real ones do."),
+    ("Recall", "Share of the real chips that lie where synthetic ones do: low where kinds of chips are missing."),
+    ("Density", "As precision, but a synthetic chip among many real ones counts more."),
+    ("Coverage", "As recall, but measured around real chips: low where kinds of chips are missing."),
+    ("Diversity", "How much synthetic chips differ from one another, real ones of the class being 1."),
+    ("Copies", "Share of the synthetic chips that are a training chip, flipped, turned or as it is."),
+)  # fmt: skip
+"""The measures in words."""
+ALL, MUCH = 0.9, 0.6
+"""Shares of what real chips teach from which a generator shows nearly all of it, or much."""
+SHEETS = 4
+LASTING = 3
+"""Looks without a better one after which a training counts as over-trained."""
+
+
+def section_gan(material: Material) -> blocks.Section | None:
+    """Curves of one generator per fold, quality by class, and the sample sheets of one training."""
+    splits = [split for split in material.shown_splits() if split.gan is not None]
+    histories = {split.name: curve(split.gan) for split in splits if split.gan is not None}
+    splits = [split for split in splits if histories.get(split.name)]
+    if not splits:
+        return None
+    section = blocks.Section("gan", "How good the GAN is")
+    generators = sum(split.gan is not None for split in material.splits.values())
+    section.blocks.append(
+        blocks.text(
+            f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
+            " one used is the best on validation chips (ringed), not the last. Its score, lower is better, is the mean"
+            " kernel distance of the classes and twice what a classifier taught by its chips alone lacks to an average"
+            " precision of 1. A score that stays above the ring is over-training."
+            f" The curves are those of replicate {splits[0].facts['replicate']}."
+        )
+    )
+    drawings = [score_figure(splits, histories)]
+    drawings += [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
+    drawings += [loss_figure(histories)]
+    shown = [drawing for drawing in drawings if drawing is not None]
+    section.blocks += [blocks.figures(shown)] if shown else []
+    quality = mean_quality(material)
+    section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
+    taught = mean_usefulness(material)
+    if "real_to_real" in taught:
+        section.blocks += [taught_table(taught), blocks.text(taught_in_words(taught, len(material.classes)))]
+        why = ungraded_in_words(accepted_grades(material))
+        section.blocks += [blocks.text(why, quiet=True)] if why else []
+    section.blocks += alarms(material)
+    section.blocks += sheets(splits[0])
+    section.data = {"quality": quality, "taught": taught, "generators": generators, "best_images": _best(material)}
+    return section
+
+
+def _best(material: Material) -> dict[str, int]:
+    return {
+        split.name: int(facts["best_images"])
+        for split in material.splits.values()
+        if split.gan is not None and "best_images" in (facts := facts_of(split.gan))
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def over_trained(history: History, best: int | None) -> str | None:
+    """What to write at a training's best look where at least :data:`LASTING` looks after it were worse, or None."""
+    scores = {int(line["images"]): _number(line.get("score")) for line in history}
+    reference = scores.get(best) if best is not None else None
+    if reference is None or best is None:
+        return None
+    later = [score for images, score in scores.items() if images > best and score is not None]
+    return "over-trained from here" if len(later) >= LASTING and min(later) > reference else None
+
+
+def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
+    """Kernel distance of a class over the training, and the floor of real chips."""
+    curves, floors = [], []
+    for series, split in enumerate(splits):
+        rows = [
+            (float(line["images"]), value)
+            for line in histories[split.name]
+            if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
+        ]
+        facts = facts_of(split.gan) if split.gan is not None else {}
+        floor = _number(facts.get("quality", {}).get(label, {}).get("kid_floor"))
+        floors += [floor] if floor is not None else []
+        if len(rows) > 1:
+            x, y = zip(*rows, strict=True)
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=facts.get("best_images")))
+    if not curves:
+        return None
+    if floors:
+        last = max(max(one.x) for one in curves)
+        curves.append(figures.Line("floor", [0.0, last], [fmean(floors)] * 2, plain=True))
+    name = "gan-distance-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in label)
+    title = f"Kernel distance of {label} chips"
+    caption = f"{title} to real validation chips; lower is better. Thin line: real training chips, the floor."
+    return blocks.figure(name, figures.lines(name, title, curves, "real images shown", "kernel distance"), caption)
+
+
+def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
+    """The score that chooses the checkpoint, and from where a training was over-trained."""
+    curves, noted = [], False
+    for series, split in enumerate(splits):
+        rows = [
+            (float(line["images"]), value)
+            for line in histories[split.name]
+            if (value := _number(line.get("score"))) is not None
+        ]
+        if len(rows) > 1:
+            x, y = zip(*rows, strict=True)
+            best = facts_of(split.gan).get("best_images") if split.gan is not None else None
+            note = None if noted else over_trained(histories[split.name], best)
+            noted = noted or note is not None
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
+    if not curves:
+        return None
+    svg = figures.lines("gan-score", "Score while training", curves, "real images shown", "score")
+    caption = "The score that chooses the checkpoint; lower is better. What follows an over-trained generator is paler."
+    return blocks.figure("gan-score", svg, caption)
+
+
+def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
+    """Both losses, mean over the shown trainings."""
+    curves = []
+    for series, (key, label) in enumerate((("loss_discriminator", "discriminator"), ("loss_generator", "generator"))):
+        at: dict[float, list[float]] = {}
+        for history in histories.values():
+            for line in history:
+                if (value := _number(line.get(key))) is not None:
+                    at.setdefault(float(line["images"]), []).append(value)
+        if len(at) > 1:
+            places = sorted(at)
+            curves.append(figures.Line(label, places, [fmean(at[place]) for place in places], series))
+    if not curves:
+        return None
+    svg = figures.lines("gan-losses", "Losses while training", curves, "real images shown", "loss")
+    return blocks.figure("gan-losses", svg, "Losses of both networks, mean of the shown trainings; neither is quality.")
+
+
+def _fold(split: Split) -> str:
+    return f"fold {split.facts['fold']}"
+
+
+def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
+    """Facts of the generators of the verdict's fraction, or of the synthetic chips that they made."""
+    fraction = material.answer["question"]["fraction"]
+    for split in material.splits.values():
+        folder = getattr(split, stage)
+        if folder is not None and abs(split.facts["fraction"] - fraction) <= 1e-9:
+            yield facts_of(folder)
+
+
+def means(entries: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
+    """The mean of what was measured under the same two names."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row, column, value in entries:
+        found.setdefault(row, {}).setdefault(column, []).append(value)
+    return {row: {column: fmean(values) for column, values in columns.items()} for row, columns in found.items()}
+
+
+def mean_quality(material: Material) -> dict[str, dict[str, float]]:
+    """Quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
+    return means(
+        (label, name, known)
+        for facts in chosen(material)
+        for label, values in facts.get("quality", {}).items()
+        for name, value in values.items()
+        if (known := _number(value)) is not None
+    )
+
+
+def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
+    """Quality by class, with the floor below each value."""
+    names = list(dict.fromkeys(name for values in quality.values() for name in values))
+    known = [*MEASURES, *sorted(set(names) - set(MEASURES))]
+    names = [name for name in known if name in names and not name.endswith("_floor")]
+    rows = []
+    for label, values in quality.items():
+        cells: list[Any] = [label]
+        for name in names:
+            floor = values.get(f"{name}_floor")
+            shown = shown_measure(name, values[name]) if name in values else "–"
+            cells.append(blocks.cell(shown, f"real {shown_measure(name, floor)}" if floor is not None else ""))
+        rows.append(blocks.row(cells))
+    caption = (
+        "The chosen generators against real validation chips, mean over splits, in features learned on training chips;"
+        " below each value what real training chips score in the generator's place. Lower is better for both distances"
+        " and for copies, higher for the others. A value better than the one below it does not mean chips better than"
+        " real ones, only a difference that these features do not see."
+    )
+    return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
+
+
+ACCEPTED = "accepted_to_real"
+TAUGHT = {
+    "real_to_real": "real chips, tested on real ones",
+    ACCEPTED: "accepted synthetic chips, tested on real ones",
+    "synthetic_to_real": "synthetic chips as generated, tested on real ones",
+    "real_to_synthetic": "real chips, tested on synthetic ones",
+}
+"""What a small classifier was taught by and tested on, by the name in report.json."""
+
+
+def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
+    """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
+    generated = [(way, grade) for facts in chosen(material) for way, grade in facts.get("usefulness", {}).items()]
+    graded = accepted_grades(material)
+    # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
+    accepted = [(ACCEPTED, grade) for grade in graded if grade] if all(graded) else []
+    return means(
+        (way, name, float(value)) for way, grade in generated + accepted for name, value in _grades(grade).items()
+    )
+
+
+def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
+    """What accepted chips teach, of each split that has screened chips; empty where a class has none to teach with."""
+    return [facts.get("taught", {}) for facts in chosen(material, "synth") if facts.get("screened")]
+
+
+def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why accepted chips have no row in the table of teaching, or None where they have one."""
+    without = sum(not grade for grade in grades)
+    if not without:
+        return None
+    return (
+        f"In {without} of {plural(len(grades), 'split')} screening accepted no chip of some class, so there is no row"
+        " for accepted chips: the mean of the other splits would flatter."
+    )
+
+
+def _grades(grade: Mapping[str, Any]) -> dict[str, float]:
+    each = {f"average precision, {label}": value for label, value in grade["average_precision"].items()}
+    return {"balanced accuracy": grade["balanced_accuracy"], **each}
+
+
+def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
+    """Train on synthetic, test on real, and the reverse."""
+    names = list(dict.fromkeys(name for grades in taught.values() for name in grades))
+    rows = [
+        blocks.row([text, *(f"{taught[way][name]:.3f}" if name in taught[way] else "–" for name in names)])
+        for way, text in TAUGHT.items()
+        if way in taught
+    ]
+    caption = (
+        "A small classifier is taught by one kind of chips alone and tested on the other; real test chips are those of"
+        " validation. The nearer the accepted chips, those that screening lets through to the classifiers, come to the"
+        " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Mean over"
+        " splits."
+    )
+    return blocks.table("What synthetic chips teach", caption, ["Taught by", *names], rows)
+
+
+def taught_in_words(taught: Mapping[str, Mapping[str, float]], classes: int) -> str:
+    """What the table of teaching comes to, as a share of what real chips teach above chance."""
+    way, kind = (ACCEPTED, "accepted synthetic") if ACCEPTED in taught else ("synthetic_to_real", "synthetic")
+    real, synthetic = taught["real_to_real"]["balanced accuracy"], taught[way]["balanced accuracy"]
+    said = (
+        f"A classifier that saw {kind} chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
+        f" saw real chips {real:.3f}"
+    )
+    chance = 1 / classes
+    if real <= chance:
+        return f"{said}: no more than chance, so this says nothing about the generator."
+    share = max(0.0, (synthetic - chance) / (real - chance))
+    word = "nearly all" if share >= ALL else "much" if share >= MUCH else "little"
+    return f"{said}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: they show {word} of it."
+
+
+def shown_measure(name: str, value: float) -> str:
+    """A measure of quality as it is shown."""
+    return f"{100 * value:.1f} %" if name == "copies" else f"{value:.3g}"
+
+
+def alarms(material: Material) -> list[blocks.Block]:
+    """Chosen generators whose chips of a class hardly differ from one another, and trainings that were restarted."""
+    collapsed: dict[str, int] = {}
+    restarts = restarted = 0
+    for split in material.splits.values():
+        if split.gan is None:
+            continue
+        facts = facts_of(split.gan)
+        restarts += len(facts.get("restarts", []))
+        restarted += bool(facts.get("restarts"))
+        chosen = [line for line in curve(split.gan) if line["images"] == facts.get("best_images")]
+        for label in chosen[-1].get("collapsed", []) if chosen else []:
+            collapsed[label] = collapsed.get(label, 0) + 1
+    said = []
+    if collapsed:
+        says = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
+        said.append(f"Collapse, chips of a class that hardly differ from one another: {says}.")
+    if restarts:
+        said.append(f"{plural(restarted, 'training')} diverged and went on from a good checkpoint, {restarts} times.")
+    return [blocks.text(" ".join(said))] if said else []
+
+
+def sheets(split: Split) -> list[blocks.Block]:
+    """A few sample sheets of one training, early to late; the latents are the same in each."""
+    found = sorted((split.gan / "sheets").glob("*.png")) if split.gan is not None else []
+    if not found:
+        return []
+    last = len(found) - 1
+    chosen = sorted({round(last * step / max(1, SHEETS - 1)) for step in range(SHEETS)})
+    entries = []
+    for position in chosen:
+        stem = found[position].stem
+        label = f"after {int(stem):,} images" if stem.isdigit() else stem
+        content = data_uri(compact(found[position].read_bytes()))
+        entries.append(blocks.sheet(content, f"Generated chips {label}", label[:1].upper() + label[1:]))
+    return [
+        blocks.heading("While it trained"),
+        blocks.text(f"The same latent vectors and labels at each look ({split.name}); rows by class."),
+        blocks.sheets(entries),
+    ]
+
+
+def compact(content: bytes) -> bytes:
+    """A PNG with a palette of 256 colours: a third of the bytes."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from ..html.pictures import png
+
+    with Image.open(io.BytesIO(content)) as image:
+        return png(np.asarray(image.convert("RGB")))

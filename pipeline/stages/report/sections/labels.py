@@ -1,0 +1,179 @@
+"""What the synthetic chips are worth in labels: the learning curve, and how many labels would do as much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..gather import Material
+from ..html import blocks, figures
+from ..html.drawing import number_of
+from ..stats.curves import labels_needed
+from ..stats.metrics import Floats
+from ..stats.panel import Panel, panel
+from ..stats.statistics import mean_of_replicates, percentile_interval, replicate_weights, unit_weights
+from .answer import arms_of
+from .scores import two_arms
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many labels more the baseline would need at one real fraction to do as well as the treatment.
+
+    Attributes:
+        fraction: Real fraction.
+        labels: Labelled objects that a split of it has, mean over splits.
+        gain: How many more the baseline needs; infinite if more than there are, minus infinity if it is better with the
+            fewest that were measured.
+        low: Lower end of the bootstrap interval.
+        high: Upper end.
+    """
+
+    fraction: float
+    labels: float
+    gain: float
+    low: float
+    high: float
+
+
+def labels_of(material: Material) -> dict[float, float]:
+    """Labelled objects that a split of each real fraction has for training and validation, mean over splits."""
+    found: dict[float, list[int]] = {}
+    for split in material.splits.values():
+        counts = split.facts.get("counts", {})
+        here = sum(
+            counts.get(role, {}).get(name, 0) for role in ("train", "validation") for name in material.classes[1:]
+        )
+        found.setdefault(float(split.facts["fraction"]), []).append(here)
+    return {fraction: float(np.mean(values)) for fraction, values in sorted(found.items())}
+
+
+def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
+    """The gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
+    question, arms = material.answer["question"], two_arms(material)
+    views = [panel(material.predictions, material.classes, arms, fraction) for fraction in labels]
+    numbers = list(labels.values())
+    if any(view.units != views[0].units or len(view.replicates) != len(views[0].replicates) for view in views):
+        return []
+    rng = np.random.default_rng([material.config["seed"], 7])
+    units = np.vstack([np.ones(len(views[0].units)), unit_weights(views[0].stratum, DRAWS, rng)])
+    count = len(views[0].replicates)
+    replicates = np.vstack([np.ones(count), replicate_weights(count, DRAWS, rng)])
+
+    def curve(arm: str) -> Floats:
+        def values(view: Panel) -> Floats:
+            return mean_of_replicates(view.scorer(arm, question["metric"])(units), replicates)
+
+        return np.stack([values(view) for view in views], axis=1)
+
+    before, after = curve(arms[0]), curve(arms[1])
+    found = []
+    for position, (fraction, here) in enumerate(labels.items()):
+        needed = labels_needed(numbers, before, after[:, position]) - here
+        low, high = _ends(needed[1:], question["confidence"])
+        found.append(Gain(fraction, here, float(needed[0]), low, high))
+    return found
+
+
+def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
+    """Percentiles of draws that may be infinite: with those put beyond all others."""
+    finite = draws[np.isfinite(draws)]
+    least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    bounded = np.nan_to_num(draws, nan=math.nan, posinf=most + 1, neginf=least - 1)
+
+    def told(end: float) -> float:
+        return math.inf if end > most else -math.inf if end < least else end
+
+    low, high = percentile_interval(bounded, confidence)
+    return told(low), told(high)
+
+
+def section_labels(material: Material) -> blocks.Section | None:
+    """The learning curve over real fractions, and the gain in labels."""
+    labels = labels_of(material)
+    fractions = sorted(float(value) for value in material.metrics["fraction"].unique())
+    if len(fractions) < 2 or set(fractions) - set(labels) or not all(labels.values()):
+        return None
+    labels = {fraction: labels[fraction] for fraction in fractions}
+    question, arms = material.answer["question"], arms_of(material)
+    rows = material.metrics
+    rows = rows[(rows["kind"] == "arm") & rows["fold"].isna() & (rows["metric"] == question["metric"])]
+    lines = []
+    for arm in arms:
+        here = rows[rows["arm"] == arm].sort_values("fraction")
+        shaded = arm in two_arms(material)
+        lines.append(
+            figures.Line(
+                arm,
+                list(labels.values()),
+                here["estimate"].tolist(),
+                number_of(arm, arms),
+                here["low"].tolist() if shaded else (),
+                here["high"].tolist() if shaded else (),
+                marked=True,
+            )
+        )
+    objects = " or ".join(material.classes[1:])
+    axis = f"labels of class {objects}"
+    section = blocks.Section("labels", "What it is worth in labels")
+    section.blocks = [
+        blocks.figure(
+            "learning-curve",
+            figures.lines(
+                "learning-curve", "Learning curve", lines, axis, f"{question['title']}, %", log_x=True, percent=True
+            ),
+            f"{question['title'].capitalize()} over the number of labels that a user would have; the validation part"
+            " counts. Shaded: the intervals of the two arms of the verdict.",
+        )
+    ]
+    found = gains(material, labels)
+    if found:
+        section.blocks.insert(0, blocks.text(gain_sentence(material, found, objects)))
+        section.blocks += [_gain_table(material, found, objects)]
+        section.data = {"gains": [asdict(gain) | {"loss": gain.gain == -math.inf} for gain in found]}
+    return section
+
+
+def labels_text(gain: float) -> str:
+    """A gain in labels with its sign, or on which side the curve of the baseline does not reach so far."""
+    if math.isinf(gain):
+        return "more than there are" if gain > 0 else "a loss"
+    return f"{gain:+,.0f}".replace("-", "−")
+
+
+def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
+    """The gain in labels at the smallest real fraction, where it matters most."""
+    baseline, treatment = two_arms(material)
+    gain = min(found, key=lambda one: one.fraction)
+    who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
+    if gain.gain == -math.inf:
+        return f"{who} less well than {baseline} with as many."
+    more = "more" if gain.gain >= 0 else "fewer"
+    told = "more than there are" if gain.gain == math.inf else f"about {abs(gain.gain):,.0f} {more}"
+    return f"{who} as well as {baseline} would with {told}."
+
+
+def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.Block:
+    baseline, treatment = two_arms(material)
+
+    def ends(gain: Gain) -> str:
+        certain = math.isinf(gain.low) and gain.low == gain.high
+        return "" if certain else f"{labels_text(gain.low)} to {labels_text(gain.high)}"
+
+    rows: list[dict[str, Any]] = [
+        blocks.row(
+            [f"{100 * gain.fraction:g} %", f"{gain.labels:,.0f}", blocks.cell(labels_text(gain.gain), ends(gain))]
+        )
+        for gain in found
+    ]
+    caption = (
+        f"How many labels of class {objects} more {baseline} would need to do as well as {treatment}, read off the"
+        " curve of the former; below it the interval of the crossed bootstrap. Where the curve ends, a gain can"
+        " only be said to be more than there are, and where it begins, to be a loss. Exploration."
+    )
+    return blocks.table("Gain in labels", caption, ["Real fraction", "labels", "worth"], rows)

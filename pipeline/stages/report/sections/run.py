@@ -1,0 +1,79 @@
+"""How to get these figures again: configuration, seeds, digests, versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import yaml
+
+from ..gather import Material, facts_of
+from ..html import blocks
+from ..html.words import plural
+
+DIGEST_SHOWN = 12
+
+
+def versions(libraries: Sequence[str]) -> dict[str, str]:
+    """Versions of Python and of installed distributions."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in ("satpipe", *libraries):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
+    """Configuration and provenance."""
+    section = blocks.Section("run", "Configuration and provenance")
+    used = versions(libraries)
+    rows = [
+        blocks.row([f"{stage}/{name}", digest[:DIGEST_SHOWN]])
+        for stage, name, digest in material.provenance
+        if stage != "report"
+    ]
+    scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in material.tables.get("scenes", [])]
+    profile = facts_of(material.final).get("profile", {})
+    section.blocks = [
+        blocks.text(
+            f"Seed {material.config['seed']}. "
+            + trained_on(profile)
+            + ", ".join(f"{name} {number}" for name, number in used.items())
+            + "."
+        ),
+        blocks.code("The whole configuration", configuration(material.config)),
+        _digests("Parts", "The parts that this page was made from, with the digest of their content.", rows),
+        _digests("Scenes", "The scenes, with the SHA-256 of each file.", scenes),
+    ]
+    section.data = {
+        "seed": material.config["seed"],
+        "profile": profile,
+        "versions": used,
+        "configuration": material.config,
+        "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
+    }
+    return section
+
+
+def trained_on(profile: Mapping[str, Any]) -> str:
+    """The machine's profile in a sentence."""
+    if not profile:
+        return ""
+    threads = plural(int(profile["threads"]), "thread")
+    layout = str(profile["memory_format"]).replace("_", " ")
+    return f"Trained on {profile['device']} in {profile['precision']}, {layout}, {threads} each. "
+
+
+def _digests(label: str, caption: str, rows: list[dict[str, Any]]) -> blocks.Block:
+    return blocks.table(
+        label, caption, [label[:-1], "Digest"], rows, False, f"Digests of {len(rows):,} {label.lower()}"
+    )
+
+
+def configuration(config: Any) -> str:
+    """The configuration as YAML."""
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100))

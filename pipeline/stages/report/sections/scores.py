@@ -1,0 +1,150 @@
+"""What the scores are worth: precision against recall, calibration, confusion, and what a random split would claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..gather import Material
+from ..html import blocks, figures
+from ..html.drawing import number_of
+from ..html.words import number, plural, points, unit_name
+from ..stats.curves import RECALLS, precision_at_recall, reliability
+
+
+def two_arms(material: Material) -> tuple[str, str]:
+    """The two arms of the verdict, baseline first."""
+    question = material.answer["question"]
+    return question["baseline"], question["treatment"]
+
+
+def tested(material: Material) -> pd.DataFrame:
+    """Test predictions at the verdict's fraction."""
+    rows = material.predictions
+    same = np.isclose(rows["fraction"].to_numpy(float), material.answer["question"]["fraction"])
+    chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
+    return chosen
+
+
+def right_shares(material: Material) -> pd.DataFrame:
+    """Per test chip the share of replicates that are right, by arm: columns baseline, treatment, change."""
+    rows = tested(material)
+    baseline, treatment = two_arms(material)
+    rows = rows.assign(right=(rows["class"] == rows["predicted"]).astype(float))
+    shares = rows.pivot_table(
+        index=["fold", "chip_id", "unit", "class"], columns="arm", values="right", aggfunc="mean", observed=True
+    )
+    shares = shares[[baseline, treatment]].rename(columns={baseline: "baseline", treatment: "treatment"})
+    return shares.assign(change=shares["treatment"] - shares["baseline"]).reset_index()
+
+
+def section_scores(material: Material, arms: list[str]) -> blocks.Section:
+    """Precision-recall, calibration and confusion of the two arms of the verdict."""
+    rows, background = tested(material), material.classes[0]
+    section = blocks.Section("scores", "Precision, recall and calibration")
+    precision, calibration = [], []
+    for arm in two_arms(material):
+        here = rows[rows["arm"] == arm]
+        series = number_of(arm, arms)
+        curve = mean_precision(here, background)
+        precision.append(figures.Line(arm, RECALLS.tolist(), curve.tolist(), series))
+        mean, share, count = reliability(
+            (here["class"] != background).to_numpy(bool), here["score"].to_numpy(np.float64)
+        )
+        full = count > 0
+        calibration.append(figures.Line(arm, mean[full].tolist(), share[full].tolist(), series, marked=True))
+        section.data[arm] = {
+            "precision_at_recall": dict(zip((f"{value:.2f}" for value in RECALLS[::10]), curve[::10], strict=True)),
+            "reliability": {"score": mean.tolist(), "share": share.tolist(), "chips": count.tolist()},
+        }
+    diagonal = figures.Line("", [0.0, 1.0], [0.0, 1.0], 0, plain=True)
+    objects = " or ".join(material.classes[1:])
+    section.blocks = [
+        blocks.figures(
+            [
+                blocks.figure(
+                    "precision-recall",
+                    figures.lines(
+                        "precision-recall", "Precision against recall", precision, "recall", "precision", square=True
+                    ),
+                    f"Precision at each recall of {objects}: every threshold, not only the chosen one; mean of"
+                    " replicates.",
+                ),
+                blocks.figure(
+                    "calibration",
+                    figures.lines(
+                        "calibration", "Calibration", [*calibration, diagonal], "score", f"share that is {objects}",
+                        square=True,
+                    ),
+                    "Calibration: of the chips with a score near 0.8, eight in ten should be objects (thin line)."
+                    " All replicates together.",
+                ),
+            ]
+        ),
+        confusion_table(material, rows),
+    ]  # fmt: skip
+    return section
+
+
+def mean_precision(rows: pd.DataFrame, background: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Precision at fixed recalls, mean over replicates."""
+    curves = [
+        precision_at_recall((one["class"] != background).to_numpy(bool), one["score"].to_numpy(np.float64))
+        for _, one in rows.groupby("replicate")
+    ]
+    return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
+
+
+def confusion_table(material: Material, rows: pd.DataFrame) -> blocks.Block:
+    """Chips by true and predicted class, mean of replicates, for both arms."""
+    classes = material.classes
+    table = []
+    for arm in two_arms(material):
+        here = rows[rows["arm"] == arm]
+        replicates = here["replicate"].nunique()
+        counts = here.groupby(["class", "predicted"], observed=True).size()
+        for true in classes:
+            values = [counts.get((true, predicted), 0) / replicates for predicted in classes]
+            total = sum(values)
+            cells = [blocks.cell(f"{value:,.1f}", f"{100 * value / total:.1f} %" if total else "") for value in values]
+            table.append(blocks.row([f"{arm}: {true}", *cells]))
+    caption = "Confusion: test chips of each true class (rows) by predicted class (columns), mean of replicates."
+    return blocks.table("Confusion", caption, ["True class", *(f"as {name}" for name in classes)], table)
+
+
+def section_leakage(material: Material) -> blocks.Section | None:
+    """The score of a random split beside the score of the group split."""
+    random = material.answer.get("random_split")
+    if not random:
+        return None
+    question, group = material.answer["question"], material.answer["arm_values"]
+    arms = [arm for arm in random["values"] if arm in group and random["values"][arm] is not None]
+    if not arms:
+        return None
+    section = blocks.Section("leakage", "What a random split would have claimed")
+    arm = question["baseline"] if question["baseline"] in arms else arms[0]
+    gap = random["values"][arm] - group[arm]
+    rows = [
+        blocks.row([arm, number(group[arm]), number(random["values"][arm]), points(random["values"][arm] - group[arm])])
+        for arm in arms
+    ]
+    section.blocks = [
+        blocks.text(
+            f"Dealt out at random instead of by {unit_name(material.config['split']['by'])}, {arm} scores"
+            f" {number(random['values'][arm])} instead of {number(group[arm])}: {points(gap)} points. Chips of one"
+            " scene resemble one another; if some of them are trained on and others tested, the score says how well a"
+            " classifier knows these scenes, not how well it does on new ones. The group split is the honest figure."
+        ),
+        blocks.table(
+            "Random split and group split",
+            f"{question['title'].capitalize()} with {100 * random['fraction']:g} % of the labels: group split, mean of"
+            f" {plural(material.answer['replicates'], 'replicate')}; random split, mean of"
+            f" {plural(random['replicates'], 'replicate')}. No part of the verdict.",
+            ["Arm", "group split", "random split", "difference, points"],
+            rows,
+        ),
+    ]
+    section.data = dict(random)
+    return section

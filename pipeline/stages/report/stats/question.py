@@ -1,0 +1,30 @@
+"""The question of an experiment: two arms, one metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the verdict is on.
+
+    Attributes:
+        metric: The one metric.
+        treatment: Arm that the question is about.
+        baseline: Arm that it has to beat.
+        fraction: Real fraction.
+        confidence: Confidence of the intervals.
+        draws: Bootstrap draws.
+        seed: Seed of the draws.
+        unit: Column that the test units come from.
+    """
+
+    metric: str
+    treatment: str
+    baseline: str
+    fraction: float
+    confidence: float
+    draws: int
+    seed: int
+    unit: str

@@ -1,0 +1,182 @@
+"""What a split's training chips alone can teach about candidates: their label, and how far they are from the real.
+
+A network that has seen a chip cannot say how it would judge an unseen one. So the training chips are dealt into folds,
+one small network is trained without each fold, and the chips left out say what scores and distances *unseen real*
+chips get. Candidates are measured against that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from ...dataset.orientations import SYMMETRIES, turned
+from ...dataset.scaling import Scaling
+from ...models.classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, place, to_tensor
+from ...models.device import Profile, prepare
+from ...models.probe import drawn_equally
+
+Chips = npt.NDArray[Any]
+Labels = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+FOLDS = 3
+STEPS = 120
+BATCH = 48
+LEARNING_RATE = 3e-3
+BASE_CHANNELS = 16
+ROWS = 2048
+"""Feature vectors compared with all others at a time, so that memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One network and the real chips it was trained on.
+
+    Attributes:
+        network: In evaluation mode.
+        features: Standardised features of its training chips (M, D).
+        labels: Their class numbers (M,).
+        mean: Mean of the raw features (D,).
+        width: Standard deviation of the raw features (D,).
+        typical: Median distance of unseen real chips to the nearest training chip of their class, by class number.
+    """
+
+    network: ShipConvNet
+    features: Floats
+    labels: Labels
+    mean: Floats
+    width: Floats
+    typical: Floats
+
+    def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
+        """Probability of the own class (N,), and distance in typical distances (N,), of scaled chips (N, H, W, C)."""
+        raw, probabilities = _forward(self.network, chips)
+        distance = nearest((raw - self.mean) / self.width, labels, self.features, self.labels)
+        return probabilities[np.arange(len(labels)), labels], distance / self.typical[labels]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The networks of all folds, and how unseen real chips fare with them.
+
+    Attributes:
+        scorers: One for each fold.
+        labels: Class numbers of the training chips (N,).
+        real_score: Probability of its own class of each training chip, by the network that has not seen it (N,).
+        real_distance: Its distance likewise (N,).
+    """
+
+    scorers: tuple[Scorer, ...]
+    labels: Labels
+    real_score: Floats
+    real_distance: Floats
+
+    def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
+        """Mean over the networks of probability and distance (N,) of scaled chips (N, H, W, C)."""
+        pairs = [scorer.measure(chips, labels) for scorer in self.scorers]
+        return np.mean([score for score, _ in pairs], axis=0), np.mean([distance for _, distance in pairs], axis=0)
+
+
+def train_panel(
+    chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, profile: Profile, seed: int
+) -> Panel | None:
+    """Train one network without each fold of the training chips.
+
+    Args:
+        chips: Training chips (N, S, S, C) in their own dtype.
+        labels: Class numbers (N,).
+        classes: Class names.
+        scaling: Fitted on these chips.
+        profile: Device, precision, memory format, threads.
+        seed: Seed of folds, weights and order.
+
+    Returns:
+        The panel, or None where a class has fewer than two chips for each fold: that teaches nothing.
+    """
+    smallest = min(int((labels == number).sum()) for number in range(len(classes)))
+    folds = min(FOLDS, smallest // 2)
+    if folds < 2:
+        return None
+    scaled, fold = scaling.apply(chips), _deal(labels, folds, seed)
+    architecture = Architecture(SHIP_CONVNET, chips.shape[3], classes, chips.shape[1], BASE_CHANNELS)
+    scorers, score, distance = [], np.zeros(len(labels)), np.zeros(len(labels))
+    for number in range(folds):
+        seen, unseen = fold != number, fold == number
+        network = _train(scaled[seen], labels[seen], architecture, profile, [seed, number])
+        raw, _ = _forward(network, scaled[seen])
+        mean, width = raw.mean(axis=0), raw.std(axis=0) + 1e-6
+        left_out, probabilities = _forward(network, scaled[unseen])
+        away = nearest((left_out - mean) / width, labels[unseen], (raw - mean) / width, labels[seen])
+        typical = np.array([np.median(away[labels[unseen] == one]) for one in range(len(classes))]) + 1e-9
+        scorers.append(Scorer(network, (raw - mean) / width, labels[seen], mean, width, typical))
+        score[unseen] = probabilities[np.arange(int(unseen.sum())), labels[unseen]]
+        distance[unseen] = away / typical[labels[unseen]]
+    return Panel(tuple(scorers), labels, score, distance)
+
+
+def _deal(labels: Labels, folds: int, seed: int) -> Labels:
+    """Fold of each chip (N,): each class is dealt evenly."""
+    rng = np.random.default_rng([seed, 1])
+    fold = np.zeros(len(labels), np.int64)
+    for number in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == number))
+        fold[members] = np.arange(len(members)) % folds
+    return fold
+
+
+def nearest(features: Floats, labels: Labels, others: Floats, other_labels: Labels) -> Floats:
+    """Euclidean distance (N,) of each feature vector (N, D) to the nearest of the others (M, D) with its label."""
+    found = np.zeros(len(features))
+    for number in np.unique(labels):
+        theirs = others[other_labels == number]
+        rows = np.flatnonzero(labels == number)
+        for some in np.array_split(rows, -(-len(rows) // ROWS)):
+            mine = features[some]
+            squares = (mine**2).sum(1)[:, None] - 2 * mine @ theirs.T + (theirs**2).sum(1)[None, :]
+            found[some] = np.sqrt(np.maximum(squares.min(axis=1), 0))
+    return found
+
+
+def _train(
+    scaled: npt.NDArray[np.float32], labels: Labels, architecture: Architecture, profile: Profile, seed: list[int]
+) -> ShipConvNet:
+    """A small network trained for a few seconds on chips in random orientation and brightness."""
+    device = prepare(profile)
+    rng = np.random.default_rng([*seed, 2])
+    network = build(architecture, int(rng.integers(2**31)))
+    assert isinstance(network, ShipConvNet)
+    place(network, device, profile).train()
+    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2, fused=True)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS)
+    members = [np.flatnonzero(labels == number) for number in range(len(architecture.classes))]
+    for _ in range(STEPS):
+        rows = drawn_equally(rng, members, BATCH)
+        chips = to_tensor(np.ascontiguousarray(turned(scaled[rows], int(rng.integers(SYMMETRIES)))))
+        gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(rows), 1, 1, 1)).astype(np.float32))
+        shift = torch.from_numpy(rng.uniform(-0.2, 0.2, (len(rows), 1, 1, 1)).astype(np.float32))
+        with profile.autocast():
+            logits = network((chips * gain + shift).clamp_(-1, 1).to(device))
+        loss = functional.cross_entropy(logits.float(), torch.from_numpy(labels[rows]).to(device))
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        rates.step()
+    return network.eval()
+
+
+def _forward(network: ShipConvNet, scaled: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C)."""
+    device = next(network.parameters()).device
+    features, probabilities = [], []
+    with torch.inference_mode():
+        for start in range(0, len(scaled), BLOCK):
+            maps = network.maps(to_tensor(scaled[start : start + BLOCK]).to(device)).float()
+            features.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).cpu())
+            probabilities.append(functional.softmax(network.classify(maps), dim=1).cpu())
+    return torch.cat(features).double().numpy(), torch.cat(probabilities).double().numpy()

@@ -1,0 +1,116 @@
+"""The door of the synth stage: labelled synthetic chips for each split, generated here or brought by the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...config.base import as_json
+from ...config.checks import SPLIT_PLACEHOLDER, no_folder
+from ...config.run import BroughtFolder, RunConfig
+from ...dataset.names import FINAL, synth_part
+from ...engine.task import Done, Job, Part, Plan, PlanContext, UserFile
+from ...utils.errors import ConfigError
+
+SPLIT = "split-"
+IMAGES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
+
+
+def plan(context: PlanContext) -> Plan:
+    """Plan the synthetic chips of each split, the final one too; reads the facts of the splits."""
+    splits = list(context.done["gan"])
+    generated = [_generated(context, split, context.done["gan"][split]) for split in splits]
+    brought = [
+        _brought(context, folder, split)
+        for folder in context.config.classify.folders
+        for split in splits
+        if split != FINAL or _folder(folder, split).is_dir()
+    ]
+    yield generated + brought
+
+
+def _generated(context: PlanContext, split: str, generator: Done) -> Part:
+    """The chips of the split's own generator."""
+    config = context.config
+    dealt = context.one("chips", f"{SPLIT}{split}")
+    facts = dealt.facts
+    return Part(
+        stage="synth",
+        name=split,
+        make="satpipe.stages.synth.stage:make_synthetic",
+        config={
+            "synth": as_json(config.synth),
+            "classes": list(config.ingest.classes),
+            "seed": config.seed,
+            **{key: facts.get(key) or 0 for key in ("fold", "fraction", "replicate")},
+        },
+        inputs={"index": context.one("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
+        libraries=("torch", "numpy"),
+        training=True,
+        cost=expected_seconds(config),
+    )
+
+
+def expected_seconds(config: RunConfig) -> float:
+    """Rough seconds to make, screen and judge a split's chips on one core."""
+    return 4.0 + config.chips.size_px**2 * 3e-3
+
+
+def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+    """How many chip sets an experiment of so many splits has, and the seconds of each; the final one counts."""
+    return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
+
+
+def _brought(context: PlanContext, folder: BroughtFolder, split: str) -> Part:
+    """The chips of a folder of the user's for one split."""
+    classes = context.config.ingest.classes
+    return Part(
+        stage="synth",
+        name=synth_part(folder.name, split) or folder.name,
+        make="satpipe.stages.synth.stage:make_brought",
+        config={"name": folder.name, "classes": list(classes), "split": split},
+        inputs={"index": context.one("chips", "index").ref},
+        files=images(_folder(folder, split), classes, context),
+        libraries=("rasterio", "numpy"),
+    )
+
+
+def _folder(folder: BroughtFolder, split: str) -> Path:
+    return Path(folder.path.replace(SPLIT_PLACEHOLDER, split))
+
+
+def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict[str, UserFile]:
+    """Image files below the class folders of ``folder``, by ``class/image``.
+
+    Raises:
+        ConfigError: If there is no such folder, it has a folder that is no class, or no image at all.
+    """
+    if not folder.is_dir():
+        raise no_folder(folder)
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    unknown = [name for name in inside if name not in classes]
+    if unknown:
+        raise ConfigError(f"classify.folders: {folder / unknown[0]} is no class; classes are {', '.join(classes)}")
+    found = {
+        f"{name}/{path.name}": context.fingerprint(path)
+        for name in inside
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() in IMAGES
+    }
+    if not found:
+        raise ConfigError(f"classify.folders: {folder} has no image below {', '.join(classes)}; PNG, TIFF or JPEG")
+    return found
+
+
+def make_synthetic(job: Job) -> dict[str, Any]:
+    """Generate and screen the candidates of one split; writes chips-*.npy, index.parquet and sheet.png."""
+    from .generate import run
+
+    return run(job)
+
+
+def make_brought(job: Job) -> dict[str, Any]:
+    """Read a folder of the user's; writes chips.npy, index.parquet and sheet.png."""
+    from .external import run
+
+    return run(job)

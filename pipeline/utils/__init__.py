@@ -1,0 +1,1 @@
+"""Errors, atomic files, safe CSV, redaction."""

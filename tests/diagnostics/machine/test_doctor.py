@@ -1,0 +1,187 @@
+"""`satpipe doctor`: each trouble is found where it is made, told with what to do, and counts in the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from satpipe import commands
+from satpipe.commands import doctor
+from satpipe.config.run import ComputeConfig
+from satpipe.diagnostics.machine import libraries, machine
+from satpipe.diagnostics.machine.finding import Finding
+from satpipe.models.device import machine_key
+
+PINNED = ComputeConfig(device="cpu", precision="fp32", memory_format="contiguous")
+
+
+def one(findings: Iterable[Finding], topic: str) -> Finding:
+    """The one finding about a topic."""
+    (found,) = [finding for finding in findings if finding.topic == topic]
+    return found
+
+
+def test_this_machine_is_ready_and_each_topic_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pinned.yaml").write_text(
+        "ingest: {sources: [{type: simulated}]}\n"
+        "compute: {device: cpu, precision: fp32, memory_format: contiguous, workers: 1}\n"
+    )
+    # A process of its own: the doctor looks at GDAL as it was started.
+    done = subprocess.run(
+        [sys.executable, "-m", "satpipe", "doctor", "--json", "--root", ".", "--config", "pinned.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    found = [Finding(**finding) for finding in json.loads(done.stdout)]
+    here = {"memory", "disk"}  # a machine that runs tests may be busy or nearly full
+    assert not [finding for finding in found if finding.state == "bad" and finding.topic not in here], done.stdout
+    assert {"Python", "libraries", "torch", "GDAL", "vector files", "PROJ", "threads", "profile", "memory", "disk"} <= {
+        finding.topic for finding in found
+    }
+    assert all(bool(finding.do) == (finding.state != "good") for finding in found)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pinned.yaml"]  # it leaves nothing behind
+
+
+@pytest.mark.parametrize(("state", "code"), [("good", 0), ("warning", 0), ("bad", 1)])
+def test_only_what_would_stop_a_run_counts_in_the_exit_code(
+    state: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = Finding("disk", state, "as it is", "" if state == "good" else "do this")
+    monkeypatch.setattr(doctor, "_checks", lambda root, compute: iter([finding]))
+    done = CliRunner().invoke(commands.cli, ["doctor"])
+    assert done.exit_code == code
+    assert ("-> do this" in done.stdout) == (state != "good")
+
+
+def test_a_library_that_is_missing_or_of_the_wrong_version_is_told_with_its_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(libraries, "requires", lambda name: ["numpy>=999", "no-such-library>=1.0", "click>=8"])
+    found = [finding for finding in libraries.libraries() if finding.topic == "libraries"]
+    assert [finding.state for finding in found] == ["bad", "bad"]
+    assert "must be >=999" in found[0].says
+    assert found[1].do == "`pip install 'no-such-library>=1.0'`"
+
+
+def test_a_library_that_cannot_be_imported_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "requires", lambda name: ["pyproj>=3"])
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    found = one(libraries.libraries(), "libraries")
+    assert found.state == "bad"
+    assert "cannot be imported" in found.says
+
+
+def test_a_torch_for_the_cpu_beside_a_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(libraries.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    found = one(libraries.torch_build(), "torch")
+    assert found.state == "warning"
+    assert "CUDA build" in found.do
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert "driver" in one(libraries.torch_build(), "torch").do
+
+
+def test_a_proj_of_another_installation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJ_LIB", "/opt/other/share/proj")
+    found = one(libraries.gdal(), "PROJ")
+    assert found.state in ("warning", "bad")
+    assert "PROJ_LIB" in found.do
+
+
+def test_gdal_drivers_that_read_other_files_are_bad_when_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rasterio.env.Env.drivers", lambda self: dict.fromkeys(("GTiff", "PNG", "JPEG", "VRT"), ""))
+    found = [finding for finding in libraries.gdal() if finding.state == "bad"]
+    assert "VRT" in found[0].says
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+        ({"cpu.max": "nonsense"}, None),
+    ],
+)
+def test_processors_of_a_container_are_known(files: dict[str, str], expected: float | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.container_processors(tmp_path) == expected
+
+
+def test_more_workers_than_a_container_grants_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(machine, "container_processors", lambda: 2.0)
+    found = one(machine.threads(ComputeConfig()), "threads")
+    assert found.state == "warning"
+    assert found.do == "set compute.workers=2"
+    assert machine.processors() == 2
+
+
+def test_memory_of_a_container_counts_and_too_little_for_the_workers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:       33554432 kB\nMemFree: 1 kB\nMemAvailable:   16777216 kB\n")
+    assert machine.memory_bytes(tmp_path, tmp_path / "meminfo") == (32 << 30, 16 << 30)
+    (tmp_path / "memory.max").write_text(str(4 << 30))
+    (tmp_path / "memory.current").write_text(str(1 << 30))
+    assert machine.memory_bytes(tmp_path, tmp_path / "meminfo") == (4 << 30, 3 << 30)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: (4 << 30, 3 << 30))
+    assert one(machine.memory(ComputeConfig(workers=3)), "memory").state == "good"
+    assert one(machine.memory(ComputeConfig(workers=4)), "memory").do.startswith("set compute.workers=3")
+    monkeypatch.setattr(machine, "memory_bytes", lambda: (4 << 30, 100 << 20))
+    assert one(machine.memory(ComputeConfig(workers=4)), "memory").state == "bad"
+
+
+def test_a_folder_that_cannot_be_written_is_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    assert one(machine.folder(tmp_path / "file"), "folder").state == "bad"
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(machine, "_commit", refuse)
+    found = one(machine.folder(tmp_path / "new"), "folder")
+    assert found.state == "bad"
+    assert "Permission denied" in found.says
+
+
+def test_a_disk_that_is_nearly_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, state in ((1 << 20, "bad"), (1 << 30, "warning"), (1 << 40, "good")):
+        monkeypatch.setattr(machine.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        assert one(machine.folder(tmp_path), "disk").state == state
+
+
+def test_a_machine_that_was_timed_is_not_timed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "profile.json"
+    key = machine_key(1)
+    timings = {"bf16 contiguous": 0.1, "fp32 channels_last": 0.5, "fp32 contiguous": 0.6, "bf16 channels_last": 0.7}
+    cache.write_text(json.dumps({key: {"devices": ["cpu"], "step_s": {"cpu": timings}}}))
+    monkeypatch.setattr("satpipe.models.device._time_steps", lambda device, threads: pytest.fail("timed again"))
+    found = one(machine.profile(ComputeConfig(), cache), "profile")
+    assert found.says.startswith("cpu, bf16, contiguous, 1 thread")
+    assert "earlier run" in found.says
+
+
+def test_a_device_that_is_not_there_is_bad(tmp_path: Path) -> None:
+    if os.environ.get("CUDA_VISIBLE_DEVICES"):
+        pytest.skip("this machine has a GPU")
+    found = one(machine.profile(PINNED.model_copy(update={"device": "mps"}), tmp_path / "none.json"), "profile")
+    assert found.state == "bad"
+    assert "compute.device" in found.do

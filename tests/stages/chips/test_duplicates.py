@@ -1,0 +1,154 @@
+"""Near-duplicates and overlaps between scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import shapely
+from satpipe.dataset.chip_store import ChipStore, write_shard
+from satpipe.stages.chips import duplicates as d
+from scipy.ndimage import gaussian_filter
+
+
+def picture(seed, size=64, smooth=3.0):
+    """A textured chip (H, W, 3) of uint8."""
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(size, size, 3)), (smooth, smooth, 0))
+    return np.clip(128 + noise / noise.std() * 40, 0, 255).astype(np.uint8)
+
+
+def stored(tmp_path, chips, scenes=None, footprints=None):
+    folder = tmp_path / "chips" / "abc"
+    folder.mkdir(parents=True)
+    write_shard(np.stack(chips), folder)
+    count = len(chips)
+    index = pd.DataFrame(
+        {
+            "chip_id": [f"c{number:03d}" for number in range(count)],
+            "scene_id": scenes or [f"s{number}" for number in range(count)],
+            "shard": "chips/abc/chips.npy",
+            "position": range(count),
+            "footprint": footprints or [None] * count,
+        }
+    )
+    return ChipStore(index, tmp_path)
+
+
+def pairs(found):
+    return set(zip(found["chip_a"], found["chip_b"], strict=True))
+
+
+CHANGES = {
+    "itself": lambda chip: chip,
+    "quarter turn": np.rot90,
+    "half turn": lambda chip: np.rot90(chip, 2),
+    "mirrored": lambda chip: chip[:, ::-1],
+    "mirrored and turned": lambda chip: np.rot90(chip[:, ::-1]),
+    "brighter": lambda chip: np.clip(chip * 1.2 + 10, 0, 255).astype(np.uint8),
+    "noisy": lambda chip: np.clip(chip + np.random.default_rng(9).normal(0, 8, chip.shape), 0, 255).astype(np.uint8),
+    "moved by two pixels": lambda chip: np.roll(chip, (2, -2), axis=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_same_picture_is_found_under(change, tmp_path):
+    chips = [picture(seed) for seed in range(12)]
+    chips.append(np.ascontiguousarray(CHANGES[change](chips[4])))
+    found, compared = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(found) == {("c004", "c012")}
+    assert compared == 13
+
+
+@pytest.mark.parametrize("turn", range(8))
+@pytest.mark.parametrize("moved", [(0, 0), (0, 1), (-1, 0)])
+def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
+    # Chips of the size at which they are compared, so nothing is averaged first.
+    one = picture(1, size=32)
+    noisy = one + np.random.default_rng(2).normal(0, 6, one.shape)
+    other = np.roll(np.rot90(noisy if turn < 4 else noisy[:, ::-1], turn), moved, axis=(0, 1))
+    other = np.clip(other, 0, 255).astype(np.uint8)
+    found, _ = d.near_duplicates(stored(tmp_path, [one, other]), 0.5, 0.04)
+    first, second = (chip.mean(axis=-1) for chip in (one, other))
+    turns = [np.rot90(image, quarter) for image in (second, second[:, ::-1]) for quarter in range(4)]
+    best = max(
+        np.corrcoef(first[2:-2, 2:-2].ravel(), image[down : down + 28, along : along + 28].ravel())[0, 1]
+        for image in turns
+        for down in range(5)
+        for along in range(5)
+    )
+    assert found["score"].tolist() == pytest.approx([best], abs=6e-5)
+
+
+def test_other_pictures_are_not(tmp_path):
+    found, _ = d.near_duplicates(stored(tmp_path, [picture(seed, smooth=6.0) for seed in range(80)]), 0.95, 0.04)
+    assert found.empty
+
+
+def test_flat_water_resembles_all_water_and_is_not_compared(tmp_path):
+    water = [np.full((64, 64, 3), 60, np.uint8) + picture(seed) // 64 for seed in range(6)]
+    found, compared = d.near_duplicates(stored(tmp_path, water), 0.95, 0.04)
+    assert found.empty
+    assert compared == 0
+
+
+def test_chips_of_one_scene_are_no_leak(tmp_path):
+    chips = [picture(1), picture(1), picture(1)]
+    found, _ = d.near_duplicates(stored(tmp_path, chips, scenes=["a", "a", "b"]), 0.95, 0.04)
+    assert pairs(found) == {("c000", "c002"), ("c001", "c002")}
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
+def test_other_dtypes_are_compared_over_their_own_range(dtype, tmp_path):
+    chips = (
+        [(picture(seed).astype(np.float64) * 30 - 2000).astype(dtype) for seed in range(5)]
+        if dtype != "uint16"
+        else [picture(seed).astype(dtype) * 30 for seed in range(5)]
+    )
+    chips.append(chips[2][::-1])
+    found, compared = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(found) == {("c002", "c005")}
+    assert compared == 6
+
+
+def test_hash_is_that_of_the_definition():
+    # Zauner 2010, 3.2.1 by the textbook sum instead of a fast transform.
+    thumb = d.grey(picture(3)[None])[0].astype(np.float64)
+    n = d.THUMB
+    place = np.arange(n)
+    basis = np.array([np.cos(np.pi * (2 * place + 1) * k / (2 * n)) for k in range(1, 9)])
+    low = (basis @ thumb @ basis.T).ravel()
+    expected = sum(1 << bit for bit, value in enumerate(low > np.median(low)) if value)
+    assert int(d.perceptual_hash(thumb[None].astype(np.float32))[0]) == expected
+
+
+def test_grey_averages_equal_areas():
+    chip = np.random.default_rng(0).integers(0, 255, (1, 80, 64, 3)).astype(np.uint8)
+    # 80 rows in 32: pixel edges at 2.5; by repeating pixels, block means are exact.
+    expected = chip.mean(axis=-1)[0].repeat(2, axis=0).reshape(32, 5, 32, 2).mean(axis=(1, 3))
+    assert d.grey(chip)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def square(lon, lat, side=0.01):
+    return f"POLYGON (({lon} {lat}, {lon + side} {lat}, {lon + side} {lat + side}, {lon} {lat + side}, {lon} {lat}))"
+
+
+def test_overlaps_across_the_antimeridian(tmp_path):
+    outlines = [square(179.995, 0), square(-179.999, 0), square(-179.98, 0), square(180.002, 0)]
+    chips = stored(tmp_path, [picture(1)] * 4, ["a", "b", "c", "d"], outlines)
+    found = d.overlaps(chips, pa.chunked_array([pa.array(shapely.to_wkb(shapely.from_wkt(outlines)), pa.binary())]))
+    # The first ends at 180.005, which is -179.995; the last begins at -179.998.
+    assert pairs(found) == {("c000", "c001"), ("c000", "c003"), ("c001", "c003")}
+
+
+def test_overlaps_worked_out_by_hand(tmp_path):
+    outlines = [square(0, 0), square(0.005, 0), square(0.01, 0), square(5, 5), None, square(0.001, 0)]
+    scenes = ["a", "b", "c", "d", "e", "a"]
+    chips = stored(tmp_path, [picture(1)] * 6, scenes, outlines)
+    # In pieces, as a large table comes.
+    halves = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in (outlines[:2], outlines[2:])]
+    found = d.overlaps(chips, pa.chunked_array(halves))
+    # 0 and 2 share an edge; 0 and 5 are of one scene.
+    assert pairs(found) == {("c000", "c001"), ("c001", "c002"), ("c001", "c005"), ("c002", "c005")}
+    score = dict(zip(zip(found["chip_a"], found["chip_b"], strict=True), found["score"], strict=True))
+    assert score["c000", "c001"] == pytest.approx(0.5)

@@ -1,0 +1,42 @@
+"""Jobs of the gan stage on a small chip store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.gan_project import job_in, write_store
+from satpipe.engine.task import Job
+from satpipe.models.device import Profile
+
+
+@pytest.fixture(autouse=True)
+def short_judging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests are about does not depend on good features or classifiers."""
+    monkeypatch.setattr("satpipe.stages.gan.features.STEPS", 3)
+    monkeypatch.setattr("satpipe.models.probe.STEPS", 3)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., Job]:
+    """Makes a job for the first planned part; `folder` tells jobs of one test apart."""
+    store = tmp_path / "parts"
+    write_store(store)
+
+    def make(folder: str = "a", profile: Profile | None = None, **gan: Any) -> Job:
+        return job_in(store, tmp_path / folder, profile, **gan)
+
+    return make
+
+
+@pytest.fixture
+def with_part() -> Callable[..., Job]:
+    """A job whose part has other configuration values."""
+
+    def change(job: Job, **config: Any) -> Job:
+        return replace(job, part=replace(job.part, config=dict(job.part.config) | config))
+
+    return change

@@ -1,0 +1,170 @@
+"""The judge on generators whose faults are known: copies, one chip for every latent, and chips as good as real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from satpipe.dataset.scaling import fit
+from satpipe.models import probe
+from satpipe.models.device import Profile
+from satpipe.stages.gan import evaluate as module
+from satpipe.stages.gan import utility
+from satpipe.stages.gan.evaluate import COLLAPSED, Judge, copies, copy_distance, prepare_judge
+from satpipe.stages.gan.inputs import Inputs
+from satpipe.stages.gan.metrics import texture, thumbnails
+from sklearn.metrics.pairwise import polynomial_kernel
+
+Chips = np.ndarray[Any, Any]
+CLASSES = ("sea", "ship")
+
+
+def pictures(count: int, seed: int, ship: bool, size: int = 32) -> Chips:
+    """Smooth random pictures (count, size, size, 3) uint8; ships have a bright bar somewhere."""
+    rng = np.random.default_rng([seed, ship])
+    coarse = rng.uniform(40, 160, (count, 8, 8, 3))
+    chips = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    for chip in chips if ship else ():
+        row, column = rng.integers(4, size - 12, 2)
+        chip[row : row + 8, column : column + 4] += 90
+    return chips.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Inputs:
+    train = np.concatenate([pictures(40, 1, ship) for ship in (False, True)])
+    validation = np.concatenate([pictures(30, 2, ship) for ship in (False, True)])
+    return Inputs(train, np.repeat([0, 1], 40), validation, np.repeat([0, 1], 30), fit(train), CLASSES)
+
+
+@pytest.fixture
+def judge(inputs: Inputs) -> Judge:
+    return prepare_judge(inputs, 1, Profile())
+
+
+Generate = Callable[[int, int], Chips]
+
+
+def generator(monkeypatch: pytest.MonkeyPatch, inputs: Inputs, generate: Generate) -> Any:
+    """A generator that gives ``generate(label, count)``."""
+
+    def draw(network: object, label: int, count: int, seed: int) -> Chips:
+        return inputs.scaling.apply(generate(label, count))
+
+    monkeypatch.setattr(module, "draw_chips", draw)
+    monkeypatch.setattr(utility, "draw_chips", draw)
+    return None
+
+
+def fresh(label: int, count: int) -> Chips:
+    return pictures(count, 3, bool(label))
+
+
+def test_a_generator_that_repeats_training_chips_is_caught_however_they_are_turned(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def repeats(label: int, count: int) -> Chips:
+        known = inputs.train[inputs.train_labels == label]
+        return np.stack([np.rot90(known[at % len(known)], at % 4) for at in range(count)])
+
+    found = judge.thorough(generator(monkeypatch, inputs, repeats))
+    assert [found[name]["copies"] for name in CLASSES] == [1.0, 1.0]
+    found = judge.thorough(generator(monkeypatch, inputs, fresh))
+    assert [found[name]["copies"] for name in CLASSES] == [0.0, 0.0]
+
+
+def test_a_share_of_copies_is_that_share(inputs: Inputs) -> None:
+    train, held_out = (inputs.scaling.apply(pictures(40, seed, True)) for seed in (1, 2))
+    distance = copy_distance(train, held_out)
+    mixed = np.concatenate([train[:10], inputs.scaling.apply(pictures(30, 4, True))])
+    assert copies(mixed, thumbnails(train), distance) == 0.25
+    assert copies(held_out, thumbnails(train), distance) <= 0.05
+
+
+def test_flat_chips_are_no_copies_of_each_other(inputs: Inputs) -> None:
+    flat = np.full((20, 32, 32, 3), 0.1, np.float32) + np.linspace(0, 0.02, 20, dtype=np.float32)[:, None, None, None]
+    assert texture(flat).max() < 1e-6
+    assert copies(flat, thumbnails(flat), 0.5) == 0.0
+    assert (
+        copies(inputs.scaling.apply(pictures(4, 1, True)), thumbnails(flat[:0]), 0.5) == 0.0
+    )  # all training chips flat
+
+
+def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_alone(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collapsed(label: int, count: int) -> Chips:
+        return np.repeat(pictures(1, 5, True), count, axis=0) if label else fresh(label, count)
+
+    line = judge.look(generator(monkeypatch, inputs, collapsed))
+    assert line["collapsed"] == ["ship"]
+    assert line["quality"]["ship"]["diversity"] < 1e-3
+    assert line["quality"]["sea"]["diversity"] > COLLAPSED
+    assert judge.look(generator(monkeypatch, inputs, fresh))["collapsed"] == []
+
+
+def test_a_few_chips_for_every_latent_have_no_coverage(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = judge.look(generator(monkeypatch, inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
+    many = judge.look(generator(monkeypatch, inputs, fresh))
+    for name in CLASSES:
+        assert few["quality"][name]["coverage"] < 0.5 < many["quality"][name]["coverage"]
+        assert few["quality"][name]["kid"] > many["quality"][name]["kid"]
+
+
+def test_chips_as_good_as_real_ones_score_what_real_ones_score(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judge.thorough(generator(monkeypatch, inputs, fresh))
+    noise = judge.thorough(
+        generator(
+            monkeypatch, inputs, lambda label, count: np.random.default_rng(0).integers(0, 255, (count, 32, 32, 3))
+        )
+    )
+    for name in CLASSES:
+        assert abs(found[name]["kid"] - found[name]["kid_floor"]) < 0.1 * noise[name]["kid"]
+        assert noise[name]["coverage"] == 0
+
+
+def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "STEPS", 40)
+    line = judge.look(generator(monkeypatch, inputs, fresh))
+    distances = []
+    for label in (0, 1):
+        real = judge.embedding(inputs.scaling.apply(inputs.validation[inputs.validation_labels == label]))
+        fake = judge.embedding(inputs.scaling.apply(fresh(label, module.GENERATED)))
+        among = [polynomial_kernel(x, degree=3, coef0=1)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
+        distances.append(sum(among) - 2 * polynomial_kernel(real, fake, degree=3, coef0=1).mean())
+    assert set(line["taught"]) == set(CLASSES)
+    missing = 1 - np.mean(list(line["taught"].values()))
+    assert line["score"] == pytest.approx(np.mean(distances) + module.USE_WEIGHT * missing, rel=2e-3)
+
+
+def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
+    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "STEPS", 60)
+    right = judge.look(generator(monkeypatch, inputs, fresh))
+    wrong = judge.look(generator(monkeypatch, inputs, lambda label, count: pictures(count, 3, False)))
+    assert right["taught"]["ship"] > 0.8 > 0.65 > wrong["taught"]["ship"]
+    assert right["score"] < wrong["score"]
+
+
+def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> None:
+    few = np.r_[:30, 30:33]  # three ships
+    short = Inputs(
+        inputs.train,
+        inputs.train_labels,
+        inputs.validation[few],
+        inputs.validation_labels[few],
+        inputs.scaling,
+        CLASSES,
+    )
+    judge = prepare_judge(short, 1, Profile())
+    assert [floor.name for floor in judge.floors] == ["sea"]
+    assert judge.task is None

@@ -1,0 +1,217 @@
+"""The stage as the runner sees it: what it plans, and what a maker leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures import REPOSITORY
+from fixtures.gan_project import digests, job_in, planned, write_store
+from PIL import Image
+from satpipe.dataset.scaling import Scaling
+from satpipe.engine.task import Job
+from satpipe.models.device import Profile
+from satpipe.models.generator import generate, load
+from satpipe.stages.gan import train
+from satpipe.stages.gan.inputs import read_inputs
+from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.stage import make_generator
+from satpipe.stages.gan.step import Networks
+from satpipe.sweep.measures import of_generators
+from satpipe.utils.errors import ConfigError, TooLittleDataError
+
+MakeJob = Callable[..., Job]
+
+
+def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    assert [part.name for part in planned(tmp_path)] == ["fold0-f100-r0", "final"]
+
+
+def test_planning_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, satpipe.stages.gan.stage; print([m for m in ('torch', 'numpy', 'pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_an_unknown_preset_is_named_with_its_nearest(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    with pytest.raises(ConfigError, match="did you mean dcgan-lowdata"):
+        planned(tmp_path, preset="dcgan-lowdat")
+
+
+def test_values_of_the_configuration_replace_the_presets(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    part = planned(tmp_path, preset="dcgan", base_channels=7)[0]
+    assert part.config["training"]["base_channels"] == 7
+    assert part.config["training"]["batch"] == 128
+
+
+def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
+    made = job()
+    facts = make_generator(made)
+    assert facts["images"] == 64
+    assert facts["train"] == {"non-ship": 20, "ship": 20}
+    assert {"kid", "copies of ship", "usefulness of ship"} <= set(of_generators([facts], [1.0]))  # what a sweep reads
+    generator = load(made.out)
+    assert generator.classes == ("non-ship", "ship")
+    assert generator.card["licences"] == ["CC0-1.0"]
+    chips = Scaling.load(made.out / "scaling.json").invert(generate(generator, [0, 1, 1], [1, 2, 3]))
+    assert chips.shape == (3, 16, 16, 3)
+    assert chips.dtype == np.uint8
+    lines = [json.loads(line) for line in (made.out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines] == [32, 64]
+    assert (made.scratch / "metrics.jsonl").read_text() == (
+        made.out / "metrics.jsonl"
+    ).read_text()  # seen while it grew
+    sheets = sorted((made.out / "sheets").iterdir())
+    assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
+
+
+def test_chips_are_scaled_as_the_configuration_says(job: MakeJob) -> None:
+    made = job(chips={"scaling": {"method": "percentiles", "percentiles": [5, 95]}})
+    fitted = read_inputs(made).scaling
+    low, high = np.percentile(read_inputs(made).train.reshape(-1, 3), [5, 95], axis=0)
+    assert fitted.low == pytest.approx(low)
+    assert fitted.high == pytest.approx(high)
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_and_resumed_training_gives_the_same_bytes(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
+) -> None:
+    profile = Profile(precision=precision)
+    whole = job("whole", profile, preset=preset)
+    facts = make_generator(whole)
+
+    class Killed(BaseException):
+        pass
+
+    killed = job("killed", profile, preset=preset)
+    step = train.train_step
+
+    def dies(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
+        if number == 6:
+            raise Killed
+        return step(setting, networks, number, device)
+
+    monkeypatch.setattr(train, "train_step", dies)
+    with pytest.raises(Killed):
+        make_generator(killed)
+    monkeypatch.setattr(train, "train_step", step)
+    resumed = make_generator(killed)
+    assert resumed == facts
+    assert digests(killed.out) == digests(whole.out)
+
+
+def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(job: MakeJob) -> None:
+    first, second = job("first"), job("second")
+    make_generator(first)
+    (second.scratch / train.GOOD).write_bytes(b"half of a file")
+    make_generator(second)
+    assert digests(first.out) == digests(second.out)
+
+
+def test_another_replicate_is_another_generator(job: MakeJob, with_part: Callable[..., Job]) -> None:
+    first, second = job("first"), with_part(job("second"), seed=[1, 1])
+    make_generator(first)
+    make_generator(second)
+    assert digests(first.out)["generator.safetensors"] != digests(second.out)["generator.safetensors"]
+
+
+def test_a_class_without_training_chips_is_one_sentence(job: MakeJob, with_part: Callable[..., Job]) -> None:
+    made = with_part(job(), classes=["non-ship", "ship", "cloud"])
+    with pytest.raises(TooLittleDataError, match="0 training chips of class 'cloud'"):
+        make_generator(made)
+
+
+def test_training_that_streams_from_its_shards_gives_the_same_bytes(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, streamed = job("whole"), job("streamed")
+    make_generator(whole)
+    monkeypatch.setattr("satpipe.dataset.chip_store.IN_MEMORY_BYTES", 0)
+    make_generator(streamed)
+    assert digests(streamed.out) == digests(whole.out)
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
+@pytest.mark.parametrize(
+    ("size", "bands", "classes"),
+    [(16, 1, ("sea", "ship", "cloud")), (48, 4, ("sea", "ship")), (80, 1, ("sea", "ship"))],
+)
+def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
+    tmp_path: Path, preset: str, size: int, bands: int, classes: tuple[str, ...]
+) -> None:
+    store = tmp_path / "parts"
+    write_store(store, train=24, validation=15, classes=classes, size=size, bands=bands)
+    made = job_in(store, tmp_path / "a", classes=classes, preset=preset, images=16, checkpoint_images=8)
+    facts = make_generator(made)
+    assert set(facts["quality"]) == set(facts["usefulness"]["synthetic_to_real"]["average_precision"]) == set(classes)
+    generator = load(made.out)
+    assert generator.shape == (size, size, bands)
+    chips = Scaling.load(made.out / "scaling.json").invert(
+        generate(generator, range(len(classes)), range(len(classes)))
+    )
+    assert chips.shape == (len(classes), size, size, bands)
+    sheet = Image.open(next((made.out / "sheets").iterdir()))
+    assert sheet.size == (10 * (size + 2) + 2, 2 * len(classes) * (size + 2) + 2)
+
+
+def test_a_forced_profile_is_what_the_card_says(job: MakeJob) -> None:
+    profile = Profile("cpu", "bf16", "contiguous", 2)
+    made = job(profile=profile, images=16, checkpoint_images=8)
+    before = torch.get_num_threads()
+    try:
+        make_generator(made)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert load(made.out).card["profile"] == profile.as_json()
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+from satpipe import teaching
+from satpipe.stages.gan import features
+features.STEPS = teaching.STEPS = 3
+from fixtures.gan_project import job_in
+from satpipe.stages.gan.stage import make_generator
+make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))
+"""
+
+
+def test_a_training_process_killed_in_the_middle_of_its_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    store = tmp_path / "parts"
+    write_store(store)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])}
+
+    def start(folder: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", TRAINING, str(store), str(tmp_path / folder), "320"]
+        return subprocess.Popen(command, env=environment)
+
+    killed = start("killed")
+    seen = 0
+    while killed.poll() is None and seen < 2:  # killed again and again, wherever it is by then
+        checkpoint = tmp_path / "killed" / "scratch" / train.GOOD
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while killed.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.001)
+        killed.kill()
+        killed.wait()
+        seen += 1
+        killed = start("killed")
+    assert killed.wait(300) == 0
+    assert seen
+    assert start("whole").wait(300) == 0
+    assert digests(tmp_path / "killed" / "out") == digests(tmp_path / "whole" / "out")

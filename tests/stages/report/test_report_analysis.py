@@ -1,0 +1,77 @@
+"""The table of all metrics, where folds are odd: a class that one lacks, repeats that share their units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from satpipe.stages.report.analysis import analyse
+from satpipe.stages.report.stats.question import Question
+from satpipe.utils.errors import StoreError
+from sklearn.metrics import balanced_accuracy_score
+
+CLASSES = ("non-ship", "ship", "tanker")
+ARMS = ("classic", "classic+gan")
+QUESTION = Question("balanced_accuracy", "classic+gan", "classic", 1.0, 0.95, 200, 1, "scene_id")
+
+
+def predictions(folds: int, repeats: int = 1, classes: int = 3, replicates: int = 6) -> pd.DataFrame:
+    """Twelve units of 20 chips, dealt to ``folds`` folds anew in each repeat."""
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(12), 20)
+    true = np.tile(np.arange(20) % classes, 12)
+    frames = []
+    for repeat in range(repeats):
+        deal = rng.permutation(12)
+        fold = repeat * folds + deal[unit] % folds
+        for arm in ARMS:
+            for replicate in range(replicates):
+                guess = np.where(rng.random(len(unit)) < 0.8, true, rng.integers(0, classes, len(unit)))
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "fold": fold,
+                            "fraction": 1.0,
+                            "replicate": replicate,
+                            "arm": arm,
+                            "role": "test",
+                            "chip_id": [f"c{number}" for number in range(len(unit))],
+                            "unit": [f"s{number}" for number in unit],
+                            "class": np.array(CLASSES)[true],
+                            "predicted": np.array(CLASSES)[guess],
+                            "score": np.where(guess > 0, 0.9, 0.1),
+                            "threshold": 0.5,
+                        }
+                    )
+                )
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_a_class_that_a_fold_does_not_test_has_no_figure_there() -> None:
+    rows = predictions(3)
+    rows = rows[(rows["fold"] != 1) | (rows["class"] != "tanker")]
+    answer, table = analyse(rows, CLASSES, ARMS, QUESTION)
+    recall = table[(table["metric"] == "recall of tanker") & (table["role"] == "exploration")]
+    recall = recall[recall["kind"] == "difference"]
+    assert recall.loc[recall["fold"] == 1, ["estimate", "sign_flip_p"]].isna().all(axis=None)
+    assert recall.loc[recall["fold"] != 1, ["estimate", "sign_flip_p"]].notna().all(axis=None)
+    assert answer["folds"] == 3
+
+
+def test_folds_of_repeats_are_those_of_the_predictions() -> None:
+    rows = predictions(3, repeats=2, classes=2)
+    answer, table = analyse(rows, CLASSES[:2], ARMS, QUESTION)
+    assert answer["folds"] == 6
+    assert answer["units"] == 12
+    for fold in range(6):
+        here = rows[(rows["fold"] == fold) & (rows["arm"] == "classic")]
+        expected = here.groupby("replicate").apply(lambda one: balanced_accuracy_score(one["class"], one["predicted"]))
+        found = table[(table["fold"] == fold) & (table["kind"] == "arm") & (table["metric"] == "balanced_accuracy")]
+        row = found[found["arm"] == "classic"].iloc[0]
+        assert row["estimate"] == pytest.approx(expected.mean())
+        assert row["chips"] == here["chip_id"].nunique()
+
+
+def test_a_class_that_nobody_knows_is_no_background() -> None:
+    with pytest.raises(StoreError, match="predictions of class tanker, which is none of non-ship, ship"):
+        analyse(predictions(3), CLASSES[:2], ARMS, QUESTION)
