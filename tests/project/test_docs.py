@@ -13,13 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner
 from fixtures import REPOSITORY
+from fixtures.documents import DOCUMENTS, FENCE
 from satpipe.commands import cli
 from satpipe.config import load
 from satpipe.engine.stages import NAMES
 
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 CONFIGS = sorted(REPOSITORY.glob("configs/*.yaml"))
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 

@@ -23,6 +23,8 @@ import geopandas
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from fixtures import REPOSITORY
+from fixtures.documents import DOCUMENTS, FENCE
 from fixtures.layouts import SCENES, SHIPS, boxes, pngs, shipsnet
 from satpipe import commands
 from satpipe.config import gan_presets, load
@@ -35,7 +37,6 @@ from satpipe.stages.ingest.simulator.write import write_scene
 from satpipe.stages.synth import scorer
 from satpipe.sweep import request
 from satpipe.sweep import run as sweep
-from test_docs import DOCUMENTS, FENCE, ROOT
 
 ORDER = ("README.md", "docs/index.md", "docs/tutorials/demo.md", "docs/tutorials/own-scenes.md")
 """Documents that come first: others go on from what they make."""
@@ -91,7 +92,7 @@ def lines(text: str) -> Iterator[str]:
 
 
 def in_order() -> list[Path]:
-    names = {path.relative_to(ROOT).as_posix(): path for path in DOCUMENTS}
+    names = {path.relative_to(REPOSITORY).as_posix(): path for path in DOCUMENTS}
     return [names[name] for name in ORDER] + [path for name, path in sorted(names.items()) if name not in ORDER]
 
 
@@ -128,7 +129,7 @@ class Here(Executor):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that documents speak of: a checkout's configurations, scenes, and data sets as people have them."""
     folder = tmp_path_factory.mktemp("world")
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(REPOSITORY / "configs", folder / "configs")
     scenes = folder / "my-scenes" / "scenes"
     scenes.mkdir(parents=True)
     source, found = SimulatedSource(size_px=256, seed=7), []
@@ -157,7 +158,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(world)
-    monkeypatch.setenv("PYTHONPATH", f"{world}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("PYTHONPATH", f"{world}{os.pathsep}{REPOSITORY}")
     monkeypatch.syspath_prepend(str(world))
     monkeypatch.setattr(request, "load", tiny(load.load, kept="gan.base_channels"))  # what the points differ in
     monkeypatch.setattr(load, "load", tiny(load.load))
@@ -175,7 +176,7 @@ def run_document(document: Path, world: Path) -> list[str]:
     """Write the files that a document shows, run its scripts and commands; the commands that were run."""
     ran: list[str] = []
     whole = document.read_text("utf-8")
-    name = document.relative_to(ROOT).as_posix()
+    name = document.relative_to(REPOSITORY).as_posix()
     for language, title, text in blocks(document):
         if title is not None:
             (world / title).write_text(text.replace(SIX, SIX.replace("6", "2")), "utf-8")
@@ -238,5 +239,5 @@ def test_the_examples_of_extending_do_what_they_say(world: Path, monkeypatch: py
 
 @pytest.mark.parametrize("page", ["label-format", "gan-preset", "arm"])
 def test_an_extension_touches_two_files_at_most(page: str) -> None:
-    titles = {title for _, title, _ in blocks(ROOT / "docs" / "extend" / f"{page}.md") if title is not None}
+    titles = {title for _, title, _ in blocks(REPOSITORY / "docs" / "extend" / f"{page}.md") if title is not None}
     assert 1 <= len(titles) <= 2

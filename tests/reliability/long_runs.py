@@ -1,4 +1,4 @@
-"""Long runs keep to their memory: ``python tests/reliability/long_runs.py steps 10000`` and ``... parts 200``.
+"""Long runs keep to their memory: ``PYTHONPATH=tests python tests/reliability/long_runs.py steps 10000`` and ``... parts 200``.
 
 Prints what one process holds as it goes: resident memory in MB, open files, threads. Exits with 1 where the second half
 takes more than the first.

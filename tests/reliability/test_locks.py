@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from fixtures.faults import REPOSITORY, Harness
+from fixtures import REPOSITORY
+from fixtures.faults import Harness
 from satpipe.engine.store import Store
 
 HOLD = """
