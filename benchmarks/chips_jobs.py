@@ -139,8 +139,8 @@ JOBS = {"cut": cut, "store": store, "ceiling": ceiling}
 
 def main() -> None:
     """Run one job and say how long it took and how much memory it needed."""
-    job, scene, windows_path, folder, workers, cache = sys.argv[1:]
-    seconds = JOBS[job](Path(scene), np.load(windows_path), Path(folder), int(workers), int(cache))
+    context, scene, windows_path, folder, workers, cache = sys.argv[1:]
+    seconds = JOBS[context](Path(scene), np.load(windows_path), Path(folder), int(workers), int(cache))
     print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
 
 

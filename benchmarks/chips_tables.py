@@ -29,12 +29,12 @@ class Bench:
         self.folder, self.torchgeo, self.turns = folder, torchgeo, turns
         self.versions = {"rasterio": rasterio.__version__, "GDAL": rasterio.__gdal_version__}
 
-    def ours(self, job: str, scene: Path, windows: Path, workers: int, cache: int = 0) -> dict[str, float]:
+    def ours(self, context: str, scene: Path, windows: Path, workers: int, cache: int = 0) -> dict[str, float]:
         """One turn of a job of ours."""
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
-            words = [str(HERE / "chips_jobs.py"), job, str(scene), str(windows), out, str(workers), str(cache)]
+            words = [str(HERE / "chips_jobs.py"), context, str(scene), str(windows), out, str(workers), str(cache)]
             found = self._run([sys.executable, *words])
-            if job == "cut":
+            if context == "cut":
                 (Path(out) / "ours.npy").replace(self.folder / "ours.npy")
         return found
 
@@ -42,9 +42,9 @@ class Bench:
         """The best of several turns of each job, taken alternately."""
         best: Best = {}
         for _ in range(self.turns):
-            for job, workers in jobs:
-                seconds = self.ours(job, scene, windows, workers)["seconds"]
-                best[job, workers] = min(seconds, best.get((job, workers), seconds))
+            for context, workers in jobs:
+                seconds = self.ours(context, scene, windows, workers)["seconds"]
+                best[context, workers] = min(seconds, best.get((context, workers), seconds))
         return best
 
     def peer(self, mode: str, scene: Path, windows: Path, cache: int = 0) -> tuple[float, bool] | None:
@@ -57,8 +57,8 @@ class Bench:
         found = self._run([python, script, mode, str(scene), str(windows), str(out), str(cache)])
         self.versions |= found["versions"]
         theirs, chips = np.load(out, mmap_mode="r"), np.load(self.folder / "ours.npy", mmap_mode="r")
-        parts = [slice(start, start + 1024) for start in range(0, len(chips), 1024)]
-        same = all((theirs[part].transpose(0, 2, 3, 1) == chips[part]).all() for part in parts)
+        tasks = [slice(start, start + 1024) for start in range(0, len(chips), 1024)]
+        same = all((theirs[task].transpose(0, 2, 3, 1) == chips[task]).all() for task in tasks)
         return found["seconds"], same
 
     def _run(self, command: list[str]) -> dict[str, Any]:
@@ -120,9 +120,9 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
     for layout, profile in LAYOUTS.items():
         scene = scene_path(bench.folder, layout, side)
         make_scene(scene, side, profile)
-        best = bench.best([(job, n) for n in dict.fromkeys(counts) for job in ("cut", "store")], scene, windows)
-        for (job, n), seconds in best.items():
-            shown = f"{OURS[job]}, {workers_said(n)}"
+        best = bench.best([(context, n) for n in dict.fromkeys(counts) for context in ("cut", "store")], scene, windows)
+        for (context, n), seconds in best.items():
+            shown = f"{OURS[context]}, {workers_said(n)}"
             lines.append(f"| {layout} | {shown} | {seconds:.2f} | {chips / seconds:,.0f} | | | |")
         for mode, name in PEERS.items():
             found = bench.peer(mode, scene, windows)
@@ -130,17 +130,17 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
                 lines.append(f"| {layout} | {name} | not installed | | | | |")
                 continue
             seconds, same = found
-            gains = {job: [seconds / best[job, n] for n in counts] for job in ("cut", "store")}
-            shown = " | ".join(" / ".join(f"{one:.1f} x" for one in gains[job]) for job in ("cut", "store"))
+            gains = {context: [seconds / best[context, n] for n in counts] for context in ("cut", "store")}
+            shown = " | ".join(" / ".join(f"{one:.1f} x" for one in gains[context]) for context in ("cut", "store"))
             lines.append(
                 f"| {layout} | {name} | {seconds:.2f} | {chips / seconds:,.0f} | {shown} | {'yes' if same else 'NO'} |"
             )
             if mode != "plain":
                 least = (50 if mode == "torchgeo" else 40) if layout == "tiled raw" else 15
-                for job, wanted in (("cut", least), ("store", 10)):
-                    said = tuple(f"{one:.1f} x" for one in gains[job])
-                    met = same and min(gains[job]) >= wanted
-                    bars.append(Bar(f"{layout}: {OURS[job]}, against {name}", f"{wanted} x", said, met))
+                for context, wanted in (("cut", least), ("store", 10)):
+                    said = tuple(f"{one:.1f} x" for one in gains[context])
+                    met = same and min(gains[context]) >= wanted
+                    bars.append(Bar(f"{layout}: {OURS[context]}, against {name}", f"{wanted} x", said, met))
     return lines
 
 
@@ -152,7 +152,9 @@ def ceiling(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -
     for layout, profile in LAYOUTS.items():
         scene = scene_path(bench.folder, layout, side)
         make_scene(scene, side, profile)
-        best = bench.best([(job, n) for n in dict.fromkeys(counts) for job in ("ceiling", "cut")], scene, windows)
+        best = bench.best(
+            [(context, n) for n in dict.fromkeys(counts) for context in ("ceiling", "cut")], scene, windows
+        )
         shares = [best["ceiling", n] / best["cut", n] for n in counts]
         for n in dict.fromkeys(counts):
             share = best["ceiling", n] / best["cut", n]

@@ -42,7 +42,7 @@ from satpipe.engine.display import PlainDisplay
 from satpipe.engine.progress import Progress
 from satpipe.engine.runner import Runner, Selection
 from satpipe.engine.store import digest_of
-from satpipe.engine.task import FACTS, Job, Part, PlanContext
+from satpipe.engine.task import METADATA, PlanContext, Task, TaskContext
 from satpipe.models.device import Profile, prepare
 from satpipe.models.generator import load as load_generator
 from satpipe.models.probe import PER_CLASS, Examples, grade, probabilities, teach
@@ -57,11 +57,11 @@ MADE = "made-from"
 
 
 @dataclass(frozen=True)
-class Task:
+class Trial:
     """One training; ``test`` opens the left-out area, and what the run has ``made`` already is not trained again."""
 
     preset: str
-    part: Part
+    task: Task
     store: str
     folders: dict[str, str]
     profile: Profile
@@ -73,51 +73,51 @@ class Task:
     @property
     def key(self) -> str:
         """What names the result in the file of results."""
-        return f"{self.preset} {self.part.config['training']['images']} {self.part.name}"
+        return f"{self.preset} {self.task.config['training']['images']} {self.task.name}"
 
     @property
     def digest(self) -> str:
         """Of the training's settings and of the chips that it is made from."""
-        return digest_of([dict(self.part.config), {name: Path(folder).name for name, folder in self.folders.items()}])
+        return digest_of([dict(self.task.config), {name: Path(folder).name for name, folder in self.folders.items()}])
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Trial) -> dict[str, Any]:
     """Train one generator and judge it."""
     out = Path(task.out) / task.key.replace(" ", "-")
     out.mkdir(parents=True, exist_ok=True)
     folders = {name: Path(folder) for name, folder in task.folders.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        job = Job(task.part, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
+        context = TaskContext(task.task, out, Path(scratch), Path(task.store), folders, task.profile, Progress(None))
         began, started = time.process_time(), time.monotonic()
         made = Path(task.made or out)
         known = task.made is not None or ((out / MADE).is_file() and (out / MADE).read_text("utf-8") == task.digest)
         if not known:
             shutil.rmtree(out)  # what a training that was stopped has left, or another
             out.mkdir()
-            (out / FACTS).write_text(json.dumps(make_generator(job)), encoding="utf-8")
+            (out / METADATA).write_text(json.dumps(make_generator(context)), encoding="utf-8")
             (out / MADE).write_text(task.digest, encoding="utf-8")
         seconds, elapsed = time.process_time() - began, time.monotonic() - started
-        facts = json.loads((made / FACTS).read_text("utf-8"))
-        tested = judged(task, job, made) if task.test else {}
+        metadata = json.loads((made / METADATA).read_text("utf-8"))
+        tested = judged(task, context, made) if task.test else {}
     return {
         "key": task.key,
         "preset": task.preset,
-        "split": task.part.name,
+        "split": task.task.name,
         "processor_s": None if known else round(seconds),
         "elapsed_s": None if known else round(elapsed),
-        **{name: facts[name] for name in ("images", "best_images", "restarts", "quality", "usefulness")},
+        **{name: metadata[name] for name in ("images", "best_images", "restarts", "quality", "usefulness")},
         **tested,
     }
 
 
-def judged(task: Task, job: Job, made: Path) -> dict[str, Any]:
+def judged(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
     """Usefulness on the left-out area, and what screened chips teach of it and of the validation chips."""
     prepare(task.profile)
-    seed = task.part.config["seed"][0]
-    inputs = read_inputs(job)
-    (_, choosing), opened = inputs.few(), with_test(inputs, job)
+    seed = task.task.config["seed"][0]
+    inputs = read_inputs(context)
+    (_, choosing), opened = inputs.few(), with_test(inputs, context)
     (_, test) = opened.few()
-    taught_by = screened(task, job, made, inputs)
+    taught_by = screened(task, context, made, inputs)
     if set(taught_by.labels.tolist()) != set(range(len(inputs.classes))):
         raise SystemExit(f"{task.key}: screening accepted no chip of a class, so there is nothing to teach with")
     network = teach(*taught_by, len(inputs.classes), seed, task.profile)
@@ -128,25 +128,29 @@ def judged(task: Task, job: Job, made: Path) -> dict[str, Any]:
     }
 
 
-def screened(task: Task, job: Job, made: Path, inputs: Inputs) -> Examples:
+def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> Examples:
     """What `satpipe run synth` makes with the generator, the accepted chips of it."""
     with tempfile.TemporaryDirectory() as scratch:
-        folders = {**job.inputs, "generator": made}
+        folders = {**context.inputs, "generator": made}
         out = Path(scratch)
-        make_synthetic(replace(job, part=Part("synth", task.part.name, "", config=task.synth), out=out, inputs=folders))
+        make_synthetic(
+            replace(context, task=Task("synth", task.task.name, "", config=task.synth), out=out, inputs=folders)
+        )
         index = pd.read_parquet(out / "index.parquet")
         chips = np.concatenate([np.load(out / name) for name in index["shard"].unique()])
     kept = index["accepted"].to_numpy(bool)
     return Examples(inputs.scaling.apply(chips[kept]), numbers(index["class"], inputs.classes)[kept])
 
 
-def with_test(inputs: Inputs, job: Job) -> Inputs:
+def with_test(inputs: Inputs, context: TaskContext) -> Inputs:
     """The inputs with the left-out area's chips in place of the validation chips."""
-    mine, labels = RealChips.open(job.folder("index"), job.folder("split"), job.store, job.config["classes"]).of("test")
+    mine, labels = RealChips.open(
+        context.folder("index"), context.folder("split"), context.store, context.config["classes"]
+    ).of("test")
     return replace(inputs, validation=mine.read(), validation_labels=labels)
 
 
-def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool) -> list[Task]:
+def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool) -> list[Trial]:
     """All trainings, replicates outermost, so that whatever was stopped early is balanced.
 
     Args:
@@ -166,31 +170,31 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
         inner = {name: value for name, value in changes.items() if name not in keys}
         asked = config.model_copy(update={"gan": config.gan.model_copy(update=keys)})
         there = {} if inner else committed(runner, asked, "gan")[0].get("gan", {})
-        for part in next(iter(plan(PlanContext(asked, done, None)))):
-            if not part.name.startswith("fold"):
+        for task in next(iter(plan(PlanContext(asked, done, None)))):
+            if not task.name.startswith("fold"):
                 continue
-            training = part.config["training"]
+            training = task.config["training"]
             if unknown := sorted(set(inner) - set(training)):
                 raise SystemExit(f"{preset}: a recipe has no {', '.join(unknown)}")
-            part = replace(part, config={**part.config, "training": training | inner})
+            task = replace(task, config={**task.config, "training": training | inner})
             folders = {
                 "index": str(done["chips"]["index"].path),
-                "split": str(done["chips"][f"split-{part.name}"].path),
+                "split": str(done["chips"][f"split-{task.name}"].path),
             }
-            made = str(there[part.name].path) if part.name in there else None
-            facts = done["chips"][f"split-{part.name}"].facts
+            made = str(there[task.name].path) if task.name in there else None
+            metadata = done["chips"][f"split-{task.name}"].metadata
             synth = {
                 "synth": as_json(config.synth) | {"per_class": PER_CLASS},
                 "classes": list(config.ingest.classes),
                 "seed": config.seed,
-                **{name: facts[name] for name in ("fold", "fraction", "replicate")},
+                **{name: metadata[name] for name in ("fold", "fraction", "replicate")},
             }
-            parts = str(runner.store.root / "parts")
-            found.append(Task(preset, part, parts, folders, profile, str(out), synth, test, made))
-    return sorted(found, key=lambda task: (task.part.name[-2:], task.part.name, task.preset))
+            tasks = str(runner.store.root / "parts")
+            found.append(Trial(preset, task, tasks, folders, profile, str(out), synth, test, made))
+    return sorted(found, key=lambda task: (task.task.name[-2:], task.task.name, task.preset))
 
 
-def train_missing(wanted: list[Task], results: Path, workers: int) -> list[dict[str, Any]]:
+def train_missing(wanted: list[Trial], results: Path, workers: int) -> list[dict[str, Any]]:
     """What the trainings gave; those that are in the file of results are not made again, the others are added to it."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
     known = [found for found in map(json.loads, lines) if "screened" in found or not wanted[0].test]

@@ -37,9 +37,9 @@ from satpipe.models.discriminator import DiscriminatorNetwork
 from satpipe.models.generator import GeneratorNetwork
 from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
-from satpipe.stages.gan.evaluate import prepare_judge
+from satpipe.stages.gan.evaluate import prepare_evaluator
 from satpipe.stages.gan.inputs import Inputs
-from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.step import Networks
 from satpipe.stages.gan.utility import of_generator
 from section import processor, write_section
@@ -184,7 +184,7 @@ def plain_steps(
             yield
 
 
-def our_steps(setting: Setting) -> Iterator[None]:
+def our_steps(setting: TrainingConfig) -> Iterator[None]:
     """Our loop; yields after each step."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -212,7 +212,7 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def arithmetic_alone(setting: Setting, repeats: int = 3) -> float:
+def arithmetic_alone(setting: TrainingConfig, repeats: int = 3) -> float:
     """Seconds that the convolutions and matrix products of one step take when nothing else is done."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -231,7 +231,7 @@ def arithmetic_alone(setting: Setting, repeats: int = 3) -> float:
     return total
 
 
-def where_it_goes(setting: Setting) -> str:
+def where_it_goes(setting: TrainingConfig) -> str:
     """Shares of the time of some steps by kind of operation, and what is spent outside torch's operations."""
     steps = max(2, 256 // setting.preset.batch)
     device = prepare(setting.profile)
@@ -261,7 +261,7 @@ def seconds_per_step(steps: Iterator[None], seconds: float) -> float:
     return (time.perf_counter() - start) / count
 
 
-def check_same(setting: Setting, plain: tuple[PlainGenerator, PlainDiscriminator], ours: Networks) -> None:
+def check_same(setting: TrainingConfig, plain: tuple[PlainGenerator, PlainDiscriminator], ours: Networks) -> None:
     """Stop where the plain networks do not give what ours give."""
     z = torch.from_numpy(setting.batches.latents(0, setting.preset.z_dim))
     labels = torch.from_numpy(setting.batches.real(0)[1])
@@ -273,13 +273,13 @@ def check_same(setting: Setting, plain: tuple[PlainGenerator, PlainDiscriminator
         )
 
 
-def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> Setting:
+def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> TrainingConfig:
     """A training on random chips."""
     rng = np.random.default_rng(0)
     chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
     labels = np.arange(CHIPS) % 2
     batches = Batches(chips, labels, fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
-    return Setting(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
+    return TrainingConfig(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
 
 
 def variants(preset: Preset) -> dict[str, Preset]:
@@ -367,8 +367,8 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
         resolved.balanced,
         resolved.symmetries,
     )
-    setting = Setting(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
-    judge = prepare_judge(inputs, 1, profile)
+    setting = TrainingConfig(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
+    judge = prepare_evaluator(inputs, 1, profile)
     generator, _ = train.train(setting, judge.look, Progress(None))
     judge.thorough(generator)
     of_generator(generator, inputs, 1, profile)

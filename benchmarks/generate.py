@@ -27,7 +27,7 @@ from satpipe.config.run import ComputeConfig, RunConfig
 from satpipe.dataset.scaling import Scaling
 from satpipe.engine.runs import Run, find_run
 from satpipe.engine.store import Store, canonical, digest_of
-from satpipe.engine.task import FACTS, Part
+from satpipe.engine.task import METADATA, Task
 from satpipe.inference.generate.make import Wish, make
 from satpipe.models import generator as generators
 from satpipe.models.device import Profile, cores, resolve_profile
@@ -57,8 +57,8 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
     with store.staging(key) as folder:
         generators.save(network, CLASSES, {"preset": PRESET, "profile": profile.as_json()}, folder)
         Scaling((0.0,) * BANDS, (255.0,) * BANDS, "uint8").save(folder / generators.SCALING)
-        (folder / FACTS).write_bytes(canonical({}))
-        store.commit(folder, Part("gan", "final", "satpipe:nothing"), key, components, 1.0)
+        (folder / METADATA).write_bytes(canonical({}))
+        store.commit(folder, Task("gan", "final", "satpipe:nothing"), key, components, 1.0)
     config = RunConfig.model_validate({"name": name, "ingest": {"sources": [{"type": "simulated"}]}})
     store.write_run(name, {"name": name, "config": as_json(config), "parts": {"gan/final": ["gan", key]}})
     return find_run(name, root)
@@ -75,8 +75,8 @@ def ours(run: Run, file_format: str, workers: int) -> Callable[[int, Path], None
 
 def plain(run: Run) -> Callable[[int, Path], None]:
     """Batches of 64 with all threads; each chip saved by Pillow."""
-    part = run.part("gan/final", "generator", "gan")
-    generator = generators.load(part.path)
+    task = run.artifact("gan/final", "generator", "gan")
+    generator = generators.load(task.path)
 
     def work(count: int, to: Path) -> None:
         to.mkdir()

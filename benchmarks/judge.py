@@ -43,7 +43,7 @@ from satpipe.engine.display import PlainDisplay
 from satpipe.engine.progress import Progress
 from satpipe.engine.runner import Runner, Selection
 from satpipe.engine.store import digest_of, sha256_file
-from satpipe.engine.task import Job, Part
+from satpipe.engine.task import Task, TaskContext
 from satpipe.models.classifier import decide, softmax
 from satpipe.models.device import Profile
 from satpipe.stages.chips.split import Chips, Request, split
@@ -85,7 +85,7 @@ QUESTIONS = {"judge": JUDGES, "synthetic": USES}
 
 
 @dataclass(frozen=True)
-class Task:
+class Trial:
     """One candidate on one split.
 
     Attributes:
@@ -108,8 +108,8 @@ class Task:
     def key(self) -> list[Any]:
         """What names the result in the file of results: the training, and a digest of all that it depends on."""
         classify = {name: value for name, value in self.config["classify"].items() if name != "arms"}
-        parts = {name: Path(folder).name for name, folder in self.folders.items()}
-        depends = [code(), classify | self.candidate.changes, self.candidate.arm, parts, self.profile.as_json()]
+        tasks = {name: Path(folder).name for name, folder in self.folders.items()}
+        depends = [code(), classify | self.candidate.changes, self.candidate.arm, tasks, self.profile.as_json()]
         return [self.candidate.name, *self.split.values(), self.config["seed"], digest_of(depends)[:16]]
 
 
@@ -146,7 +146,7 @@ def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], backgr
     return SplitChips(rows, chips.chips, chips.classes)
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Trial) -> dict[str, Any]:
     """Train one candidate and judge it."""
     began = time.perf_counter()
     classes = tuple(task.config["ingest"]["classes"])
@@ -162,15 +162,17 @@ def run(task: Task) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory() as scratch:
         folders = {name: Path(folder) for name, folder in task.folders.items()}
-        part = Part("classify", split_name(**task.split), "", config=config)
-        job = Job(part, Path(scratch), Path(scratch), Path(task.store), folders, task.profile, Progress(None))
+        task = Task("classify", split_name(**task.split), "", config=config)
+        context = TaskContext(
+            task, Path(scratch), Path(scratch), Path(task.store), folders, task.profile, Progress(None)
+        )
         draw = [task.config["seed"], task.split["replicate"]]
-        chips = judged_split(SplitChips.open(job), task.split["fraction"], draw, classes[0])
+        chips = judged_split(SplitChips.open(context), task.split["fraction"], draw, classes[0])
         _, judged = chips.of("test")
         if task.candidate.name == SVM:
             predicted, scores = by_svm(chips, judged, task.config["seed"])
         else:
-            predicted, scores = fit(job, chips)[0].predict(judged.chips)
+            predicted, scores = fit(context, chips)[0].predict(judged.chips)
     ship = judged.labels > 0
     return {
         "key": task.key,
@@ -214,24 +216,26 @@ def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[n
 
 def tasks(
     runner: Runner, config: RunConfig, candidates: Sequence[Candidate], replicates: int, fractions: Sequence[float]
-) -> Iterator[Task]:
+) -> Iterator[Trial]:
     """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
     last = "synth" if any("gan" in candidate.arm for candidate in candidates) else "chips"
     runner.run(config, Selection(last=last))
     done, _ = committed(runner, config, last)
     names = [name for name in done["chips"] if name.startswith("split-fold")]
-    splits = sorted((done["chips"][name].facts | {"name": name.removeprefix("split-")} for name in names), key=_order)
+    splits = sorted(
+        (done["chips"][name].metadata | {"name": name.removeprefix("split-")} for name in names), key=_order
+    )
     profile = runner.profile(config)
-    for facts in splits:
-        if facts["replicate"] >= replicates or not np.isclose(fractions, facts["fraction"]).any():
+    for metadata in splits:
+        if metadata["replicate"] >= replicates or not np.isclose(fractions, metadata["fraction"]).any():
             continue
         for candidate in candidates:
-            folders = {"index": done["chips"]["index"].path, "split": done["chips"][f"split-{facts['name']}"].path}
+            folders = {"index": done["chips"]["index"].path, "split": done["chips"][f"split-{metadata['name']}"].path}
             if "gan" in candidate.arm:
-                folders["synth"] = done["synth"][facts["name"]].path
-            yield Task(
+                folders["synth"] = done["synth"][metadata["name"]].path
+            yield Trial(
                 candidate,
-                {name: facts[name] for name in ("fold", "fraction", "replicate")},
+                {name: metadata[name] for name in ("fold", "fraction", "replicate")},
                 config.model_dump(mode="json"),
                 str(runner.store.root / "parts"),
                 {name: str(path) for name, path in folders.items()},
@@ -239,8 +243,8 @@ def tasks(
             )
 
 
-def _order(facts: dict[str, Any]) -> tuple[int, float, int]:
-    return facts["replicate"], -facts["fraction"], facts["fold"]
+def _order(metadata: dict[str, Any]) -> tuple[int, float, int]:
+    return metadata["replicate"], -metadata["fraction"], metadata["fold"]
 
 
 # ----------------------------------------------------------------------------------------------------- output
@@ -319,17 +323,17 @@ def main() -> int:
 
     runner = Runner(given.root, PlainDisplay(Console(stderr=True)))
     path = given.results or given.root / "data" / f"judge-{given.question}.jsonl"
-    orders = list(tasks(runner, config, candidates, given.replicates, given.fractions))
+    specs = list(tasks(runner, config, candidates, given.replicates, given.fractions))
     known = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     have = {json.dumps(row["key"]) for row in known}
-    missing = [task for task in orders if json.dumps(task.key) not in have]
+    missing = [task for task in specs if json.dumps(task.key) not in have]
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool, path.open("a") as out:
         for number, row in enumerate(pool.map(run, missing), start=1):
             out.write(json.dumps(row) + "\n")
             out.flush()
             known.append(row)
             print(f"{number} of {len(missing)}: {row['key'][:4]} {row['balanced_accuracy']:.3f}", flush=True)
-    asked = {json.dumps(task.key) for task in orders}
+    asked = {json.dumps(task.key) for task in specs}
     results = pd.DataFrame([row for row in known if json.dumps(row["key"]) in asked])
     says, kept = conclusion(results, given.question, candidates)
     judged = results.groupby("fraction")["judged"].apply(lambda counts: np.mean([sum(one) for one in counts]))

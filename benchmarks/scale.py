@@ -180,7 +180,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
         seconds = time.monotonic() - began
         memory.over.set()
         memory.join()
-        parts, size_bytes = files_below(root / "data" / "parts" / stage)
+        tasks, size_bytes = files_below(root / "data" / "parts" / stage)
         records = [(record.name.partition("-")[0], record.seconds) for record in runner.store.records(stage)]
         work: dict[str, float] = {}
         for name, taken in records:
@@ -191,7 +191,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
             "parts": len(records),
             "own_mb": round(memory.own, 1),
             "worker_mb": round(memory.worker, 1),
-            "files": parts,
+            "files": tasks,
             "bytes": size_bytes,
         }
         print(json.dumps({"stage": stage} | found["stages"][stage]), file=sys.stderr, flush=True)
@@ -199,14 +199,14 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
     began = time.monotonic()
     runner.plan(config)
     found["plan_seconds"] = round(time.monotonic() - began, 2)
-    facts = {
+    metadata = {
         record.name: json.loads((runner.store.folder(record.ref) / "facts.json").read_text())
         for record in runner.store.records("chips")
         if record.name in ("index", "duplicates")
     }
-    if facts:
-        found["chips"] = sum(facts["index"]["chips"].values())
-        found["textured"] = facts["duplicates"]["compared"]
+    if metadata:
+        found["chips"] = sum(metadata["index"]["chips"].values())
+        found["textured"] = metadata["duplicates"]["compared"]
     return found
 
 
@@ -277,9 +277,9 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     wanted_scenes, wanted_chips, machines, workers = 100_000, 100_000_000, 16, 32
     chip_bytes = CHIP_SIDE * CHIP_SIDE * 3
 
-    def seconds(*parts: str) -> Callable[[dict[str, Any]], float]:
+    def seconds(*tasks: str) -> Callable[[dict[str, Any]], float]:
         return lambda one: sum(
-            taken for stage in one["stages"].values() for name, taken in stage["work"].items() if name in parts
+            taken for stage in one["stages"].values() for name, taken in stage["work"].items() if name in tasks
         )
 
     def of(stage: str, name: str) -> Callable[[dict[str, Any]], float]:

@@ -14,9 +14,9 @@ def write_section(title: str, lines: Sequence[str], path: Path | None) -> None:
     if path is None:
         return
     before = path.read_text("utf-8") if path.exists() else f"# {path.stem.capitalize()}\n"
-    parts = before.split("\n## ")
-    kept = [part for part in parts if not part.startswith(f"{title}\n")]
-    place = next((number for number, part in enumerate(parts) if part.startswith(f"{title}\n")), len(kept))
+    tasks = before.split("\n## ")
+    kept = [task for task in tasks if not task.startswith(f"{title}\n")]
+    place = next((number for number, task in enumerate(tasks) if task.startswith(f"{title}\n")), len(kept))
     kept.insert(place, text.removeprefix("## ").rstrip("\n") + "\n")
     path.write_text("\n## ".join(kept), "utf-8")
 

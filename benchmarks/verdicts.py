@@ -94,41 +94,41 @@ KINDS: dict[str, dict[str, float]] = {
 """Kinds of experiments without a true difference, by the standard deviations that are not as estimated."""
 
 
-def margins(rng: np.random.Generator, size: Size, parts: Components, effect: float) -> tuple[Floats, ...]:
+def margins(rng: np.random.Generator, size: Size, tasks: Components, effect: float) -> tuple[Floats, ...]:
     """Margins (2, R, N) of two arms, true class (N,), unit (N,) and fold of each unit (U,); the second arm gains."""
     fold = np.arange(size.units) % size.folds
     number = rng.integers(max(2, size.chips // 2), size.chips * 3 // 2 + 1, size.units)
     unit = np.repeat(np.arange(size.units), number)
     chips, replicates = len(unit), size.replicates
-    true = (rng.random(chips) < parts.positives).astype(np.int64)
+    true = (rng.random(chips) < tasks.positives).astype(np.int64)
     sign = np.where(true == 1, 1.0, -1.0)
     here = fold[unit]
 
     def normal(scale: float, *shape: int) -> Floats:
         return scale * rng.standard_normal(shape)
 
-    shared = parts.mean + normal(parts.chip, chips) + normal(parts.unit, size.units)[unit]
-    shared = shared + normal(parts.fold, size.folds)[here]
-    common = normal(parts.shared_rest, replicates, chips)
+    shared = tasks.mean + normal(tasks.chip, chips) + normal(tasks.unit, size.units)[unit]
+    shared = shared + normal(tasks.fold, size.folds)[here]
+    common = normal(tasks.shared_rest, replicates, chips)
     arms = []
     for gain in (0.0, effect):
-        by_class = normal(parts.arm_unit, 2, size.units)
-        lasting = shared + gain + normal(parts.arm_chip, chips) + by_class[true, unit]
-        lasting = lasting + normal(parts.arm_fold, size.folds)[here]
-        training = normal(parts.quality, replicates, size.folds)
-        leaning = normal(parts.bias, replicates, size.folds)
+        by_class = normal(tasks.arm_unit, 2, size.units)
+        lasting = shared + gain + normal(tasks.arm_chip, chips) + by_class[true, unit]
+        lasting = lasting + normal(tasks.arm_fold, size.folds)[here]
+        training = normal(tasks.quality, replicates, size.folds)
+        leaning = normal(tasks.bias, replicates, size.folds)
         moment = (
-            training[:, here] + leaning[:, here] * sign + normal(parts.training_unit, replicates, size.units)[:, unit]
+            training[:, here] + leaning[:, here] * sign + normal(tasks.training_unit, replicates, size.units)[:, unit]
         )
-        arms.append(lasting + common + moment + normal(parts.rest, replicates, chips))
+        arms.append(lasting + common + moment + normal(tasks.rest, replicates, chips))
     return np.stack(arms), true, unit, fold
 
 
 def experiment(
-    rng: np.random.Generator, size: Size, parts: Components, effect: float, draws: int
+    rng: np.random.Generator, size: Size, tasks: Components, effect: float, draws: int
 ) -> tuple[str, float, float, bool]:
     """Verdict, estimate and standard error of one simulated experiment, and whether percentiles exclude zero."""
-    margin, true, unit, fold = margins(rng, size, parts, effect)
+    margin, true, unit, fold = margins(rng, size, tasks, effect)
     predicted = np.where(margin > 0, true, 1 - true)
     tables = [
         np.stack([confusion_counts(true, one, unit, size.units, 2) for one in arm.astype(np.int64)])
@@ -156,10 +156,10 @@ class Rates:
     se: float
 
 
-def rates(size: Size, parts: Components, effect: float, experiments: int, draws: int, seed: Sequence[int]) -> Rates:
+def rates(size: Size, tasks: Components, effect: float, experiments: int, draws: int, seed: Sequence[int]) -> Rates:
     """Share of experiments by verdict, their mean effect and its spread, and the standard error they claim."""
     rng = np.random.default_rng(list(seed))
-    results = [experiment(rng, size, parts, effect, draws) for _ in range(experiments)]
+    results = [experiment(rng, size, tasks, effect, draws) for _ in range(experiments)]
     answers, estimates, errors, outside = map(np.array, zip(*results, strict=True))
     return Rates(
         float(np.mean(answers == "helps")),
@@ -241,7 +241,7 @@ def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, 
 # --------------------------------------------------------------------------------------------------------- output
 
 
-def false_verdicts(parts: Components, experiments: int, stress: int, draws: int, seed: int) -> tuple[list[str], bool]:
+def false_verdicts(tasks: Components, experiments: int, stress: int, draws: int, seed: int) -> tuple[list[str], bool]:
     """The table of experiments without a difference, and whether all sizes as estimated keep the limit."""
     lines = [
         (
@@ -258,7 +258,7 @@ def false_verdicts(parts: Components, experiments: int, stress: int, draws: int,
     kept = True
     for number, (kind, changes) in enumerate(KINDS.items()):
         for size in SIZES:
-            setting = replace(parts, **changes)
+            setting = replace(tasks, **changes)
             count = experiments if kind == ESTIMATED else stress
             found = rates(size, setting, 0.0, count, draws, (seed, number, size.units))
             false = found.helps + found.hurts
@@ -271,7 +271,7 @@ def false_verdicts(parts: Components, experiments: int, stress: int, draws: int,
     return lines, kept
 
 
-def power(parts: Components, experiments: int, seed: int) -> list[str]:
+def power(tasks: Components, experiments: int, seed: int) -> list[str]:
     """The table of what the procedure finds of planted effects."""
     lines = [
         f"Planted effects, {experiments:,} experiments in each row; effects in points of balanced accuracy.",
@@ -281,7 +281,7 @@ def power(parts: Components, experiments: int, seed: int) -> list[str]:
     ]
     for size in SIZES:
         for number, effect in enumerate((0.1, 0.2, 0.4, 0.8)):
-            found = rates(size, parts, effect, experiments, 0, (seed, 99, number, size.units))
+            found = rates(size, tasks, effect, experiments, 0, (seed, 99, number, size.units))
             lines.append(
                 f"| {size.replicates} x {size.units} | {100 * found.effect:+.1f} | {100 * found.helps:.0f} |"
                 f" {100 * found.hurts:.1f} |"
@@ -304,24 +304,24 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
     parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced by the result")
     given = parser.parse_args()
-    parts = Components()
+    tasks = Components()
     if given.predictions:
-        parts = estimate(pd.read_parquet(given.predictions), tuple(given.arms), given.background)
+        tasks = estimate(pd.read_parquet(given.predictions), tuple(given.arms), given.background)
     origin, title, command = "three areas left out in turn", TITLE, f"--experiments {given.experiments}"
     if given.predictions:
         run = given.predictions.parent.name
         origin, title = f"run {run}", f"{TITLE}: as run {run} varies"
         command += f" --predictions reports/{run}/predictions.parquet"
-    table, kept = false_verdicts(parts, given.experiments, given.stress, given.draws, given.seed)
+    table, kept = false_verdicts(tasks, given.experiments, given.stress, given.draws, given.seed)
     lines = [
         f"`python benchmarks/verdicts.py {command}`. Standard deviations of the margin, in logits, as"
         f" estimated from real predictions ({origin}): "
-        + ", ".join(f"{one.name.replace('_', ' ')} {asdict(parts)[one.name]:.2f}" for one in fields(parts))
+        + ", ".join(f"{one.name.replace('_', ' ')} {asdict(tasks)[one.name]:.2f}" for one in fields(tasks))
         + ".",
         "",
         *table,
         "",
-        *power(parts, given.stress, given.seed),
+        *power(tasks, given.stress, given.seed),
         "",
         f"{'Kept' if kept else 'BROKEN'}: the limit of {100 * LIMIT:g} % in all rows as estimated.",
     ]

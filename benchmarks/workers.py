@@ -33,12 +33,12 @@ class Clock(Quiet):
     def __init__(self) -> None:
         self.last = time.monotonic()
         self.seconds: dict[str, float] = {}
-        self.parts: dict[str, int] = {}
+        self.tasks: dict[str, int] = {}
 
-    def stage_ends(self, stage: Any, made: int, total: int, facts: Any) -> None:
+    def stage_ends(self, stage: Any, made: int, total: int, metadata: Any) -> None:
         """A stage is complete."""
         now = time.monotonic()
-        self.seconds[stage.name], self.parts[stage.name], self.last = now - self.last, made, now
+        self.seconds[stage.name], self.tasks[stage.name], self.last = now - self.last, made, now
 
 
 def machines_own(processes: int) -> float:
@@ -118,9 +118,9 @@ def measure(given: argparse.Namespace) -> list[str]:
         "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    parts = clock.parts | {"all of the run": sum(clock.parts.values())}
+    tasks = clock.tasks | {"all of the run": sum(clock.tasks.values())}
     lines += [
-        f"| {stage} | {parts[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s | {one[stage] / two[stage]:.2f} x |"
+        f"| {stage} | {tasks[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s | {one[stage] / two[stage]:.2f} x |"
         f" {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
         for stage in one
     ]

@@ -6,8 +6,8 @@ Each function takes the name of a run (without one, the only run there is) and t
     chips = load_chips("demo", role="train")
     images, labels = chips.tensors()            # (N, C, H, W) float32 in [-1, 1], (N,) int64
 
-All of them raise a :class:`~satpipe.utils.errors.SatpipeError` with one sentence where there is no such run, or where it has
-not made what is asked for; the sentence names the command that makes it.
+All of them raise a :class:`~satpipe.utils.errors.SatpipeError` with one sentence where there is no such run, or
+where it has not made what is asked for; the sentence names the command that makes it.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def load_classifier(run: str | None = None, root: Path | str = ".", device: str 
         StoreError: If the classifier's files are damaged.
     """
     found = find_run(run, root)
-    part = found.part(f"classify/{FINAL}", "classifier", "all")
+    part = found.artifact(f"classify/{FINAL}", "classifier", "all")
     return classifiers.load(part.path, device, found.config.classify.model or SHIP_CONVNET)
 
 
@@ -206,8 +206,8 @@ def load_chips(
     """
     found = find_run(run, root)
     classes = found.config.ingest.classes
-    index = found.part("chips/index", "chips", "chips").path
-    real = ChipStore.open(CHIPS.read, index / "index.parquet", found.store.parts)
+    index = found.artifact("chips/index", "chips", "chips").path
+    real = ChipStore.open(CHIPS.read, index / "index.parquet", found.store.artifacts)
     dealt = found.find(f"chips/split-{split}")
     if dealt is None:
         splits = sorted(title.removeprefix("chips/split-") for title in found.keys if title.startswith("chips/split-"))
@@ -221,8 +221,8 @@ def load_chips(
     if synthetic:
         if role is not None:
             raise ConfigError("synthetic chips have no role; leave out role or synthetic")
-        made = found.part(f"synth/{split}", f"synthetic chips of split {split}", "synth").path
-        store = ChipStore.open(SYNTHETIC.read, made / "index.parquet", found.store.parts)
+        made = found.artifact(f"synth/{split}", f"synthetic chips of split {split}", "synth").path
+        store = ChipStore.open(SYNTHETIC.read, made / "index.parquet", found.store.artifacts)
         store = store.where(store.index["accepted"].to_numpy(bool))
     else:
         known = ("train", "validation", "test", "unused", "dropped")

@@ -71,7 +71,7 @@ def _terminable() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from ..utils.errors import SatpipeError, first_line, trouble
+    from ..utils.errors import SatpipeError, first_line, os_error_hint
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and (said := trouble(error)) is not None:
+        if isinstance(error, OSError) and (said := os_error_hint(error)) is not None:
             _fail(said)
             sys.exit(SatpipeError.exit_code)
         _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..config.run import RunConfig
     from ..engine.runner import Runner
-    from ..engine.task import Done
+    from ..engine.task import Artifact
 
 WIDE = 10_000
 """Characters of a line where nobody looks at a terminal: no cell is cut or folded."""
@@ -148,23 +148,23 @@ def what_is_missing(config: RunConfig) -> str | None:
     return None
 
 
-def committed(runner: Runner, config: RunConfig, last: str) -> tuple[dict[str, dict[str, Done]], bool]:
+def committed(runner: Runner, config: RunConfig, last: str) -> tuple[dict[str, dict[str, Artifact]], bool]:
     """What a configuration has made of the stages up to ``last``; makes nothing.
 
     Returns:
         Committed parts by stage and name, as far as they are up to date, and whether that is all of them.
     """
-    from ..engine.plan import BlockedError, Wave
+    from ..engine.plan import BlockedError, TaskBatch
     from ..engine.stages import NAMES, STAGES
     from ..engine.store import Record
     from ..utils.errors import TooLittleDataError
 
     walk = runner.walk(config)
 
-    def handle(wave: Wave) -> list[Record]:
-        if wave.missing:
+    def handle(batch: TaskBatch) -> list[Record]:
+        if batch.missing:
             raise BlockedError
-        return [record for record in wave.records if record is not None]
+        return [record for record in batch.records if record is not None]
 
     try:
         for stage in STAGES[: NAMES.index(last) + 1]:

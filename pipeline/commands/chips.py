@@ -13,7 +13,7 @@ from ._common import committed, config_options, console, load, root_option, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
-    from ..engine.task import Done
+    from ..engine.task import Artifact
 
 MOST = 100
 """Rows of a table that are printed; `--json` prints all."""
@@ -52,8 +52,8 @@ def command(
     done, failed = made(root, config, quiet=as_json)
     chips = done["chips"]
     if "index" in chips:
-        facts = {name: part.facts for name, part in chips.items()}
-        found = summarise(done["ingest"]["tables"].facts, facts, config.split.by)
+        metadata = {name: task.metadata for name, task in chips.items()}
+        found = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
         found["index"] = str(chips["index"].path / "index.parquet")
         found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or root / "reports" / f"{config.name}-chips.png"))
         if as_json:
@@ -64,7 +64,7 @@ def command(
         raise failed
 
 
-def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str, Done]], Exception | None]:
+def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str, Artifact]], Exception | None]:
     """Make the chips of a run, where they are not up to date.
 
     Args:

@@ -32,7 +32,7 @@ def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
         if not garbage.files:
             say(f"nothing to delete in {root / 'data'}: every part there belongs to a run")
             return
-        say(f"{garbage.parts:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
+        say(f"{garbage.tasks:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
         if yes or click.confirm("Delete them?"):
             garbage.delete()
             say(f"freed {garbage.size_bytes / 1e6:,.1f} MB")

@@ -64,13 +64,13 @@ def chips(
     if failed is not None and split is not None:
         raise failed
     store = Store(root / "data")
-    parts = {name: store.open(part.ref) for name, part in done["chips"].items()}
+    tasks = {name: store.open(task.ref) for name, task in done["chips"].items()}
     roles = None
     if split is not None:
-        roles = roles_of({name.removeprefix(SPLIT): at for name, at in parts.items() if name.startswith(SPLIT)}, split)
+        roles = roles_of({name.removeprefix(SPLIT): at for name, at in tasks.items() if name.startswith(SPLIT)}, split)
     licences = SCENES.read(store.open(done["ingest"]["tables"].ref) / "scenes.parquet")[["scene_id", "licence"]]
-    grids = pd.concat([pd.read_parquet(path) for path in sorted(parts["windows"].glob("scenes-*.parquet"))])
+    grids = pd.concat([pd.read_parquet(path) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
-    found = ChipStore.open(CHIPS.read, parts["index"] / "index.parquet", store.parts)
+    found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     table = export_chips(found, to, file_format, roles, scenes)
     say(f"{len(found):,} chips in {to}; {table.name} says what each is")

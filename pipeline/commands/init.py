@@ -29,7 +29,7 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
 
     Nothing in the folder is changed. Without --to the configuration goes to the working folder, named for DIR.
     """
-    from ..diagnostics.dataset import advice, facts, formats, grouping, inventory
+    from ..diagnostics.dataset import advice, formats, grouping, inventory, metadata
     from ..utils.errors import InputError
 
     if not folder.is_dir():
@@ -43,7 +43,7 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
     if not fits:
         _say_images(folder, listed)
         raise InputError(_nothing(folder, listed, kind))
-    found = facts.gather(fits[0])
+    found = metadata.gather(fits[0])
     groups = grouping.find_groups(listed, found)
     advised = advice.advise(name, fits[0], found, groups)
     if not found.good:
@@ -73,9 +73,9 @@ def run_name(folder: Path, target: Path | None) -> str:
 def _say_images(folder: Path, listed: Inventory) -> None:
     """Say what is known of images without labels."""
     from ..diagnostics.dataset.advice import lines_of
-    from ..diagnostics.dataset.facts import look_at_scenes
     from ..diagnostics.dataset.formats import Found
     from ..diagnostics.dataset.grouping import Grouping
+    from ..diagnostics.dataset.metadata import look_at_scenes
 
     if listed.images:
         found = Found({"type": "geojson", "path": str(listed.root)}, "")
@@ -134,6 +134,6 @@ def _how_long(config: RunConfig, folds: int) -> str:
     splits = folds * len(config.split.fractions) * config.split.replicates
     counts = [resolve(stage.forecast)(config, splits) for stage in STAGES if stage.long]
     workers = Runner(Path(), PlainDisplay(console())).workers(config)
-    seconds = sum(parts * cost for parts, cost in counts) / workers
+    seconds = sum(tasks * cost for tasks, cost in counts) / workers
     classifiers = splits * len(config.classify.arms)
     return f"{splits} GANs and {classifiers} classifiers, about {duration(seconds)} on this machine"

@@ -94,7 +94,7 @@ def command(
         say(f"{config.name}: everything is up to date ({outcome.total} parts)")
     if outcome.sentence:
         say(f"\n{outcome.sentence}")
-        if outcome.facts.get("simulated"):
+        if outcome.metadata.get("simulated"):
             say("The scenes are simulated: this says nothing about real imagery.")
         say(f"report: {outcome.report}")
 
@@ -139,26 +139,26 @@ def _selection(targets: tuple[str, ...], first: str | None, last: str | None, fo
 
 
 def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
-    waves = runner.plan(config, selection)
-    missing = [(wave, wave.orders[position]) for wave in waves for position in wave.missing]
+    batches = runner.plan(config, selection)
+    missing = [(batch, batch.specs[position]) for batch in batches for position in batch.missing]
     if not missing:
         say(f"{config.name}: everything is up to date")
         return
     seconds = 0.0
-    for wave, order in missing:
+    for batch, order in missing:
         cost = runner.expected_seconds(order)
         seconds += cost
-        reason = "; ".join(wave.reasons[order.part.title][:3])
-        say(f"{order.part.title}: about {duration(cost)}: {reason}")
+        reason = "; ".join(batch.reasons[order.task.title][:3])
+        say(f"{order.task.title}: about {duration(cost)}: {reason}")
     reached = NAMES.index(missing[-1][0].stage.name)
     later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
     if later:
         say(f"then {', '.join(later)}: what they make depends on the parts above")
     if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
         say(f"for one {config.split.by} left out; how many there are is known once scenes are read")
-    for stage, parts, cost in runner.forecast(config, later):
-        seconds += parts * cost
+    for stage, tasks, cost in runner.forecast(config, later):
+        seconds += tasks * cost
         less = ", less those of them that are there already" if any(runner.store.records(stage)) else ""
-        say(f"{stage}: {parts:,} parts of about {duration(cost)}{less}")
+        say(f"{stage}: {tasks:,} parts of about {duration(cost)}{less}")
     workers = runner.workers(config)
     say(f"about {duration(seconds / workers)} in all with {workers} workers")

@@ -19,13 +19,13 @@ def command(config_path: Path | None, overrides: tuple[str, ...], name: str | No
     from ..engine.runner import Runner
 
     config = load(config_path, overrides, name)
-    waves = Runner(root, PlainDisplay(console())).plan(config)
+    batches = Runner(root, PlainDisplay(console())).plan(config)
     rows: list[tuple[str, ...]] = []
     blocked = False
     for stage in STAGES:
-        mine = [wave for wave in waves if wave.stage.name == stage.name]
-        total, missing = sum(len(wave.orders) for wave in mine), sum(len(wave.missing) for wave in mine)
-        reasons = [f"{title}: {why[0]}" for wave in mine for title, why in wave.reasons.items()]
+        mine = [batch for batch in batches if batch.stage.name == stage.name]
+        total, missing = sum(len(batch.specs) for batch in mine), sum(len(batch.missing) for batch in mine)
+        reasons = [f"{title}: {why[0]}" for batch in mine for title, why in batch.reasons.items()]
         if blocked or not mine:
             rows.append((stage.name, "", "", "", "waits for the stage before it" if blocked else ""))
         else:

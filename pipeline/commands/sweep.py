@@ -109,7 +109,7 @@ def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
     rows: list[Row] = []
 
     def changed(courses: Sequence[Course]) -> None:
-        found = [table.Row(one.point, one.state, one.trouble, measure(one, runner)) for one in courses]
+        found = [table.Row(one.point, one.state, one.os_error_hint, measure(one, runner)) for one in courses]
         if found != rows:
             rows[:] = found
             table.write(sweep, rows, folder)
@@ -129,7 +129,7 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     print_table(heads, cells)
     failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
     for one in failed:
-        say(f"failed: {one.point.label}: {one.trouble}")
+        say(f"failed: {one.point.label}: {one.os_error_hint}")
     best = table.best(rows, sweep.metric)
     if best is not None:
         options = " ".join(f"--set {text}" for text in text_overrides(best.point.changes))
@@ -137,7 +137,7 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     drawn = f", plot: {folder / plot.SVG_FILE}" if (folder / plot.SVG_FILE).is_file() else ""
     say(f"table: {folder / table.CSV_FILE}{drawn}")
     if len(failed) == len(rows):
-        raise TrainingError(f"sweep {sweep.name}: every point failed, the first with: {failed[0].trouble}")
+        raise TrainingError(f"sweep {sweep.name}: every point failed, the first with: {failed[0].os_error_hint}")
 
 
 def _dry_run(sweep: Sweep, runner: Runner) -> None:
@@ -157,8 +157,8 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
             else ""
         )
         later = NAMES[NAMES.index(course.stage.name) + 1 : NAMES.index(sweep.last) + 1] if course.stage else ()
-        for _, parts, cost in runner.forecast(point.config, later):
-            seconds += parts * cost
-        say(f"{point.label}: {course.trouble or words + shared}")
+        for _, tasks, cost in runner.forecast(point.config, later):
+            seconds += tasks * cost
+        say(f"{point.label}: {course.os_error_hint or words + shared}")
     workers = runner.workers(sweep.points[0].config)
     say(f"{len(sweep.points)} points, about {duration(seconds / workers)} in all with {workers} workers")

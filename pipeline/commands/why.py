@@ -20,15 +20,15 @@ def command(stage: str, config_path: Path | None, overrides: tuple[str, ...], na
     from ..engine.runner import Runner
 
     runner = Runner(root, PlainDisplay(console()))
-    waves = runner.plan(load(config_path, overrides, name))
-    mine = [wave for wave in waves if wave.stage.name == stage]
+    batches = runner.plan(load(config_path, overrides, name))
+    mine = [batch for batch in batches if batch.stage.name == stage]
     if not mine:
-        waiting = waves[-1].stage.name if waves else NAMES[0]
+        waiting = batches[-1].stage.name if batches else NAMES[0]
         say(f"{stage}: not planned yet; it depends on what {waiting} makes")
-    for wave in mine:
-        for order, record in zip(wave.orders, wave.records, strict=True):
-            title = order.part.title
+    for batch in mine:
+        for order, record in zip(batch.specs, batch.records, strict=True):
+            title = order.task.title
             if record is None:
-                say(f"{title}: to be made: {'; '.join(wave.reasons[title])}")
+                say(f"{title}: to be made: {'; '.join(batch.reasons[title])}")
             else:
                 say(f"{title}: up to date: {runner.history(record)}")

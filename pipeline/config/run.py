@@ -277,7 +277,7 @@ class AugmentConfig(Section):
     """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 
 
-class BroughtFolder(Section):
+class ExternalFolder(Section):
     """Labelled chips that the user brings, of another generator for example; an arm like `gan`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
@@ -294,7 +294,7 @@ class ClassifyConfig(Section):
     """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
     with those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the
     last three with augmentation, as `classic+gan`."""
-    folders: tuple[BroughtFolder, ...] = ()
+    folders: tuple[ExternalFolder, ...] = ()
     """Folders of labelled chips that the user brings."""
     model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a

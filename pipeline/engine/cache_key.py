@@ -11,7 +11,7 @@ from typing import Any
 from ..models.device import Profile
 from . import code_digest
 from .store import digest_of
-from .task import Part, Ref
+from .task import ArtifactRef, Task
 
 
 @cache
@@ -22,7 +22,7 @@ def _version(library: str) -> str:
         return "absent"
 
 
-HANDED = ("satpipe.engine.task:Job", "satpipe.models.device:Profile")
+HANDED = ("satpipe.engine.task:TaskContext", "satpipe.models.device:Profile")
 """What every maker is handed and calls without naming it."""
 
 
@@ -31,7 +31,7 @@ def _code(make: str) -> dict[str, str]:
     return {title: digest for root in (*HANDED, make) for title, digest in code_digest.definitions_used(root).items()}
 
 
-def components(part: Part, profile: Profile) -> dict[str, Any]:
+def components(task: Task, profile: Profile) -> dict[str, Any]:
     """What the key of a part is made from.
 
     Code enters by definition, configuration as JSON, inputs and files by the digest of their content, libraries by
@@ -39,25 +39,25 @@ def components(part: Part, profile: Profile) -> dict[str, Any]:
     """
     inputs = {
         name: [one.digest for one in ref] if isinstance(ref, tuple) else ref.digest
-        for name, ref in sorted(part.inputs.items())
+        for name, ref in sorted(task.inputs.items())
     }
     python = ".".join(platform.python_version_tuple()[:2])
     return {
-        "make": part.make,
-        "name": part.name,
-        "code": _code(part.make),
-        "config": dict(part.config),
+        "make": task.make,
+        "name": task.name,
+        "code": _code(task.make),
+        "config": dict(task.config),
         "inputs": inputs,
-        "files": {name: file.sha256 for name, file in sorted(part.files.items())},
-        "resources": {name: code_digest.resource_digest(name) for name in part.resources},
-        "libraries": {"python": python} | {name: _version(name) for name in part.libraries},
-        "profile": profile.as_json() if part.training else None,
+        "files": {name: file.sha256 for name, file in sorted(task.files.items())},
+        "resources": {name: code_digest.resource_digest(name) for name in task.resources},
+        "libraries": {"python": python} | {name: _version(name) for name in task.libraries},
+        "profile": profile.as_json() if task.training else None,
     }
 
 
-def key_of(parts: Mapping[str, Any]) -> str:
+def key_of(tasks: Mapping[str, Any]) -> str:
     """The key that components give."""
-    return digest_of(parts)
+    return digest_of(tasks)
 
 
 def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
@@ -102,6 +102,6 @@ def _say(kind: str, name: str, old: Any, new: Any, titles: Mapping[str, str]) ->
     return f"{label} {name} was {_shown(old)} and is {_shown(new)}"
 
 
-def refs_of(part: Part) -> list[Ref]:
+def input_refs(task: Task) -> list[ArtifactRef]:
     """All inputs of a part, flat."""
-    return [one for ref in part.inputs.values() for one in (ref if isinstance(ref, tuple) else (ref,))]
+    return [one for ref in task.inputs.values() for one in (ref if isinstance(ref, tuple) else (ref,))]

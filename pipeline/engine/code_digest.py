@@ -107,9 +107,9 @@ def _aliases(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -
         return
     base = node.module or ""
     if node.level:
-        parts = module.split(".")
-        parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
-        base = ".".join([*parts, base] if base else parts)
+        tasks = module.split(".")
+        tasks = tasks[: len(tasks) - node.level + (1 if is_package else 0)]
+        base = ".".join([*tasks, base] if base else tasks)
     if base != ROOT and not base.startswith(ROOT + "."):
         return
     for item in node.names:

@@ -24,8 +24,8 @@ from ..utils.errors import ConfigError, HostError, SatpipeError, StoreError
 from . import cache_key
 from .process_pool import THREAD_VARIABLES
 from .store import MARKER, Record
-from .task import FACTS, UserFile
-from .worker import Order
+from .task import METADATA, UserFile
+from .worker import TaskSpec
 
 CONNECT_S = 20
 """How long to wait for a scheduler."""
@@ -120,10 +120,10 @@ class ClusterExecutor(Executor):
         self._running: set[Any] = set()
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Submit ``make_part`` of an order, or anything else."""
+        """Submit ``run_task`` of an order, or anything else."""
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()
-        given = tuple(_everywhere(one) if isinstance(one, Order) else one for one in arguments)
+        given = tuple(_everywhere(one) if isinstance(one, TaskSpec) else one for one in arguments)
         answer.add_done_callback(lambda _: self._ended())
         with self._lock:
             self._waiting.append(lambda: self._send(answer, call, given, named, None))
@@ -166,7 +166,7 @@ class ClusterExecutor(Executor):
         """Hand on what a worker returned, or send the part to another one."""
         result, worker, unfit = found
         if unfit is None:
-            if isinstance(result, Record) and isinstance(arguments[0], Order):
+            if isinstance(result, Record) and isinstance(arguments[0], TaskSpec):
                 threading.Thread(target=_hand_over, args=(answer, result, arguments[0]), daemon=True).start()
             else:
                 answer.set_result(result)
@@ -192,21 +192,21 @@ class ClusterExecutor(Executor):
             self.client.cancel(list(self._running))
 
 
-def _everywhere(order: Order) -> Order:
+def _everywhere(order: TaskSpec) -> TaskSpec:
     """The order with whole paths: a worker's working folder is not the run's."""
-    files = {name: UserFile(str(Path(file.path).absolute()), file.sha256) for name, file in order.part.files.items()}
-    return replace(order, store=order.store.absolute(), part=replace(order.part, files=files))
+    files = {name: UserFile(str(Path(file.path).absolute()), file.sha256) for name, file in order.task.files.items()}
+    return replace(order, store=order.store.absolute(), task=replace(order.task, files=files))
 
 
-def _hand_over(answer: Future[Any], record: Record, order: Order) -> None:
+def _hand_over(answer: Future[Any], record: Record, order: TaskSpec) -> None:
     """Give a record away once this host sees what another one committed."""
     folder = order.store / "parts" / record.stage / record.digest
     until = time.monotonic() + VISIBLE_S
-    while not (folder / FACTS).exists():
+    while not (folder / METADATA).exists():
         if time.monotonic() > until:
             answer.set_exception(
                 StoreError(
-                    f"part {order.part.title} was made by a Dask worker, but {folder} is not here; the run's --root"
+                    f"part {order.task.title} was made by a Dask worker, but {folder} is not here; the run's --root"
                     " must be one folder that all hosts share"
                 )
             )
@@ -226,7 +226,7 @@ def on_host(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[An
     address: str = get_worker().address
     try:
         for argument in arguments:
-            if isinstance(argument, Order):
+            if isinstance(argument, TaskSpec):
                 await_store(argument)
         return call(*arguments, **named), address, None
     except HostError as error:
@@ -236,28 +236,28 @@ def on_host(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[An
         raise
 
 
-def await_store(order: Order) -> None:
+def await_store(order: TaskSpec) -> None:
     """Wait until this host sees the store, a part's inputs and the user's files as the run's own host does.
 
     Raises:
         HostError: If it does not within :data:`VISIBLE_S`.
     """
     store, host = order.store, socket.gethostname()
-    refs = [*order.behind, *cache_key.refs_of(order.part)]
+    refs = [*order.behind, *cache_key.input_refs(order.task)]
     paths = [store / MARKER, *(store / "parts" / one.stage / one.digest for one in refs)]
     until = time.monotonic() + VISIBLE_S
     for path in paths:
         while not path.exists():
             if time.monotonic() > until or not store.is_dir():
                 raise HostError(
-                    f"part {order.part.title} cannot be made on {host}, which does not see {path};"
+                    f"part {order.task.title} cannot be made on {host}, which does not see {path};"
                     " every host needs the run's --root at the same place"
                 )
             time.sleep(0.2)
-    for file in order.part.files.values():
+    for file in order.task.files.values():
         if not Path(file.path).exists():
             raise HostError(
-                f"part {order.part.title} cannot be made on {host}, which does not see {file.path};"
+                f"part {order.task.title} cannot be made on {host}, which does not see {file.path};"
                 " every host needs the scenes and labels at the same place"
             )
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..utils.atomic_files import make_folder
-from ..utils.errors import StoreError, one_line, trouble
+from ..utils.errors import StoreError, one_line, os_error_hint
 from .stages import Stage
 from .store import Record
-from .worker import Order
+from .worker import TaskSpec
 
 LOG_FILES_KEPT = 20
 """Log files of a run that are kept."""
@@ -55,7 +55,7 @@ def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
                     path.unlink(missing_ok=True)
         handler = _LogFile(folder / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}.log", "a", LOG_BYTES, 1, "utf-8")
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written to: {trouble(error) or error}") from None
+        raise StoreError(f"{folder} cannot be written to: {os_error_hint(error) or error}") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     try:
@@ -70,40 +70,40 @@ def _counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in counts.items())
 
 
-def summary(stage: str, facts: Mapping[str, dict[str, Any]]) -> list[str]:
+def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
     """What a stage's parts amount to, in lines: what was kept, what was dropped and why."""
-    if stage == "ingest" and "tables" in facts:
-        tables = facts["tables"]
+    if stage == "ingest" and "tables" in metadata:
+        tables = metadata["tables"]
         scenes = len(tables["scenes"])
         lines = [f"{scenes:,} scene{'s' * (scenes != 1)}; labels: {_counts(tables['labels']) or 'none'}"]
         left_out = [*tables.get("quarantined", []), *tables.get("labels_quarantined", [])]
         lines += [f"left out: {name}: {reason}" for name, reason in left_out[:5]]
         return lines + ([f"left out: {len(left_out) - 5:,} more, all in the report"] if len(left_out) > 5 else [])
-    if stage == "chips" and "index" in facts:
-        index = facts["index"]
+    if stage == "chips" and "index" in metadata:
+        index = metadata["index"]
         dropped = {reason: number for reason, number in index.get("dropped", {}).items() if number}
         lines = [f"chips: {_counts(index['chips'])}"]
         lines += [f"windows not used: {_counts(dropped)}"] if dropped else []
-        return lines + _leaks(facts)
+        return lines + _leaks(metadata)
     if stage == "synth":
         accepted: dict[str, int] = {}
         candidates: dict[str, int] = {}
-        for part in facts.values():
+        for task in metadata.values():
             for total, name in ((accepted, "accepted"), (candidates, "candidates")):
-                for label, number in part.get(name, {}).items():
+                for label, number in task.get(name, {}).items():
                     total[label] = total.get(label, 0) + number
         kept = (f"{label} {accepted.get(label, 0):,} of {number:,}" for label, number in candidates.items())
         return [f"synthetic chips accepted: {', '.join(kept)}"] if candidates else []
     return []
 
 
-def _leaks(facts: Mapping[str, dict[str, Any]]) -> list[str]:
+def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
     """Leaks between groups: what was found, joined and dropped. A split with one left is never made."""
-    found = facts.get("duplicates")
-    splits = [part for name, part in facts.items() if name.startswith("split-")]
+    found = metadata.get("duplicates")
+    splits = [task for name, task in metadata.items() if name.startswith("split-")]
     if found is None or not splits or not found["overlaps"] + found["duplicates"]:
         return []
-    dropped = sum(sum(part["dropped"].values()) for part in splits)
+    dropped = sum(sum(task["dropped"].values()) for task in splits)
     joined = found["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
     count = f"{sum(map(len, joined)):,} groups of {splits[0]['by']}"
     groups = f"{count} joined into {len(joined):,}" if joined else "no groups joined"
@@ -138,31 +138,31 @@ class PlainDisplay:
             self._current = stage.name
             self.say(f"{stage.name}: {stage.does}")
 
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """Say that a part was made, and in which time."""
         self._made += 1
         self._said.pop(order.key, None)
-        self.say(f"  {order.part.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
+        self.say(f"  {order.task.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
 
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
         """Say how far a part is, now and then."""
         now = time.monotonic()
         if now - self._said.setdefault(order.key, now) >= LINE_EVERY_S:
             self._said[order.key] = now
             note = f", {state['note']}" if state.get("note") else ""
-            self.say(f"  {order.part.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
+            self.say(f"  {order.task.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
 
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Say what the stage amounts to."""
         state = f"{made} of {total} parts made" if made else f"up to date, {total} parts"
         self.say(f"{stage.name}: {state}")
         if made:
-            for line in summary(stage.name, facts):
+            for line in summary(stage.name, metadata):
                 self.say(f"  {line}")
 
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """Say what the stage has."""
-        for line in summary(stage.name, facts):
+        for line in summary(stage.name, metadata):
             self.say(f"  {line}")
 
 
@@ -187,21 +187,21 @@ class TerminalDisplay(PlainDisplay):
         self._stage = self.bars.add_task(f"{stage.name}: parts", total=missing, rate="")
         self.bars.start()
 
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """Move the stage's bar."""
         if self.logger:
-            self.logger.info("%s made in %.1f s", order.part.title, record.seconds)
+            self.logger.info("%s made in %.1f s", order.task.title, record.seconds)
         if (task := self._parts.pop(order.key, None)) is not None:
             self.bars.remove_task(task)
         if self._stage is not None:
             self.bars.advance(self._stage)
 
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
         """Move the part's bar."""
         if order.key not in self._parts:
             # From where it is now: what was done before the first look would count as done in no time.
             self._parts[order.key] = self.bars.add_task(
-                f"  {order.part.name}", total=state["total"], completed=state["done"], rate=""
+                f"  {order.task.name}", total=state["total"], completed=state["done"], rate=""
             )
         task = self._parts[order.key]
         self.bars.update(task, completed=state["done"], total=state["total"])
@@ -210,17 +210,17 @@ class TerminalDisplay(PlainDisplay):
         rate = f"{speed:,.{digits}f} {state['unit']}/s" if speed else str(state["unit"])
         self.bars.update(task, rate=f"{rate} {state.get('note', '')}")
 
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Take the bars away and say what the stage amounts to."""
         self._drop_stage()
         self.bars.stop()
-        super().stage_ends(stage, made, total, facts)
+        super().stage_ends(stage, made, total, metadata)
 
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """Take the bars away and say what the stage has."""
         self._drop_stage()
         self.bars.stop()
-        super().stage_stops(stage, facts)
+        super().stage_stops(stage, metadata)
 
     def _drop_stage(self) -> None:
         for task in [*self._parts.values(), *([] if self._stage is None else [self._stage])]:

@@ -1,6 +1,6 @@
 """Where makers run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
 
-Every part is made by :func:`make_part` in a worker process, never in the calling one, with as many threads as the
+Every part is made by :func:`run_task` in a worker process, never in the calling one, with as many threads as the
 profile says, so that neither the number of workers nor what the caller did before can change a byte.
 """
 

@@ -24,7 +24,7 @@ class Garbage:
     """
 
     paths: tuple[Path, ...]
-    parts: int
+    tasks: int
     files: int
     size_bytes: int
 

@@ -20,10 +20,10 @@ from ..utils.errors import InputError
 from . import cache_key, code_digest
 from .stages import STAGES, Stage
 from .store import Record, Store, canonical, sha256_file, stamp_of
-from .task import Done, Part, PlanContext, Ref, UserFile
-from .worker import Order, resolve
+from .task import Artifact, ArtifactRef, PlanContext, Task, UserFile
+from .worker import TaskSpec, resolve
 
-SPOILT = "its files are missing or were changed since"
+CORRUPTED = "its files are missing or were changed since"
 
 
 class Fingerprints:
@@ -73,7 +73,7 @@ class Fingerprints:
 
 
 @dataclass
-class Wave:
+class TaskBatch:
     """Parts of a stage that can be made at the same time.
 
     Attributes:
@@ -85,10 +85,10 @@ class Wave:
     """
 
     stage: Stage
-    orders: list[Order]
+    specs: list[TaskSpec]
     records: list[Record | None]
     reasons: dict[str, list[str]] = field(default_factory=dict)
-    spoilt: list[Record] = field(default_factory=list)
+    corrupted: list[Record] = field(default_factory=list)
 
     @property
     def missing(self) -> list[int]:
@@ -100,7 +100,7 @@ class BlockedError(Exception):
     """A wave has missing parts and the caller does not make any."""
 
 
-class Walk:
+class Planner:
     """One walk over the stages of a configuration."""
 
     def __init__(
@@ -124,15 +124,15 @@ class Walk:
         self.store = store
         self.fingerprints = Fingerprints(store.root / "cache" / "fingerprints.json")
         code_digest.remember_in(store.root / "cache" / code_digest.FILE)
-        self.done: dict[str, dict[str, Done]] = {stage.name: {} for stage in STAGES}
+        self.done: dict[str, dict[str, Artifact]] = {stage.name: {} for stage in STAGES}
         self.keys: dict[str, list[str]] = {}
         self._profile = profile
         self._forced = frozenset(forced)
         self._previous = previous or {}
         self._titles: dict[str, str] = {}
-        self._behind: dict[str, frozenset[Ref]] = {}
+        self._behind: dict[str, frozenset[ArtifactRef]] = {}
 
-    def stage(self, stage: Stage, handle: Callable[[Wave], Sequence[Record]]) -> Iterator[Wave]:
+    def stage(self, stage: Stage, handle: Callable[[TaskBatch], Sequence[Record]]) -> Iterator[TaskBatch]:
         """Walk one stage: plan a wave, have it handled, plan the next one.
 
         Args:
@@ -144,62 +144,62 @@ class Walk:
         """
         context = PlanContext(self.config, self.done, self.fingerprints)
         planner = resolve(stage.plan)(context)
-        answer: list[Done] | None = None
+        answer: list[Artifact] | None = None
         while True:
             try:
-                parts = planner.send(answer) if answer is not None else next(planner)
+                tasks = planner.send(answer) if answer is not None else next(planner)
             except StopIteration:
                 return
-            wave = self._wave(stage, parts)
-            records = handle(wave)
-            answer = [Done(record.ref, self.store.folder(record.ref)) for record in records]
-            for order, done in zip(wave.orders, answer, strict=True):
-                self.done[order.part.stage][order.part.name] = done
-                self._titles[done.ref.digest] = order.part.title
+            batch = self._wave(stage, tasks)
+            records = handle(batch)
+            answer = [Artifact(record.ref, self.store.folder(record.ref)) for record in records]
+            for order, done in zip(batch.specs, answer, strict=True):
+                self.done[order.task.stage][order.task.name] = done
+                self._titles[done.ref.digest] = order.task.title
                 known = self._behind.get(done.ref.digest, frozenset())
-                self._behind[done.ref.digest] = known.union(order.behind, cache_key.refs_of(order.part))
-            yield wave
+                self._behind[done.ref.digest] = known.union(order.behind, cache_key.input_refs(order.task))
+            yield batch
 
-    def facts(self, stage: Stage) -> dict[str, dict[str, Any]]:
+    def metadata(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """Facts of the stage's parts that are done, by name."""
-        return {name: done.facts for name, done in self.done[stage.name].items()}
+        return {name: done.metadata for name, done in self.done[stage.name].items()}
 
-    def _wave(self, stage: Stage, parts: Sequence[Part]) -> Wave:
-        wave = Wave(stage, [], [])
-        for part in parts:
-            profile = self._profile() if part.training else Profile()
-            components = cache_key.components(part, profile)
-            inputs = cache_key.refs_of(part)
-            behind = frozenset[Ref]().union(*(self._behind.get(ref.digest, ()) for ref in inputs)) - set(inputs)
-            order = Order(
-                part,
+    def _wave(self, stage: Stage, tasks: Sequence[Task]) -> TaskBatch:
+        batch = TaskBatch(stage, [], [])
+        for task in tasks:
+            profile = self._profile() if task.training else Profile()
+            components = cache_key.components(task, profile)
+            inputs = cache_key.input_refs(task)
+            behind = frozenset[ArtifactRef]().union(*(self._behind.get(ref.digest, ()) for ref in inputs)) - set(inputs)
+            order = TaskSpec(
+                task,
                 cache_key.key_of(components),
                 components,
                 self.store.root,
                 profile,
                 tuple(sorted(behind, key=lambda ref: (ref.stage, ref.name, ref.digest))),
-                {name: self.fingerprints.stamp(file) for name, file in part.files.items()},
+                {name: self.fingerprints.stamp(file) for name, file in task.files.items()},
                 self.config.compute.memory_gb,
             )
-            record = self.store.record(part.stage, order.key)
+            record = self.store.record(task.stage, order.key)
             reasons = self._reasons(order, record)
-            self.keys[part.title] = [part.stage, order.key]
-            wave.orders.append(order)
-            wave.records.append(None if reasons else record)
+            self.keys[task.title] = [task.stage, order.key]
+            batch.specs.append(order)
+            batch.records.append(None if reasons else record)
             if reasons:
-                wave.reasons[part.title] = reasons
-            if record is not None and reasons == [SPOILT]:
-                wave.spoilt.append(record)
+                batch.reasons[task.title] = reasons
+            if record is not None and reasons == [CORRUPTED]:
+                batch.corrupted.append(record)
         code_digest.save()
-        return wave
+        return batch
 
-    def _reasons(self, order: Order, record: Record | None) -> list[str]:
-        part = order.part
-        if part.stage in self._forced:
+    def _reasons(self, order: TaskSpec, record: Record | None) -> list[str]:
+        task = order.task
+        if task.stage in self._forced:
             return ["--force was given"]
         if record is not None:
-            return [] if self.store.is_current(record) else [SPOILT]
-        before = self._previous.get(part.title)
+            return [] if self.store.is_current(record) else [CORRUPTED]
+        before = self._previous.get(task.title)
         earlier = self.store.record(before[0], before[1]) if before and before[1] != order.key else None
         if earlier is None:
             return ["it was not made yet"]

@@ -17,15 +17,15 @@ from ..config.base import as_json
 from ..config.run import RunConfig
 from ..models.device import Profile, cores, resolve_profile
 from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atomic
-from ..utils.errors import SatpipeError, SpoiltError, StoreError, first_line, trouble
+from ..utils.errors import CorruptedError, SatpipeError, StoreError, first_line, os_error_hint
 from ..utils.redact import redacted, redacted_json
 from . import progress
 from .executors import open_executor
-from .plan import BlockedError, Walk, Wave
+from .plan import BlockedError, Planner, TaskBatch
 from .stages import NAMES, STAGES, Stage
 from .store import MANIFEST, Record, Store, canonical, sha256_file
-from .task import FACTS
-from .worker import PROGRESS, Order, make_part, resolve
+from .task import METADATA
+from .worker import PROGRESS, TaskSpec, resolve, run_task
 
 POLL_S = 0.3
 TIMINGS = "timings.json"
@@ -42,16 +42,16 @@ class Display(Protocol):
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
         """A wave of a stage begins, with this many parts to make."""
 
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
 
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
 
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage is complete; facts by part."""
 
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage cannot go on; facts by part of what it has."""
 
 
@@ -87,7 +87,7 @@ class Outcome:
     total: int = 0
     sentence: str | None = None
     report: Path | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 class Runner:
@@ -116,7 +116,7 @@ class Runner:
         """
         return resolve_profile(config.compute, self.store.root / "cache" / "profile.json")
 
-    def walk(self, config: RunConfig, forced: Sequence[str] = ()) -> Walk:
+    def walk(self, config: RunConfig, forced: Sequence[str] = ()) -> Planner:
         """A walk over the stages as the run last left them."""
         previous = (self.store.read_run(config.name) or {}).get("parts", {})
         known: list[Profile] = []
@@ -126,7 +126,7 @@ class Runner:
                 known.append(self.profile(config))
             return known[0]
 
-        return Walk(config, self.store, profile, forced, previous)
+        return Planner(config, self.store, profile, forced, previous)
 
     def run(self, config: RunConfig, selection: Selection | None = None) -> Outcome:
         """Make what is missing.
@@ -137,7 +137,7 @@ class Runner:
         """
         selection = selection or Selection()
         with self.store.lock():
-            spoilt: set[str] = set()
+            corrupted: set[str] = set()
             while True:
                 walk = self.walk(config, selection.forced)
                 run = _RunRecord(self.store, config, walk)
@@ -147,12 +147,12 @@ class Runner:
                 except KeyboardInterrupt:
                     run.try_write("interrupted", "interrupted")
                     raise
-                except SpoiltError as error:
-                    if not selection.remake or error.digest in spoilt:
+                except CorruptedError as error:
+                    if not selection.remake or error.digest in corrupted:
                         run.try_write("failed", str(error))
                         raise
                     # Found when it was opened, after it had been planned as sound: without it the plan is another one.
-                    spoilt.add(error.digest)
+                    corrupted.add(error.digest)
                     self.store.discard(error.stage, error.digest)
                     self.display.say(f"{str(error).partition(';')[0]}; it is made again")
                 except SatpipeError as error:
@@ -184,7 +184,7 @@ class Runner:
             longest, last = max(longest, time.monotonic() - began), replicates
         return self.run(with_replicates(config, last), Selection(remake=remake)), last
 
-    def _stages(self, config: RunConfig, selection: Selection, walk: Walk, run: _RunRecord) -> Outcome:
+    def _stages(self, config: RunConfig, selection: Selection, walk: Planner, run: _RunRecord) -> Outcome:
         outcome = Outcome()
         first, last = NAMES.index(selection.first), NAMES.index(selection.last)
         with ExitStack() as stack:
@@ -199,91 +199,91 @@ class Runner:
             for position, stage in enumerate(STAGES[: last + 1]):
                 made = total = 0
 
-                def handle(wave: Wave, may_make: bool = position >= first) -> Sequence[Record]:
-                    if wave.missing and not may_make:
-                        title = wave.orders[wave.missing[0]].part.title
+                def handle(batch: TaskBatch, may_make: bool = position >= first) -> Sequence[Record]:
+                    if batch.missing and not may_make:
+                        title = batch.specs[batch.missing[0]].task.title
                         raise StoreError(
                             f"part {title} is missing and --from {selection.first} starts after it;"
-                            f" run `satpipe run {wave.stage.name}` first"
+                            f" run `satpipe run {batch.stage.name}` first"
                         )
-                    if not selection.remake and wave.spoilt:
-                        raise self.store.spoilt(wave.spoilt[0].ref)
-                    if not wave.missing:
-                        return [one for one in wave.records if one]
+                    if not selection.remake and batch.corrupted:
+                        raise self.store.corrupted(batch.corrupted[0].ref)
+                    if not batch.missing:
+                        return [one for one in batch.records if one]
                     # Before and not after: what a killed run leaves belongs to it, and `clean` keeps that.
-                    run.write("running", f"in {wave.stage.name}")
-                    return self._make(wave, executor)
+                    run.write("running", f"in {batch.stage.name}")
+                    return self._make(batch, executor)
 
                 try:
-                    for wave in walk.stage(stage, handle):
-                        made += len(wave.missing)
-                        total += len(wave.orders)
+                    for batch in walk.stage(stage, handle):
+                        made += len(batch.missing)
+                        total += len(batch.specs)
                 except SatpipeError:
-                    self.display.stage_stops(stage, walk.facts(stage))
+                    self.display.stage_stops(stage, walk.metadata(stage))
                     raise
                 outcome.made += made
                 outcome.total += total
-                self.display.stage_ends(stage, made, total, walk.facts(stage))
+                self.display.stage_ends(stage, made, total, walk.metadata(stage))
         if selection.last == NAMES[-1]:
             page = walk.done["report"]["page"]
-            outcome.facts = page.facts
-            outcome.sentence = outcome.facts.get("sentence")
+            outcome.metadata = page.metadata
+            outcome.sentence = outcome.metadata.get("sentence")
             outcome.report = self._publish(config, walk)
         return outcome
 
-    def _make(self, wave: Wave, executor: Any) -> list[Record]:
+    def _make(self, batch: TaskBatch, executor: Any) -> list[Record]:
         """Make the missing parts of a wave, show how far they are, and return all records."""
-        records = list(wave.records)
-        for position, record in self.make(wave, executor):
+        records = list(batch.records)
+        for position, record in self.make(batch, executor):
             if isinstance(record, SatpipeError):
                 raise record
             records[position] = record
         return [record for record in records if record is not None]
 
-    def make(self, wave: Wave, executor: Callable[[], Executor]) -> Iterator[tuple[int, Record | SatpipeError]]:
+    def make(self, batch: TaskBatch, executor: Callable[[], Executor]) -> Iterator[tuple[int, Record | SatpipeError]]:
         """Make the missing parts of a wave and show how far they are.
 
         Args:
-            wave: Its parts may belong to several runs.
+            batch: Its parts may belong to several runs.
             executor: Gives where makers run.
 
         Yields:
             Position of each part as it ends, with its record or with what went wrong.
         """
-        self.display.stage_begins(wave.stage, len(wave.missing), len(wave.orders))
+        self.display.stage_begins(batch.stage, len(batch.missing), len(batch.specs))
         pending: dict[Future[Record], int] = {
-            executor().submit(make_part, wave.orders[position]): position for position in wave.missing
+            executor().submit(run_task, batch.specs[position]): position for position in batch.missing
         }
         while pending:
             finished, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 position = pending.pop(future)
                 try:
-                    record = _result(future, wave.orders[position])
+                    record = _result(future, batch.specs[position])
                 except SatpipeError as error:
                     yield position, error
                     continue
-                facts = json.loads((self.store.folder(record.ref) / FACTS).read_text("utf-8"))
-                self.display.part_done(wave.orders[position], record, facts)
+                metadata = json.loads((self.store.folder(record.ref) / METADATA).read_text("utf-8"))
+                self.display.task_done(batch.specs[position], record, metadata)
                 yield position, record
             for position in pending.values():
-                order = wave.orders[position]
+                order = batch.specs[position]
                 state = progress.read(self.store.work(order.key) / PROGRESS)
                 if state is not None:
-                    self.display.part_progress(order, state)
+                    self.display.task_progress(order, state)
 
-    def remember(self, config: RunConfig, walk: Walk, state: str, sentence: str) -> None:
+    def remember(self, config: RunConfig, walk: Planner, state: str, sentence: str) -> None:
         """Record how far a run has come whose parts are made by :meth:`make`; what it refers to is then kept."""
         _RunRecord(self.store, config, walk).write(state, sentence)
 
-    def _publish(self, config: RunConfig, walk: Walk) -> Path:
+    def _publish(self, config: RunConfig, walk: Planner) -> Path:
         """Copy the report's page to ``reports/<run>/``, unless it is there unchanged."""
         page = self.store.open(walk.done["report"]["page"].ref)
         target = self.report_folder(config)
         files = {
             path.relative_to(page): path
             for path in sorted(page.rglob("*"))
-            if path.is_file() and path.name not in (FACTS, MANIFEST)
+            if path.is_file() and path.name not in (METADATA, MANIFEST)
         }
         same = all((target / name).is_file() for name in files) and all(
             sha256_file(target / name) == sha256_file(path) for name, path in files.items()
@@ -313,19 +313,19 @@ class Runner:
             if not (target / TIMINGS).is_file() or (target / TIMINGS).read_bytes() != text:
                 write_atomic(target / TIMINGS, text)
         except OSError as error:
-            raise StoreError(f"the report cannot be written to {target}: {trouble(error) or error}") from None
+            raise StoreError(f"the report cannot be written to {target}: {os_error_hint(error) or error}") from None
         return target / "report.html"
 
     # ------------------------------------------------------------------------------------------- looking only
 
-    def expected_seconds(self, order: Order) -> float:
+    def expected_seconds(self, order: TaskSpec) -> float:
         """How long a part will about take: as its like took on this store, else what its planner says."""
-        if order.part.stage not in self._seconds:
-            seconds = self._seconds.setdefault(order.part.stage, {})
-            for record in self.store.records(order.part.stage):
+        if order.task.stage not in self._seconds:
+            seconds = self._seconds.setdefault(order.task.stage, {})
+            for record in self.store.records(order.task.stage):
                 seconds.setdefault(_like(record.components), []).append(record.seconds)
-        known = self._seconds[order.part.stage].get(_like(order.components), [])
-        return sum(known) / len(known) if known else order.part.cost
+        known = self._seconds[order.task.stage].get(_like(order.components), [])
+        return sum(known) / len(known) if known else order.task.cost
 
     def forecast(self, config: RunConfig, stages: Sequence[str]) -> list[tuple[str, int, float]]:
         """Stage, number of parts and seconds of each, for stages that cannot be planned yet.
@@ -374,17 +374,17 @@ class Runner:
         holder = self.store.holder()
         return "running" if holder is not None and holder["pid"] == run.get("pid") else "stopped"
 
-    def plan(self, config: RunConfig, selection: Selection | None = None) -> list[Wave]:
+    def plan(self, config: RunConfig, selection: Selection | None = None) -> list[TaskBatch]:
         """The waves that can be planned from what is committed; the last one may have missing parts."""
         selection = selection or Selection()
         walk = self.walk(config, selection.forced)
-        seen: list[Wave] = []
+        seen: list[TaskBatch] = []
 
-        def handle(wave: Wave) -> Sequence[Record]:
-            seen.append(wave)
-            if wave.missing:
+        def handle(batch: TaskBatch) -> Sequence[Record]:
+            seen.append(batch)
+            if batch.missing:
                 raise BlockedError
-            return [record for record in wave.records if record is not None]
+            return [record for record in batch.records if record is not None]
 
         try:
             for stage in STAGES[: NAMES.index(selection.last) + 1]:
@@ -412,7 +412,7 @@ def with_replicates(config: RunConfig, replicates: int) -> RunConfig:
     return config.model_copy(update={"split": config.split.model_copy(update={"replicates": replicates})})
 
 
-def _result(future: Future[Record], order: Order) -> Record:
+def _result(future: Future[Record], order: TaskSpec) -> Record:
     try:
         return future.result()
     except SatpipeError:
@@ -420,7 +420,7 @@ def _result(future: Future[Record], order: Order) -> Record:
     except Exception as error:
         # A worker that the system killed breaks the pool: the error names the pool, the user needs the part.
         raise StoreError(
-            f"part {order.part.title} was lost with its worker ({type(error).__name__}: {error});"
+            f"part {order.task.title} was lost with its worker ({type(error).__name__}: {error});"
             " `satpipe run all` goes on where it was"
         ) from None
 
@@ -428,7 +428,7 @@ def _result(future: Future[Record], order: Order) -> Record:
 class _RunRecord:
     """What ``satpipe runs``, ``status`` and ``why`` know of a run."""
 
-    def __init__(self, store: Store, config: RunConfig, walk: Walk) -> None:
+    def __init__(self, store: Store, config: RunConfig, walk: Planner) -> None:
         self.store, self.config, self.walk = store, config, walk
         self.started = time.time()
         self.began = time.monotonic()
@@ -442,7 +442,7 @@ class _RunRecord:
     def write(self, state: str, sentence: str, outcome: Outcome | None = None) -> None:
         """Remember the run; what it did not reach keeps its earlier keys, so that `why` can compare with them."""
         earlier = self.before.get("parts", {})
-        parts = self.walk.keys if state == "finished" else {**earlier, **self.walk.keys}
+        tasks = self.walk.keys if state == "finished" else {**earlier, **self.walk.keys}
         made = outcome is None or outcome.made > 0 or self.before.get("state") != "finished"
         self.store.write_run(
             self.config.name,
@@ -451,10 +451,10 @@ class _RunRecord:
                 "state": state,
                 "pid": os.getpid(),
                 "sentence": sentence,
-                "verdict": outcome.facts.get("verdict") if outcome else None,
+                "verdict": outcome.metadata.get("verdict") if outcome else None,
                 "report": str(outcome.report) if outcome and outcome.report else None,
                 "config": redacted_json(as_json(self.config)),
-                "parts": parts,
+                "parts": tasks,
                 "started": self.started if made else self.before.get("started", self.started),
                 "seconds": round(time.monotonic() - self.began, 1) if made else self.before.get("seconds"),
             },

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ..config.run import RunConfig
 from ..utils.errors import ConfigError, StoreError
 from .store import Store
-from .task import Done, Ref
+from .task import Artifact, ArtifactRef
 
 DEFAULT = "demo"
 """The run of the default configuration."""
@@ -37,7 +37,7 @@ class Run:
     config: RunConfig
     keys: Mapping[str, tuple[str, str]]
 
-    def find(self, title: str) -> Done | None:
+    def find(self, title: str) -> Artifact | None:
         """The committed part of that title, verified; None where it was not made yet.
 
         Raises:
@@ -47,10 +47,10 @@ class Run:
         record = self.store.record(stage, key) if key else None
         if record is None:
             return None
-        ref = Ref(record.stage, record.name, record.digest)
-        return Done(ref, self.store.open(ref))
+        ref = ArtifactRef(record.stage, record.name, record.digest)
+        return Artifact(ref, self.store.open(ref))
 
-    def part(self, title: str, what: str, target: str) -> Done:
+    def artifact(self, title: str, what: str, target: str) -> Artifact:
         """The committed part of that title.
 
         Args:
@@ -88,7 +88,7 @@ class Run:
         if self.config.chips.gsd_m is not None:
             return float(self.config.chips.gsd_m)
         tables = self.find("ingest/tables")
-        known: list[float] = [] if tables is None else tables.facts.get("gsd_m", [])
+        known: list[float] = [] if tables is None else tables.metadata.get("gsd_m", [])
         return sum(known) / len(known) if known else None
 
 

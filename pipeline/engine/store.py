@@ -32,9 +32,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atomic
-from ..utils.errors import SpoiltError, StoreError, StoreLockedError, trouble
+from ..utils.errors import CorruptedError, StoreError, StoreLockedError, os_error_hint
 from ..utils.redact import redacted
-from .task import FACTS, Part, Ref
+from .task import METADATA, ArtifactRef, Task
 
 MARKER = "store.json"
 """File that says in which version of the layout a store was written."""
@@ -89,9 +89,9 @@ class Record:
     made_at: float = 0.0
 
     @property
-    def ref(self) -> Ref:
+    def ref(self) -> ArtifactRef:
         """The content it leads to."""
-        return Ref(self.stage, self.name, self.digest)
+        return ArtifactRef(self.stage, self.name, self.digest)
 
 
 def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
@@ -137,7 +137,7 @@ class Store:
             StoreError: If it was written by another version of this layout.
         """
         self.root = root
-        self.parts = root / "parts"
+        self.artifacts = root / "parts"
         self._verified = _VERIFIED.setdefault(str(root.absolute()), {})
         marker = root / MARKER
         try:
@@ -145,7 +145,7 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"the store {root} cannot be read: {trouble(error) or error.strerror}") from None
+            raise StoreError(f"the store {root} cannot be read: {os_error_hint(error) or error.strerror}") from None
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{marker} is damaged; move {root} away or choose another --root") from None
         if version != VERSION:
@@ -167,20 +167,20 @@ class Store:
             StoreError: If that is not permitted, there is no room, or parts are there whose layout nobody knows.
         """
         try:
-            if not self.is_there and any(self.parts.glob("[!.]*")):
+            if not self.is_there and any(self.artifacts.glob("[!.]*")):
                 raise StoreError(f"{self.root} holds parts but no {MARKER}; {_OTHER_STORE}")
             for name in ("parts", "records", "work", "runs", "logs", "cache"):
                 make_folder(self.root / name)
             if not self.is_there:
                 write_atomic(self.root / MARKER, canonical({"version": VERSION}) + b"\n")
         except OSError as error:
-            raise StoreError(f"the store {self.root} cannot be written: {trouble(error) or error}") from None
+            raise StoreError(f"the store {self.root} cannot be written: {os_error_hint(error) or error}") from None
 
     # ------------------------------------------------------------------------------------------------ places
 
-    def folder(self, ref: Ref) -> Path:
+    def folder(self, ref: ArtifactRef) -> Path:
         """Folder of committed content."""
-        return self.parts / ref.stage / ref.digest
+        return self.artifacts / ref.stage / ref.digest
 
     def work(self, key: str) -> Path:
         """Folder for what a part under way keeps across a kill."""
@@ -218,17 +218,17 @@ class Store:
             return self._facts_match(record.ref)
         return self._content_matches(record.ref)
 
-    def _facts_match(self, ref: Ref) -> bool:
+    def _facts_match(self, ref: ArtifactRef) -> bool:
         """Whether a part's facts, from which planners plan, are those that were committed."""
         folder = self.folder(ref)
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-            known = manifest.get(FACTS)
-            return digest_of(manifest) == ref.digest and (known is None or known[1] == sha256_file(folder / FACTS))
+            known = manifest.get(METADATA)
+            return digest_of(manifest) == ref.digest and (known is None or known[1] == sha256_file(folder / METADATA))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             return False
 
-    def _content_matches(self, ref: Ref) -> bool:
+    def _content_matches(self, ref: ArtifactRef) -> bool:
         folder = self.folder(ref)
         try:
             files = _files_below(folder)
@@ -241,7 +241,7 @@ class Store:
         self._verified[ref.digest] = {name: _stat(path) for name, path in files.items()}
         return True
 
-    def open(self, ref: Ref) -> Path:
+    def open(self, ref: ArtifactRef) -> Path:
         """Folder of committed content, verified against its digest once per process and change.
 
         Raises:
@@ -254,18 +254,18 @@ class Store:
             seen = {}
         if (seen and self._verified.get(ref.digest) == seen) or self._content_matches(ref):
             return folder
-        raise self.spoilt(ref)
+        raise self.corrupted(ref)
 
-    def spoilt(self, ref: Ref) -> SpoiltError:
+    def corrupted(self, ref: ArtifactRef) -> CorruptedError:
         """The error that says what is wrong with committed content."""
-        return SpoiltError(
+        return CorruptedError(
             f"part {ref.stage}/{ref.name} in {self.folder(ref)} is not what was committed: {self._first_change(ref)};"
             " `satpipe run all` makes it again",
             ref.stage,
             ref.digest,
         )
 
-    def _first_change(self, ref: Ref) -> str:
+    def _first_change(self, ref: ArtifactRef) -> str:
         folder = self.folder(ref)
         if not folder.is_dir():
             return "the folder is missing"
@@ -288,11 +288,11 @@ class Store:
 
     def discard(self, stage: str, digest: str) -> None:
         """Take spoilt content away, so that what needs it is made again."""
-        spoilt = self.parts / f".spoilt.{digest}.{os.getpid()}"
+        corrupted = self.artifacts / f".spoilt.{digest}.{os.getpid()}"
         with suppress(FileNotFoundError):
-            os.replace(self.parts / stage / digest, spoilt)
+            os.replace(self.artifacts / stage / digest, corrupted)
         self._verified.pop(digest, None)
-        shutil.rmtree(spoilt, ignore_errors=True)
+        shutil.rmtree(corrupted, ignore_errors=True)
 
     # ----------------------------------------------------------------------------------------------- writing
 
@@ -311,7 +311,7 @@ class Store:
         except Timeout:
             raise StoreLockedError(f"{self._who()} is writing to {self.root}; wait for it or stop it") from None
         except OSError as error:
-            raise StoreError(f"the store {self.root} cannot be locked: {trouble(error) or error}") from None
+            raise StoreError(f"the store {self.root} cannot be locked: {os_error_hint(error) or error}") from None
         try:
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": redacted(" ".join(sys.argv))}
             write_atomic(info, canonical(holder) + b"\n")
@@ -341,7 +341,7 @@ class Store:
 
     def _sweep(self) -> None:
         """Take away what processes of this host left behind when they were killed. Only the holder of the lock does."""
-        left = [*self.parts.glob(f".*.{socket.gethostname()}.*"), *self.parts.glob(".spoilt.*")]
+        left = [*self.artifacts.glob(f".*.{socket.gethostname()}.*"), *self.artifacts.glob(".spoilt.*")]
         for kind in ("", "records/*/", "runs/", "cache/"):
             left += self.root.glob(f"{kind}.*.tmp")
         for path in left:
@@ -363,7 +363,7 @@ class Store:
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:
         """An empty folder beside the committed parts, for a maker to write in; gone afterwards unless committed."""
-        folder = self.parts / f".{key}.{socket.gethostname()}.{os.getpid()}"
+        folder = self.artifacts / f".{key}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         try:
@@ -371,21 +371,21 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, staged: Path, part: Part, key: str, components: Mapping[str, Any], seconds: float) -> Record:
+    def commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
         """Commit what a maker wrote in ``staged`` and record it under ``key``.
 
         Raises:
             StoreError: If there is no room or no permission; nothing is recorded then.
         """
         try:
-            return self._commit(staged, part, key, components, seconds)
+            return self._commit(staged, task, key, components, seconds)
         except OSError as error:
             raise StoreError(
-                f"part {part.title} could not be committed to {self.root}: {trouble(error) or error};"
+                f"part {task.title} could not be committed to {self.root}: {os_error_hint(error) or error};"
                 " then `satpipe run all` goes on"
             ) from None
 
-    def _commit(self, staged: Path, part: Part, key: str, components: Mapping[str, Any], seconds: float) -> Record:
+    def _commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
         files = _files_below(staged)
         manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
         digest = digest_of(manifest)
@@ -394,12 +394,12 @@ class Store:
             sync_file(path)
         for folder in sorted({path for path in staged.rglob("*") if path.is_dir()} | {staged}, reverse=True):
             sync_folder(folder)
-        ref = Ref(part.stage, part.name, digest)
+        ref = ArtifactRef(task.stage, task.name, digest)
         target = self.folder(ref)
         make_folder(target.parent)
         if target.exists() and not self._content_matches(ref):
             # Spoilt since it was committed: out of the way, so that the rename below puts sound content there.
-            self.discard(part.stage, digest)
+            self.discard(task.stage, digest)
         try:
             os.replace(staged, target)
         except OSError:
@@ -409,8 +409,8 @@ class Store:
         sync_folder(target.parent)
         stats = {name: _stat(path) for name, path in _files_below(target).items()}
         self._verified[digest] = dict(stats)
-        record = Record(key, part.stage, part.name, digest, components, stats, round(seconds, 3), round(time.time(), 3))
-        write_atomic(self._record_path(part.stage, key), canonical(asdict(record)) + b"\n")
+        record = Record(key, task.stage, task.name, digest, components, stats, round(seconds, 3), round(time.time(), 3))
+        write_atomic(self._record_path(task.stage, key), canonical(asdict(record)) + b"\n")
         shutil.rmtree(self.work(key), ignore_errors=True)
         return record
 

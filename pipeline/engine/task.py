@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ..models.device import Profile
     from .progress import Progress
 
-FACTS = "facts.json"
+METADATA = "facts.json"
 
 
 @dataclass(frozen=True)
-class Ref:
+class ArtifactRef:
     """A committed part, named by the digest of its content.
 
     Attributes:
@@ -44,13 +44,13 @@ class UserFile:
 
 
 @dataclass(frozen=True)
-class Part:
+class Task:
     """A part to be made: everything that decides its content.
 
     Attributes:
         stage: Stage that plans it.
         name: Name within the stage, e.g. ``fold0-f100-r3``.
-        make: Maker as ``package.module:function``; called with a :class:`Job`, returns the part's facts.
+        make: Maker as ``package.module:function``; called with a :class:`TaskContext`, returns the part's facts.
         config: What the maker reads of the configuration, as JSON types.
         inputs: Committed parts it reads, by name; a tuple where there are many of one kind.
         files: The user's files it reads, by name.
@@ -65,7 +65,7 @@ class Part:
     name: str
     make: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Ref | tuple[Ref, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, ArtifactRef | tuple[ArtifactRef, ...]] = field(default_factory=dict)
     files: Mapping[str, UserFile] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     training: bool = False
@@ -80,21 +80,21 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Done:
+class Artifact:
     """A part that is committed: where it is, and the facts its maker returned."""
 
-    ref: Ref
+    ref: ArtifactRef
     path: Path
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What the maker returned."""
-        facts: dict[str, Any] = json.loads((self.path / FACTS).read_text("utf-8"))
-        return facts
+        metadata: dict[str, Any] = json.loads((self.path / METADATA).read_text("utf-8"))
+        return metadata
 
 
 @dataclass(frozen=True)
-class Job:
+class TaskContext:
     """What a maker is handed.
 
     Attributes:
@@ -107,7 +107,7 @@ class Job:
         progress: Where to say how far it is.
     """
 
-    part: Part
+    task: Task
     out: Path
     scratch: Path
     store: Path
@@ -118,13 +118,13 @@ class Job:
     @property
     def config(self) -> Mapping[str, Any]:
         """The part's configuration."""
-        return self.part.config
+        return self.task.config
 
     def folder(self, name: str) -> Path:
         """Folder of the single input ``name``."""
         path = self.inputs[name]
         if isinstance(path, tuple):
-            raise TypeError(f"input {name} of {self.part.title} is a group of parts")
+            raise TypeError(f"input {name} of {self.task.title} is a group of parts")
         return path
 
     def folders(self, name: str) -> tuple[Path, ...]:
@@ -134,7 +134,7 @@ class Job:
 
     def file(self, name: str) -> Path:
         """The user's file ``name``."""
-        return Path(self.part.files[name].path)
+        return Path(self.task.files[name].path)
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,13 @@ class PlanContext:
     """
 
     config: RunConfig
-    done: Mapping[str, Mapping[str, Done]]
+    done: Mapping[str, Mapping[str, Artifact]]
     fingerprint: Any
 
-    def one(self, stage: str, name: str) -> Done:
+    def one(self, stage: str, name: str) -> Artifact:
         """The committed part ``stage/name``."""
         return self.done[stage][name]
 
 
-Plan = Generator[Sequence[Part], Sequence[Done], None]
+Plan = Generator[Sequence[Task], Sequence[Artifact], None]
 """A stage's planner: yields the parts of one wave, is sent them back committed, in the same order."""

@@ -24,9 +24,9 @@ from .store import Record, Store
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from .plan import Wave
+    from .plan import TaskBatch
     from .runner import Display
-    from .worker import Order
+    from .worker import TaskSpec
 
 FOLDER = "tensorboard"
 """Below the store's logs."""
@@ -125,17 +125,17 @@ class Mirror:
         self.folder = store.root / "logs" / FOLDER / run
         self._boards: dict[str, Board] = {}
 
-    def write(self, order: Order, training: Path) -> None:
+    def write(self, order: TaskSpec, training: Path) -> None:
         """Write what a training in the folder ``training`` has logged since the last time."""
         if order.key not in self._boards:
-            name = UNSAFE.sub("-", order.part.name)
-            self._boards[order.key] = Board(self.folder / order.part.stage / name)
+            name = UNSAFE.sub("-", order.task.name)
+            self._boards[order.key] = Board(self.folder / order.task.stage / name)
         self._boards[order.key].follow(training)
 
-    def complete(self, waves: Iterable[Wave]) -> None:
+    def complete(self, batches: Iterable[TaskBatch]) -> None:
         """Write the committed trainings of a run that were not made just now."""
-        for wave in waves:
-            for order, record in zip(wave.orders, wave.records, strict=True):
+        for batch in batches:
+            for order, record in zip(batch.specs, batch.records, strict=True):
                 if record is not None and order.key not in self._boards:
                     self.write(order, self.store.folder(record.ref))
                     self._boards[order.key].close()
@@ -148,21 +148,21 @@ class Mirror:
         """A wave of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
-        self.display.part_done(order, record, facts)
+        self.display.task_done(order, record, metadata)
         self.write(order, self.store.folder(record.ref))
         self._boards[order.key].close()
 
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
-        self.display.part_progress(order, state)
+        self.display.task_progress(order, state)
         self.write(order, self.store.work(order.key))
 
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage is complete."""
-        self.display.stage_ends(stage, made, total, facts)
+        self.display.stage_ends(stage, made, total, metadata)
 
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage cannot go on."""
-        self.display.stage_stops(stage, facts)
+        self.display.stage_stops(stage, metadata)

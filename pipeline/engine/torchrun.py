@@ -2,7 +2,7 @@
 
 ``torchrun --nproc-per-node 4 -m cli run gan ...`` starts the same command four times. The first rank plans, locks the
 store and commits as it always does, and its parts are made in processes of its own; only a part whose maker can share
-its work (``Part.ranks``) is announced to the other ranks, whose processes then join it. They write nothing.
+its work (``Task.ranks``) is announced to the other ranks, whose processes then join it. They write nothing.
 
 Ranks tell each other through torchrun's own key-value store that they live. One that is not heard of for
 :data:`SILENCE_S`, or that says why it ended, ends the others with a sentence.
@@ -27,7 +27,7 @@ from ..config.run import ComputeConfig
 from ..models import ranks
 from ..utils.errors import ConfigError, SatpipeError, first_line
 from .process_pool import process_pool
-from .worker import Order, make_part, take_part
+from .worker import TaskSpec, join_task, run_task
 
 BEAT_S = 2.0
 """Seconds between signs of life."""
@@ -192,21 +192,21 @@ class SharingExecutor(Executor):
         self.leading, self.usual = leading, usual
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Submit ``make_part`` of an order, or anything else to the usual processes."""
-        if arguments and isinstance(arguments[0], Order) and arguments[0].part.ranks:
-            return self.leading.submit(lead_part, *arguments)
+        """Submit ``run_task`` of an order, or anything else to the usual processes."""
+        if arguments and isinstance(arguments[0], TaskSpec) and arguments[0].task.ranks:
+            return self.leading.submit(lead_task, *arguments)
         return self.usual.submit(call, *arguments, **named)
 
 
-def lead_part(order: Order) -> Any:
+def lead_task(order: TaskSpec) -> Any:
     """Make a part together with the other ranks; runs in a process of the first rank's."""
     place = ranks.place()
     assert place is not None, "only started under torchrun"
     session = ranks.session
-    session.place, session.title = place, order.part.title
+    session.place, session.title = place, order.task.title
     session.store = session.store or ranks.open_store()
-    session.part = announce(session.store, order_as_text(order))
-    return make_part(order)
+    session.part = announce(session.store, spec_as_text(order))
+    return run_task(order)
 
 
 # --------------------------------------------------------------------------------------------------- the others
@@ -232,9 +232,9 @@ def _follow(place: ranks.Place, store: Any) -> None:
             text = _next(store, number)
             if text == END:
                 return
-            order = order_from_text(text)
-            session.title = order.part.title
-            take_part(order)
+            order = spec_from_text(text)
+            session.title = order.task.title
+            join_task(order)
     except SatpipeError as error:
         if not isinstance(error, ranks.RankLostError):
             sentence = first_line(error)
@@ -255,12 +255,12 @@ def _next(store: Any, number: int) -> str:
 # ----------------------------------------------------------------------------------------------- orders as text
 
 
-def order_as_text(order: Order) -> str:
+def spec_as_text(order: TaskSpec) -> str:
     """An order for the store, pickled as a pool of processes does it."""
     return base64.b64encode(pickle.dumps(order)).decode()
 
 
-def order_from_text(text: str) -> Order:
-    """The order that :func:`order_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
-    order: Order = pickle.loads(base64.b64decode(text))  # noqa: S301
+def spec_from_text(text: str) -> TaskSpec:
+    """The order that :func:`spec_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
+    order: TaskSpec = pickle.loads(base64.b64decode(text))  # noqa: S301
     return order

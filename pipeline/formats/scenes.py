@@ -76,10 +76,10 @@ def describe(
     row = row_of(reading, name, where, sha256=sha256)
     try:
         with gdal.open_scene(path, reading.max_pixels, GDAL_CACHEMAX=CACHE_BYTES) as dataset:
-            facts = _facts(dataset, path, reading)
-            scene = gdal.scene_file(row | facts | {"path": str(path)}, path.parent)
-            facts["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)
-            return row | facts
+            metadata = _facts(dataset, path, reading)
+            scene = gdal.scene_file(row | metadata | {"path": str(path)}, path.parent)
+            metadata["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)
+            return row | metadata
     except InputError as error:
         return row | {"quarantined": str(error)}
 

@@ -21,7 +21,7 @@ from ..config.sources import (
     VocSource,
     YoloSource,
 )
-from ..engine.task import Ref, UserFile
+from ..engine.task import ArtifactRef, UserFile
 from ..utils.errors import ConfigError, InputError
 from .listing import IMAGES, SIDECARS, VECTORS, Listing, beside, find, named_like
 
@@ -34,7 +34,7 @@ SIDECAR = "sidecar/"
 class Made:
     """A scene file in a committed part."""
 
-    part: Ref
+    task: ArtifactRef
     name: str
     size: int
 
@@ -57,7 +57,7 @@ class Planned:
     position: int
     scenes: Listing | None = None
     made: tuple[Made, ...] = ()
-    catalogue: tuple[Ref, ...] = field(default=())
+    catalogue: tuple[ArtifactRef, ...] = field(default=())
 
     @property
     def key(self) -> str:

@@ -220,7 +220,7 @@ class Classifier:
     def save(self, folder: Path) -> None:
         """Write weights and card into ``folder``."""
         save_weights(self.network, folder / WEIGHTS)
-        facts = {
+        metadata = {
             "architecture": self.architecture.name,
             "bands": self.architecture.bands,
             "classes": list(self.architecture.classes),
@@ -231,7 +231,7 @@ class Classifier:
             "threshold": self.threshold,
             "orientations": self.orientations,
         }
-        text = json.dumps({**self.card, **facts}, indent=1, sort_keys=True, allow_nan=False)
+        text = json.dumps({**self.card, **metadata}, indent=1, sort_keys=True, allow_nan=False)
         (folder / CARD).write_text(text + "\n", "utf-8")
 
 

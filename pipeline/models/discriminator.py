@@ -1,4 +1,4 @@
-"""The conditional discriminator; the generator lives in :mod:`satpipe.models.generator`, where sampling needs it too."""
+"""The conditional discriminator; the generator is in :mod:`satpipe.models.generator`."""
 
 from __future__ import annotations
 

@@ -40,15 +40,15 @@ MEASURES = {
 Values = dict[str, float | str | None]
 
 
-def of_generator(facts: Mapping[str, Any]) -> dict[str, float]:
+def of_generator(metadata: Mapping[str, Any]) -> dict[str, float]:
     """Measures of one generator, from its part's facts; those that its validation chips did not allow are left out."""
     found: dict[str, dict[str, float]] = {name: {} for name, measure in MEASURES.items() if measure.of_gan}
-    for label, values in facts.get("quality", {}).items():
+    for label, values in metadata.get("quality", {}).items():
         found["kid"][label] = values["kid"] - values["kid_floor"]
         if values["coverage_floor"] > 0:
             found["coverage"][label] = values["coverage"] / values["coverage_floor"]
         found["copies"][label] = values["copies"]
-    useful = facts.get("usefulness", {})
+    useful = metadata.get("usefulness", {})
     if useful:
         by_real, by_synthetic = (useful[name]["average_precision"] for name in ("real_to_real", "synthetic_to_real"))
         for label, value in by_synthetic.items():
@@ -65,7 +65,7 @@ def of_generators(all_facts: Sequence[Mapping[str, Any]], seconds: Sequence[floa
         all_facts: Facts of each generator's part.
         seconds: How long each took.
     """
-    each = [of_generator(facts) for facts in all_facts]
+    each = [of_generator(metadata) for metadata in all_facts]
     found: Values = {}
     for name in dict.fromkeys(name for values in each for name in values):
         values = [values[name] for values in each if name in values]
@@ -74,8 +74,8 @@ def of_generators(all_facts: Sequence[Mapping[str, Any]], seconds: Sequence[floa
             found[f"{name} sd"] = _short(stdev(values))
     if all_facts:
         found["generators"] = float(len(all_facts))
-        found["restarts"] = float(sum(len(facts.get("restarts", ())) for facts in all_facts))
-        best = [float(facts["best_images"]) for facts in all_facts if "best_images" in facts]
+        found["restarts"] = float(sum(len(metadata.get("restarts", ())) for metadata in all_facts))
+        best = [float(metadata["best_images"]) for metadata in all_facts if "best_images" in metadata]
         if best:
             found["best images"] = _short(fmean(best))
         found["seconds"] = _short(fmean(seconds))

@@ -18,13 +18,13 @@ from rich.console import Console
 from ..dataset.names import FINAL
 from ..engine.display import PlainDisplay
 from ..engine.executors import open_executor
-from ..engine.plan import BlockedError, Walk, Wave
+from ..engine.plan import BlockedError, Planner, TaskBatch
 from ..engine.runner import Display, Runner
 from ..engine.stages import NAMES, STAGES, Stage
 from ..engine.store import Record
-from ..engine.task import FACTS
-from ..engine.worker import Order
-from ..utils.errors import ConfigError, SatpipeError, SpoiltError, StoreError, first_line
+from ..engine.task import METADATA
+from ..engine.worker import TaskSpec
+from ..utils.errors import ConfigError, CorruptedError, SatpipeError, StoreError, first_line
 from .measures import Values, of_answer, of_generators
 from .request import Point, Sweep
 
@@ -43,16 +43,16 @@ class Course:
     """
 
     point: Point
-    walk: Walk
+    walk: Planner
     records: dict[str, Record] = field(default_factory=dict)
-    missing: dict[str, Order] = field(default_factory=dict)
+    missing: dict[str, TaskSpec] = field(default_factory=dict)
     stage: Stage | None = None
-    trouble: str | None = None
+    os_error_hint: str | None = None
 
     @property
     def state(self) -> str:
         """``done``, ``failed`` or ``waiting``."""
-        return "failed" if self.trouble else "waiting" if self.missing else "done"
+        return "failed" if self.os_error_hint else "waiting" if self.missing else "done"
 
 
 Changed = Callable[[Sequence[Course]], None]
@@ -66,12 +66,12 @@ class Named:
         self.display = display
         self.owners: dict[str, list[str]] = {}
 
-    def _named(self, order: Order) -> Order:
+    def _named(self, order: TaskSpec) -> TaskSpec:
         owners = self.owners.get(order.key, [])
         if not owners:
             return order
         more = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
-        return replace(order, part=replace(order.part, name=f"{order.part.name} of {owners[0]}{more}"))
+        return replace(order, task=replace(order.task, name=f"{order.task.name} of {owners[0]}{more}"))
 
     def say(self, text: str) -> None:
         """Something that a person should know."""
@@ -81,21 +81,21 @@ class Named:
         """A wave of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
-    def part_done(self, order: Order, record: Record, facts: dict[str, Any]) -> None:
+    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
-        self.display.part_done(self._named(order), record, facts)
+        self.display.task_done(self._named(order), record, metadata)
 
-    def part_progress(self, order: Order, state: dict[str, Any]) -> None:
+    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
-        self.display.part_progress(self._named(order), state)
+        self.display.task_progress(self._named(order), state)
 
-    def stage_ends(self, stage: Stage, made: int, total: int, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage is complete."""
-        self.display.stage_ends(stage, made, total, facts)
+        self.display.stage_ends(stage, made, total, metadata)
 
-    def stage_stops(self, stage: Stage, facts: dict[str, dict[str, Any]]) -> None:
+    def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage cannot go on."""
-        self.display.stage_stops(stage, facts)
+        self.display.stage_stops(stage, metadata)
 
 
 def look(runner: Runner, point: Point, last: str) -> Course:
@@ -105,16 +105,16 @@ def look(runner: Runner, point: Point, last: str) -> Course:
     """
     course = Course(point, runner.walk(point.config))
 
-    def handle(wave: Wave) -> Sequence[Record]:
-        found = zip(wave.orders, wave.records, strict=True)
-        course.records |= {order.part.title: record for order, record in found if record is not None}
-        needed = [wave.orders[position] for position in wave.missing]
-        if wave.stage.name == last == "gan":
-            needed = [order for order in needed if order.part.name != FINAL]
-        if wave.missing:
-            course.missing, course.stage = {order.key: order for order in needed}, wave.stage
+    def handle(batch: TaskBatch) -> Sequence[Record]:
+        found = zip(batch.specs, batch.records, strict=True)
+        course.records |= {order.task.title: record for order, record in found if record is not None}
+        needed = [batch.specs[position] for position in batch.missing]
+        if batch.stage.name == last == "gan":
+            needed = [order for order in needed if order.task.name != FINAL]
+        if batch.missing:
+            course.missing, course.stage = {order.key: order for order in needed}, batch.stage
             raise BlockedError
-        return [record for record in wave.records if record is not None]
+        return [record for record in batch.records if record is not None]
 
     try:
         for stage in STAGES[: NAMES.index(last) + 1]:
@@ -125,7 +125,7 @@ def look(runner: Runner, point: Point, last: str) -> Course:
     except ConfigError as error:
         raise ConfigError(f"point {point.label}: {error}") from None
     except SatpipeError as error:
-        course.trouble = first_line(error)
+        course.os_error_hint = first_line(error)
     finally:
         course.walk.fingerprints.save()
     return course
@@ -164,7 +164,7 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
     compute = sweep.points[0].config.compute
     with ExitStack() as stack:
         pool: list[Executor] = []
-        spoilt: set[str] = set()
+        corrupted: set[str] = set()
 
         def executor() -> Executor:
             if not pool:
@@ -175,30 +175,30 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
         while waiting := [course for course in courses if course.state == "waiting"]:
             first = min(NAMES.index(course.stage.name) for course in waiting if course.stage)
             mine = [course for course in waiting if course.stage == STAGES[first]]
-            orders = {key: order for course in mine for key, order in course.missing.items()}
-            named.owners = {key: [course.point.label for course in mine if key in course.missing] for key in orders}
-            wave = Wave(STAGES[first], list(orders.values()), [None] * len(orders))
-            for position, outcome in runner.make(wave, executor):
-                if isinstance(outcome, SpoiltError) and outcome.digest not in spoilt:
+            specs = {key: order for course in mine for key, order in course.missing.items()}
+            named.owners = {key: [course.point.label for course in mine if key in course.missing] for key in specs}
+            batch = TaskBatch(STAGES[first], list(specs.values()), [None] * len(specs))
+            for position, outcome in runner.make(batch, executor):
+                if isinstance(outcome, CorruptedError) and outcome.digest not in corrupted:
                     # Found when it was opened, after it had been planned as sound: the next look plans it anew.
-                    spoilt.add(outcome.digest)
+                    corrupted.add(outcome.digest)
                     runner.store.discard(outcome.stage, outcome.digest)
                     named.say(f"{first_line(outcome).partition(';')[0]}; it is made again")
                     continue
-                _take(outcome, wave.orders[position], mine)
+                _take(outcome, batch.specs[position], mine)
                 if sweep.last == STAGES[first].name:
                     changed(courses)
-            named.stage_stops(wave.stage, {})
+            named.stage_stops(batch.stage, {})
             for course in mine:
-                if course.trouble is None:
+                if course.os_error_hint is None:
                     seen = look(runner, course.point, sweep.last)
                     course.walk, course.records = seen.walk, seen.records
-                    course.missing, course.stage, course.trouble = seen.missing, seen.stage, seen.trouble
+                    course.missing, course.stage, course.os_error_hint = seen.missing, seen.stage, seen.os_error_hint
                     runner.remember(course.point.config, course.walk, "running", "in a sweep")
             changed(courses)
 
 
-def _take(outcome: Record | SatpipeError, order: Order, courses: Sequence[Course]) -> None:
+def _take(outcome: Record | SatpipeError, order: TaskSpec, courses: Sequence[Course]) -> None:
     """Note for each point that needs a part that it was made, or why it was not."""
     if isinstance(outcome, StoreError):
         raise outcome
@@ -206,16 +206,16 @@ def _take(outcome: Record | SatpipeError, order: Order, courses: Sequence[Course
         if order.key not in course.missing:
             continue
         if isinstance(outcome, SatpipeError):
-            course.trouble = course.trouble or first_line(outcome)
+            course.os_error_hint = course.os_error_hint or first_line(outcome)
         else:
-            course.records[order.part.title] = outcome
+            course.records[order.task.title] = outcome
             del course.missing[order.key]
 
 
 def _remember(runner: Runner, course: Course, last: str) -> None:
     words = {
         "done": ("finished", f"complete up to {last}"),
-        "failed": ("failed", course.trouble or ""),
+        "failed": ("failed", course.os_error_hint or ""),
         "waiting": ("interrupted", "interrupted"),
     }
     runner.remember(course.point.config, course.walk, *words[course.state])
@@ -229,7 +229,7 @@ def _publish(courses: Sequence[Course], runner: Runner) -> None:
             try:
                 quiet.run(course.point.config)
             except SatpipeError as error:
-                course.trouble = first_line(error)
+                course.os_error_hint = first_line(error)
 
 
 def measure(course: Course, runner: Runner) -> Values:
@@ -237,8 +237,8 @@ def measure(course: Course, runner: Runner) -> Values:
     generators = [
         record for title, record in course.records.items() if title.startswith("gan/") and title != f"gan/{FINAL}"
     ]
-    facts = [_facts(runner, record) for record in generators]
-    found = of_generators(facts, [record.seconds for record in generators])
+    metadata = [_facts(runner, record) for record in generators]
+    found = of_generators(metadata, [record.seconds for record in generators])
     verdict = course.records.get("report/verdict")
     if verdict is not None:
         path = runner.store.folder(verdict.ref) / "verdict.json"
@@ -248,5 +248,5 @@ def measure(course: Course, runner: Runner) -> Values:
 
 
 def _facts(runner: Runner, record: Record) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((runner.store.folder(record.ref) / FACTS).read_text("utf-8"))
-    return facts
+    metadata: dict[str, Any] = json.loads((runner.store.folder(record.ref) / METADATA).read_text("utf-8"))
+    return metadata

@@ -35,7 +35,7 @@ class Row:
 
     point: Point
     state: str
-    trouble: str | None
+    os_error_hint: str | None
     values: Values
 
     def number(self, name: str) -> float | None:
@@ -79,7 +79,7 @@ def as_csv(sweep: Sweep, rows: Sequence[Row]) -> str:
         point = row.point
         values = ["" if row.values.get(name) is None else _cell(row.values[name]) for name in names]
         keys = [show(point.changes[key]) for key in sweep.keys]
-        writer.writerow([point.label, point.run, *keys, row.state, *values, row.trouble or ""])
+        writer.writerow([point.label, point.run, *keys, row.state, *values, row.os_error_hint or ""])
     return out.getvalue()
 
 
@@ -104,7 +104,7 @@ def as_json(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
                 "run": row.point.run,
                 "changes": row.point.changes,
                 "state": row.state,
-                "trouble": row.trouble,
+                "trouble": row.os_error_hint,
                 "measures": row.values,
             }
             for row in ordered(rows, sweep.metric)

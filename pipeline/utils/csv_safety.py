@@ -20,14 +20,14 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def harmless_table(frame: pd.DataFrame) -> pd.DataFrame:
+def csv_escaped_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with every text harmless, names of columns too; numbers stay what they are."""
     frame = frame.rename(columns={name: harmless(str(name)) for name in frame.columns})
     return _texts(frame, harmless)
 
 
 def as_it_was(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table that :func:`harmless_table` was given, but for the names of its columns."""
+    """The table that :func:`csv_escaped_table` was given, but for the names of its columns."""
     return _texts(frame, lambda text: text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text)
 
 

@@ -62,7 +62,7 @@ class StoreError(SatpipeError):
     """The store of parts cannot be read or written: tampered, of another version, full, or not permitted."""
 
 
-class SpoiltError(StoreError):
+class CorruptedError(StoreError):
     """Committed content is not what was committed: damaged, changed or deleted since.
 
     Attributes:
@@ -87,7 +87,7 @@ class HostError(StoreError):
     """This host cannot make a part that another one may be able to make."""
 
 
-class PartFailedError(SatpipeError):
+class TaskFailedError(SatpipeError):
     """The maker of a part failed; the message's first line holds its own sentence and the name of the part."""
 
     exit_code = 1
@@ -128,7 +128,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or one.__context__
 
 
-def trouble(error: BaseException) -> str | None:
+def os_error_hint(error: BaseException) -> str | None:
     """What the machine refused and what to do, if that is behind an error; None where it is a defect of ours.
 
     Libraries turn an error number of the system into errors of their own, some only into text: the whole chain is

@@ -55,8 +55,8 @@ def test_variances_that_were_planted_are_found_again(verdicts):
     found = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        parts = verdicts.margins(rng, verdicts.Size(8, 60, 3, 40), planted, 0.0)
-        found.append(verdicts.estimate(as_predictions(*parts), ("classic", "classic+gan"), "non-ship"))
+        tasks = verdicts.margins(rng, verdicts.Size(8, 60, 3, 40), planted, 0.0)
+        found.append(verdicts.estimate(as_predictions(*tasks), ("classic", "classic+gan"), "non-ship"))
     for name in ("chip", "unit", "arm_chip", "arm_unit", "quality", "bias", "training_unit", "rest"):
         mean = np.sqrt(np.mean([getattr(one, name) ** 2 for one in found]))
         assert mean == pytest.approx(getattr(planted, name), rel=0.2), name

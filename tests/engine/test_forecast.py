@@ -28,6 +28,6 @@ def test_forecast_counts_every_fold_fraction_and_replicate(
     ask = {"fractions": [0.5, 1.0], "replicates": 5, "random_replicates": 0}
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "split": split | ask})
     display = PlainDisplay(Console(quiet=True))
-    parts = {stage: number for stage, number, _ in Runner(tmp_path, display).forecast(config, NAMES)}
+    tasks = {stage: number for stage, number, _ in Runner(tmp_path, display).forecast(config, NAMES)}
     splits = folds * 2 * 5
-    assert parts == {"gan": splits + 1, "synth": splits + 1, "classify": splits * 4 + 1}
+    assert tasks == {"gan": splits + 1, "synth": splits + 1, "classify": splits * 4 + 1}

@@ -70,7 +70,7 @@ def test_changed_helper_remakes_what_uses_it_and_then_only_what_depends_on_chang
     toy_done.edit("satpipe/shared.py", "return text.upper()", "return text.upper().upper()")
     assert toy_done.run() == ["chips/loud-a", "chips/loud-b", "classify/r0", "classify/r1"]
     toy_done.edit("satpipe/shared.py", "text.upper().upper()", 'text.upper() + "!"')
-    assert toy_done.run() == [part for part in ALL if not part.startswith("ingest")]
+    assert toy_done.run() == [task for task in ALL if not task.startswith("ingest")]
 
 
 def test_changed_helper_of_one_room_leaves_the_others_alone(toy_done: Toy) -> None:
@@ -327,8 +327,8 @@ def test_every_way_to_deal_groups_is_forecast(tmp_path: Path, split: str, folds:
     path = tmp_path / "own.yaml"
     path.write_text(f"ingest: {{sources: [{{type: simulated}}]}}\nsplit:\n  replicates: 5\n  {split}\n")
     runner = Runner(tmp_path, PlainDisplay(Console()))
-    [(stage, parts, seconds)] = runner.forecast(load.load(path), ["gan", "report"])
-    assert (stage, parts) == ("gan", 5 * folds + 1)
+    [(stage, tasks, seconds)] = runner.forecast(load.load(path), ["gan", "report"])
+    assert (stage, tasks) == ("gan", 5 * folds + 1)
     assert seconds > 0
 
 

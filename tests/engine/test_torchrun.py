@@ -40,7 +40,7 @@ def make(job: Job) -> dict[str, Any]:
         checkpoint = job.scratch / "step"
         start = ranks.agree(int(checkpoint.read_text()) if ranks.first and checkpoint.exists() else 0)
         with open(os.environ["TOY_LOG"], "a") as log:
-            log.write(f"{job.part.name} rank {ranks.rank} of {ranks.size} from step {start} pid {os.getpid()}\\n")
+            log.write(f"{job.task.name} rank {ranks.rank} of {ranks.size} from step {start} pid {os.getpid()}\\n")
         if ranks.rank == int(os.environ.get("TOY_FAILS", "-1")):
             raise InputError("the drive of this host is gone; mount it")
         for step in range(start, 6):

@@ -42,8 +42,8 @@ def source(folder: Path, function: str = "read", labels: str = "*.list") -> dict
 def test_rows_of_the_users_reader_are_labels_in_pixels(folder: Path) -> None:
     found = ingest(folder, source(folder))
     assert sorted(found.boxes()) == [(2, 1, 9, 11), (6, 5, 8, 7)]
-    assert found.facts["labels_quarantined_by_reason"] == {"its image 'port9' is none of the scenes": 1}
-    assert found.facts["unlabelled_scenes"] == 1
+    assert found.metadata["labels_quarantined_by_reason"] == {"its image 'port9' is none of the scenes": 1}
+    assert found.metadata["unlabelled_scenes"] == 1
 
 
 def test_a_file_that_the_reader_fails_on_takes_the_scenes_out_with_its_reason(folder: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_file_that_the_reader_fails_on_takes_the_scenes_out_with_its_reason(fo
 def test_rows_of_another_form_are_told_and_the_others_kept(folder: Path) -> None:
     found = ingest(folder, source(folder, "nonsense"))
     assert found.boxes() == [(2, 1, 8, 9)]
-    assert sum(found.facts["labels_quarantined_by_reason"].values()) == 3
+    assert sum(found.metadata["labels_quarantined_by_reason"].values()) == 3
 
 
 def test_an_edited_reader_reads_the_labels_again(folder: Path) -> None:

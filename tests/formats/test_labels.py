@@ -112,18 +112,18 @@ def test_the_same_boxes_come_out_of_every_format(tmp_path: Path, kind: str) -> N
     for box, expected in zip(found.boxes(), BOXES, strict=True):
         assert box == pytest.approx(expected, abs=tolerance)
     assert set(found.labels["kind"]) == {"box"}
-    assert found.facts["labels"] == {"ship": 2}
+    assert found.metadata["labels"] == {"ship": 2}
     assert found.labels["label_id"].is_unique
     assert found.labels["origin"].notna().all()
 
 
 def test_points_and_polygons_of_any_shape(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
-    parts = [square(5, 5, 3), square(5, 20, 3)]
+    tasks = [square(5, 5, 3), square(5, 20, 3)]
     write_geojson(
         tmp_path / "l.geojson",
         feature(list(CORNER @ (33.5, 12.25)), "Point"),
-        feature([[parts[0]], [parts[1]]], "MultiPolygon"),
+        feature([[tasks[0]], [tasks[1]]], "MultiPolygon"),
         feature([list(CORNER @ (1, 1)), list(CORNER @ (2, 2))], "LineString"),
     )
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
@@ -131,7 +131,7 @@ def test_points_and_polygons_of_any_shape(tmp_path: Path) -> None:
     good = found.labels[found.labels["quarantined"].isna()]
     assert list(good["kind"]) == ["point", "box"]
     assert found.boxes() == [(12.25, 33.5, 12.25, 33.5), (5, 5, 8, 23)]
-    assert found.facts["labels_quarantined_by_reason"] == {"its geometry is LineString, not a polygon or point": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"its geometry is LineString, not a polygon or point": 1}
 
 
 def test_yolo_outlines_are_boxes_and_odd_lines_are_quarantined(tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ def test_yolo_outlines_are_boxes_and_odd_lines_are_quarantined(tmp_path: Path) -
     )
     found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
     assert found.boxes() == [pytest.approx((6, 8, 12, 24)), pytest.approx((27, 36, 33, 44))]
-    reasons = found.facts["labels_quarantined_by_reason"]
+    reasons = found.metadata["labels_quarantined_by_reason"]
     assert sum(reasons.values()) == 4
     assert reasons["class number 4 has no name in class_names"] == 1
     assert reasons["the box has no area"] == 1
-    assert [name for name, _ in found.facts["labels_quarantined"]] == [f"yolo/a.txt:{line}" for line in (3, 4, 5, 6)]
+    assert [name for name, _ in found.metadata["labels_quarantined"]] == [f"yolo/a.txt:{line}" for line in (3, 4, 5, 6)]
 
 
 def test_yolo_labels_that_were_divided_by_another_side(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_yolo_labels_are_found_in_each_usual_place(tmp_path: Path, layout: str) 
     labels[layout].mkdir(parents=True, exist_ok=True)
     (labels[layout] / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     source = {"type": "yolo", "path": str(images)} | ({"labels": str(tmp_path / "else")} if layout == "folder" else {})
-    assert ingest(tmp_path, source).facts["labels"] == {"ship": 1}
+    assert ingest(tmp_path, source).metadata["labels"] == {"ship": 1}
 
 
 def test_a_class_may_have_another_name_in_the_label_file(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_a_class_may_have_another_name_in_the_label_file(tmp_path: Path) -> None
     )
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
     found = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}})
-    assert found.facts["labels"] == {"ship": 2}
-    assert found.facts["labels_quarantined_by_reason"] == {"class 'buoy' is not in ingest.classes": 1}
+    assert found.metadata["labels"] == {"ship": 2}
+    assert found.metadata["labels_quarantined_by_reason"] == {"class 'buoy' is not in ingest.classes": 1}
     found = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}}, classes=["sea", "ship", "buoy"])
-    assert found.facts["labels"] == {"buoy": 1, "ship": 2}
+    assert found.metadata["labels"] == {"buoy": 1, "ship": 2}
 
 
 def test_a_class_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_class_column_that_is_not_there_is_named_with_those_that_are(tmp_path:
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.gpkg")}
     with pytest.raises(InputError, match="no column 'typ'; it has: kind"):
         ingest(tmp_path, source | {"class_column": "typ"})
-    assert ingest(tmp_path, source | {"class_column": "kind"}).facts["labels"] == {"ship": 2}
+    assert ingest(tmp_path, source | {"class_column": "kind"}).metadata["labels"] == {"ship": 2}
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
@@ -196,8 +196,8 @@ def test_class_numbers_stay_whole_where_one_is_missing(tmp_path: Path, suffix: s
     frame().assign(**{"class": [7.0, None]}).to_file(tmp_path / f"l.{suffix}")
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / f"l.{suffix}")}
     found = ingest(tmp_path, source | {"class_map": {"7": "ship"}, "default_class": "unknown"})
-    assert found.facts["labels"] == {"ship": 1}
-    assert found.facts["labels_quarantined_by_reason"] == {"class 'unknown' is not in ingest.classes": 1}
+    assert found.metadata["labels"] == {"ship": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"class 'unknown' is not in ingest.classes": 1}
 
 
 def test_a_geopackage_with_two_layers_needs_the_name_of_one(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_geopackage_with_two_layers_needs_the_name_of_one(tmp_path: Path) -> N
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.gpkg")}
     with pytest.raises(InputError, match=r"layers ships, quays; set layer"):
         ingest(tmp_path, source)
-    assert ingest(tmp_path, source | {"layer": "quays"}).facts["labels"] == {"ship": 1}
+    assert ingest(tmp_path, source | {"layer": "quays"}).metadata["labels"] == {"ship": 1}
 
 
 # ---------------------------------------------------------------------------------------------- which scene is meant
@@ -256,7 +256,7 @@ def test_a_file_in_pixels_without_a_scene_takes_no_scene_that_has_its_own(tmp_pa
     found = ingest(tmp_path, source)
     assert found.boxes() == [(20, 10, 40, 30)] * 2
     assert found.quarantined == {}
-    assert found.facts["labels_quarantined_by_reason"] == {"outside every scene": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "geojson"])
@@ -287,7 +287,7 @@ def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
     source = {"type": "csv", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.csv")}
     found = ingest(tmp_path, source)
     assert found.boxes() == [(9, 7, 9, 7)]
-    assert found.facts["labels_quarantined_by_reason"] == {
+    assert found.metadata["labels_quarantined_by_reason"] == {
         "a coordinate is not a finite number": 1,
         "its file is none of the scenes": 1,  # the name alone could be either scene
         "outside every scene": 1,
@@ -311,7 +311,7 @@ def test_coco_objects_that_cannot_be_used_are_counted_with_the_reason(tmp_path: 
     source = {"type": "coco", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.json")}
     found = ingest(tmp_path, source)
     assert found.boxes() == [(10, 10, 15, 15)]
-    assert found.facts["labels_quarantined_by_reason"] == {
+    assert found.metadata["labels_quarantined_by_reason"] == {
         "category 9 is not under `categories`": 1,
         "it stands for a crowd and not for one object": 1,
         "its bbox is not four numbers": 1,
@@ -359,7 +359,7 @@ def test_labels_on_both_sides_of_the_antimeridian_fall_into_one_scene(tmp_path: 
     write_geojson(tmp_path / "l.geojson", *(feature(list(at), "Point") for at in rows), crs=None)
     found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
     assert found.boxes() == [pytest.approx((50, 50, 50, 50)), pytest.approx((50, 150, 50, 150))]
-    assert found.facts["labels_quarantined_by_reason"] == {"outside every scene": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
 
 
 def test_a_box_over_the_antimeridian_is_one_box_in_utm(tmp_path: Path) -> None:

@@ -264,8 +264,8 @@ def test_a_scene_says_where_it_is_how_fine_and_what_it_was_read_from(tmp_path: P
     assert row["gsd_m"] == 3
     assert row["sha256"] == hashlib.sha256((tmp_path / "in" / "a.tif").read_bytes()).hexdigest()
     assert (row["licence"], row["source"], bool(row["simulated"])) == ("CC-BY-4.0", "s", False)
-    assert found.facts["scenes"] == [["s/a.tif", row["sha256"]]]
-    assert found.facts["licences"] == ["CC-BY-4.0"]
+    assert found.metadata["scenes"] == [["s/a.tif", row["sha256"]]]
+    assert found.metadata["licences"] == ["CC-BY-4.0"]
 
 
 def test_gsd_is_measured_on_the_ground(tmp_path: Path) -> None:

@@ -56,14 +56,14 @@ def item(found: Ingested, name: str) -> np.ndarray:
 def test_a_chip_is_a_scene_with_one_label_that_covers_it(tmp_path: Path) -> None:
     write_folder(tmp_path / "in")
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert found.facts["labels"] == {"non-ship": 2, "ship": 1}
+    assert found.metadata["labels"] == {"non-ship": 2, "ship": 1}
     assert set(found.labels["kind"]) == {"scene"}
     assert set(found.boxes()) == {(0, 0, 80, 80)}
     row = found.scene(NAMES[0])
     assert row["group_scene"] == "20170501_181321_0e1f"
     assert row["group_location"] == "-122.34_37.75"
     assert row["gsd_m"] == 3
-    assert found.facts["groups"] == ["location", "scene"]
+    assert found.metadata["groups"] == ["location", "scene"]
 
 
 def test_the_centre_in_the_name_puts_the_chip_on_the_map(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_names_of_another_form_are_quarantined(tmp_path: Path) -> None:
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
     assert "is not named" in found.quarantined["shipsnet/sfbay_1.png"]
     assert "no number of a class, 0 to 1" in found.quarantined["shipsnet/7__scene__1_2.png"]
-    assert len(found.facts["scenes"]) == 3
+    assert len(found.metadata["scenes"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_planar_json_gives_the_pixels_back(tmp_path: Path) -> None:
     assert list(found.scenes["scene_id"]) == [f"shipsnet/shipsnet.json#{at}" for at in range(3)]
     for at, seed in enumerate([3, 4, 5]):
         np.testing.assert_array_equal(item(found, f"#{at}"), chip(seed))
-    assert found.facts["labels"] == {"non-ship": 1, "ship": 2}
+    assert found.metadata["labels"] == {"non-ship": 1, "ship": 2}
 
 
 def test_scene_ids_and_locations_of_the_json_are_groups_and_places(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_a_chip_that_is_in_the_folder_and_in_the_json_is_used_once(tmp_path: Pat
     write_folder(tmp_path / "in" / "chips")
     write_json(tmp_path / "in" / "shipsnet.json", [0, 1, 7])
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")}, strict=True)
-    assert found.facts["copies"] == 2
-    used = [name for name, _ in found.facts["scenes"]]
+    assert found.metadata["copies"] == 2
+    used = [name for name, _ in found.metadata["scenes"]]
     # The folder's names say the scene, this JSON does not: the folder's are kept.
     assert used == [*(f"shipsnet/chips/{name}" for name in sorted(NAMES)), "shipsnet/shipsnet.json#2"]
 
@@ -227,11 +227,11 @@ def test_class_folders(tmp_path: Path) -> None:
     for number, name in enumerate(["ship/a.png", "ship/deep/b.png", "non-ship/a.png", "whale/c.png", "loose.png"]):
         write_image(tmp_path / "in" / name, chip(number))
     found = ingest(tmp_path, {"type": "folders", "path": str(tmp_path / "in"), "gsd_m": 3})
-    assert found.facts["labels"] == {"non-ship": 1, "ship": 2}
+    assert found.metadata["labels"] == {"non-ship": 1, "ship": 2}
     assert "class 'whale' is not in ingest.classes" in found.quarantined["folders/whale/c.png"]
     assert "folders/loose.png" in found.quarantined
     source = {"type": "folders", "path": str(tmp_path / "in"), "class_map": {"whale": "non-ship"}}
-    assert ingest(tmp_path, source).facts["labels"] == {"non-ship": 2, "ship": 2}
+    assert ingest(tmp_path, source).metadata["labels"] == {"non-ship": 2, "ship": 2}
 
 
 # ------------------------------------------------------------------------------------------------------------ Kaggle
@@ -258,8 +258,8 @@ def test_a_kaggle_data_set_is_fetched_once_and_read_as_shipsnet(
     kagglehub_with(monkeypatch, download)
     found = ingest(tmp_path, {"type": "kaggle", "version": 3, "licence": "CC0"})
     assert calls == ["rhammell/ships-in-satellite-imagery/versions/3"]
-    assert found.facts["labels"] == {"non-ship": 2, "ship": 1}
-    assert found.facts["copies"] == 2
+    assert found.metadata["labels"] == {"non-ship": 2, "ship": 1}
+    assert found.metadata["copies"] == 2
     assert not list(found.store.rglob("readme.md"))
     paths = [Path(row) for row in found.scenes["path"]]
     assert all((found.store / path).is_file() and not path.is_absolute() for path in paths)
@@ -297,7 +297,7 @@ def test_a_copy_that_breaks_off_is_not_taken_as_whole(tmp_path: Path, monkeypatc
             ingest(tmp_path, {"type": "kaggle"})
     assert copied[0].suffix == ".png"
     assert not list((tmp_path / "data").rglob("facts.json"))
-    assert ingest(tmp_path, {"type": "kaggle"}).facts["labels"] == {"non-ship": 2, "ship": 1}
+    assert ingest(tmp_path, {"type": "kaggle"}).metadata["labels"] == {"non-ship": 2, "ship": 1}
 
 
 def test_without_kagglehub_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,8 +314,8 @@ def test_a_dry_run_of_a_kaggle_source_downloads_nothing(monkeypatch: pytest.Monk
     from satpipe.stages.ingest.stage import plan
 
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "kaggle"}]}})
-    (part,) = next(plan(PlanContext(config, {}, None)))
-    assert part.name == "download-kaggle"
+    (task,) = next(plan(PlanContext(config, {}, None)))
+    assert task.name == "download-kaggle"
 
 
 def test_items_keep_missing_groups_missing(tmp_path: Path) -> None:

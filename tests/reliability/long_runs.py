@@ -1,4 +1,4 @@
-"""Long runs keep to their memory: ``PYTHONPATH=tests python tests/reliability/long_runs.py steps 10000`` and ``... parts 200``.
+"""Long runs keep to their memory: ``python tests/reliability/long_runs.py steps 10000`` and ``... parts 200``.
 
 Prints what one process holds as it goes: resident memory in MB, open files, threads. Exits with 1 where the second half
 takes more than the first.
@@ -45,7 +45,7 @@ def steps(count: int, looks: int = 20) -> list[Held]:
     from satpipe.engine.progress import Progress
     from satpipe.models.device import Profile
     from satpipe.stages.gan.batches import Batches
-    from satpipe.stages.gan.setting import Setting
+    from satpipe.stages.gan.setting import TrainingConfig
     from satpipe.stages.gan.train import train
 
     preset = Preset(**{**vars(next(iter(PRESETS.values()))), "images": count * 8, "batch": 8, "base_channels": 4})
@@ -60,20 +60,20 @@ def steps(count: int, looks: int = 20) -> list[Held]:
                 found.append(held(int(done) // 8))
 
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(preset, batches, (16, 16, 3), 2, Profile(), count * 8 // looks, None, 0, Path(folder))
+        setting = TrainingConfig(preset, batches, (16, 16, 3), 2, Profile(), count * 8 // looks, None, 0, Path(folder))
         train(setting, lambda generator: {"score": 1.0}, Watch())
     return found
 
 
-def parts(count: int, looks: int = 20) -> list[Held]:
+def tasks(count: int, looks: int = 20) -> list[Held]:
     """Make so many parts in this process, each of a scene that it reads whole, as a worker does."""
     import rasterio
     from rasterio.transform import from_origin
     from satpipe.config.run import RunConfig
-    from satpipe.engine.plan import Walk, Wave
+    from satpipe.engine.plan import Planner, TaskBatch
     from satpipe.engine.stages import STAGES
     from satpipe.engine.store import Record, Store
-    from satpipe.engine.worker import make_part
+    from satpipe.engine.worker import run_task
     from satpipe.models.device import Profile
 
     found: list[Held] = []
@@ -93,13 +93,13 @@ def parts(count: int, looks: int = 20) -> list[Held]:
                 "ingest": {"sources": [{"type": "yolo", "path": str(folder / "in")}], "scenes_per_part": 1},
             }
         )  # fmt: skip
-        walk = Walk(config, Store(folder / "data"), Profile)
+        walk = Planner(config, Store(folder / "data"), Profile)
 
-        def handle(wave: Wave) -> list[Record]:
+        def handle(batch: TaskBatch) -> list[Record]:
             records = []
-            for number, order in enumerate(wave.orders):
-                records.append(make_part(order))
-                if len(wave.orders) >= count and number % max(1, count // looks) == 0:
+            for number, order in enumerate(batch.specs):
+                records.append(run_task(order))
+                if len(batch.specs) >= count and number % max(1, count // looks) == 0:
                     found.append(held(number))
             return records
 
@@ -122,7 +122,7 @@ def is_flat(found: Sequence[Held]) -> bool:
 
 def main() -> int:
     """Print what is held, and say whether it is flat."""
-    found = {"steps": steps, "parts": parts}[sys.argv[1]](int(sys.argv[2]))
+    found = {"steps": steps, "parts": tasks}[sys.argv[1]](int(sys.argv[2]))
     for one in found:
         print(f"{sys.argv[1]} {one.at}: {one.memory_mb:.1f} MB, {one.files} files, {one.maps} maps")
     flat = is_flat(found)

@@ -1,6 +1,6 @@
 """Kill a run, or have its disk fail, at hundreds of points, and compare what comes out byte for byte.
 
-``PYTHONPATH=tests python tests/reliability/sweep.py kill 200`` and ``python tests/reliability/sweep.py faults 200`` print what was hit
+``python tests/reliability/sweep.py kill 200`` and ``python tests/reliability/sweep.py faults 200`` print what was hit
 where, and every run that ended otherwise than it should. Continuous integration runs a dozen of these points.
 """
 

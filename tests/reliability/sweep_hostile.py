@@ -1,4 +1,4 @@
-"""Run all hostile files and say how each kind ended: ``PYTHONPATH=tests python tests/reliability/sweep_hostile.py [kind]``."""
+"""Run all hostile files and say how each kind ended: ``python tests/reliability/sweep_hostile.py [kind]``."""
 
 from __future__ import annotations
 

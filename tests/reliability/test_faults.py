@@ -26,10 +26,10 @@ from fixtures.faults import (
     content,
 )
 from satpipe.config.run import RunConfig
-from satpipe.engine.plan import Walk, Wave
+from satpipe.engine.plan import Planner, TaskBatch
 from satpipe.engine.stages import STAGES
 from satpipe.engine.store import Record, Store
-from satpipe.engine.worker import make_part
+from satpipe.engine.worker import run_task
 from satpipe.models.device import Profile
 from satpipe.utils.errors import InputError
 
@@ -125,18 +125,18 @@ def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
     project = build_project(tmp_path / "project")
     # The key of a part names the content that was planned: nothing else may be committed under it.
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "yolo", "path": str(project / "images")}]}})
-    walk = Walk(config, Store(project / "data"), Profile)
+    walk = Planner(config, Store(project / "data"), Profile)
     image = project / "images" / "s3.png"
     kept = image.read_bytes()
 
-    def handle(wave: Wave) -> list[Record]:
+    def handle(batch: TaskBatch) -> list[Record]:
         change(image)
         with pytest.raises(InputError, match=said) as caught:
-            make_part(wave.orders[0])
+            run_task(batch.specs[0])
         assert str(image) in str(caught.value)
-        assert walk.store.record("ingest", wave.orders[0].key) is None
+        assert walk.store.record("ingest", batch.specs[0].key) is None
         image.write_bytes(kept)
-        return [make_part(order) for order in wave.orders]
+        return [run_task(order) for order in batch.specs]
 
-    wave = next(walk.stage(STAGES[0], handle))
-    assert walk.store.record("ingest", wave.orders[0].key) is not None
+    batch = next(walk.stage(STAGES[0], handle))
+    assert walk.store.record("ingest", batch.specs[0].key) is not None

@@ -20,7 +20,7 @@ from fixtures.faults import CONFIG, Harness, build_project
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from satpipe.utils.csv_safety import as_it_was, harmless_table
+from satpipe.utils.csv_safety import as_it_was, csv_escaped_table
 from satpipe.utils.redact import redacted, redacted_json
 
 SECRET = "s3cr3t-0f-th3-us3r"
@@ -212,7 +212,7 @@ def test_report_json_keeps_the_names_as_they_are(odd: Path) -> None:
 @given(st.lists(st.tuples(st.text(max_size=8), st.floats(allow_nan=False), st.integers()), min_size=1, max_size=5))
 def test_harmless_tables_can_be_read_back(rows: list[tuple[str, float, int]]) -> None:
     frame = pd.DataFrame(rows, columns=["a", "b", "c"])
-    made = harmless_table(frame)
+    made = csv_escaped_table(frame)
     assert not made["a"].str.startswith(("=", "+", "-", "@", "\t", "\r", "\n")).any()
     assert made["b"].tolist() == frame["b"].tolist()
     kept = ~frame["a"].str.match(r"'[=+\-@\t\r\n]")

@@ -75,6 +75,6 @@ def test_folders_of_dead_processes_are_taken_away_and_those_of_living_ones_left(
         f".spoilt.abc.{dead}": False,
     }
     for name in names:
-        (store.parts / name).mkdir()
+        (store.artifacts / name).mkdir()
     with store.lock():
-        assert {name: (store.parts / name).exists() for name in names} == names
+        assert {name: (store.artifacts / name).exists() for name in names} == names

@@ -10,9 +10,9 @@ import pytest
 import torch
 from fixtures.faults import Harness, Undisturbed, content
 from satpipe.engine.store import Store
-from satpipe.engine.task import Ref
+from satpipe.engine.task import ArtifactRef
 from satpipe.stages.gan import checkpoint
-from satpipe.utils.errors import SpoiltError, StoreError
+from satpipe.utils.errors import CorruptedError, StoreError
 
 
 def flip(path: Path, bit: int) -> None:
@@ -34,7 +34,7 @@ def test_flipped_bit_in_any_file_of_any_part_is_found_and_the_file_named(finishe
             before = path.read_bytes()
             flip(path, tried * 7919)
             store._verified.clear()  # as another process would find it
-            with pytest.raises(SpoiltError, match=path.name) as caught:
+            with pytest.raises(CorruptedError, match=path.name) as caught:
                 store.open(record.ref)
             assert f"part {record.stage}/{record.name}" in str(caught.value)
             path.write_bytes(before)
@@ -115,6 +115,6 @@ def test_store_with_parts_that_lost_its_version_is_not_written_to(tmp_path: Path
 
 
 def test_part_whose_folder_is_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SpoiltError, match="the folder is missing") as caught:
-        Store(tmp_path).open(Ref("gan", "fold0", "0" * 32))
+    with pytest.raises(CorruptedError, match="the folder is missing") as caught:
+        Store(tmp_path).open(ArtifactRef("gan", "fold0", "0" * 32))
     assert json.dumps(caught.value.args[1:]) == json.dumps(["gan", "0" * 32])

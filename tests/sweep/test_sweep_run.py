@@ -23,7 +23,7 @@ def table(toy: Toy) -> dict[str, dict[str, str]]:
     return {line["point"]: line for line in csv.DictReader(text.splitlines())}
 
 
-def parts(output: str) -> list[str]:
+def tasks(output: str) -> list[str]:
     """Parts that were made; what follows a part's name says which point it was for."""
     return [title for title in made(output) if not title.startswith(("ingest/", "chips/"))]
 
@@ -39,7 +39,7 @@ def test_points_share_what_they_can_and_leave_their_reports_and_a_table(toy: Toy
     done = toy.call(*REPLICATES)
     assert done.returncode == 0, done.stderr
     expected = [f"{stage}/r{number}" for stage in ("classify", "gan") for number in (0, 1)]
-    assert parts(done.stdout) == [*expected, "report/page", "report/page", "synth/r0", "synth/r1"]
+    assert tasks(done.stdout) == [*expected, "report/page", "report/page", "synth/r0", "synth/r1"]
     assert "gan/r0 of replicates=1 and 1 more made in" in done.stdout
     assert "gan/r1 of replicates=2 made in" in done.stdout
     assert (toy.folder / "reports" / "s-replicates-1" / "report.html").read_text() == "<p>14</p>"
@@ -58,9 +58,9 @@ def test_points_share_what_they_can_and_leave_their_reports_and_a_table(toy: Toy
 def test_a_sweep_of_a_run_that_was_made_makes_nothing_and_again_the_same_bytes(toy: Toy) -> None:
     toy.run()
     done = toy.call(*REPLICATES)
-    assert parts(done.stdout) == ["report/page"]  # of one replicate; that of two was made by the run
+    assert tasks(done.stdout) == ["report/page"]  # of one replicate; that of two was made by the run
     before = toy.content()
-    assert parts(toy.call(*REPLICATES).stdout) == []
+    assert tasks(toy.call(*REPLICATES).stdout) == []
     assert toy.content() == before
 
 
@@ -135,7 +135,7 @@ def test_a_sweep_to_the_gan_leaves_out_what_nothing_judges(toy: Toy) -> None:
     toy.edit("satpipe/stages/gan/stage.py", 'Part("gan", f"r{replicate}"', 'Part("gan", ("final", "r1")[replicate]')
     done = toy.call(*SWEEP, "--grid", "seed=1,2", "--to", "gan")
     assert done.returncode == 0, done.stderr
-    assert parts(done.stdout) == ["gan/r1", "gan/r1"]
+    assert tasks(done.stdout) == ["gan/r1", "gan/r1"]
     assert {line["state"] for line in table(toy).values()} == {"done"}
     assert not (toy.folder / "data" / "parts" / "synth").exists()
     assert "nothing to delete" in toy.call("clean", "--yes").stdout

@@ -19,7 +19,7 @@ from satpipe.utils.errors import ConfigError
 CONFIG = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}})
 
 
-def facts(kid: float, coverage: float = 0.6, taught: float = 0.81) -> dict[str, Any]:
+def metadata(kid: float, coverage: float = 0.6, taught: float = 0.81) -> dict[str, Any]:
     quality = {"kid": kid, "kid_floor": 0.1, "coverage": coverage, "coverage_floor": 0.8, "copies": 0.0}
     return {
         "best_images": 4000,
@@ -33,7 +33,7 @@ def facts(kid: float, coverage: float = 0.6, taught: float = 0.81) -> dict[str, 
 
 
 def test_measures_are_above_or_over_their_floors_and_means_over_classes_and_splits() -> None:
-    found = of_generators([facts(0.3), facts(0.5)], [10.0, 20.0])
+    found = of_generators([metadata(0.3), metadata(0.5)], [10.0, 20.0])
     assert found["kid of ship"] == pytest.approx(0.3)  # 0.2 and 0.4 above the floor
     assert found["kid of sea"] == pytest.approx(0.5)
     assert found["kid"] == pytest.approx(0.4)

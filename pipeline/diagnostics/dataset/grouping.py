@@ -9,9 +9,9 @@ from typing import Any
 
 from ...formats.groups import from_csv, from_regex
 from ...utils.errors import InputError
-from .facts import Facts
-from .facts import groups as own_groups
 from .inventory import Inventory
+from .metadata import Facts
+from .metadata import groups as own_groups
 
 PLACES = ("aoi", "area", "region", "city", "port", "harbour", "harbor", "site", "place", "location", "folder")
 TIMES = ("scene", "scene_id", "acquisition", "date", "day")
@@ -45,13 +45,13 @@ class Grouping:
     why: dict[str, str] = field(default_factory=dict)
 
 
-def find_groups(folder: Inventory, facts: Facts) -> Grouping:
+def find_groups(folder: Inventory, metadata: Facts) -> Grouping:
     """The group columns that a folder has: its own, those of a CSV, or what names of folders and tiles say."""
-    found = Grouping(own_groups(facts.scenes))
+    found = Grouping(own_groups(metadata.scenes))
     if found.columns:
         return found
-    files = {str(row["scene_id"]): str(row["path"]) for row in facts.good}
-    labels = facts.source.get("labels")
+    files = {str(row["scene_id"]): str(row["path"]) for row in metadata.good}
+    labels = metadata.source.get("labels")
     used = {labels} if isinstance(labels, str) else set(labels or ())
     for name, columns in folder.tables.items():
         if "file" not in columns or str(folder.path(name)) in used:
@@ -93,17 +93,17 @@ class Split:
     folds: int = 1
 
 
-def choose_split(facts: Facts, grouping: Grouping, background: str) -> Split:
+def choose_split(metadata: Facts, grouping: Grouping, background: str) -> Split:
     """How to split: by the strictest column with enough groups that hold objects.
 
     Args:
-        facts: Scenes and labels.
+        metadata: Scenes and labels.
         grouping: Group columns.
         background: Name of the background class.
     """
-    counts = {column: _counts(facts, values, background) for column, values in grouping.columns.items()}
-    counts["scene_id"] = _counts(facts, {}, background)
-    by = _strictest(facts, grouping, counts)
+    counts = {column: _counts(metadata, values, background) for column, values in grouping.columns.items()}
+    counts["scene_id"] = _counts(metadata, {}, background)
+    by = _strictest(metadata, grouping, counts)
     tested = {group: objects for group, (objects, _) in counts[by].items() if objects}
     if len(tested) < FEW:
         # Each is tested alone, and needs both classes for that.
@@ -114,32 +114,32 @@ def choose_split(facts: Facts, grouping: Grouping, background: str) -> Split:
     if unit:
         split.keys["unit"], split.why["unit"] = unit, "validation and the interval draw these smaller groups"
     _choose_scheme(split, tested, len(counts[by]))
-    units = _units(facts, grouping, unit or by, by, set(split.keys.get("test_groups") or tested))
+    units = _units(metadata, grouping, unit or by, by, set(split.keys.get("test_groups") or tested))
     share = split.keys.get("test_fraction", 1.0)
-    _warn(split, facts, grouping, tested, round(units * share), background)
+    _warn(split, metadata, grouping, tested, round(units * share), background)
     return split
 
 
-def _counts(facts: Facts, values: Mapping[str, str], background: str) -> dict[str, tuple[int, int]]:
+def _counts(metadata: Facts, values: Mapping[str, str], background: str) -> dict[str, tuple[int, int]]:
     """Objects and other chips of each group; a scene without a group is one of its own.
 
     A scene with object labels gives background chips too, so it counts as if it had some.
     """
     objects: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    for label in facts.labels:
+    for label in metadata.labels:
         group = values.get(str(label.scene_id), str(label.scene_id))
         (others if label.class_name == background else objects)[group] += 1
-    if not facts.cut:
-        others.update(values.get(str(row["scene_id"]), str(row["scene_id"])) for row in facts.good)
+    if not metadata.cut:
+        others.update(values.get(str(row["scene_id"]), str(row["scene_id"])) for row in metadata.good)
     return {group: (objects[group], others[group]) for group in sorted({*objects, *others})}
 
 
 Counts = dict[str, dict[str, tuple[int, int]]]
 
 
-def _strictest(facts: Facts, grouping: Grouping, counts: Counts) -> str:
-    if facts.source["type"] == "shipsnet" and "scene" in grouping.columns:
+def _strictest(metadata: Facts, grouping: Grouping, counts: Counts) -> str:
+    if metadata.source["type"] == "shipsnet" and "scene" in grouping.columns:
         return "scene"
     known = [name for name in (*PLACES, *TIMES) if name in grouping.columns]
     other = [name for name in grouping.columns if name not in known and name.lower() not in FINE]
@@ -178,17 +178,17 @@ def _choose_scheme(split: Split, tested: Mapping[str, int], groups: int) -> None
         split.folds = max(1, len(large) if "test_groups" in split.keys else len(tested))
 
 
-def _units(facts: Facts, grouping: Grouping, unit: str, by: str, tested: set[str]) -> int:
+def _units(metadata: Facts, grouping: Grouping, unit: str, by: str, tested: set[str]) -> int:
     """How many units the tested groups have."""
     of_by, of_unit = grouping.columns.get(by, {}), grouping.columns.get(unit, {})
-    scenes = {str(label.scene_id) for label in facts.labels} | {str(row["scene_id"]) for row in facts.good}
+    scenes = {str(label.scene_id) for label in metadata.labels} | {str(row["scene_id"]) for row in metadata.good}
     return len({of_unit.get(scene, scene) for scene in scenes if of_by.get(scene, scene) in tested})
 
 
 def _warn(
-    split: Split, facts: Facts, grouping: Grouping, tested: Mapping[str, int], units: int, background: str
+    split: Split, metadata: Facts, grouping: Grouping, tested: Mapping[str, int], units: int, background: str
 ) -> None:
-    objects = sum(label.class_name != background for label in facts.labels)
+    objects = sum(label.class_name != background for label in metadata.labels)
     by = split.keys["by"]
     if objects < LEAST_OBJECTS or len(tested) < 2:
         groups = f"{_groups(len(tested))} of `{by}`"
@@ -202,11 +202,11 @@ def _warn(
             " places, or a finer group column as split.unit"
         )
     known = set(grouping.columns.get(by, {}))
-    without = sum(str(row["scene_id"]) not in known for row in facts.good)
+    without = sum(str(row["scene_id"]) not in known for row in metadata.good)
     if known and without:
-        split.warnings.append(f"{without:,} of {len(facts.good):,} have no {by} and are each a group of their own")
-    if by == "scene_id" and len(facts.good) > 1 and not grouping.columns:
-        what = "chip is" if facts.cut else "scene is"
+        split.warnings.append(f"{without:,} of {len(metadata.good):,} have no {by} and are each a group of their own")
+    if by == "scene_id" and len(metadata.good) > 1 and not grouping.columns:
+        what = "chip is" if metadata.cut else "scene is"
         split.warnings.append(
             f"each {what} a group of its own: where several show one place, scores will flatter you; give the places"
             " with groups_csv (columns file and, say, site) or groups_regex"

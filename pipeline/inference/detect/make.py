@@ -137,7 +137,7 @@ def load(run: Run, device: str = "cpu") -> tuple[Classifier, float | None]:
     Raises:
         ConfigError: If the run has none; names the command that makes one.
     """
-    part = run.part(f"classify/{FINAL}", "classifier", "all")
+    part = run.artifact(f"classify/{FINAL}", "classifier", "all")
     return classifiers.load(part.path, device, run.config.classify.model or SHIP_CONVNET), run.gsd_m
 
 

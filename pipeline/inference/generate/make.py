@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ...dataset.names import FINAL
 from ...dataset.scaling import Scaling
 from ...engine.runs import Run
-from ...engine.task import Done
+from ...engine.task import Artifact
 from ...models import generator as generators
 from ...models.device import cores, threads
 from ...models.generator import SCALING, Generator
@@ -63,13 +63,13 @@ class Wish:
     screen: bool | None
 
 
-def load(run: Run) -> tuple[Done, Generator, Scaling]:
+def load(run: Run) -> tuple[Artifact, Generator, Scaling]:
     """The run's final generator with its part and scaling.
 
     Raises:
         ConfigError: If the run has none; names the command that makes one.
     """
-    part = run.part(f"gan/{FINAL}", "generator", "gan")
+    part = run.artifact(f"gan/{FINAL}", "generator", "gan")
     return part, generators.load(part.path), Scaling.load(part.path / SCALING)
 
 

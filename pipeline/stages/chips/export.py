@@ -18,7 +18,7 @@ from PIL import Image
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.tables import GROUP_PREFIX, SPLIT
-from ...utils.csv_safety import harmless_table
+from ...utils.csv_safety import csv_escaped_table
 from ...utils.errors import ConfigError, StoreError
 
 FORMATS = ("png", "tif", "npy")
@@ -80,7 +80,7 @@ def export_chips(
                 else:
                     _write_tif(chip, path, _place(store.index.iloc[row], places))
         # Last: a table says that all of its files are there.
-        harmless_table(frame).to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
+        csv_escaped_table(frame).to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
     return table

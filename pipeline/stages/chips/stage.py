@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.base import as_json
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
-from ...engine.task import FACTS, Done, Job, Part, Plan, PlanContext
+from ...engine.task import METADATA, Artifact, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError
 from .folds import Rule, bundled, deal, group_column
 
@@ -30,7 +30,7 @@ def plan(context: PlanContext) -> Plan:
     later = ("min_valid_fraction", "duplicates", "scaling")
     windows_config = {name: value for name, value in chips.items() if name not in later}
     [windows] = yield [
-        Part(
+        Task(
             "chips",
             "windows",
             _MAKE + "windows",
@@ -41,7 +41,7 @@ def plan(context: PlanContext) -> Plan:
     ]
     cut_config = {name: chips[name] for name in ("size_px", "resampling", "min_valid_fraction")}
     cuts = yield [
-        Part(
+        Task(
             "chips",
             f"cut-{batch['name']}",
             _MAKE + "cut",
@@ -50,10 +50,10 @@ def plan(context: PlanContext) -> Plan:
             libraries=_PIXELS,
             cost=1 + batch["megapixels"] / 20,
         )
-        for batch in windows.facts["batches"]
+        for batch in windows.metadata["batches"]
     ]
     [index] = yield [
-        Part(
+        Task(
             "chips",
             "index",
             _MAKE + "index",
@@ -64,24 +64,24 @@ def plan(context: PlanContext) -> Plan:
         )
     ]
     [duplicates] = yield [
-        Part(
+        Task(
             "chips",
             "duplicates",
             _MAKE + "duplicates",
             config={"duplicates": chips["duplicates"]},
             inputs={"index": index.ref},
             libraries=(*_TABLES, "scipy", "shapely"),
-            cost=1 + sum(index.facts["chips"].values()) / 2000,
+            cost=1 + sum(index.metadata["chips"].values()) / 2000,
         )
     ]
     yield _splits(config, index, duplicates)
 
 
-def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
+def _splits(config: RunConfig, index: Artifact, duplicates: Artifact) -> list[Task]:
     """One part for each fold, fraction and replicate, and the final one."""
-    settings, facts = config.split, index.facts
-    groups = group_column(facts["groups"], settings.by, "split.by")
-    group_column(facts["groups"], settings.unit or settings.by, "split.unit")
+    settings, metadata = config.split, index.metadata
+    groups = group_column(metadata["groups"], settings.by, "split.by")
+    group_column(metadata["groups"], settings.unit or settings.by, "split.unit")
     join = settings.overlap == "join"
     rule = Rule(
         by=settings.by,
@@ -94,7 +94,7 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
         repeats=settings.repeats,
         lists=settings.test_lists or (),
     )
-    joined = duplicates.facts["joined"].get(settings.by, []) if join else []
+    joined = duplicates.metadata["joined"].get(settings.by, []) if join else []
     folds = deal(bundled(groups, joined), rule)
     common = {
         "by": settings.by,
@@ -126,7 +126,7 @@ def _splits(config: RunConfig, index: Done, duplicates: Done) -> list[Part]:
         (f"random-r{replicate}", beside | {"replicate": replicate}) for replicate in range(settings.random_replicates)
     ]
     return [
-        Part(
+        Task(
             "chips",
             f"split-{name}",
             _MAKE + "split",
@@ -145,14 +145,14 @@ def _tested(groups: Mapping[str, Mapping[str, int]], folds: Sequence[Sequence[st
     return round(sum(size[group] for fold in folds for group in fold) / len(folds) / sum(size.values()), 4)
 
 
-def make_windows(job: Job) -> dict[str, Any]:
+def make_windows(context: TaskContext) -> dict[str, Any]:
     """Make the part ``windows``: the windows of all scenes, in a file for each batch."""
     from .batches import plan_batches
 
-    return plan_batches(job.folder("tables"), dict(job.config), job.store, job.out)
+    return plan_batches(context.folder("tables"), dict(context.config), context.store, context.out)
 
 
-def make_cut(job: Job) -> dict[str, Any]:
+def make_cut(context: TaskContext) -> dict[str, Any]:
     """Make a part ``cut-<batch>``: the chips of a batch of scenes.
 
     Raises:
@@ -166,11 +166,11 @@ def make_cut(job: Job) -> dict[str, Any]:
     from ...raster.gdal import scene_file
     from .cut import cut_batch, records
 
-    folder, batch = job.folder("windows"), job.config["batch"]
-    batches = json.loads((folder / FACTS).read_text("utf-8"))["batches"]
+    folder, batch = context.folder("windows"), context.config["batch"]
+    batches = json.loads((folder / METADATA).read_text("utf-8"))["batches"]
     scenes = pd.read_parquet(folder / f"scenes-{batch}.parquet")
     for row in records(scenes):
-        path = scene_file(row, job.store).path
+        path = scene_file(row, context.store).path
         if not path.exists():
             raise HostError(
                 f"scene {path} is not there on {socket.gethostname()}: it was moved since it was ingested, or this host"
@@ -179,41 +179,41 @@ def make_cut(job: Job) -> dict[str, Any]:
     return cut_batch(
         scenes,
         pd.read_parquet(folder / f"windows-{batch}.parquet"),
-        dict(job.config["chips"]),
-        job.store,
-        job.out,
+        dict(context.config["chips"]),
+        context.store,
+        context.out,
         # Batches are made side by side already; threads serve where there are fewer of them than cores.
         workers=max(1, (os.cpu_count() or 1) // len(batches)),
-        progress=lambda done, total: job.progress.update(done, total, "scenes"),
+        progress=lambda done, total: context.progress.update(done, total, "scenes"),
     )
 
 
-def make_index(job: Job) -> dict[str, Any]:
+def make_index(context: TaskContext) -> dict[str, Any]:
     """Make the part ``index``: the table of all chips and a contact sheet."""
     import json
 
     from ...dataset.tables import SCENES
     from .index import build
 
-    scenes = SCENES.read(job.folder("tables") / "scenes.parquet")
-    folders = job.folders("cuts")
-    facts = build(folders, scenes, job.config["classes"], job.store, job.out, job.config["seed"])
+    scenes = SCENES.read(context.folder("tables") / "scenes.parquet")
+    folders = context.folders("cuts")
+    metadata = build(folders, scenes, context.config["classes"], context.store, context.out, context.config["seed"])
     dropped: dict[str, int] = {}
-    for folder in (job.folder("windows"), *folders):
-        for reason, count in json.loads((folder / FACTS).read_text("utf-8"))["dropped"].items():
+    for folder in (context.folder("windows"), *folders):
+        for reason, count in json.loads((folder / METADATA).read_text("utf-8"))["dropped"].items():
             dropped[reason] = dropped.get(reason, 0) + count
-    return facts | {"dropped": dropped}
+    return metadata | {"dropped": dropped}
 
 
-def make_duplicates(job: Job) -> dict[str, Any]:
+def make_duplicates(context: TaskContext) -> dict[str, Any]:
     """Make the part ``duplicates``: pairs of chips that are a leak where they are on two sides."""
     from .leaks import find
 
-    return find(job.folder("index"), dict(job.config["duplicates"]), job.store, job.out)
+    return find(context.folder("index"), dict(context.config["duplicates"]), context.store, context.out)
 
 
-def make_split(job: Job) -> dict[str, Any]:
+def make_split(context: TaskContext) -> dict[str, Any]:
     """Make a part ``split-<split>``: the role of each chip."""
     from .leaks import make_roles
 
-    return make_roles(job.folder("index"), job.folder("duplicates"), dict(job.config), job.out)
+    return make_roles(context.folder("index"), context.folder("duplicates"), dict(context.config), context.out)

@@ -11,20 +11,20 @@ SPLIT = "split-"
 """How the names of the parts begin that hold a split."""
 
 
-def summarise(ingested: Facts, parts: Mapping[str, Facts], by: str) -> dict[str, Any]:
+def summarise(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str, Any]:
     """The summary of a run's chips.
 
     Args:
         ingested: Facts of the part ``ingest/tables``.
-        parts: Facts of the parts of this stage by name; splits may be missing where there was too little data for them.
+        tasks: Facts of the parts of this stage by name; splits may be missing where there was too little data for them.
         by: Group column of the splits.
 
     Returns:
         JSON types: scenes and labels that were used and left out; chips by class, by kind and by group; splits with
         their chips by role and class; dropped windows by reason; leaks with what was found, joined and dropped.
     """
-    index = parts["index"]
-    splits = {name.removeprefix(SPLIT): facts for name, facts in parts.items() if name.startswith(SPLIT)}
+    index = tasks["index"]
+    splits = {name.removeprefix(SPLIT): metadata for name, metadata in tasks.items() if name.startswith(SPLIT)}
     return {
         "scenes": {"used": len(ingested["scenes"]), "left_out": dict(map(tuple, ingested["quarantined"]))},
         "labels": {"used": ingested["labels"], "left_out": ingested["labels_quarantined_by_reason"]},
@@ -35,11 +35,11 @@ def summarise(ingested: Facts, parts: Mapping[str, Facts], by: str) -> dict[str,
         "by": by,
         "groups": index["groups"].get(by, {}),
         "splits": {
-            name: {key: facts[key] for key in ("fold", "fraction", "replicate", "test_groups", "counts", "dropped")}
-            for name, facts in splits.items()
+            name: {key: metadata[key] for key in ("fold", "fraction", "replicate", "test_groups", "counts", "dropped")}
+            for name, metadata in splits.items()
         },
         "dropped": dict(sorted(index["dropped"].items())),
-        "leaks": _leaks(parts.get("duplicates"), splits, by),
+        "leaks": _leaks(tasks.get("duplicates"), splits, by),
     }
 
 
@@ -48,14 +48,14 @@ def _leaks(found: Facts | None, splits: Mapping[str, Facts], by: str) -> dict[st
     if found is None:
         return {}
     dropped: Counter[str] = Counter()
-    for facts in splits.values():
-        dropped.update(facts["dropped"])
-    joins = any(facts["joins"] for facts in splits.values())
+    for metadata in splits.values():
+        dropped.update(metadata["dropped"])
+    joins = any(metadata["joins"] for metadata in splits.values())
     return {
         "overlapping_pairs": found["overlaps"],
         "near_duplicate_pairs": found["duplicates"],
         "compared_chips": found["compared"],
         "joined_groups": found["joined"].get(by, []) if joins else [],
-        "dropped_by_split": {name: sum(facts["dropped"].values()) for name, facts in splits.items()},
+        "dropped_by_split": {name: sum(metadata["dropped"].values()) for name, metadata in splits.items()},
         "dropped": dict(sorted(dropped.items())),
     }

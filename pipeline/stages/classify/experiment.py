@@ -17,7 +17,7 @@ from ...dataset import scaling as scalings
 from ...dataset.chip_store import ChipStore, followed_by
 from ...dataset.split_chips import numbers
 from ...dataset.tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...models.classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
 from ...utils.errors import TooLittleDataError
 from .arms import Arm, parse
@@ -43,12 +43,12 @@ class SplitChips:
     classes: tuple[str, ...]
 
     @classmethod
-    def open(cls, job: Job) -> SplitChips:
+    def open(cls, context: TaskContext) -> SplitChips:
         """Read the tables of the job's inputs ``index`` and ``split``."""
-        store = ChipStore.open(CHIPS.read_bare, job.folder("index") / INDEX, job.store)
-        split = SPLIT.read(job.folder("split") / "split.parquet")
+        store = ChipStore.open(CHIPS.read_bare, context.folder("index") / INDEX, context.store)
+        split = SPLIT.read(context.folder("split") / "split.parquet")
         rows = split[["chip_id", "role", "unit"]].merge(store.index[["chip_id", "class"]], on="chip_id", validate="1:1")
-        return cls(rows, store, tuple(job.config["classes"]))
+        return cls(rows, store, tuple(context.config["classes"]))
 
     def of(self, role: str) -> tuple[pd.DataFrame, ChipSet]:
         """Rows and chips of one role, in the order of the split table."""
@@ -59,44 +59,44 @@ class SplitChips:
         return rows, ChipSet(chips, labels, np.zeros(len(rows), bool))
 
 
-def run_arm(job: Job) -> dict[str, Any]:
+def run_arm(context: TaskContext) -> dict[str, Any]:
     """Make one part of the experiment: the classifier of an arm, and its predictions on validation and test chips."""
-    split = SplitChips.open(job)
-    classifier, trained, facts = fit(job, split)
+    split = SplitChips.open(context)
+    classifier, trained, metadata = fit(context, split)
     tables = []
     for role in ("validation", "test"):
         rows, chips = split.of(role)
         if len(rows):
-            tables.append(predictions(classifier, rows, chips, job.config, role))
-    PREDICTIONS.write(pd.concat(tables, ignore_index=True), job.out / "predictions.parquet")
-    write(job.out, classifier, trained)
-    return facts
+            tables.append(predictions(classifier, rows, chips, context.config, role))
+    PREDICTIONS.write(pd.concat(tables, ignore_index=True), context.out / "predictions.parquet")
+    write(context.out, classifier, trained)
+    return metadata
 
 
-def run_final(job: Job) -> dict[str, Any]:
+def run_final(context: TaskContext) -> dict[str, Any]:
     """Make the classifier of all labelled chips."""
-    classifier, trained, facts = fit(job, SplitChips.open(job))
-    write(job.out, classifier, trained)
-    return facts
+    classifier, trained, metadata = fit(context, SplitChips.open(context))
+    write(context.out, classifier, trained)
+    return metadata
 
 
-def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any]]:
+def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any]]:
     """Train and calibrate the classifier of the job's arm.
 
     Raises:
         TooLittleDataError: If a class has no training chip.
     """
-    arm, config = parse(job.config["arm"]), ClassifyConfig.model_validate(job.config["classify"])
+    arm, config = parse(context.config["arm"]), ClassifyConfig.model_validate(context.config["classify"])
     _, real = split.of("train")
     _, validation = split.of("validation")
     missing = [name for number, name in enumerate(split.classes) if not (real.labels == number).any()]
     if missing:
         raise TooLittleDataError(
-            f"split {job.part.name} has no training chip of class {missing[0]}; use more labels, fewer folds"
+            f"split {context.task.name} has no training chip of class {missing[0]}; use more labels, fewer folds"
             " or a larger split.fractions"
         )
-    training = with_synthetic(real, job, arm, split.classes)
-    scaling = scalings.fit(real.chips, **job.config["scaling"])
+    training = with_synthetic(real, context, arm, split.classes)
+    scaling = scalings.fit(real.chips, **context.config["scaling"])
     size_px, bands = int(real.chips.shape[1]), int(real.chips.shape[3])
     architecture = Architecture(config.model or SHIP_CONVNET, bands, split.classes, size_px, config.base_channels)
     trained = train(
@@ -105,19 +105,19 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
         architecture,
         scaling,
         config,
-        job.profile,
+        context.profile,
         augmented=arm.augmented,
-        seed=training_seed(job.config),
-        report=lambda step: job.progress.update(step, config.steps, "steps"),
+        seed=training_seed(context.config),
+        report=lambda step: context.progress.update(step, config.steps, "steps"),
     )
     network = trained.network.to("cpu")
     logits = run_blocks(network, scaling, validation.chips, config.orientations)
     temperature = fit_temperature(logits, validation.labels)
     probabilities = softmax(logits, temperature)
     threshold = fit_threshold(1.0 - probabilities[:, 0], validation.labels) if len(logits) else 0.5
-    facts = {
+    metadata = {
         "arm": arm.name,
-        "profile": job.profile.as_json(),
+        "profile": context.profile.as_json(),
         "steps": config.steps,
         "best_step": trained.step,
         "temperature": temperature,
@@ -128,26 +128,26 @@ def fit(job: Job, split: SplitChips) -> tuple[Classifier, Trained, dict[str, Any
     }
     without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
     if arm.synthetic and without:
-        facts["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
-    card = {name: facts[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
+        metadata["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
+    card = {name: metadata[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
     classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
-    return classifier, trained, facts
+    return classifier, trained, metadata
 
 
-def with_synthetic(real: ChipSet, job: Job, arm: Arm, classes: tuple[str, ...]) -> ChipSet:
+def with_synthetic(real: ChipSet, context: TaskContext, arm: Arm, classes: tuple[str, ...]) -> ChipSet:
     """The training chips with the accepted synthetic chips of the arm, real ones first.
 
     Shuffled labels are dealt out anew among the synthetic chips: as many of each class as before, on any chip.
     """
     if not arm.synthetic:
         return real
-    store = ChipStore.open(SYNTHETIC.read_bare, job.folder("synth") / INDEX, job.store)
+    store = ChipStore.open(SYNTHETIC.read_bare, context.folder("synth") / INDEX, context.store)
     store = store.where(store.index["accepted"].to_numpy(bool))
     if not len(store):
         return real
     labels = numbers(store.index["class"], classes)
     if arm.shuffled:
-        labels = np.random.default_rng([training_seed(job.config), 6]).permutation(labels)
+        labels = np.random.default_rng([training_seed(context.config), 6]).permutation(labels)
     made = np.ones(len(labels), bool)
     return ChipSet(
         followed_by(real.chips, store),

@@ -8,7 +8,7 @@ from ...config.base import as_json
 from ...config.checks import model_source
 from ...config.run import RunConfig
 from ...dataset.names import CLASSIC, REAL, synth_part
-from ...engine.task import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from .arms import Arm, parse, settings
 
 SPLIT = "split-"
@@ -27,7 +27,7 @@ def plan(context: PlanContext) -> Plan:
     arms = [parse(name) for name in config.classify.arms]
     beside = leaky_arm(config)
     yield [
-        _part(context, name.removeprefix(SPLIT), done, arm)
+        _task(context, name.removeprefix(SPLIT), done, arm)
         for name, done in context.done["chips"].items()
         for arm in (arms if name.startswith(EXPERIMENT) else [beside] if beside and name.startswith(RANDOM) else [])
     ]
@@ -42,14 +42,17 @@ def leaky_arm(config: RunConfig) -> Arm | None:
     return next((arm for arm in map(parse, named) if not arm.synthetic), None)
 
 
-def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
-    facts = done.facts
+def _task(context: PlanContext, split: str, done: Artifact, arm: Arm) -> Task:
+    metadata = done.metadata
     config = context.config
-    inputs: dict[str, Ref | tuple[Ref, ...]] = {"index": context.one("chips", "index").ref, "split": done.ref}
+    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
+        "index": context.one("chips", "index").ref,
+        "split": done.ref,
+    }
     made = synth_part(arm.name, split)
     if made is not None:
         inputs["synth"] = context.one("synth", made).ref
-    return Part(
+    return Task(
         stage="classify",
         name=f"{split}-{arm.name}",
         make="satpipe.stages.classify.stage:make_classifier",
@@ -59,7 +62,7 @@ def _part(context: PlanContext, split: str, done: Done, arm: Arm) -> Part:
             "classes": list(config.ingest.classes),
             "seed": config.seed,
             "arm": arm.name,
-            **{name: facts[name] for name in ("fold", "fraction", "replicate")},
+            **{name: metadata[name] for name in ("fold", "fraction", "replicate")},
         },
         inputs=inputs,
         files=users_model(context),
@@ -93,15 +96,15 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return splits * len(config.classify.arms) + beside + 1, expected_seconds(config)
 
 
-def make_classifier(job: Job) -> dict[str, Any]:
+def make_classifier(context: TaskContext) -> dict[str, Any]:
     """Train one arm of one split; writes predictions.parquet, the classifier and history.jsonl."""
     from .experiment import run_arm
 
-    return run_arm(job)
+    return run_arm(context)
 
 
-def make_final(job: Job) -> dict[str, Any]:
+def make_final(context: TaskContext) -> dict[str, Any]:
     """Train the classifier that `detect` uses, on all labelled chips; writes the classifier and history.jsonl."""
     from .experiment import run_final
 
-    return run_final(job)
+    return run_final(context)

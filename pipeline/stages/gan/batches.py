@@ -55,8 +55,8 @@ class Batches:
         for turn, pool in enumerate(pools):
             mine = slots % len(pools) == turn
             rounds, places = np.divmod(slots[mine] // len(pools), len(pool))
-            orders = {int(number): _order(len(pool), (*self.seed, turn), int(number)) for number in np.unique(rounds)}
-            chosen[mine] = [pool[orders[number][place]] for number, place in zip(rounds.tolist(), places, strict=True)]
+            specs = {int(number): _order(len(pool), (*self.seed, turn), int(number)) for number in np.unique(rounds)}
+            chosen[mine] = [pool[specs[number][place]] for number, place in zip(rounds.tolist(), places, strict=True)]
         return chosen[np.argsort(self.labels[chosen], kind="stable")]
 
     def real(self, step: int, rows: slice = slice(None)) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

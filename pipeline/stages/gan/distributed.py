@@ -116,7 +116,7 @@ def average_gradients(network: nn.Module, ranks: Ranks) -> None:
         gradient.copy_(mean.view(gradient.shape))
 
 
-def hand_out_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def broadcast_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The first rank's tensors and log on every rank.
 
     Args:

@@ -1,8 +1,8 @@
-"""Judges a generator against validation chips: at each checkpoint, and thoroughly at the end.
+"""Evaluate a generator against validation chips: at each checkpoint, and thoroughly at the end.
 
-Two questions decide which checkpoint is kept. How far are its chips from real ones (the kernel distance of each class,
-:mod:`satpipe.stages.gan.metrics`)? And can a classifier be taught by them (:mod:`satpipe.stages.gan.utility`)? The distance sees
-texture more than shape, and what chips teach is noisy where few of them validate, so neither decides alone.
+Two measures decide which checkpoint is kept: how far its chips are from real ones (the kernel distance of each class,
+:mod:`.metrics`), and how well a classifier trained on them does (TSTR, :mod:`.utility`). The distance sees texture more
+than shape, and TSTR is noisy where few chips validate, so neither decides alone.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class ClassFloor:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Judges the generators of one training; made by :func:`prepare_judge`."""
+class Evaluator:
+    """Judges the generators of one training; made by :func:`prepare_evaluator`."""
 
     embedding: Embedding
     floors: tuple[ClassFloor, ...]
@@ -118,7 +118,7 @@ def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> 
     return float((metrics.nearest_thumbnail(textured, known) <= distance).sum() / len(chips))
 
 
-def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
+def prepare_evaluator(inputs: Inputs, seed: int, profile: Profile) -> Evaluator:
     """Train the feature network on the training chips, and take the floors from the validation chips."""
     (train, train_labels), held_out = inputs.few()
     validation, validation_labels = held_out
@@ -129,7 +129,7 @@ def prepare_judge(inputs: Inputs, seed: int, profile: Profile) -> Judge:
         if there.sum() >= LEAST_VALIDATION:
             floors.append(_floor(embedding, number, name, train[here], validation[there]))
     task = Task(inputs.classes, Examples(*held_out), seed, profile) if len(floors) == len(inputs.classes) else None
-    return Judge(embedding, tuple(floors), seed, task)
+    return Evaluator(embedding, tuple(floors), seed, task)
 
 
 def _floor(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...dataset import scaling
 from ...dataset.chip_store import enough
 from ...dataset.split_chips import RealChips
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...models.probe import TESTED
 from ...utils.errors import TooLittleDataError
 
@@ -61,13 +61,13 @@ class Inputs:
         return {name: int((labels == number).sum()) for number, name in enumerate(self.classes)}
 
 
-def read_inputs(job: Job) -> Inputs:
+def read_inputs(context: TaskContext) -> Inputs:
     """Read the training and validation chips of the job's split.
 
     Raises:
         TooLittleDataError: If a class has fewer than :data:`LEAST_CHIPS` training chips.
     """
-    real = RealChips.open(job.folder("index"), job.folder("split"), job.store, job.config["classes"])
+    real = RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
 
     def of(role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         mine, labels = real.of(role)
@@ -81,9 +81,9 @@ def read_inputs(job: Job) -> Inputs:
         count = int((train_labels == position).sum())
         if count < LEAST_CHIPS:
             raise TooLittleDataError(
-                f"{job.part.title} has {count} training chips of class {name!r}, a generator needs at least"
+                f"{context.task.title} has {count} training chips of class {name!r}, a generator needs at least"
                 f" {LEAST_CHIPS}; give more labels, or raise split.fractions"
             )
     validation, validation_labels = of("validation")
-    fitted = scaling.fit(train, **job.config["scaling"])
+    fitted = scaling.fit(train, **context.config["scaling"])
     return Inputs(train, train_labels, validation, validation_labels, fitted, real.classes)

@@ -62,15 +62,15 @@ def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None
     line = lines[-1]
     if best is None:
         return True
-    if ailment(lines, images) is not None:
+    if training_failure(lines, images) is not None:
         return False
     at = next(number for number, other in enumerate(lines) if other["images"] == best["images"])
-    if ailment(lines[: at + 1], images) is not None or "score" not in line:
+    if training_failure(lines[: at + 1], images) is not None or "score" not in line:
         return True
     return float(line["score"]) < float(best.get("score", math.inf))
 
 
-def ailment(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
+def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
     """What is wrong at the last look, or None.
 
     Args:
@@ -111,10 +111,10 @@ def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
     """
     if not lines:
         return None
-    last = ailment(lines, images)
+    last = training_failure(lines, images)
     if last is None or last == "a loss is not a number":
         return last
-    recent = [ailment(lines[:end], images) for end in range(len(lines), max(0, len(lines) - LOOKS), -1)]
+    recent = [training_failure(lines[:end], images) for end in range(len(lines), max(0, len(lines) - LOOKS), -1)]
     return f"{last}, {LOOKS} looks in a row" if len(recent) == LOOKS and set(recent) == {last} else None
 
 

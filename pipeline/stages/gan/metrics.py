@@ -1,7 +1,7 @@
 """How near generated chips are to real ones, computed on features: arrays (N, D) float64, no networks, no files.
 
 None of this is called FID: that name belongs to the Inception network's features. The features here come from
-:mod:`satpipe.stages.gan.features`, trained on training chips only, so values compare within one split and not across data.
+:mod:`.features`, trained on training chips only, so values compare within one split and not across data.
 Always read a value beside its floor, what real chips score against other real chips.
 """
 

@@ -6,27 +6,27 @@ import shutil
 from typing import Any
 
 from ...dataset.names import METRICS, SHEETS
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...models.generator import SCALING, GeneratorNetwork, save
 from .inputs import Inputs
 from .log import Log
 
 
 def write_outputs(
-    job: Job, inputs: Inputs, generator: GeneratorNetwork, log: Log, found: dict[str, Any]
+    context: TaskContext, inputs: Inputs, generator: GeneratorNetwork, log: Log, found: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the part's files and return its facts.
 
     Args:
-        job: The part's job.
+        context: The part's job.
         inputs: What was trained on.
         generator: The best one.
         log: Of the training.
         found: What judging the generator gave, by name.
     """
     assert log.best is not None
-    facts = {
-        "preset": job.config["preset"],
+    metadata = {
+        "preset": context.config["preset"],
         "images": log.lines[-1]["images"],
         "best_images": log.best["images"],
         "train": inputs.counts(inputs.train_labels),
@@ -36,17 +36,17 @@ def write_outputs(
         **found,
     }
     if log.ranks:
-        facts["ranks"] = log.ranks
+        metadata["ranks"] = log.ranks
     card = {
-        **facts,
-        "training": job.config["training"],
-        "seed": job.config["seed"],
-        "profile": job.profile.as_json(),
-        "licences": job.config["licences"],
-        "data": {name: getattr(job.part.inputs[name], "digest", None) for name in ("index", "split")},
+        **metadata,
+        "training": context.config["training"],
+        "seed": context.config["seed"],
+        "profile": context.profile.as_json(),
+        "licences": context.config["licences"],
+        "data": {name: getattr(context.task.inputs[name], "digest", None) for name in ("index", "split")},
     }
-    save(generator, inputs.classes, card, job.out)
-    inputs.scaling.save(job.out / SCALING)
-    (job.out / METRICS).write_text(log.as_text(), "utf-8")
-    shutil.copytree(job.scratch / SHEETS, job.out / SHEETS)
-    return facts
+    save(generator, inputs.classes, card, context.out)
+    inputs.scaling.save(context.out / SCALING)
+    (context.out / METRICS).write_text(log.as_text(), "utf-8")
+    shutil.copytree(context.scratch / SHEETS, context.out / SHEETS)
+    return metadata

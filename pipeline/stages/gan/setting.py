@@ -12,7 +12,7 @@ from .batches import Batches
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingConfig:
     """A training's fixed surroundings.
 
     Attributes:

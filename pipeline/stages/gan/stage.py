@@ -9,7 +9,7 @@ from ...config.gan_presets import as_json as preset_json
 from ...config.gan_presets import resolve
 from ...config.run import RunConfig
 from ...dataset.names import FINAL, FINAL_REPLICATE
-from ...engine.task import Done, Job, Part, Plan, PlanContext
+from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext
 
 STAGE = "gan"
 MAKE = "satpipe.stages.gan.stage:make_generator"
@@ -24,14 +24,14 @@ def plan(context: PlanContext) -> Plan:
     index = context.one("chips", "index")
     splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
     wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
-    yield [_part(context, name, index, splits[name]) for name in wanted]
+    yield [_task(context, name, index, splits[name]) for name in wanted]
 
 
-def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
+def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> Task:
     config = context.config
     preset = resolve(as_json(config.gan))
-    replicate = FINAL_REPLICATE if name == FINAL else int(split.facts["replicate"])
-    return Part(
+    replicate = FINAL_REPLICATE if name == FINAL else int(split.metadata["replicate"])
+    return Task(
         stage=STAGE,
         name=name,
         make=MAKE,
@@ -44,7 +44,7 @@ def _part(context: PlanContext, name: str, index: Done, split: Done) -> Part:
             "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": [config.seed, replicate],
-            "licences": list(context.one("ingest", "tables").facts["licences"]),
+            "licences": list(context.one("ingest", "tables").metadata["licences"]),
         },
         inputs={"index": index.ref, "split": split.ref},
         libraries=("torch", "numpy", "safetensors"),
@@ -65,24 +65,24 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return splits + 1, expected_seconds(config)
 
 
-def make_generator(job: Job) -> dict[str, Any]:
+def make_generator(context: TaskContext) -> dict[str, Any]:
     """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
     from ...config.gan_presets import Preset
     from ...models.device import prepare
     from ...models.ranks import training_ranks
     from .batches import Batches
-    from .evaluate import prepare_judge
+    from .evaluate import prepare_evaluator
     from .inputs import read_inputs
     from .outputs import write_outputs
-    from .setting import Setting
+    from .setting import TrainingConfig
     from .train import train
     from .utility import of_generator
 
-    prepare(job.profile)
-    preset = Preset(**job.config["training"])
-    seed, replicate = job.config["seed"]
-    with training_ranks(job.profile.device) as ranks:
-        inputs = read_inputs(job)
+    prepare(context.profile)
+    preset = Preset(**context.config["training"])
+    seed, replicate = context.config["seed"]
+    with training_ranks(context.profile.device) as ranks:
+        inputs = read_inputs(context)
         batches = Batches(
             inputs.train,
             inputs.train_labels,
@@ -92,23 +92,23 @@ def make_generator(job: Job) -> dict[str, Any]:
             preset.balanced,
             preset.symmetries,
         )
-        setting = Setting(
+        setting = TrainingConfig(
             preset,
             batches,
             inputs.shape,
             len(inputs.classes),
-            job.profile,
-            job.config["checkpoint_images"],
-            job.config["patience_images"],
-            job.config["restarts"],
-            job.scratch,
-            job.part.title,
+            context.profile,
+            context.config["checkpoint_images"],
+            context.config["patience_images"],
+            context.config["restarts"],
+            context.scratch,
+            context.task.title,
             ranks,
         )
         if not ranks.first:
-            train(setting, lambda _: {}, job.progress)  # the first rank judges
+            train(setting, lambda _: {}, context.progress)  # the first rank judges
             return {}
-        judge = prepare_judge(inputs, seed, job.profile)
-        generator, log = train(setting, judge.look, job.progress)
-    quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, job.profile)
-    return write_outputs(job, inputs, generator, log, {"quality": quality, "usefulness": useful})
+        judge = prepare_evaluator(inputs, seed, context.profile)
+        generator, log = train(setting, judge.look, context.progress)
+    quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, context.profile)
+    return write_outputs(context, inputs, generator, log, {"quality": quality, "usefulness": useful})

@@ -17,7 +17,7 @@ from .batches import CHANGES
 from .cuda_graph import Recording
 from .distributed import average_gradients, rows_of
 from .losses import discriminator_loss, generator_loss, gradient_penalty
-from .setting import Setting
+from .setting import TrainingConfig
 
 EMA_RAMP = 0.05
 """The average reaches back over no more than this share of the images so far, so that early weights are forgotten."""
@@ -41,11 +41,11 @@ class Networks:
     discriminator: DiscriminatorNetwork
     generator_adam: torch.optim.Optimizer
     discriminator_adam: torch.optim.Optimizer
-    recording: Recording[Shown] | None = None
+    recording: Recording[StepInputs] | None = None
 
 
 @dataclass(frozen=True)
-class Shown:
+class StepInputs:
     """What the networks see in a step.
 
     Attributes:
@@ -75,7 +75,7 @@ class Shown:
         )
 
 
-def train_step(setting: Setting, networks: Networks, step: int, device: torch.device) -> Tensor:
+def train_step(setting: TrainingConfig, networks: Networks, step: int, device: torch.device) -> Tensor:
     """One step of both networks; returns both losses and the mean logits of real and generated chips, (4,)."""
     preset = setting.preset
     shown = draw_step(setting, step)
@@ -87,12 +87,12 @@ def train_step(setting: Setting, networks: Networks, step: int, device: torch.de
     return learn(setting, networks, there, penalised)
 
 
-def draw_step(setting: Setting, step: int) -> Shown:
+def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
     """Everything random about a step, and its chips; on the host, so that it is the same with every device."""
     preset, batches, rows = setting.preset, setting.batches, setting.ranks.rows(setting.preset.batch)
     chips, labels = batches.real(step, rows)
     rng, size_px = batches.rng(CHANGES, step), setting.shape[0]
-    return Shown(
+    return StepInputs(
         torch.from_numpy(chips),
         torch.from_numpy(labels),
         torch.from_numpy(batches.latents(step, preset.z_dim)[rows]),
@@ -101,7 +101,7 @@ def draw_step(setting: Setting, step: int) -> Shown:
     )
 
 
-def learn(setting: Setting, networks: Networks, shown: Shown, penalised: bool) -> Tensor:
+def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penalised: bool) -> Tensor:
     """Both networks' turns with what they are shown; nothing in it leaves the device, so that a GPU can record it."""
     preset, profile, ranks = setting.preset, setting.profile, setting.ranks
     labels, (of_real, of_fake, of_turn) = shown.labels, shown.changes

@@ -23,11 +23,11 @@ from ...models.generator import GeneratorNetwork
 from ...utils.errors import TrainingError
 from . import checkpoint
 from .cuda_graph import Recording
-from .distributed import check, hand_out_state, share_statistics
-from .log import LOWER, Line, Log, ailment, divergence, is_better, over_trained
+from .distributed import broadcast_state, check, share_statistics
+from .log import LOWER, Line, Log, divergence, is_better, over_trained, training_failure
 from .look import Measure, draw_sheet, look
-from .setting import Setting
-from .step import Networks, Shown, train_step
+from .setting import TrainingConfig
+from .step import Networks, StepInputs, train_step
 
 GOOD = "good.safetensors"
 """The latest state at whose look nothing was wrong; a restart goes back to it."""
@@ -36,7 +36,7 @@ LATEST = "latest.safetensors"
 BEST = "best.safetensors"
 
 
-def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
+def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
     """Train, or go on where a checkpoint in ``setting.folder`` ends, and return the best generator.
 
     Args:
@@ -80,7 +80,7 @@ def train(setting: Setting, measure: Measure, progress: Progress) -> tuple[Gener
     return networks.average.eval(), log
 
 
-def start(setting: Setting, device: torch.device) -> Networks:
+def start(setting: TrainingConfig, device: torch.device) -> Networks:
     """Networks and optimisers before the first step."""
     preset = setting.preset
     seed = int(np.random.default_rng(setting.batches.seed).integers(2**31))
@@ -99,11 +99,11 @@ def start(setting: Setting, device: torch.device) -> Networks:
     average = copy.deepcopy(generator).requires_grad_(False)
     for network in (generator, discriminator):
         share_statistics(network, setting.ranks)
-    recording = Recording[Shown](device) if recorded else None
+    recording = Recording[StepInputs](device) if recorded else None
     return Networks(generator, average, discriminator, adam(generator), adam(discriminator), recording)
 
 
-def keep(setting: Setting, networks: Networks, log: Log) -> None:
+def keep(setting: TrainingConfig, networks: Networks, log: Log) -> None:
     """After a look that went well enough: keep the generator if it is the best, draw it, and write a checkpoint."""
     line, generator = log.lines[-1], networks.average
     if is_better(log.lines, log.best, setting.images):
@@ -118,10 +118,10 @@ def keep(setting: Setting, networks: Networks, log: Log) -> None:
         sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
         draw_sheet(generator, sheet)
         checkpoint.settle(sheet)
-    save(networks, log, setting.folder / (GOOD if ailment(log.lines, setting.images) is None else LATEST))
+    save(networks, log, setting.folder / (GOOD if training_failure(log.lines, setting.images) is None else LATEST))
 
 
-def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
+def restart(setting: TrainingConfig, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
     """Go back to the latest good state and lower the learning rate.
 
     Raises:
@@ -144,7 +144,7 @@ def restart(setting: Setting, log: Log, reason: str, device: torch.device) -> tu
     return networks, good
 
 
-def show(setting: Setting, log: Log) -> None:
+def show(setting: TrainingConfig, log: Log) -> None:
     """Leave the log where whoever watches the training finds it; nothing is read back from there."""
     path = setting.folder / METRICS
     temporary = path.with_suffix(".tmp")
@@ -152,13 +152,13 @@ def show(setting: Setting, log: Log) -> None:
     os.replace(temporary, path)
 
 
-def agree(setting: Setting, networks: Networks, log: Log) -> Log:
+def agree(setting: TrainingConfig, networks: Networks, log: Log) -> Log:
     """Go on from the first rank's state and log on all ranks; the log also says how many there were."""
     ranks = setting.ranks
     if ranks.size == 1:
         return log
     log.ranks = sorted({*log.ranks, ranks.size})
-    tensors, told = hand_out_state(state(networks) if ranks.first else {}, log, ranks)
+    tensors, told = broadcast_state(state(networks) if ranks.first else {}, log, ranks)
     if not ranks.first:
         fill(networks, tensors)
         log = Log(**told)
@@ -179,7 +179,7 @@ def state(networks: Networks) -> dict[str, Tensor]:
     return tensors | checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
 
 
-def resume(setting: Setting, networks: Networks) -> Log:
+def resume(setting: TrainingConfig, networks: Networks) -> Log:
     """Fill the networks from the latest checkpoint; without one, nothing has happened yet."""
     states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
     # After a restart the good state is the later one, though it has fewer steps.
@@ -208,7 +208,7 @@ def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
     checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
 
 
-def learning_rate(setting: Setting, log: Log) -> float:
+def learning_rate(setting: TrainingConfig, log: Log) -> float:
     """The rate of the next step: the preset's, lowered by restarts, and falling over the last part of the training."""
     preset = setting.preset
     rate = float(log.restarts[-1]["learning_rate"]) if log.restarts else preset.learning_rate

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...formats import shipsnet
 from ...formats.scenes import CATALOGUE, Reading, describe, row_of
 
 FILE = "catalogue.parquet"
 
 
-def catalogue(job: Job) -> dict[str, Any]:
+def catalogue(context: TaskContext) -> dict[str, Any]:
     """Write the catalogue of the part's scene files; arrays of chips that came in a JSON lie beside it.
 
     Returns:
         Facts: how many scenes can be used, and of each other one why not.
     """
-    config = job.config
+    config = context.config
     reading = Reading(
         config["source"],
         None if config["bands"] is None else tuple(config["bands"]),
@@ -29,18 +29,18 @@ def catalogue(job: Job) -> dict[str, Any]:
         config["nodata"],
         hash_pixels=config["kind"] in ("shipsnet", "folders"),
     )
-    files = list(_files(job))
+    files = list(_files(context))
     sizes = [path.stat().st_size if path.is_file() else 0 for _, path, _, _ in files]
     rows: list[dict[str, Any]] = []
     for position, (name, path, where, sha256) in enumerate(files):
         before, size, total = sum(sizes[:position]) / 1e6, sizes[position] / 1e6, sum(sizes) / 1e6
 
         def tick(share: float, before: float = before, size: float = size, total: float = total) -> None:
-            job.progress.update(before + share * size, total, "MB")
+            context.progress.update(before + share * size, total, "MB")
 
-        rows.extend(_scenes(job, name, path, where, sha256, reading, tick))
+        rows.extend(_scenes(context, name, path, where, sha256, reading, tick))
     rows.extend(row_of(reading, name, "source", quarantined=reason) for name, reason in config["refused"])
-    frame = CATALOGUE.write(rows, job.out / FILE)
+    frame = CATALOGUE.write(rows, context.out / FILE)
     bad = frame[frame["quarantined"].notna()]
     return {
         "scenes": int(frame["quarantined"].isna().sum()),
@@ -48,13 +48,13 @@ def catalogue(job: Job) -> dict[str, Any]:
     }
 
 
-def _files(job: Job) -> Iterator[tuple[str, Path, str, str]]:
+def _files(context: TaskContext) -> Iterator[tuple[str, Path, str, str]]:
     """Name, place, what the name is relative to, and digest of each scene file; the user's, or of another part."""
-    for name, file in job.part.files.items():
+    for name, file in context.task.files.items():
         yield name, Path(file.path), "source", file.sha256
-    if "origin" in job.part.inputs:
-        for folder in job.folders("origin"):
-            for name in job.config["names"]:
+    if "origin" in context.task.inputs:
+        for folder in context.folders("origin"):
+            for name in context.config["names"]:
                 path = folder / name
                 if path.is_file():
                     with path.open("rb") as stream:
@@ -63,11 +63,17 @@ def _files(job: Job) -> Iterator[tuple[str, Path, str, str]]:
 
 
 def _scenes(
-    job: Job, name: str, path: Path, where: str, sha256: str, reading: Reading, tick: Callable[[float], None]
+    context: TaskContext,
+    name: str,
+    path: Path,
+    where: str,
+    sha256: str,
+    reading: Reading,
+    tick: Callable[[float], None],
 ) -> list[dict[str, Any]]:
-    kind = job.config["kind"]
+    kind = context.config["kind"]
     if kind == "shipsnet" and path.suffix.lower() == ".json":
-        array = job.out / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
+        array = context.out / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
         return shipsnet.catalogue_json(path, name, array, reading)
     row = describe(path, name, where, sha256, reading, tick)
     if kind == "folders":

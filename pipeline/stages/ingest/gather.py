@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ...dataset.tables import GROUP_PREFIX, LABELS, SCENES
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...formats import groups
 from ...formats.label import WITH_ITS_SCENE, check, row_of
 from ...formats.registry import Given, read
@@ -40,17 +40,17 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
 # ---------------------------------------------------------------------------------------------------------- labels
 
 
-def labels(job: Job) -> dict[str, Any]:
+def labels(context: TaskContext) -> dict[str, Any]:
     """Read the labels of one source and check each against its scene.
 
     Returns:
         Facts: labels by class, quarantined ones by reason; scenes without a label file, and refused for their labels.
     """
-    scenes = [row for folder in job.folders("catalogue") for row in rows_of(CATALOGUE.read(folder / FILE))]
-    found = read(job.config["kind"], _given(job, scenes))
+    scenes = [row for folder in context.folders("catalogue") for row in rows_of(CATALOGUE.read(folder / FILE))]
+    found = read(context.config["kind"], _given(context, scenes))
     sizes = {row["scene_id"]: (row["height"], row["width"]) for row in scenes if row["quarantined"] is None}
-    names: dict[str, str] = job.config["class_map"]
-    classes = job.config["classes"]
+    names: dict[str, str] = context.config["class_map"]
+    classes = context.config["classes"]
     checked = [
         check(
             replace(label, class_name=names.get(label.class_name, label.class_name)),
@@ -63,8 +63,8 @@ def labels(job: Job) -> dict[str, Any]:
         if label.kind == "scene" and label.reason is not None and label.scene_id is not None:
             # A chip that arrived cut and has no usable label is neither object nor background.
             found.refused[label.scene_id] = label.reason
-    frame = LABELS.write([row_of(label) for label in checked], job.out / LABELS_FILE)
-    (job.out / REFUSED_FILE).write_text(json.dumps(found.refused, indent=1), "utf-8")
+    frame = LABELS.write([row_of(label) for label in checked], context.out / LABELS_FILE)
+    (context.out / REFUSED_FILE).write_text(json.dumps(found.refused, indent=1), "utf-8")
     return {
         "labels": _count(frame.loc[frame["quarantined"].isna(), "class"]),
         "labels_quarantined_by_reason": _count(frame["quarantined"].dropna()),
@@ -73,14 +73,14 @@ def labels(job: Job) -> dict[str, Any]:
     }
 
 
-def _given(job: Job, scenes: Sequence[Row]) -> Given:
-    files = {name: Path(file.path) for name, file in job.part.files.items() if not name.startswith(SIDECAR)}
-    own: dict[str, str] = dict(job.config["own"])
-    if "origin" in job.part.inputs:
-        made = {path.name: path for folder in job.folders("origin") for path in folder.glob("*.geojson")}
+def _given(context: TaskContext, scenes: Sequence[Row]) -> Given:
+    files = {name: Path(file.path) for name, file in context.task.files.items() if not name.startswith(SIDECAR)}
+    own: dict[str, str] = dict(context.config["own"])
+    if "origin" in context.task.inputs:
+        made = {path.name: path for folder in context.folders("origin") for path in folder.glob("*.geojson")}
         own = {row["path"]: row["path"].rpartition(".")[0] + ".geojson" for row in scenes}
         files = {name: made[name] for name in own.values()}
-    return Given(scenes, files, own, job.config["settings"], job.config["classes"])
+    return Given(scenes, files, own, context.config["settings"], context.config["classes"])
 
 
 def _count(values: pd.Series[Any]) -> dict[str, int]:
@@ -90,27 +90,27 @@ def _count(values: pd.Series[Any]) -> dict[str, int]:
 # ---------------------------------------------------------------------------------------------------------- tables
 
 
-def tables(job: Job) -> dict[str, Any]:
+def tables(context: TaskContext) -> dict[str, Any]:
     """Write the scene table and the label table of all sources.
 
     Returns:
         Facts: usable scenes with their digests, quarantined ones with reasons, how many scenes came twice, labels by
         class, licences, groups.
     """
-    scenes, refused = _all_scenes(job)
+    scenes, refused = _all_scenes(context)
     for row in scenes:
         if row["quarantined"] is None:
-            row["quarantined"] = refused.get(row["scene_id"]) or _not_square(row, job.config["square"])
+            row["quarantined"] = refused.get(row["scene_id"]) or _not_square(row, context.config["square"])
     copies = _refuse_copies(scenes)
     _refuse_odd_ones(scenes)
     names = [*SCENES.columns, *sorted({name for row in scenes for name in row if name.startswith(GROUP_PREFIX)})]
-    frame = SCENES.write([{name: row.get(name) for name in names} for row in scenes], job.out / "scenes.parquet")
+    frame = SCENES.write([{name: row.get(name) for name in names} for row in scenes], context.out / "scenes.parquet")
     good = frame[frame["quarantined"].isna()]
     bad = frame[frame["quarantined"].notna() & ~frame["scene_id"].isin(copies)]
-    known = pd.concat([LABELS.read(folder / LABELS_FILE) for folder in job.folders("labels")], ignore_index=True)
+    known = pd.concat([LABELS.read(folder / LABELS_FILE) for folder in context.folders("labels")], ignore_index=True)
     orphaned = known["quarantined"].isna() & ~known["scene_id"].isin(good["scene_id"])
     known.loc[orphaned, "quarantined"] = WITH_ITS_SCENE
-    known = LABELS.write(known, job.out / LABELS_FILE)
+    known = LABELS.write(known, context.out / LABELS_FILE)
     usable, unusable = known[known["quarantined"].isna()], known[known["quarantined"].notna()]
     return {
         "scenes": [list(pair) for pair in zip(good["scene_id"], good["sha256"], strict=True)],
@@ -122,27 +122,27 @@ def tables(job: Job) -> dict[str, Any]:
         ],
         "labels_quarantined_by_reason": _count(unusable["quarantined"]),
         "simulated": bool(good["simulated"].any()),
-        "sources": [source["name"] for source in job.config["sources"]],
-        "licences": sorted({source["licence"] for source in job.config["sources"]}),
+        "sources": [source["name"] for source in context.config["sources"]],
+        "licences": sorted({source["licence"] for source in context.config["sources"]}),
         "groups": [name.removeprefix(GROUP_PREFIX) for name in names if name.startswith(GROUP_PREFIX)],
         "gsd_m": sorted({round(float(one), 4) for one in good["gsd_m"].dropna()})[:LISTED],
-        "unlabelled_scenes": sum(_facts(folder)["unlabelled_scenes"] for folder in job.folders("labels")),
+        "unlabelled_scenes": sum(_facts(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
     }
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "facts.json").read_text("utf-8"))
-    return facts
+    metadata: dict[str, Any] = json.loads((folder / "facts.json").read_text("utf-8"))
+    return metadata
 
 
-def _all_scenes(job: Job) -> tuple[list[Row], dict[str, str]]:
+def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
     """Rows of all catalogues with path, licence and groups filled in; and why scenes are refused for their labels."""
-    folders = iter(job.folders("catalogue"))
+    folders = iter(context.folders("catalogue"))
     rows: list[Row] = []
-    for number, source in enumerate(job.config["sources"]):
+    for number, source in enumerate(context.config["sources"]):
         batches = [next(folders) for _ in range(source["parts"])]
         found = [_placed(row, source, folder) for folder in batches for row in rows_of(CATALOGUE.read(folder / FILE))]
-        for look_up, said in _lookups(job, number, source, [row["file"] for row in found]):
+        for look_up, said in _lookups(context, number, source, [row["file"] for row in found]):
             for row in found:
                 given = look_up(row["file"])
                 if given is None and row["quarantined"] is None:
@@ -150,7 +150,7 @@ def _all_scenes(job: Job) -> tuple[list[Row], dict[str, str]]:
                 row |= {f"{GROUP_PREFIX}{column}": value for column, value in (given or {}).items()}
         rows.extend(found)
     refused: dict[str, str] = {}
-    for folder in job.folders("labels"):
+    for folder in context.folders("labels"):
         refused |= json.loads((folder / REFUSED_FILE).read_text("utf-8"))
     return rows, refused
 
@@ -171,10 +171,10 @@ def _placed(row: Row, source: Mapping[str, Any], folder: Path) -> Row:
 
 
 def _lookups(
-    job: Job, number: int, source: Mapping[str, Any], files: Sequence[str]
+    context: TaskContext, number: int, source: Mapping[str, Any], files: Sequence[str]
 ) -> Iterator[tuple[groups.Lookup, str]]:
-    if f"groups/{number}" in job.part.files:
-        path = job.file(f"groups/{number}")
+    if f"groups/{number}" in context.task.files:
+        path = context.file(f"groups/{number}")
         yield groups.from_csv(path, files), f"groups_csv {path.name}"
     if source["groups_regex"]:
         yield groups.from_regex(source["groups_regex"]), f"groups_regex {source['groups_regex']}"

@@ -12,7 +12,7 @@ from typing import Any
 from ...config.base import as_json
 from ...config.run import IngestConfig
 from ...config.sources import KaggleSource, SimulatedSource
-from ...engine.task import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from ...formats.label import FAR, WITH_ITS_SCENE
 from ...formats.listing import batches
 from ...formats.sources import Fingerprint, Made, Planned, label_files, sources
@@ -33,25 +33,25 @@ def plan(context: PlanContext) -> Plan:
     ingest = context.config.ingest
     planned = sources(ingest)
     first = [_made(one) for one in planned]
-    done = list((yield [part for parts in first for part in parts])) if any(first) else []
-    for one, parts in zip(planned, first, strict=True):
-        one.made = tuple(file for _ in parts for file in _files(done.pop(0)))
+    done = list((yield [task for tasks in first for task in tasks])) if any(first) else []
+    for one, tasks in zip(planned, first, strict=True):
+        one.made = tuple(file for _ in tasks for file in _files(done.pop(0)))
     catalogues = [_catalogues(one, ingest, context.fingerprint) for one in planned]
-    done = list((yield [part for parts in catalogues for part in parts]))
-    for one, parts in zip(planned, catalogues, strict=True):
-        one.catalogue = tuple(done.pop(0).ref for _ in parts)
+    done = list((yield [task for tasks in catalogues for task in tasks]))
+    for one, tasks in zip(planned, catalogues, strict=True):
+        one.catalogue = tuple(done.pop(0).ref for _ in tasks)
     labels = yield [_labels(one, ingest, context.fingerprint) for one in planned]
     square = context.config.chips.resampling is None
-    tables = yield [_tables(planned, tuple(part.ref for part in labels), square, context.fingerprint)]
+    tables = yield [_tables(planned, tuple(task.ref for task in labels), square, context.fingerprint)]
     _check(tables[0], ingest)
 
 
-def _made(one: Planned) -> list[Part]:
+def _made(one: Planned) -> list[Task]:
     """Parts that make or fetch the scenes of a source."""
     source = one.source
     if isinstance(source, KaggleSource):
         config = {"dataset": source.dataset, "version": source.version}
-        return [Part("ingest", f"download-{one.name}", f"{MAKERS}make_download", config=config, cost=60.0)]
+        return [Task("ingest", f"download-{one.name}", f"{MAKERS}make_download", config=config, cost=60.0)]
     if not isinstance(source, SimulatedSource):
         return []
     prefix = "simulated" if one.name == source.type else f"simulated-{one.name}"
@@ -59,7 +59,7 @@ def _made(one: Planned) -> list[Part]:
     elsewhere = ("name", "licence", "gsd_m", "nodata", "class_map", "groups_csv", "groups_regex", "scenes")
     config = {key: value for key, value in as_json(source).items() if key not in elsewhere}
     return [
-        Part(
+        Task(
             "ingest",
             f"{prefix}-{number}",
             f"{MAKERS}make_simulated",
@@ -71,14 +71,14 @@ def _made(one: Planned) -> list[Part]:
     ]
 
 
-def _files(done: Done) -> list[Made]:
+def _files(done: Artifact) -> list[Made]:
     """Scene files of a part that made or fetched them."""
-    facts = done.facts
-    files = facts["files"] if "files" in facts else [[facts["scene"], 0]]
+    metadata = done.metadata
+    files = metadata["files"] if "files" in metadata else [[metadata["scene"], 0]]
     return [Made(done.ref, name, size) for name, size in files]
 
 
-def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> list[Part]:
+def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> list[Task]:
     """Parts that read the scenes of a source."""
     config = {
         "source": one.name,
@@ -102,11 +102,11 @@ def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) ->
         known = dict(zip(one.scenes.files, one.scenes.sizes, strict=True))
         sizes = [known[name] for name in files]
     names = [file.name for file in one.made] or list(files)
-    parts = []
+    tasks = []
     for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_part, PART_BYTES)) or [range(0)]):
-        origin = tuple(dict.fromkeys(one.made[at].part for at in run)) if one.made else ()
-        parts.append(
-            Part(
+        origin = tuple(dict.fromkeys(one.made[at].task for at in run)) if one.made else ()
+        tasks.append(
+            Task(
                 "ingest",
                 f"catalogue-{one.name}-{batch}",
                 f"{MAKERS}make_catalogue",
@@ -118,16 +118,16 @@ def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) ->
                 cost=0.2 + sum(sizes[at] for at in run) / 20e6,
             )
         )
-    return parts
+    return tasks
 
 
-def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Part:
+def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Task:
     """The part that reads the labels of a source."""
     found = label_files(one, fingerprint)
-    inputs: dict[str, Ref | tuple[Ref, ...]] = {"catalogue": one.catalogue}
+    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {"catalogue": one.catalogue}
     if isinstance(one.source, SimulatedSource):
-        inputs["origin"] = tuple(file.part for file in one.made)
-    return Part(
+        inputs["origin"] = tuple(file.task for file in one.made)
+    return Task(
         "ingest",
         f"labels-{one.name}",
         f"{MAKERS}make_labels",
@@ -144,10 +144,10 @@ def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Par
     )
 
 
-def _tables(planned: list[Planned], labels: tuple[Ref, ...], square: bool, fingerprint: Fingerprint) -> Part:
+def _tables(planned: list[Planned], labels: tuple[ArtifactRef, ...], square: bool, fingerprint: Fingerprint) -> Task:
     """The part that brings all sources together; ``square`` refuses scenes that would need resampling for it."""
     groups = {one.position: one.source.groups_csv for one in planned if one.source.groups_csv is not None}
-    return Part(
+    return Task(
         "ingest",
         "tables",
         f"{MAKERS}make_tables",
@@ -171,58 +171,58 @@ def _tables(planned: list[Planned], labels: tuple[Ref, ...], square: bool, finge
     )
 
 
-def _check(tables: Done, ingest: IngestConfig) -> None:
+def _check(tables: Artifact, ingest: IngestConfig) -> None:
     """Stop where nothing is left, or where a bad file shall stop the run."""
-    facts = tables.facts
-    bad = facts["quarantined"]
-    if bad and (ingest.strict or not facts["scenes"]):
-        left = "" if facts["scenes"] else "; no scene is left"
+    metadata = tables.metadata
+    bad = metadata["quarantined"]
+    if bad and (ingest.strict or not metadata["scenes"]):
+        left = "" if metadata["scenes"] else "; no scene is left"
         raise InputError(f"scene {bad[0][0]} cannot be used: {bad[0][1]} ({len(bad)} such scenes{left})")
-    reasons = facts["labels_quarantined_by_reason"]
+    reasons = metadata["labels_quarantined_by_reason"]
     odd = {reason: count for reason, count in reasons.items() if reason not in (FAR, WITH_ITS_SCENE)}
     if odd and ingest.strict:
-        named = (f"{name} cannot be used: {reason}" for name, reason in facts["labels_quarantined"] if reason in odd)
+        named = (f"{name} cannot be used: {reason}" for name, reason in metadata["labels_quarantined"] if reason in odd)
         first = next(named, f"of {next(iter(odd))} cannot be used")
         raise InputError(f"label {first} ({sum(odd.values())} such labels)")
-    if not facts["labels"]:
+    if not metadata["labels"]:
         count = sum(reasons.values())
         why = f"{max(reasons, key=lambda one: reasons[one])} ({count} labels)" if count else "there are none"
-        raise InputError(f"no label of {', '.join(facts['sources'])} can be used: {why}")
+        raise InputError(f"no label of {', '.join(metadata['sources'])} can be used: {why}")
 
 
 # ---------------------------------------------------------------------------------------------------------- makers
 
 
-def make_simulated(job: Job) -> dict[str, Any]:
+def make_simulated(context: TaskContext) -> dict[str, Any]:
     """Write one simulated scene and its labels."""
     from .simulator.write import write_scene
 
-    return write_scene(SimulatedSource(**job.config["source"]), job.config["number"], job.out)
+    return write_scene(SimulatedSource(**context.config["source"]), context.config["number"], context.out)
 
 
-def make_download(job: Job) -> dict[str, Any]:
+def make_download(context: TaskContext) -> dict[str, Any]:
     """Fetch a data set from Kaggle."""
     from ...formats.kaggle import download
 
-    return download(job.config["dataset"], job.config["version"], job.out, job.progress)
+    return download(context.config["dataset"], context.config["version"], context.out, context.progress)
 
 
-def make_catalogue(job: Job) -> dict[str, Any]:
+def make_catalogue(context: TaskContext) -> dict[str, Any]:
     """Read a batch of scenes whole and list them."""
     from .catalogue import catalogue
 
-    return catalogue(job)
+    return catalogue(context)
 
 
-def make_labels(job: Job) -> dict[str, Any]:
+def make_labels(context: TaskContext) -> dict[str, Any]:
     """Read the labels of a source."""
     from .gather import labels
 
-    return labels(job)
+    return labels(context)
 
 
-def make_tables(job: Job) -> dict[str, Any]:
+def make_tables(context: TaskContext) -> dict[str, Any]:
     """Bring all sources together."""
     from .gather import tables
 
-    return tables(job)
+    return tables(context)

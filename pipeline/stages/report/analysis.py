@@ -12,7 +12,7 @@ import pandas as pd
 
 from .html import words
 from .stats.metrics import METRICS, Floats, Scorer, describe
-from .stats.panel import Panel, panel, tested
+from .stats.panel import Ensemble, panel, tested
 from .stats.question import Question
 from .stats.statistics import (
     Interval,
@@ -78,7 +78,7 @@ def metric_names(classes: Sequence[str]) -> list[str]:
     return [*METRICS, *(f"recall of {name}" for name in classes)]
 
 
-def _row(found: Interval, view: Panel, **what: Any) -> dict[str, Any]:
+def _row(found: Interval, view: Ensemble, **what: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(COLUMNS),
         "role": "exploration",
@@ -94,7 +94,7 @@ def _row(found: Interval, view: Panel, **what: Any) -> dict[str, Any]:
     }
 
 
-def rows_of(view: Panel, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
+def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
     """Rows of metrics.csv for one fraction and one fold (None: all of them)."""
     where = {"fraction": fraction, "fold": fold}
     stratum = view.stratum
@@ -186,11 +186,11 @@ def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
     return {"fraction": fraction, "values": values, "replicates": len(view.replicates), "chips": len(view.chip_id)}
 
 
-def _ones(view: Panel) -> Floats:
+def _ones(view: Ensemble) -> Floats:
     return np.ones((1, len(view.units)))
 
 
-def answer(view: Panel, question: Question, folds: int) -> dict[str, Any]:
+def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
     """The verdict, its sentence, and what stands behind both; ``folds`` may share units, so the panel cannot tell."""
     stratum = view.stratum
     ones = _ones(view)

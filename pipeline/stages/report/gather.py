@@ -14,7 +14,7 @@ import pandas as pd
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
-from ...engine.task import FACTS, Job, Ref
+from ...engine.task import METADATA, ArtifactRef, TaskContext
 from ...utils.csv_safety import as_it_was
 
 
@@ -31,7 +31,7 @@ class Split:
     """
 
     name: str
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     folder: Path
     gan: Path | None
     synth: Path | None
@@ -79,51 +79,55 @@ class Material:
     def shown_splits(self) -> list[Split]:
         """The splits that pictures come from: those of the verdict's fraction in the first replicate, one per fold."""
         fraction = self.answer["question"]["fraction"]
-        rows = [split for split in self.splits.values() if np.isclose(split.facts["fraction"], fraction)]
-        first = min((split.facts["replicate"] for split in rows), default=0)
-        return sorted((split for split in rows if split.facts["replicate"] == first), key=lambda one: one.facts["fold"])
+        rows = [split for split in self.splits.values() if np.isclose(split.metadata["fraction"], fraction)]
+        first = min((split.metadata["replicate"] for split in rows), default=0)
+        return sorted(
+            (split for split in rows if split.metadata["replicate"] == first), key=lambda one: one.metadata["fold"]
+        )
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
     """Facts of a committed part."""
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
-    return facts
+    metadata: dict[str, Any] = json.loads((folder / METADATA).read_text("utf-8"))
+    return metadata
 
 
-def by_name(job: Job, name: str) -> dict[str, Path]:
+def by_name(context: TaskContext, name: str) -> dict[str, Path]:
     """Folders of a group of inputs, by the name of their part."""
-    refs = job.part.inputs.get(name, ())
-    folders = job.folders(name) if name in job.inputs else ()
+    refs = context.task.inputs.get(name, ())
+    folders = context.folders(name) if name in context.inputs else ()
     return {ref.name: folder for ref, folder in zip(refs if isinstance(refs, tuple) else (refs,), folders, strict=True)}
 
 
-def read(job: Job) -> Material:
+def read(context: TaskContext) -> Material:
     """Read what the page is made from."""
-    verdict, index = job.folder("verdict"), job.folder("index")
-    gans, synths = by_name(job, "gan"), by_name(job, "synth")
+    verdict, index = context.folder("verdict"), context.folder("index")
+    gans, synths = by_name(context, "gan"), by_name(context, "synth")
     splits = {
         name: Split(name, facts_of(folder), folder, gans.get(name), synths.get(name))
-        for name, folder in ((name.removeprefix("split-"), folder) for name, folder in by_name(job, "splits").items())
+        for name, folder in (
+            (name.removeprefix("split-"), folder) for name, folder in by_name(context, "splits").items()
+        )
     }
-    refs = [ref for group in job.part.inputs.values() for ref in (group if isinstance(group, tuple) else (group,))]
+    refs = [ref for group in context.task.inputs.values() for ref in (group if isinstance(group, tuple) else (group,))]
     return Material(
-        config=job.config["config"],
+        config=context.config["config"],
         answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
         metrics=as_it_was(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
         predictions=pd.read_parquet(verdict / "predictions.parquet"),
-        tables=facts_of(job.folder("tables")),
-        scenes=job.folder("tables"),
+        tables=facts_of(context.folder("tables")),
+        scenes=context.folder("tables"),
         index=facts_of(index),
-        chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", job.store),
+        chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", context.store),
         outlines=index / "index.parquet",
         splits=splits,
-        final=job.folder("final"),
-        store=job.store,
+        final=context.folder("final"),
+        store=context.store,
         provenance=sorted(_row(ref) for ref in refs),
     )
 
 
-def _row(ref: Ref) -> tuple[str, str, str]:
+def _row(ref: ArtifactRef) -> tuple[str, str, str]:
     return ref.stage, ref.name, ref.digest
 
 

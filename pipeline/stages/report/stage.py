@@ -11,7 +11,7 @@ from typing import Any
 from ...config.base import as_json
 from ...config.run import RunConfig
 from ...dataset.names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
-from ...engine.task import Done, Job, Part, Plan, PlanContext, Ref, UserFile
+from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 TRAINED_WITH = ("torch", "albumentations", "rasterio")
@@ -26,24 +26,24 @@ PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 def plan(context: PlanContext) -> Plan:
     """Plan the verdict from all predictions, then the final classifier, then the page."""
     (verdict,) = yield [verdict_part(context)]
-    (final,) = yield [final_part(context, str(verdict.facts["favoured"]))]
+    (final,) = yield [final_part(context, str(verdict.metadata["favoured"]))]
     yield [page_part(context, verdict, final)]
 
 
-def predictions(context: PlanContext) -> tuple[Ref, ...]:
+def predictions(context: PlanContext) -> tuple[ArtifactRef, ...]:
     """The classifiers of the experiment, by name."""
     return _classifiers(context, "fold")
 
 
-def _classifiers(context: PlanContext, prefix: str) -> tuple[Ref, ...]:
+def _classifiers(context: PlanContext, prefix: str) -> tuple[ArtifactRef, ...]:
     return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name.startswith(prefix))
 
 
-def verdict_part(context: PlanContext) -> Part:
+def verdict_part(context: PlanContext) -> Task:
     """The part that answers the question."""
     config = context.config
     asked = config.report
-    return Part(
+    return Task(
         stage="report",
         name="verdict",
         make="satpipe.stages.report.stage:make_verdict",
@@ -65,7 +65,7 @@ def verdict_part(context: PlanContext) -> Part:
     )
 
 
-def final_part(context: PlanContext, favoured: str) -> Part:
+def final_part(context: PlanContext, favoured: str) -> Task:
     """The classifier of all labelled chips, with the arm that the verdict favours.
 
     An arm with chips of a folder that holds none for all labelled chips gives way to the baseline.
@@ -73,7 +73,7 @@ def final_part(context: PlanContext, favoured: str) -> Part:
     config = context.config
     arms = (favoured, config.report.baseline, CLASSIC)
     arm = next(arm for arm in arms if (made := synth_part(arm, FINAL)) is None or made in context.done["synth"])
-    inputs: dict[str, Ref | tuple[Ref, ...]] = {
+    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
         "index": context.one("chips", "index").ref,
         "split": context.one("chips", f"split-{FINAL}").ref,
     }
@@ -82,7 +82,7 @@ def final_part(context: PlanContext, favoured: str) -> Part:
         inputs["synth"] = context.one("synth", made).ref
     classify = as_json(config.classify)
     classify.pop("arms")
-    return Part(
+    return Task(
         stage="classify",
         name=FINAL,
         make="satpipe.stages.classify.stage:make_final",
@@ -111,13 +111,13 @@ def users_model(context: PlanContext) -> dict[str, UserFile]:
     return {"model": context.fingerprint(spec.origin)} if spec is not None and spec.origin is not None else {}
 
 
-def page_part(context: PlanContext, verdict: Done, final: Done) -> Part:
+def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
     """The page, from everything that the run committed."""
 
-    def group(stage: str, prefix: str = "") -> tuple[Ref, ...]:
+    def group(stage: str, prefix: str = "") -> tuple[ArtifactRef, ...]:
         return tuple(done.ref for name, done in sorted(context.done[stage].items()) if name.startswith(prefix + "fold"))
 
-    return Part(
+    return Task(
         stage="report",
         name="page",
         make="satpipe.stages.report.stage:make_page",
@@ -158,26 +158,26 @@ def _names_only(data: Any, key: str = "") -> Any:
     return Path(data).name if key in PATH_KEYS and isinstance(data, str) else data
 
 
-def make_verdict(job: Job) -> dict[str, Any]:
+def make_verdict(context: TaskContext) -> dict[str, Any]:
     """Join all predictions, compute every metric, and answer the question."""
     import pandas as pd
 
     from ...dataset.tables import PREDICTIONS
-    from ...utils.csv_safety import harmless_table
+    from ...utils.csv_safety import csv_escaped_table
     from .analysis import analyse
     from .stats.question import Question
 
-    config = job.config
+    config = context.config
     order = ["fold", "fraction", "replicate", "arm", "role", "unit", "chip_id"]
 
     def joined(name: str) -> pd.DataFrame:
-        tables = [PREDICTIONS.read(folder / "predictions.parquet") for folder in job.folders(name)]
+        tables = [PREDICTIONS.read(folder / "predictions.parquet") for folder in context.folders(name)]
         return pd.concat(tables, ignore_index=True).sort_values(order, ignore_index=True)
 
-    frame = PREDICTIONS.write(joined("predictions"), job.out / "predictions.parquet")
+    frame = PREDICTIONS.write(joined("predictions"), context.out / "predictions.parquet")
     random_split = None
-    if job.folders("random"):
-        random_split = PREDICTIONS.write(joined("random"), job.out / "predictions-random-split.parquet")
+    if context.folders("random"):
+        random_split = PREDICTIONS.write(joined("random"), context.out / "predictions-random-split.parquet")
     found = set(frame["arm"])
     arms = [arm for arm in config["arms"] if arm in found]
     arms += sorted(found - set(arms))
@@ -193,23 +193,25 @@ def make_verdict(job: Job) -> dict[str, Any]:
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
     metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
-    harmless_table(metrics).to_csv(job.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n")
-    write_json(answer, job.out / "verdict.json")
+    csv_escaped_table(metrics).to_csv(
+        context.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n"
+    )
+    write_json(answer, context.out / "verdict.json")
     return _facts(answer)
 
 
-def make_page(job: Job) -> dict[str, Any]:
+def make_page(context: TaskContext) -> dict[str, Any]:
     """Write the page and what lies beside it."""
     import shutil
 
     from . import gather
     from .html import page
 
-    material = gather.read(job)
-    report = page.write(material, job.part.libraries, job.out)
-    write_json(report, job.out / "report.json")
-    for path in sorted(job.folder("verdict").glob("*.csv")) + sorted(job.folder("verdict").glob("*.parquet")):
-        shutil.copyfile(path, job.out / path.name)
+    material = gather.read(context)
+    report = page.write(material, context.task.libraries, context.out)
+    write_json(report, context.out / "report.json")
+    for path in sorted(context.folder("verdict").glob("*.csv")) + sorted(context.folder("verdict").glob("*.parquet")):
+        shutil.copyfile(path, context.out / path.name)
     return {**_facts(material.answer), "simulated": bool(material.tables.get("simulated"))}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dataset.chip_store import write_shard
-from ...engine.task import FACTS, Job
+from ...engine.task import METADATA, TaskContext
 from ...raster.gdal import alpha_band, open_scene
 from ...utils.errors import InputError
 from .rows import write_rows
@@ -18,7 +18,7 @@ from .sheet import write_sheet
 SHEET_COLUMNS = 16
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(context: TaskContext) -> dict[str, Any]:
     """Read the images of the part into the chip store: chips.npy, index.parquet, sheet.png.
 
     The part's files are named ``class/image``.
@@ -26,45 +26,45 @@ def run(job: Job) -> dict[str, Any]:
     Raises:
         InputError: If an image cannot be read or differs from the run's chips in shape or dtype.
     """
-    classes = list(job.config["classes"])
-    index = json.loads((job.folder("index") / FACTS).read_text("utf-8"))
+    classes = list(context.config["classes"])
+    index = json.loads((context.folder("index") / METADATA).read_text("utf-8"))
     expected, dtype = tuple(index["shape"]), str(index["dtype"])
-    names = sorted(job.part.files)
+    names = sorted(context.task.files)
     chips = np.empty((len(names), *expected), dtype)
     for number, name in enumerate(names):
-        chips[number] = read_image(job, name, expected, dtype)
-        job.progress.update(number + 1, len(names), "chips")
+        chips[number] = read_image(context, name, expected, dtype)
+        context.progress.update(number + 1, len(names), "chips")
     labels = np.array([classes.index(name.partition("/")[0]) for name in names])
-    origin = str(job.config["name"])
+    origin = str(context.config["name"])
     columns = {
         "chip_id": [f"{origin}/{name}" for name in names],
         "scene_id": [origin] * len(names),
         "class": [classes[label] for label in labels],
-        "shard": [write_shard(chips, job.out)] * len(names),
+        "shard": [write_shard(chips, context.out)] * len(names),
         "position": np.arange(len(names)),
-        "split": [str(job.config["split"])] * len(names),
+        "split": [str(context.config["split"])] * len(names),
         "seed": [None] * len(names),
         "label_score": np.nan,
         "nearest_distance": np.nan,
         "accepted": True,
         "reason": [None] * len(names),
     }
-    write_rows(columns, job.out / "index.parquet")
+    write_rows(columns, context.out / "index.parquet")
     blocks = [_shown(chips[np.flatnonzero(labels == one)[: 2 * SHEET_COLUMNS]]) for one in range(len(classes))]
-    write_sheet(blocks, SHEET_COLUMNS, job.out / "sheet.png")
+    write_sheet(blocks, SHEET_COLUMNS, context.out / "sheet.png")
     counts = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
     return {"accepted": counts, "candidates": counts, "reasons": {}, "screened": False, "brought": origin}
 
 
-def read_image(job: Job, name: str, expected: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
     """One image as a chip (H, W, C), without its alpha band."""
-    with open_scene(job.file(name)) as dataset:
+    with open_scene(context.file(name)) as dataset:
         alpha = alpha_band(dataset)
         bands = [band for band in range(1, dataset.count + 1) if band != alpha]
         shape, found = (dataset.height, dataset.width, len(bands)), str(dataset.dtypes[0])
         if shape != expected or found != dtype:
             raise InputError(
-                f"{name} of the brought folder {job.config['name']} is {found} {shape}, but the run's chips are"
+                f"{name} of the brought folder {context.config['name']} is {found} {shape}, but the run's chips are"
                 f" {dtype} {expected}; bring chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))

@@ -15,7 +15,7 @@ from ...dataset.chip_store import enough, write_shard
 from ...dataset.names import FINAL
 from ...dataset.scaling import Scaling
 from ...dataset.split_chips import Labels, RealChips
-from ...engine.task import Job
+from ...engine.task import TaskContext
 from ...models import generator as generators
 from ...models.device import prepare
 from ...models.generator import Generator
@@ -24,7 +24,7 @@ from ...utils.errors import TooLittleDataError
 from . import screening
 from .filters import Limits, Measures, copy_correlation, reasons
 from .rows import write_rows
-from .scorer import Panel, train_panel
+from .scorer import Ensemble, train_ensemble
 from .sheet import write_sheet
 
 Chips = npt.NDArray[Any]
@@ -38,7 +38,7 @@ SEEDS_PER_CLASS = 2**24
 
 
 @dataclass(frozen=True)
-class Teacher:
+class ScreeningModel:
     """What the split's training chips teach about candidates.
 
     Attributes:
@@ -52,7 +52,7 @@ class Teacher:
     chips: Chips
     labels: Labels
     scaling: Scaling
-    panel: Panel | None
+    panel: Ensemble | None
     limits: Limits
 
     def measure(self, values: npt.NDArray[np.float32], labels: Labels) -> Measures:
@@ -82,7 +82,7 @@ class Candidates:
     reasons: npt.NDArray[np.object_]
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(context: TaskContext) -> dict[str, Any]:
     """Make the synthetic chips of the job's split: chips-*.npy, index.parquet, sheet.png.
 
     The final split also keeps what screening learned, so that `satpipe generate` needs no training chips.
@@ -90,45 +90,47 @@ def run(job: Job) -> dict[str, Any]:
     Raises:
         TooLittleDataError: If the split has no training chips.
     """
-    prepare(job.profile)
-    config = SynthConfig.model_validate(job.config["synth"])
-    real = RealChips.open(job.folder("index"), job.folder("split"), job.store, job.config["classes"])
+    prepare(context.profile)
+    config = SynthConfig.model_validate(context.config["synth"])
+    real = RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
     classes = real.classes
-    chips, labels, largest = training_chips(job, real)
-    generator = generators.load(job.folder("generator"), job.profile.device)
-    scaling = Scaling.load(job.folder("generator") / generators.SCALING)
+    chips, labels, largest = training_chips(context, real)
+    generator = generators.load(context.folder("generator"), context.profile.device)
+    scaling = Scaling.load(context.folder("generator") / generators.SCALING)
     wanted = config.per_class or largest
-    teacher = prepare_teacher(chips, labels, classes, scaling, config, job) if config.screen else None
+    teacher = train_screening_model(chips, labels, classes, scaling, config, context) if config.screen else None
 
     rounds: list[Candidates] = []
     for number in range(len(classes)):
-        rounds += candidates_of(number, wanted, generator, teacher, config, first_seed(job.config, number))
-        job.progress.update(number + 1, len(classes), "classes")
-    write(job, rounds, scaling, classes)
-    if teacher is not None and job.part.name == FINAL:
-        screening.save(teacher, MIN_TEXTURE, job.out)
-    return {**facts(rounds, classes, wanted, teacher), "taught": taught(job, accepted(rounds), scaling, real)}
+        rounds += candidates_of(number, wanted, generator, teacher, config, first_seed(context.config, number))
+        context.progress.update(number + 1, len(classes), "classes")
+    write(context, rounds, scaling, classes)
+    if teacher is not None and context.task.name == FINAL:
+        screening.save(teacher, MIN_TEXTURE, context.out)
+    return {**metadata(rounds, classes, wanted, teacher), "taught": taught(context, accepted(rounds), scaling, real)}
 
 
-def training_chips(job: Job, real: RealChips) -> tuple[Chips, Labels, int]:
+def training_chips(context: TaskContext, real: RealChips) -> tuple[Chips, Labels, int]:
     """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
     train, labels = real.of("train")
     if not len(train):
-        raise TooLittleDataError(f"split {job.part.name} has no training chips; use more labels or fewer folds")
+        raise TooLittleDataError(f"split {context.task.name} has no training chips; use more labels or fewer folds")
     rows = enough(labels, train.read([0]).shape[1:])
     return train.read(rows), labels[rows], int(np.bincount(labels).max())
 
 
-def prepare_teacher(
-    chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, config: SynthConfig, job: Job
-) -> Teacher:
+def train_screening_model(
+    chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, config: SynthConfig, context: TaskContext
+) -> ScreeningModel:
     """Learn from the training chips what real chips of each class look like to a network that has not seen them."""
-    panel = train_panel(chips, labels, classes, scaling, job.profile, first_seed(job.config, len(classes)))
+    panel = train_ensemble(chips, labels, classes, scaling, context.profile, first_seed(context.config, len(classes)))
     farthest = [np.inf] * len(classes)
     if panel is not None:
         away = panel.real_distance
         farthest = [float(np.quantile(away[labels == one], config.distance_quantile)) for one in range(len(classes))]
-    return Teacher(chips, labels, scaling, panel, Limits(config.min_label_score, farthest, config.copy_correlation))
+    return ScreeningModel(
+        chips, labels, scaling, panel, Limits(config.min_label_score, farthest, config.copy_correlation)
+    )
 
 
 def first_seed(config: Mapping[str, Any], number: int) -> int:
@@ -138,7 +140,7 @@ def first_seed(config: Mapping[str, Any], number: int) -> int:
 
 
 def candidates_of(
-    number: int, wanted: int, generator: Generator, teacher: Teacher | None, config: SynthConfig, seed: int
+    number: int, wanted: int, generator: Generator, teacher: ScreeningModel | None, config: SynthConfig, seed: int
 ) -> list[Candidates]:
     """Rounds of candidates of one class, until as many as wanted are kept or the limit is reached."""
     limit = int(np.ceil(wanted * config.oversample))
@@ -165,7 +167,7 @@ def accepted(rounds: list[Candidates]) -> Examples:
     return Examples(np.concatenate(chips), np.concatenate(labels))
 
 
-def taught(job: Job, examples: Examples, scaling: Scaling, real: RealChips) -> dict[str, Any]:
+def taught(context: TaskContext, examples: Examples, scaling: Scaling, real: RealChips) -> dict[str, Any]:
     """Grade on validation chips of a classifier that saw the examples alone; empty where a class is missing."""
     (store, labels), classes = real.of("validation"), real.classes
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
@@ -173,24 +175,24 @@ def taught(job: Job, examples: Examples, scaling: Scaling, real: RealChips) -> d
     rows = enough(labels, examples.chips.shape[1:], TESTED)
     # Rounded to the chips' own dtype, as classifiers get them.
     handed_on = scaling.apply(scaling.invert(examples.chips))
-    network = teach(handed_on, examples.labels, len(classes), job.config["seed"], job.profile)
+    network = teach(handed_on, examples.labels, len(classes), context.config["seed"], context.profile)
     return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 
-def write(job: Job, rounds: list[Candidates], scaling: Scaling, classes: tuple[str, ...]) -> None:
+def write(context: TaskContext, rounds: list[Candidates], scaling: Scaling, classes: tuple[str, ...]) -> None:
     """Write shards, index and sheet."""
     values = np.concatenate([some.values for some in rounds])
     labels = np.concatenate([some.labels for some in rounds])
     why = np.concatenate([some.reasons for some in rounds])
     chips = scaling.invert(values)
     shards = [
-        write_shard(chips[start : start + PER_SHARD], job.out, f"chips-{start // PER_SHARD:03d}")
+        write_shard(chips[start : start + PER_SHARD], context.out, f"chips-{start // PER_SHARD:03d}")
         for start in range(0, len(chips), PER_SHARD)
     ]
     row = np.arange(len(chips))
     seeds = np.concatenate([some.seeds for some in rounds])
     names = np.array(classes)[labels]
-    split = job.part.name
+    split = context.task.name
     columns = {
         "chip_id": [f"synthetic/{split}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
         "scene_id": [f"synthetic/{split}"] * len(chips),
@@ -204,23 +206,25 @@ def write(job: Job, rounds: list[Candidates], scaling: Scaling, classes: tuple[s
         "accepted": why == "",
         "reason": [reason or None for reason in why],
     }
-    write_rows(columns, job.out / "index.parquet")
+    write_rows(columns, context.out / "index.parquet")
     sheet_rows = [
         values[np.flatnonzero((labels == one) & (why == ""))[: 2 * SHEET_COLUMNS]] for one in range(len(classes))
     ]
-    write_sheet(sheet_rows, SHEET_COLUMNS, job.out / "sheet.png")
+    write_sheet(sheet_rows, SHEET_COLUMNS, context.out / "sheet.png")
 
 
 def _joined(rounds: list[Candidates], measure: str) -> npt.NDArray[np.float64]:
     """One measure of all candidates, NaN without screening."""
-    parts = [
+    tasks = [
         np.asarray(getattr(some.measures, measure)) if some.measures else np.full(len(some.labels), np.nan)
         for some in rounds
     ]
-    return np.concatenate(parts)
+    return np.concatenate(tasks)
 
 
-def facts(rounds: list[Candidates], classes: tuple[str, ...], wanted: int, teacher: Teacher | None) -> dict[str, Any]:
+def metadata(
+    rounds: list[Candidates], classes: tuple[str, ...], wanted: int, teacher: ScreeningModel | None
+) -> dict[str, Any]:
     """Kept, dropped, why; and which share of unseen real chips the same screening would keep."""
     labels = np.concatenate([some.labels for some in rounds])
     why = np.concatenate([some.reasons for some in rounds])

@@ -62,7 +62,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Ensemble:
     """The networks of all folds, and how unseen real chips fare with them.
 
     Attributes:
@@ -83,9 +83,9 @@ class Panel:
         return np.mean([score for score, _ in pairs], axis=0), np.mean([distance for _, distance in pairs], axis=0)
 
 
-def train_panel(
+def train_ensemble(
     chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, profile: Profile, seed: int
-) -> Panel | None:
+) -> Ensemble | None:
     """Train one network without each fold of the training chips.
 
     Args:
@@ -117,7 +117,7 @@ def train_panel(
         scorers.append(Scorer(network, (raw - mean) / width, labels[seen], mean, width, typical))
         score[unseen] = probabilities[np.arange(int(unseen.sum())), labels[unseen]]
         distance[unseen] = away / typical[labels[unseen]]
-    return Panel(tuple(scorers), labels, score, distance)
+    return Ensemble(tuple(scorers), labels, score, distance)
 
 
 def _deal(labels: Labels, folds: int, seed: int) -> Labels:

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from ...models.classifier import SHIP_CONVNET, Architecture, ShipConvNet, build
 from ...utils.errors import StoreError, first_line
 from .filters import Limits, Measures, copy_correlation, reasons, shrunk
-from .scorer import BASE_CHANNELS, Panel, Scorer
+from .scorer import BASE_CHANNELS, Ensemble, Scorer
 
 if TYPE_CHECKING:
-    from .generate import Teacher
+    from .generate import ScreeningModel
 
 Labels = npt.NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Screening:
         min_texture: Standard deviation, as a share of the value range, below which a candidate is never a copy.
     """
 
-    panel: Panel | None
+    panel: Ensemble | None
     limits: Limits
     thumbnails: npt.NDArray[np.float32]
     min_texture: float
@@ -54,7 +54,7 @@ class Screening:
         return measures, reasons(measures, labels, self.limits)
 
 
-def save(teacher: Teacher, min_texture: float, folder: Path) -> None:
+def save(teacher: ScreeningModel, min_texture: float, folder: Path) -> None:
     """Write what ``teacher`` learned into ``folder``."""
     tensors = {"thumbnails": torch.from_numpy(shrunk(teacher.scaling.apply(teacher.chips)).astype(np.float32))}
     panel = teacher.panel
@@ -103,7 +103,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
             f"{folder} holds no screening that can be read ({reason}); `satpipe run synth` makes it"
         ) from None
     nobody = np.zeros(0)
-    panel = Panel(scorers, np.zeros(0, np.int64), nobody, nobody) if scorers else None
+    panel = Ensemble(scorers, np.zeros(0, np.int64), nobody, nobody) if scorers else None
     return Screening(panel, limits, thumbnails, min_texture)
 
 

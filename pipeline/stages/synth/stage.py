@@ -7,9 +7,9 @@ from typing import Any
 
 from ...config.base import as_json
 from ...config.checks import SPLIT_PLACEHOLDER, no_folder
-from ...config.run import BroughtFolder, RunConfig
+from ...config.run import ExternalFolder, RunConfig
 from ...dataset.names import FINAL, synth_part
-from ...engine.task import Done, Job, Part, Plan, PlanContext, UserFile
+from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.errors import ConfigError
 
 SPLIT = "split-"
@@ -29,12 +29,12 @@ def plan(context: PlanContext) -> Plan:
     yield generated + brought
 
 
-def _generated(context: PlanContext, split: str, generator: Done) -> Part:
+def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
     """The chips of the split's own generator."""
     config = context.config
     dealt = context.one("chips", f"{SPLIT}{split}")
-    facts = dealt.facts
-    return Part(
+    metadata = dealt.metadata
+    return Task(
         stage="synth",
         name=split,
         make="satpipe.stages.synth.stage:make_synthetic",
@@ -42,7 +42,7 @@ def _generated(context: PlanContext, split: str, generator: Done) -> Part:
             "synth": as_json(config.synth),
             "classes": list(config.ingest.classes),
             "seed": config.seed,
-            **{key: facts.get(key) or 0 for key in ("fold", "fraction", "replicate")},
+            **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
         inputs={"index": context.one("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
         libraries=("torch", "numpy"),
@@ -61,13 +61,13 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
 
 
-def _brought(context: PlanContext, folder: BroughtFolder, split: str) -> Part:
+def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
     """The chips of a folder of the user's for one split."""
     classes = context.config.ingest.classes
-    return Part(
+    return Task(
         stage="synth",
         name=synth_part(folder.name, split) or folder.name,
-        make="satpipe.stages.synth.stage:make_brought",
+        make="satpipe.stages.synth.stage:import_external",
         config={"name": folder.name, "classes": list(classes), "split": split},
         inputs={"index": context.one("chips", "index").ref},
         files=images(_folder(folder, split), classes, context),
@@ -75,7 +75,7 @@ def _brought(context: PlanContext, folder: BroughtFolder, split: str) -> Part:
     )
 
 
-def _folder(folder: BroughtFolder, split: str) -> Path:
+def _folder(folder: ExternalFolder, split: str) -> Path:
     return Path(folder.path.replace(SPLIT_PLACEHOLDER, split))
 
 
@@ -102,15 +102,15 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
     return found
 
 
-def make_synthetic(job: Job) -> dict[str, Any]:
+def make_synthetic(context: TaskContext) -> dict[str, Any]:
     """Generate and screen the candidates of one split; writes chips-*.npy, index.parquet and sheet.png."""
     from .generate import run
 
-    return run(job)
+    return run(context)
 
 
-def make_brought(job: Job) -> dict[str, Any]:
+def import_external(context: TaskContext) -> dict[str, Any]:
     """Read a folder of the user's; writes chips.npy, index.parquet and sheet.png."""
     from .external import run
 
-    return run(job)
+    return run(context)

@@ -27,10 +27,10 @@ from satpipe import commands
 from satpipe.config import load
 from satpipe.config.run import RunConfig
 from satpipe.diagnostics.dataset.text import write
-from satpipe.engine.plan import Walk, Wave
+from satpipe.engine.plan import Planner, TaskBatch
 from satpipe.engine.stages import STAGES
 from satpipe.engine.store import Record, Store
-from satpipe.engine.worker import make_part
+from satpipe.engine.worker import run_task
 from satpipe.models.device import Profile
 
 
@@ -49,15 +49,15 @@ def cut(config: RunConfig, root: Path) -> dict[str, int]:
     """Ingest and cut in this process; chips by class."""
     store = Store(root / "data")
     store.create()
-    walk = Walk(config, store, Profile)
+    walk = Planner(config, store, Profile)
 
-    def handle(wave: Wave) -> list[Record]:
-        return [record or make_part(order) for order, record in zip(wave.orders, wave.records, strict=True)]
+    def handle(batch: TaskBatch) -> list[Record]:
+        return [record or run_task(order) for order, record in zip(batch.specs, batch.records, strict=True)]
 
     for stage in STAGES[:2]:
         for _ in walk.stage(stage, handle):
             pass
-    chips: dict[str, int] = walk.done["chips"]["index"].facts["chips"]
+    chips: dict[str, int] = walk.done["chips"]["index"].metadata["chips"]
     return chips
 
 

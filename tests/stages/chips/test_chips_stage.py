@@ -58,8 +58,8 @@ def test_labelled_chips_show_their_ship_in_the_middle_and_background_shows_none(
     red = (chips == SHIP).all(axis=-1)
     assert red[labels == "ship"][:, 6:10, 4:12].all()
     assert not red[labels == "non-ship"].any()
-    assert done["index"].facts["chips"] == {"non-ship": 168, "ship": 84}
-    assert done["index"].facts["shape"] == [16, 16, 3]
+    assert done["index"].metadata["chips"] == {"non-ship": 168, "ship": 84}
+    assert done["index"].metadata["shape"] == [16, 16, 3]
     assert set(store.index["kind"]) == {"label", "random", "textured"}
     assert store.index["chip_id"].is_unique
 
@@ -84,18 +84,18 @@ def test_every_fold_fraction_and_replicate_gets_a_split_that_leaks_nothing(shop,
         test = set(scenes[role == "test"])
         assert not test & set(scenes[(role == "train") | (role == "validation")])
         tested |= test
-        facts = done[name].facts
-        assert facts["counts"]["train"]["ship"] >= 8
-        assert sum(sum(counts.values()) for counts in facts["counts"].values()) == len(store)
+        metadata = done[name].metadata
+        assert metadata["counts"]["train"]["ship"] >= 8
+        assert sum(sum(counts.values()) for counts in metadata["counts"].values()) == len(store)
     assert tested == {f"s{number}.tif" for number in range(6)}
-    assert "test" not in done["split-final"].facts["counts"]
+    assert "test" not in done["split-final"].metadata["counts"]
 
 
 def test_a_random_split_tests_as_many_chips_and_mixes_every_scene(shop, tmp_path):
     done = shop.run(*harbour(tmp_path), **FOLDS)
     store, split = chips_of(shop, done, "random-r0")
     role, scenes = split["role"].to_numpy(), store.index["scene_id"].to_numpy()
-    assert done["split-random-r0"].facts["counts"]["test"] == {"non-ship": 56, "ship": 28}  # a third of each class
+    assert done["split-random-r0"].metadata["counts"]["test"] == {"non-ship": 56, "ship": 28}  # a third of each class
     assert set(scenes[role == "test"]) == set(scenes[role == "train"])
     assert (role != chips_of(shop, done, "random-r1")[1]["role"].to_numpy()).any()
 
@@ -103,10 +103,10 @@ def test_a_random_split_tests_as_many_chips_and_mixes_every_scene(shop, tmp_path
 def test_a_random_split_has_as_many_labels_as_the_verdict_is_on(shop, tmp_path):
     settings = {"split": FOLDS["split"] | {"fractions": [1.0, 0.5]}, "report": {"fraction": 0.5}}
     done = shop.run(*harbour(tmp_path), **(FOLDS | settings))
-    facts = done["split-random-r0"].facts
-    assert facts["fraction"] == 0.5
-    assert facts["counts"]["test"] == {"non-ship": 56, "ship": 28}
-    assert facts["counts"]["unused"] == {"non-ship": 56, "ship": 28}
+    metadata = done["split-random-r0"].metadata
+    assert metadata["fraction"] == 0.5
+    assert metadata["counts"]["test"] == {"non-ship": 56, "ship": 28}
+    assert metadata["counts"]["unused"] == {"non-ship": 56, "ship": 28}
 
 
 def test_a_scene_more_leaves_the_windows_on_other_scenes_as_they_were(tmp_path):
@@ -163,7 +163,7 @@ def test_windows_without_data_are_dropped_and_counted(shop, tmp_path):
     scenes[0] |= {"nodata": 0.0, "mask": "nodata"}
     done = shop.run(scenes, labels, **FOLDS)
     gone = sum(1 for row in labels if row["scene_id"] == "s0.tif" and row["col_max"] > 80)
-    assert done["index"].facts["dropped"]["labelled: too few valid pixels"] == gone
+    assert done["index"].metadata["dropped"]["labelled: too few valid pixels"] == gone
     store, _ = chips_of(shop, done)
     here = store.where((store.index["scene_id"] == "s0.tif").to_numpy())
     assert (here.index["valid_fraction"] >= 0.95).all()
@@ -177,7 +177,7 @@ def test_a_scene_that_is_smaller_than_a_chip_gives_none_and_says_so(shop, tmp_pa
     scenes.append(scene_row(scene(path, small), transform=None, crs=None, group_site="z"))
     labels.append(label_row("small", "small.tif", (2, 10, 8, 20)))
     done = shop.run(scenes, labels, **FOLDS)
-    assert done["index"].facts["dropped"]["labelled: the scene is smaller than a chip"] == 1
+    assert done["index"].metadata["dropped"]["labelled: the scene is smaller than a chip"] == 1
     store, _ = chips_of(shop, done)
     assert not (store.index["scene_id"] == "small.tif").any()
     # Where fewer valid pixels are enough, the chip is padded.
@@ -194,9 +194,9 @@ def test_three_classes_are_cut_dealt_and_counted_apart(shop, tmp_path):
         row["class"] = ("tanker", "cargo")[number % 2]
     ingest = {"sources": [{"type": "folders", "path": "x"}], "classes": ["water", "cargo", "tanker"]}
     done = shop.run(scenes, labels, ingest=ingest, **FOLDS)
-    assert done["index"].facts["chips"] == {"water": 168, "cargo": 42, "tanker": 42}
+    assert done["index"].metadata["chips"] == {"water": 168, "cargo": 42, "tanker": 42}
     for fold in range(3):
-        assert set(done[f"split-fold{fold}-f100-r0"].facts["counts"]["test"]) == {"water", "cargo", "tanker"}
+        assert set(done[f"split-fold{fold}-f100-r0"].metadata["counts"]["test"]) == {"water", "cargo", "tanker"}
 
 
 def test_grid_background_covers_what_holds_no_ship(shop, tmp_path):
@@ -210,7 +210,7 @@ def test_grid_background_covers_what_holds_no_ship(shop, tmp_path):
         covered[row : row + 16, col : col + 16] = True
     assert covered[:40].all()
     assert covered[:, -2:].mean() > 0.5
-    assert done["index"].facts["dropped"]["background: holds an object or part of one"] > 0
+    assert done["index"].metadata["dropped"]["background: holds an object or part of one"] > 0
     assert not (store.read()[(store.index["class"] == "non-ship").to_numpy()] == SHIP).all(axis=-1).any()
 
 
@@ -234,7 +234,7 @@ def test_scenes_that_arrived_cut_are_chips_and_nothing_is_drawn_from_them(shop, 
         labels.append(label_row(f"l{number}", f"c{number:03d}.tif", (0, 0, 20, 20), kind="scene", **{"class": name}))
     done = shop.run(scenes, labels, **FOLDS)
     store, _ = chips_of(shop, done)
-    assert done["index"].facts["chips"] == {"non-ship": 80, "ship": 40}
+    assert done["index"].metadata["chips"] == {"non-ship": 80, "ship": 40}
     assert set(store.index["kind"]) == {"label"}
     assert (store.index["row"] == 2).all()
     assert store.index["footprint"].isna().all()
@@ -248,12 +248,12 @@ def test_overlapping_scenes_are_joined_or_their_training_copies_dropped(tmp_path
         shop = Shop(tmp_path / overlap)
         split = {"scheme": "leave-one-out", "replicates": 1, "overlap": overlap}
         done = shop.run(scenes, labels, split=split)
-        assert done["duplicates"].facts["overlaps"] > 0
-        assert ["s0.tif", "s1.tif"] in done["duplicates"].facts["joined"]["scene_id"]
+        assert done["duplicates"].metadata["overlaps"] > 0
+        assert ["s0.tif", "s1.tif"] in done["duplicates"].metadata["joined"]["scene_id"]
         folds = [name for name in done if name.startswith("split-fold")]
         assert len(folds) == (5 if overlap == "join" else 6)
         test = done["split-fold0-f100-r0"]
-        dropped = test.facts["dropped"]
+        dropped = test.metadata["dropped"]
         # Scenes that show one place are one unit to the statistics as well.
         units = set(SPLIT.read(test.path / "split.parquet")["unit"])
         assert ("s1.tif" in units) is (overlap == "drop")

@@ -146,7 +146,7 @@ def test_overlaps_worked_out_by_hand(tmp_path):
     scenes = ["a", "b", "c", "d", "e", "a"]
     chips = stored(tmp_path, [picture(1)] * 6, scenes, outlines)
     # In pieces, as a large table comes.
-    halves = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in (outlines[:2], outlines[2:])]
+    halves = [pa.array(shapely.to_wkb(shapely.from_wkt(task)), pa.binary()) for task in (outlines[:2], outlines[2:])]
     found = d.overlaps(chips, pa.chunked_array(halves))
     # 0 and 2 share an edge; 0 and 5 are of one scene.
     assert pairs(found) == {("c000", "c001"), ("c001", "c002"), ("c001", "c005"), ("c002", "c005")}

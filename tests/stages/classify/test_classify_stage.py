@@ -29,25 +29,25 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def test_a_part_for_each_arm_and_only_gan_arms_read_synthetic_chips(shop):
-    parts = shop.planned()
-    assert list(parts) == ["real", "classic", "gan", "classic+gan"]
-    assert {arm: "synth" in part.inputs for arm, part in parts.items()} == {
+    tasks = shop.planned()
+    assert list(tasks) == ["real", "classic", "gan", "classic+gan"]
+    assert {arm: "synth" in task.inputs for arm, task in tasks.items()} == {
         "real": False,
         "classic": False,
         "gan": True,
         "classic+gan": True,
     }
-    assert parts["classic+gan"].name == "fold0-f100-r0-classic+gan"
+    assert tasks["classic+gan"].name == "fold0-f100-r0-classic+gan"
 
 
 def test_the_final_split_is_no_part_of_the_experiment(shop):
-    assert not [part.name for part in shop.planned().values() if "final" in part.name]
+    assert not [task.name for task in shop.planned().values() if "final" in task.name]
 
 
 def test_the_baseline_alone_is_trained_on_a_random_split_too(shop):
-    [part] = shop.planned_on_random_splits()
-    assert (part.name, part.config["arm"]) == ("random-r0-classic", "classic")
-    make_classifier(shop.job(part))
+    [task] = shop.planned_on_random_splits()
+    assert (task.name, task.config["arm"]) == ("random-r0-classic", "classic")
+    make_classifier(shop.task_context(task))
     table = PREDICTIONS.read(shop.root / "a" / "out" / "predictions.parquet")
     assert table["role"].value_counts().to_dict() == {"validation": 18, "test": 18}
 
@@ -63,83 +63,83 @@ def test_the_baseline_alone_is_trained_on_a_random_split_too(shop):
 def test_a_random_split_never_asks_for_a_generator(shop, arms, baseline, beside):
     shop.settings["arms"] = arms
     shop.run_settings["report"] = {"treatment": arms[-1], "baseline": baseline}
-    assert [part.config["arm"] for part in shop.planned_on_random_splits()] == beside
+    assert [task.config["arm"] for task in shop.planned_on_random_splits()] == beside
     config = shop.context().config
     assert forecast(config, 6)[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
 
 
 def test_chip_values_are_scaled_as_the_configuration_says_by_what_the_training_chips_hold(shop):
     shop.run_settings["chips"] = {"scaling": {"method": "deviation", "deviations": 2}}
-    job = shop.job(shop.planned()["real"])
-    make_classifier(job)
-    known = classifier.load(job.out).scaling
-    train = SplitChips.open(job).of("train")[1].chips.reshape(-1, 3)
+    context = shop.task_context(shop.planned()["real"])
+    make_classifier(context)
+    known = classifier.load(context.out).scaling
+    train = SplitChips.open(context).of("train")[1].chips.reshape(-1, 3)
     assert known.low == pytest.approx(train.mean(axis=0) - 2 * train.std(axis=0))
     assert known.high == pytest.approx(train.mean(axis=0) + 2 * train.std(axis=0))
 
 
 def test_a_changed_synthetic_share_leaves_arms_without_synthetic_chips_as_they_are(shop):
-    before = {arm: part.config for arm, part in shop.planned().items()}
+    before = {arm: task.config for arm, task in shop.planned().items()}
     shop.settings["synthetic_share"] = 0.6
-    after = {arm: part.config for arm, part in shop.planned().items()}
+    after = {arm: task.config for arm, task in shop.planned().items()}
     assert {arm for arm in before if before[arm] != after[arm]} == {"gan", "classic+gan"}
 
 
 def test_a_changed_augmentation_leaves_arms_without_it_as_they_are(shop):
-    before = {arm: part.config for arm, part in shop.planned().items()}
+    before = {arm: task.config for arm, task in shop.planned().items()}
     shop.settings["augment"] = {"scale": 0.3}
-    after = {arm: part.config for arm, part in shop.planned().items()}
+    after = {arm: task.config for arm, task in shop.planned().items()}
     assert {arm for arm in before if before[arm] != after[arm]} == {"classic", "classic+gan"}
 
 
 def test_an_arm_leaves_a_prediction_for_each_validation_and_test_chip(shop):
-    job = shop.job(shop.planned()["classic"])
-    facts = make_classifier(job)
-    assert {path.name for path in job.out.iterdir()} == FILES
-    table = PREDICTIONS.read(job.out / "predictions.parquet")
+    context = shop.task_context(shop.planned()["classic"])
+    metadata = make_classifier(context)
+    assert {path.name for path in context.out.iterdir()} == FILES
+    table = PREDICTIONS.read(context.out / "predictions.parquet")
     assert table["role"].value_counts().to_dict() == {"validation": 18, "test": 18}
     assert set(table["arm"]) == {"classic"}
     assert table["chip_id"].is_unique
     assert table["score"].between(0, 1).all()
     ship = table["score"] > table["threshold"]
     assert (ship == (table["predicted"] == "ship")).all()
-    assert facts["training"] == {"non-ship": 18, "ship": 18}
-    assert facts["synthetic"] == {"non-ship": 0, "ship": 0}
+    assert metadata["training"] == {"non-ship": 18, "ship": 18}
+    assert metadata["synthetic"] == {"non-ship": 0, "ship": 0}
 
 
 def test_an_arm_learns_what_can_be_learnt(shop):
     shop.settings |= {"steps": 150, "base_channels": 8}
-    job = shop.job(shop.planned()["classic"])
-    make_classifier(job)
-    table = PREDICTIONS.read(job.out / "predictions.parquet")
+    context = shop.task_context(shop.planned()["classic"])
+    make_classifier(context)
+    table = PREDICTIONS.read(context.out / "predictions.parquet")
     test = table[table["role"] == "test"]
     assert (test["predicted"] == test["class"]).mean() > 0.9
 
 
 def test_the_same_part_gives_the_same_bytes(shop):
     shop.write_synthetic([0, 1] * 10, [True] * 20)
-    part = shop.planned()["classic+gan"]
-    jobs = [shop.job(part, folder) for folder in ("a", "b")]
-    for job in jobs:
-        make_classifier(job)
+    task = shop.planned()["classic+gan"]
+    jobs = [shop.task_context(task, folder) for folder in ("a", "b")]
+    for context in jobs:
+        make_classifier(context)
     assert digest(jobs[0].out) == digest(jobs[1].out)
 
 
 def test_only_accepted_synthetic_chips_are_trained_on(shop):
     shop.write_synthetic([0, 1, 1, 0, 1, 1], [True, True, False, False, True, True])
-    facts = make_classifier(shop.job(shop.planned()["gan"]))
-    assert facts["synthetic"] == {"non-ship": 1, "ship": 3}
+    metadata = make_classifier(shop.task_context(shop.planned()["gan"]))
+    assert metadata["synthetic"] == {"non-ship": 1, "ship": 3}
 
 
 def test_without_an_accepted_chip_the_gan_arm_says_so_and_equals_the_arm_without(shop):
     shop.write_synthetic([0, 1], [False, False])
-    parts = shop.planned()
-    facts = {}
+    tasks = shop.planned()
+    metadata = {}
     for arm in ("classic", "classic+gan"):
-        job = shop.job(parts[arm], arm)
-        facts[arm] = make_classifier(job)
-    assert "no accepted synthetic chips of non-ship, ship" in facts["classic+gan"]["note"]
-    assert "note" not in facts["classic"]
+        context = shop.task_context(tasks[arm], arm)
+        metadata[arm] = make_classifier(context)
+    assert "no accepted synthetic chips of non-ship, ship" in metadata["classic+gan"]["note"]
+    assert "note" not in metadata["classic"]
     scores = [
         PREDICTIONS.read(shop.root / arm / "out" / "predictions.parquet")["score"] for arm in ("classic", "classic+gan")
     ]
@@ -150,9 +150,9 @@ def test_without_an_accepted_chip_the_gan_arm_says_so_and_equals_the_arm_without
 def test_chips_of_other_bands_and_types_train_and_load_again(make_shop, bands, dtype):
     shop = make_shop("non-ship", "ship")
     shop.write_real(bands=bands, dtype=dtype)
-    job = shop.job(shop.planned()["classic"])
-    make_classifier(job)
-    loaded = classifier.load(job.out)
+    context = shop.task_context(shop.planned()["classic"])
+    make_classifier(context)
+    loaded = classifier.load(context.out)
     assert loaded.architecture.bands == bands
     assert loaded.scaling.dtype == dtype
 
@@ -161,9 +161,9 @@ def test_three_classes_are_scored_as_background_against_the_rest(make_shop):
     shop = make_shop("water", "bar", "square")
     shop.write_real(train=60)
     shop.settings |= {"steps": 200, "base_channels": 8}
-    job = shop.job(shop.planned()["classic"])
-    make_classifier(job)
-    table = PREDICTIONS.read(job.out / "predictions.parquet")
+    context = shop.task_context(shop.planned()["classic"])
+    make_classifier(context)
+    table = PREDICTIONS.read(context.out / "predictions.parquet")
     assert ((table["predicted"] == "water") == (table["score"] <= table["threshold"])).all()
     assert set(table["predicted"]) == {"water", "bar", "square"}
     assert (table["predicted"] == table["class"]).mean() > 0.8
@@ -173,18 +173,18 @@ def test_a_class_without_training_chips_is_one_sentence(make_shop):
     shop = make_shop("water", "bar", "square")
     shop.write_real(train=2)
     with pytest.raises(TooLittleDataError, match="no training chip of class square"):
-        make_classifier(shop.job(shop.planned()["real"]))
+        make_classifier(shop.task_context(shop.planned()["real"]))
 
 
 def test_history_and_card_tell_what_was_chosen(shop):
-    job = shop.job(shop.planned()["real"])
-    facts = make_classifier(job)
-    rows = [json.loads(line) for line in (job.out / "history.jsonl").read_text().splitlines()]
+    context = shop.task_context(shop.planned()["real"])
+    metadata = make_classifier(context)
+    rows = [json.loads(line) for line in (context.out / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30]
     best = min(rows, key=lambda row: row["validation_loss"])
-    assert facts["best_step"] == best["step"]
-    card = json.loads((job.out / "classifier.json").read_text())
-    assert card["threshold"] == facts["threshold"]
+    assert metadata["best_step"] == best["step"]
+    card = json.loads((context.out / "classifier.json").read_text())
+    assert card["threshold"] == metadata["threshold"]
     assert card["classes"] == ["non-ship", "ship"]
 
 
@@ -192,12 +192,12 @@ def test_shuffled_labels_are_the_negative_control(shop):
     shop.settings["arms"] = ["gan", "shuffled", "classic+shuffled"]
     shop.run_settings["report"] = {"treatment": "gan", "baseline": "shuffled"}
     shop.write_synthetic([0] * 30 + [1] * 30, [True] * 60)
-    parts = shop.planned()
-    assert parts["shuffled"].inputs == parts["gan"].inputs
-    job = shop.job(parts["shuffled"])
+    tasks = shop.planned()
+    assert tasks["shuffled"].inputs == tasks["gan"].inputs
+    context = shop.task_context(tasks["shuffled"])
     real = ChipSet(np.zeros((0, SIZE, SIZE, 3), np.uint8), np.zeros(0, int), np.zeros(0, bool))
-    kept = with_synthetic(real, job, parse("gan"), shop.classes).labels
-    shuffled = with_synthetic(real, job, parse("classic+shuffled"), shop.classes).labels
+    kept = with_synthetic(real, context, parse("gan"), shop.classes).labels
+    shuffled = with_synthetic(real, context, parse("classic+shuffled"), shop.classes).labels
     assert np.bincount(shuffled).tolist() == np.bincount(kept).tolist() == [30, 30]
     assert 0.2 < (shuffled == kept).mean() < 0.8
 
@@ -209,8 +209,8 @@ def test_chips_that_stay_in_their_shards_train_as_those_in_memory_do(shop, monke
         shop.settings["augment"] = {"uses_of_a_view": 1}
     else:
         shop.write_synthetic([0, 1] * 8, [True] * 16)
-    part = shop.planned()[arm]
-    whole, streamed = shop.job(part, "whole"), shop.job(part, "streamed")
+    task = shop.planned()[arm]
+    whole, streamed = shop.task_context(task, "whole"), shop.task_context(task, "streamed")
     make_classifier(whole)
     monkeypatch.setattr("satpipe.dataset.chip_store.IN_MEMORY_BYTES", 0)
     make_classifier(streamed)
@@ -219,7 +219,7 @@ def test_chips_that_stay_in_their_shards_train_as_those_in_memory_do(shop, monke
     else:
         # Which chips share a draw follows from their numbers, so that only the kind of bytes is the same.
         assert set(digest(streamed.out)) == set(digest(whole.out))
-    again = shop.job(part, "again")
+    again = shop.task_context(task, "again")
     make_classifier(again)
     assert digest(again.out) == digest(streamed.out)
 
@@ -231,10 +231,10 @@ def test_a_brought_folder_is_an_arm_alone_and_over_classic(shop):
     }
     shop.run_settings["report"] = {"treatment": "classic+diffusion", "baseline": "classic"}
     shop.write_synthetic([0, 1] * 8, [True] * 16)
-    parts = shop.planned()
-    assert parts["diffusion"].inputs["synth"].name == f"brought-diffusion-{SPLIT_NAME}"
-    assert parts["classic+diffusion"].inputs == parts["diffusion"].inputs
-    assert make_classifier(shop.job(parts["classic+diffusion"]))["synthetic"] == {"non-ship": 8, "ship": 8}
+    tasks = shop.planned()
+    assert tasks["diffusion"].inputs["synth"].name == f"brought-diffusion-{SPLIT_NAME}"
+    assert tasks["classic+diffusion"].inputs == tasks["diffusion"].inputs
+    assert make_classifier(shop.task_context(tasks["classic+diffusion"]))["synthetic"] == {"non-ship": 8, "ship": 8}
 
 
 @pytest.mark.parametrize(
@@ -277,12 +277,12 @@ def users_module(tmp_path, monkeypatch, shop):
 
 def test_a_network_of_the_users_is_trained_and_loaded_again(shop, users_module):
     shop.settings["model"] = "my_networks:linear"
-    job = shop.job(shop.planned()["classic"])
-    make_classifier(job)
-    loaded = classifier.load(job.out, model="my_networks:linear")
+    context = shop.task_context(shop.planned()["classic"])
+    make_classifier(context)
+    loaded = classifier.load(context.out, model="my_networks:linear")
     assert loaded.scores(draw_chips([0, 1])).shape == (2,)
     with pytest.raises(StoreError, match=r"classify\.model"):
-        classifier.load(job.out)
+        classifier.load(context.out)
 
 
 def test_an_edited_network_is_trained_again(shop, users_module):
@@ -304,7 +304,7 @@ def test_an_edited_network_is_trained_again(shop, users_module):
 def test_a_network_that_cannot_be_used_is_one_sentence(shop, users_module, name, message):
     shop.settings["model"] = name
     with pytest.raises(ConfigError, match=message):
-        make_classifier(shop.job(shop.planned()["classic"]))
+        make_classifier(shop.task_context(shop.planned()["classic"]))
 
 
 def test_a_missing_module_is_noticed_before_anything_starts(shop):
@@ -314,8 +314,8 @@ def test_a_missing_module_is_noticed_before_anything_starts(shop):
 
 
 def test_the_final_classifier_is_made_like_an_arm_but_predicts_nothing(shop):
-    part = shop.planned()["classic"]
-    job = shop.job(replace(part, name="final", config={**part.config, "fold": 0, "replicate": 7}))
-    facts = make_final(job)
-    assert {path.name for path in job.out.iterdir()} == FILES - {"predictions.parquet"}
-    assert facts["arm"] == "classic"
+    task = shop.planned()["classic"]
+    context = shop.task_context(replace(task, name="final", config={**task.config, "fold": 0, "replicate": 7}))
+    metadata = make_final(context)
+    assert {path.name for path in context.out.iterdir()} == FILES - {"predictions.parquet"}
+    assert metadata["arm"] == "classic"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fixtures.gan_project import job_in, write_store
-from satpipe.engine.task import Job
+from satpipe.engine.task import TaskContext
 from satpipe.models.device import Profile
 
 
@@ -21,22 +21,22 @@ def short_judging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Callable[..., Job]:
+def context(tmp_path: Path) -> Callable[..., TaskContext]:
     """Makes a job for the first planned part; `folder` tells jobs of one test apart."""
     store = tmp_path / "parts"
     write_store(store)
 
-    def make(folder: str = "a", profile: Profile | None = None, **gan: Any) -> Job:
+    def make(folder: str = "a", profile: Profile | None = None, **gan: Any) -> TaskContext:
         return job_in(store, tmp_path / folder, profile, **gan)
 
     return make
 
 
 @pytest.fixture
-def with_part() -> Callable[..., Job]:
+def with_part() -> Callable[..., TaskContext]:
     """A job whose part has other configuration values."""
 
-    def change(job: Job, **config: Any) -> Job:
-        return replace(job, part=replace(job.part, config=dict(job.part.config) | config))
+    def change(context: TaskContext, **config: Any) -> TaskContext:
+        return replace(context, task=replace(context.task, config=dict(context.task.config) | config))
 
     return change

@@ -11,12 +11,12 @@ import torch
 from fixtures.ranks import BATCH, CASES, LOSSES, Killed, run, setting
 from safetensors.torch import load_file
 from satpipe.stages.gan.augment import draw, translate
-from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.setting import TrainingConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
-def ready(folder: Path, **section: Any) -> Setting:
+def ready(folder: Path, **section: Any) -> TrainingConfig:
     """A training of the toy chips in a folder of its own."""
     folder.mkdir(exist_ok=True)
     return setting(folder, **section)

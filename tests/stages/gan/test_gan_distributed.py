@@ -13,7 +13,7 @@ from fixtures.gan_project import planned, write_store
 from fixtures.ranks import BATCH, CASES, LOSSES, Killed, run, setting, together
 from safetensors.torch import load_file
 from satpipe.engine.progress import Progress
-from satpipe.engine.task import Job
+from satpipe.engine.task import TaskContext
 from satpipe.models import probe
 from satpipe.models.device import Profile
 from satpipe.models.discriminator import build
@@ -38,16 +38,16 @@ def every_case(folder: Path) -> None:
                 run(made)
             else:
                 train(made, lambda _: pytest.fail("the first rank judges"), Progress())
-    session.part += 1
+    session.task += 1
     features.STEPS = probe.STEPS = 3
-    (part,) = planned(folder / "parts", images=32, base_channels=4, checkpoint_images=16, batch=8)[:1]
-    inputs = {name: folder / "parts" / ref.stage / ref.digest for name, ref in part.inputs.items()}
+    (task,) = planned(folder / "parts", images=32, base_channels=4, checkpoint_images=16, batch=8)[:1]
+    inputs = {name: folder / "parts" / ref.stage / ref.digest for name, ref in task.inputs.items()}
     out, scratch = home / "out", home / "scratch"
     if ranks.first:
         out.mkdir()
         scratch.mkdir()
-    facts = make_generator(Job(part, out, scratch, folder / "parts", inputs, Profile(), Progress()))
-    (folder / f"facts{ranks.rank}.json").write_text(json.dumps(facts))
+    metadata = make_generator(TaskContext(task, out, scratch, folder / "parts", inputs, Profile(), Progress()))
+    (folder / f"facts{ranks.rank}.json").write_text(json.dumps(metadata))
 
 
 @pytest.fixture(scope="module")

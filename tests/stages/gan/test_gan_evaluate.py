@@ -12,7 +12,7 @@ from satpipe.models import probe
 from satpipe.models.device import Profile
 from satpipe.stages.gan import evaluate as module
 from satpipe.stages.gan import utility
-from satpipe.stages.gan.evaluate import COLLAPSED, Judge, copies, copy_distance, prepare_judge
+from satpipe.stages.gan.evaluate import COLLAPSED, Evaluator, copies, copy_distance, prepare_evaluator
 from satpipe.stages.gan.inputs import Inputs
 from satpipe.stages.gan.metrics import texture, thumbnails
 from sklearn.metrics.pairwise import polynomial_kernel
@@ -40,8 +40,8 @@ def inputs() -> Inputs:
 
 
 @pytest.fixture
-def judge(inputs: Inputs) -> Judge:
-    return prepare_judge(inputs, 1, Profile())
+def judge(inputs: Inputs) -> Evaluator:
+    return prepare_evaluator(inputs, 1, Profile())
 
 
 Generate = Callable[[int, int], Chips]
@@ -63,7 +63,7 @@ def fresh(label: int, count: int) -> Chips:
 
 
 def test_a_generator_that_repeats_training_chips_is_caught_however_they_are_turned(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def repeats(label: int, count: int) -> Chips:
         known = inputs.train[inputs.train_labels == label]
@@ -93,7 +93,7 @@ def test_flat_chips_are_no_copies_of_each_other(inputs: Inputs) -> None:
 
 
 def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_alone(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collapsed(label: int, count: int) -> Chips:
         return np.repeat(pictures(1, 5, True), count, axis=0) if label else fresh(label, count)
@@ -106,7 +106,7 @@ def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_al
 
 
 def test_a_few_chips_for_every_latent_have_no_coverage(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = judge.look(generator(monkeypatch, inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
     many = judge.look(generator(monkeypatch, inputs, fresh))
@@ -116,7 +116,7 @@ def test_a_few_chips_for_every_latent_have_no_coverage(
 
 
 def test_chips_as_good_as_real_ones_score_what_real_ones_score(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = judge.thorough(generator(monkeypatch, inputs, fresh))
     noise = judge.thorough(
@@ -130,7 +130,7 @@ def test_chips_as_good_as_real_ones_score_what_real_ones_score(
 
 
 def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 40)
     line = judge.look(generator(monkeypatch, inputs, fresh))
@@ -146,7 +146,7 @@ def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
 
 
 def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
-    judge: Judge, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 60)
     right = judge.look(generator(monkeypatch, inputs, fresh))
@@ -165,6 +165,6 @@ def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> 
         inputs.scaling,
         CLASSES,
     )
-    judge = prepare_judge(short, 1, Profile())
+    judge = prepare_evaluator(short, 1, Profile())
     assert [floor.name for floor in judge.floors] == ["sea"]
     assert judge.task is None

@@ -15,19 +15,19 @@ import torch
 from fixtures.gan_project import digests
 from fixtures.ranks import setting
 from satpipe.config.gan_presets import PRESETS
-from satpipe.engine.task import Job
+from satpipe.engine.task import TaskContext
 from satpipe.models.device import Profile
 from satpipe.models.generator import load
 from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
 from satpipe.stages.gan.log import Log, divergence, is_better, over_trained
 from satpipe.stages.gan.losses import discriminator_loss, generator_loss
-from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
 from satpipe.utils.errors import TrainingError
 
-MakeJob = Callable[..., Job]
+MakeJob = Callable[..., TaskContext]
 
 
 def line(
@@ -105,19 +105,19 @@ def test_patience_counts_images_since_the_best_look(patience: int | None, stops:
     assert over_trained(log, patience) is stops
 
 
-def test_a_training_past_its_best_stops_and_says_so(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = job(images=640, patience_images=64)
+def test_a_training_past_its_best_stops_and_says_so(context: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = context(images=640, patience_images=64)
     scores = iter([3.0, 1.0, 2.0, 2.0, 2.0])
-    monkeypatch.setattr("satpipe.stages.gan.evaluate.Judge.look", lambda self, network: {"score": next(scores)})
-    facts = make_generator(made)
-    assert (facts["stopped"], facts["best_images"], facts["images"]) == ("patience", 64, 128)
+    monkeypatch.setattr("satpipe.stages.gan.evaluate.Evaluator.look", lambda self, network: {"score": next(scores)})
+    metadata = make_generator(made)
+    assert (metadata["stopped"], metadata["best_images"], metadata["images"]) == ("patience", 64, 128)
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, at: set[int], once: bool = True) -> None:
     """Make the losses of some steps no numbers, and the weights with them."""
     step = train.train_step
 
-    def poisoned(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
+    def poisoned(setting: TrainingConfig, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         losses = step(setting, networks, number, device)
         if number in at:
             if once:
@@ -130,11 +130,13 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: set[int], once: bool = True) -> 
     monkeypatch.setattr(train, "train_step", poisoned)
 
 
-def test_a_diverged_training_goes_back_and_records_the_change(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = job(learning_rate=2e-4)
+def test_a_diverged_training_goes_back_and_records_the_change(
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = context(learning_rate=2e-4)
     poison(monkeypatch, {6})
-    facts = make_generator(made)
-    assert facts["restarts"] == [
+    metadata = make_generator(made)
+    assert metadata["restarts"] == [
         {"images": 64, "reason": "a loss is not a number", "resumed_from": 32, "learning_rate": 1e-4}
     ]
     lines = [json.loads(text) for text in (made.out / "metrics.jsonl").read_text().splitlines()]
@@ -142,15 +144,19 @@ def test_a_diverged_training_goes_back_and_records_the_change(job: MakeJob, monk
     assert all(math.isfinite(entry["loss_generator"]) for entry in lines)
 
 
-def test_a_training_that_keeps_diverging_fails_with_a_sentence(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = job(restarts=1)
+def test_a_training_that_keeps_diverging_fails_with_a_sentence(
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = context(restarts=1)
     poison(monkeypatch, {6}, once=False)
     with pytest.raises(TrainingError, match=r"gan/fold0-f100-r0: .* diverged at 64 images .* after 1 restarts"):
         make_generator(made)
 
 
-def test_a_kill_after_a_restart_changes_no_byte(job: MakeJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole, killed = job("whole", images=96), job("killed", images=96)
+def test_a_kill_after_a_restart_changes_no_byte(
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole, killed = context("whole", images=96), context("killed", images=96)
     with monkeypatch.context() as patch:
         poison(patch, {6})
         make_generator(whole)
@@ -159,7 +165,7 @@ def test_a_kill_after_a_restart_changes_no_byte(job: MakeJob, monkeypatch: pytes
         step = train.train_step
         seen = []
 
-        def dies(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
+        def dies(setting: TrainingConfig, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
             seen.append(number)
             if seen.count(5) == 2:
                 raise KeyboardInterrupt
@@ -187,18 +193,18 @@ def test_what_a_device_may_lack_stays_on_the_host(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = job(**FAST, restarts=1)
+    made = context(**FAST, restarts=1)
     monkeypatch.setattr("satpipe.stages.gan.step.generator_loss", without_gradient(generator_loss))
     with pytest.raises(TrainingError, match=r"the discriminator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
 
 
 def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = job(**FAST, restarts=1)
+    made = context(**FAST, restarts=1)
     still = without_gradient(discriminator_loss)
 
     def fooled(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
@@ -212,12 +218,12 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
 
 def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_restart() -> None:
     preset = replace(PRESETS["dcgan-lowdata"], learning_rate=4e-4, decay=0.5, images=1600, batch=16)
-    setting = cast("Setting", SimpleNamespace(preset=preset, steps=100))
+    setting = cast("TrainingConfig", SimpleNamespace(preset=preset, steps=100))
     rates = [train.learning_rate(setting, Log(step=step)) for step in (0, 49, 50, 75, 99)]
     assert rates == pytest.approx([4e-4, 4e-4, 4e-4, 2e-4, 4e-4 / 50])
     restarted = Log(step=75, restarts=[{"learning_rate": 1e-4}])
     assert train.learning_rate(setting, restarted) == pytest.approx(0.5e-4)
-    steady = cast("Setting", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
+    steady = cast("TrainingConfig", SimpleNamespace(preset=replace(preset, decay=0.0), steps=100))
     assert train.learning_rate(steady, Log(step=99)) == 4e-4
 
 
@@ -228,7 +234,7 @@ def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_rest
 def test_looks_come_regularly_and_at_the_end_and_never_two_in_a_row(steps: int, every: int, looks: list[int]) -> None:
     preset = replace(PRESETS["dcgan-lowdata"], images=16 * steps, batch=16)
     profile, batches = Profile(), cast("Batches", None)
-    setting = Setting(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
+    setting = TrainingConfig(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
     assert [step for step in range(1, steps + 1) if setting.looks_at(step)] == looks
 
 
@@ -251,7 +257,7 @@ def collapse_generator(monkeypatch: pytest.MonkeyPatch, steps: Callable[[int], b
     """Cut the latent off in some steps, so that each class becomes one chip for every latent."""
     step = train.train_step
 
-    def collapsing(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
+    def collapsing(setting: TrainingConfig, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         losses = step(setting, networks, number, device)
         if steps(number):
             with torch.no_grad():
@@ -266,9 +272,9 @@ def collapse_generator(monkeypatch: pytest.MonkeyPatch, steps: Callable[[int], b
 
 
 def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = job(images=160, checkpoint_images=16)
+    made = context(images=160, checkpoint_images=16)
     seen: list[int] = []
 
     def first_time(number: int) -> bool:
@@ -276,25 +282,25 @@ def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
         return number >= 4 and seen.count(number) == 1 and seen.count(0) + seen.count(4) == 2 and number < 10
 
     collapse_generator(monkeypatch, first_time)
-    facts = make_generator(made)
-    (restart,) = facts["restarts"]
+    metadata = make_generator(made)
+    (restart,) = metadata["restarts"]
     assert "has collapsed to few chips, 3 looks in a row" in restart["reason"]
-    assert (restart["images"], restart["resumed_from"], facts["images"]) == (80, 32, 160)
+    assert (restart["images"], restart["resumed_from"], metadata["images"]) == (80, 32, 160)
     lines = [json.loads(text) for text in (made.out / "metrics.jsonl").read_text().splitlines()]
     assert not any(entry["collapsed"] for entry in lines)
 
 
 def test_a_generator_that_never_gains_variety_fails_with_a_sentence(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = job(images=160, checkpoint_images=16, restarts=1)
+    made = context(images=160, checkpoint_images=16, restarts=1)
     collapse_generator(monkeypatch, lambda number: True)
     with pytest.raises(TrainingError, match=r"at 112 images \(class .* has collapsed .*\) after 1 restarts"):
         make_generator(made)
 
 
 def test_the_generator_that_is_kept_is_the_best_one_and_not_a_later_ill_one(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = {"score": 1.0, "quality": {}, "collapsed": []}
     looks = iter([sound, sound | {"score": 2.0}, *([sound | {"score": 0.5, "collapsed": ["ship"]}] * 2)])
@@ -304,8 +310,8 @@ def test_the_generator_that_is_kept_is_the_best_one_and_not_a_later_ill_one(
         seen.append(network.entry.weight.detach().clone())  # type: ignore[operator, union-attr]
         return next(looks)
 
-    monkeypatch.setattr("satpipe.stages.gan.evaluate.Judge.look", look)
-    made = job(images=128)
-    facts = make_generator(made)
-    assert (facts["best_images"], facts["images"]) == (32, 128)
+    monkeypatch.setattr("satpipe.stages.gan.evaluate.Evaluator.look", look)
+    made = context(images=128)
+    metadata = make_generator(made)
+    assert (metadata["best_images"], metadata["images"]) == (32, 128)
     assert torch.equal(load(made.out).network.entry.weight, seen[0])

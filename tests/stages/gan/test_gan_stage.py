@@ -17,23 +17,23 @@ from fixtures import REPOSITORY
 from fixtures.gan_project import digests, job_in, planned, write_store
 from PIL import Image
 from satpipe.dataset.scaling import Scaling
-from satpipe.engine.task import Job
+from satpipe.engine.task import TaskContext
 from satpipe.models.device import Profile
 from satpipe.models.generator import generate, load
 from satpipe.stages.gan import train
 from satpipe.stages.gan.inputs import read_inputs
-from satpipe.stages.gan.setting import Setting
+from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
 from satpipe.sweep.measures import of_generators
 from satpipe.utils.errors import ConfigError, TooLittleDataError
 
-MakeJob = Callable[..., Job]
+MakeJob = Callable[..., TaskContext]
 
 
 def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
     write_store(tmp_path)
-    assert [part.name for part in planned(tmp_path)] == ["fold0-f100-r0", "final"]
+    assert [task.name for task in planned(tmp_path)] == ["fold0-f100-r0", "final"]
 
 
 def test_planning_imports_neither_torch_nor_numpy() -> None:
@@ -50,17 +50,19 @@ def test_an_unknown_preset_is_named_with_its_nearest(tmp_path: Path) -> None:
 
 def test_values_of_the_configuration_replace_the_presets(tmp_path: Path) -> None:
     write_store(tmp_path)
-    part = planned(tmp_path, preset="dcgan", base_channels=7)[0]
-    assert part.config["training"]["base_channels"] == 7
-    assert part.config["training"]["batch"] == 128
+    task = planned(tmp_path, preset="dcgan", base_channels=7)[0]
+    assert task.config["training"]["base_channels"] == 7
+    assert task.config["training"]["batch"] == 128
 
 
-def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
-    made = job()
-    facts = make_generator(made)
-    assert facts["images"] == 64
-    assert facts["train"] == {"non-ship": 20, "ship": 20}
-    assert {"kid", "copies of ship", "usefulness of ship"} <= set(of_generators([facts], [1.0]))  # what a sweep reads
+def test_a_maker_leaves_a_generator_that_samples_chips(context: MakeJob) -> None:
+    made = context()
+    metadata = make_generator(made)
+    assert metadata["images"] == 64
+    assert metadata["train"] == {"non-ship": 20, "ship": 20}
+    assert {"kid", "copies of ship", "usefulness of ship"} <= set(
+        of_generators([metadata], [1.0])
+    )  # what a sweep reads
     generator = load(made.out)
     assert generator.classes == ("non-ship", "ship")
     assert generator.card["licences"] == ["CC0-1.0"]
@@ -76,8 +78,8 @@ def test_a_maker_leaves_a_generator_that_samples_chips(job: MakeJob) -> None:
     assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
 
 
-def test_chips_are_scaled_as_the_configuration_says(job: MakeJob) -> None:
-    made = job(chips={"scaling": {"method": "percentiles", "percentiles": [5, 95]}})
+def test_chips_are_scaled_as_the_configuration_says(context: MakeJob) -> None:
+    made = context(chips={"scaling": {"method": "percentiles", "percentiles": [5, 95]}})
     fitted = read_inputs(made).scaling
     low, high = np.percentile(read_inputs(made).train.reshape(-1, 3), [5, 95], axis=0)
     assert fitted.low == pytest.approx(low)
@@ -87,19 +89,19 @@ def test_chips_are_scaled_as_the_configuration_says(job: MakeJob) -> None:
 @pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_killed_and_resumed_training_gives_the_same_bytes(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
 ) -> None:
     profile = Profile(precision=precision)
-    whole = job("whole", profile, preset=preset)
-    facts = make_generator(whole)
+    whole = context("whole", profile, preset=preset)
+    metadata = make_generator(whole)
 
     class Killed(BaseException):
         pass
 
-    killed = job("killed", profile, preset=preset)
+    killed = context("killed", profile, preset=preset)
     step = train.train_step
 
-    def dies(setting: Setting, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
+    def dies(setting: TrainingConfig, networks: Networks, number: int, device: torch.device) -> torch.Tensor:
         if number == 6:
             raise Killed
         return step(setting, networks, number, device)
@@ -109,35 +111,37 @@ def test_a_killed_and_resumed_training_gives_the_same_bytes(
         make_generator(killed)
     monkeypatch.setattr(train, "train_step", step)
     resumed = make_generator(killed)
-    assert resumed == facts
+    assert resumed == metadata
     assert digests(killed.out) == digests(whole.out)
 
 
-def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(job: MakeJob) -> None:
-    first, second = job("first"), job("second")
+def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(context: MakeJob) -> None:
+    first, second = context("first"), context("second")
     make_generator(first)
     (second.scratch / train.GOOD).write_bytes(b"half of a file")
     make_generator(second)
     assert digests(first.out) == digests(second.out)
 
 
-def test_another_replicate_is_another_generator(job: MakeJob, with_part: Callable[..., Job]) -> None:
-    first, second = job("first"), with_part(job("second"), seed=[1, 1])
+def test_another_replicate_is_another_generator(context: MakeJob, with_part: Callable[..., TaskContext]) -> None:
+    first, second = context("first"), with_part(context("second"), seed=[1, 1])
     make_generator(first)
     make_generator(second)
     assert digests(first.out)["generator.safetensors"] != digests(second.out)["generator.safetensors"]
 
 
-def test_a_class_without_training_chips_is_one_sentence(job: MakeJob, with_part: Callable[..., Job]) -> None:
-    made = with_part(job(), classes=["non-ship", "ship", "cloud"])
+def test_a_class_without_training_chips_is_one_sentence(
+    context: MakeJob, with_part: Callable[..., TaskContext]
+) -> None:
+    made = with_part(context(), classes=["non-ship", "ship", "cloud"])
     with pytest.raises(TooLittleDataError, match="0 training chips of class 'cloud'"):
         make_generator(made)
 
 
 def test_training_that_streams_from_its_shards_gives_the_same_bytes(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, streamed = job("whole"), job("streamed")
+    whole, streamed = context("whole"), context("streamed")
     make_generator(whole)
     monkeypatch.setattr("satpipe.dataset.chip_store.IN_MEMORY_BYTES", 0)
     make_generator(streamed)
@@ -155,8 +159,12 @@ def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
     store = tmp_path / "parts"
     write_store(store, train=24, validation=15, classes=classes, size=size, bands=bands)
     made = job_in(store, tmp_path / "a", classes=classes, preset=preset, images=16, checkpoint_images=8)
-    facts = make_generator(made)
-    assert set(facts["quality"]) == set(facts["usefulness"]["synthetic_to_real"]["average_precision"]) == set(classes)
+    metadata = make_generator(made)
+    assert (
+        set(metadata["quality"])
+        == set(metadata["usefulness"]["synthetic_to_real"]["average_precision"])
+        == set(classes)
+    )
     generator = load(made.out)
     assert generator.shape == (size, size, bands)
     chips = Scaling.load(made.out / "scaling.json").invert(
@@ -167,9 +175,9 @@ def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
     assert sheet.size == (10 * (size + 2) + 2, 2 * len(classes) * (size + 2) + 2)
 
 
-def test_a_forced_profile_is_what_the_card_says(job: MakeJob) -> None:
+def test_a_forced_profile_is_what_the_card_says(context: MakeJob) -> None:
     profile = Profile("cpu", "bf16", "contiguous", 2)
-    made = job(profile=profile, images=16, checkpoint_images=8)
+    made = context(profile=profile, images=16, checkpoint_images=8)
     before = torch.get_num_threads()
     try:
         make_generator(made)

@@ -131,8 +131,8 @@ def test_a_bad_scene_is_quarantined_with_its_reason_and_the_others_are_used(
     found = ingest(tmp_path, source)
     assert reason in found.quarantined["s/bad.tif"]
     assert list(found.quarantined) == ["s/bad.tif"]
-    assert [name for name, _ in found.facts["scenes"]] == ["s/also good.tif", "s/good.tif"]
-    assert found.facts["labels"] == {"ship": 2}
+    assert [name for name, _ in found.metadata["scenes"]] == ["s/also good.tif", "s/good.tif"]
+    assert found.metadata["labels"] == {"ship": 2}
     with pytest.raises(InputError, match=r"s/bad\.tif cannot be used") as caught:
         ingest(tmp_path, source, strict=True)
     assert "\n" not in str(caught.value)
@@ -196,15 +196,15 @@ def test_a_bad_label_is_quarantined_with_its_reason_and_the_others_are_used(
     tmp_path: Path, odd: Any, reason: str
 ) -> None:
     found = one_scene(tmp_path, odd)
-    assert found.facts["labels"] == {"ship": 1}
-    ((name, said),) = found.facts["labels_quarantined"]
+    assert found.metadata["labels"] == {"ship": 1}
+    ((name, said),) = found.metadata["labels_quarantined"]
     assert name == "geojson/l.geojson:1"
     assert said.startswith(reason)
     if reason != "outside every scene":
         with pytest.raises(InputError, match=r"label geojson/l\.geojson:1 cannot be used: .* \(1 such labels\)"):
             one_scene(tmp_path, odd, strict=True)
     else:
-        assert one_scene(tmp_path, odd, strict=True).facts["labels"] == {"ship": 1}
+        assert one_scene(tmp_path, odd, strict=True).metadata["labels"] == {"ship": 1}
 
 
 def test_an_axis_swapped_file_is_recognised_and_can_be_read(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_labels_with_a_crs_for_a_scene_without_one_refuse_the_scene(tmp_path: Pa
     write_geojson(tmp_path / "l.geojson", feature(square(20, 30)))
     found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
     assert "the scene has none" in found.quarantined["geojson/b.png"]
-    assert found.facts["labels"] == {"ship": 1}
+    assert found.metadata["labels"] == {"ship": 1}
 
 
 def test_labels_without_a_crs_for_a_scene_with_one_ask_for_it(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_yolo_file_that_is_no_text_refuses_its_scene(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.txt").write_text("0 0.5 0.5 0.1 0.1")
     found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
     assert "a.txt cannot be read" in found.quarantined["yolo/a.png"]
-    assert found.facts["labels"] == {"ship": 1}
+    assert found.metadata["labels"] == {"ship": 1}
 
 
 def test_a_scene_that_the_coco_file_does_not_list_or_describes_otherwise_is_refused(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_scene_that_the_coco_file_does_not_list_or_describes_otherwise_is_refu
     found = ingest(tmp_path, {"type": "coco", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.json")})
     assert "480 rows and 640 columns" in found.quarantined["coco/b.png"]
     assert "no COCO file lists it" in found.quarantined["coco/c.png"]
-    assert found.facts["labels"] == {"ship": 1}
+    assert found.metadata["labels"] == {"ship": 1}
 
 
 # ----------------------------------------------------------------------------------------------------------- names
@@ -342,10 +342,10 @@ def test_the_same_picture_under_two_names_is_used_once(tmp_path: Path) -> None:
         write_image(tmp_path / "in" / f"{name}.png", pixels(seed=1))
         (tmp_path / "in" / f"{name}.txt").write_text("0 0.5 0.5 0.1 0.1")
     found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")}, strict=True)
-    assert found.facts["copies"] == 1
+    assert found.metadata["copies"] == 1
     assert found.scene("b.png")["quarantined"] == "it is the same picture as yolo/a.png"
-    assert found.facts["labels"] == {"ship": 1}
-    assert found.facts["labels_quarantined_by_reason"] == {"its scene is quarantined": 1}
+    assert found.metadata["labels"] == {"ship": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"its scene is quarantined": 1}
 
 
 def test_names_with_spaces_and_letters_of_any_script_are_names(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_changed_label_file_reads_no_scene_again(tmp_path: Path) -> None:
     write_geojson(tmp_path / "l.geojson", feature(square(10, 10)), feature(square(30, 30)))
     found = ingest(tmp_path, source)
     assert found.made == ["labels-geojson", "tables"]
-    assert found.facts["labels"] == {"ship": 4}
+    assert found.metadata["labels"] == {"ship": 4}
 
 
 def test_a_changed_scene_is_noticed_by_its_content_and_reads_its_batch_again(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_groups_from_a_csv(tmp_path: Path) -> None:
     found = ingest(tmp_path, source | {"groups_csv": str(tmp_path / "g.csv")})
     assert found.scenes["group_scene"].tolist() == ["s1", "s1", "s2"]
     assert found.scenes["group_aoi"].fillna("").tolist() == ["north", "north", ""]
-    assert found.facts["groups"] == ["aoi", "scene"]
+    assert found.metadata["groups"] == ["aoi", "scene"]
 
 
 def test_a_scene_without_a_row_in_the_csv_is_quarantined(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_csv_of_groups_that_cannot_be_used_is_named(tmp_path: Path, content: b
 def test_groups_from_the_names_of_files(tmp_path: Path) -> None:
     source = pictures(tmp_path, "oslo/2018_a.png", "bergen/2019_b.png", "bergen/odd.png")
     found = ingest(tmp_path, source | {"groups_regex": r"(?P<site>\w+)/(?P<year>\d{4})_"})
-    assert found.facts["groups"] == ["site", "year"]
+    assert found.metadata["groups"] == ["site", "year"]
     good = found.scenes[found.scenes["quarantined"].isna()]
     assert good[["group_site", "group_year"]].to_numpy().tolist() == [["bergen", "2019"], ["oslo", "2018"]]
     assert list(found.quarantined) == ["yolo/bergen/odd.png"]

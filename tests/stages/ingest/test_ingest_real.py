@@ -24,8 +24,8 @@ def test_planet_tiles_by_their_own_table(tmp_path: Path) -> None:
     lines = [
         text for path in (folder / "tiles").glob("*.txt") for text in path.read_text().splitlines() if text.strip()
     ]
-    assert found.facts["labels"] == {"ship": len(lines)}
-    assert found.facts["labels_quarantined"] == []
+    assert found.metadata["labels"] == {"ship": len(lines)}
+    assert found.metadata["labels_quarantined"] == []
     assert found.scenes["group_scene"].nunique() == 20
     ships = found.labels.merge(found.scenes, on="scene_id").groupby("group_aoi").size()
     assert len(ships) == 4
@@ -54,11 +54,11 @@ def test_the_ships_of_the_bay_in_pixels(tmp_path: Path) -> None:
 def test_the_shipsnet_sample(tmp_path: Path) -> None:
     folder = real_data("shipsnet-sample")
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(folder)})
-    assert len(found.facts["scenes"]) == 30
+    assert len(found.metadata["scenes"]) == 30
     kinds = found.labels.merge(found.scenes, on="scene_id")
     assert set(kinds.loc[kinds["item"].isna(), "class"]) == {"non-ship"}
     data = json.loads((folder / "shipsnet_20.json").read_text())
-    assert found.facts["labels"] == {"non-ship": 10 + data["labels"].count(0), "ship": data["labels"].count(1)}
+    assert found.metadata["labels"] == {"non-ship": 10 + data["labels"].count(0), "ship": data["labels"].count(1)}
     for position in (0, 7, 19):
         scene = gdal.scene_file(found.scene(f"#{position}"), found.store)
         red = np.array(data["data"][position][:6400]).reshape(80, 80)

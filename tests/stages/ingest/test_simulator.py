@@ -38,16 +38,16 @@ def test_the_same_seed_and_number_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-        facts = write_scene(source(), 3, folder)
-    assert (first / facts["scene"]).read_bytes() == (second / facts["scene"]).read_bytes()
-    assert (first / facts["labels"]).read_bytes() == (second / facts["labels"]).read_bytes()
+        metadata = write_scene(source(), 3, folder)
+    assert (first / metadata["scene"]).read_bytes() == (second / metadata["scene"]).read_bytes()
+    assert (first / metadata["labels"]).read_bytes() == (second / metadata["labels"]).read_bytes()
 
 
 def test_other_seeds_and_numbers_give_other_scenes(tmp_path: Path) -> None:
     shots = [(seed, number) for seed in (1, 2) for number in (0, 1)]
-    facts = [write_scene(source(seed=seed), number, tmp_path) for seed, number in shots]
-    assert len({fact["scene_id"] for fact in facts}) == 4
-    images = [pixels_of(tmp_path / fact["scene"]).astype(float) for fact in facts]
+    metadata = [write_scene(source(seed=seed), number, tmp_path) for seed, number in shots]
+    assert len({fact["scene_id"] for fact in metadata}) == 4
+    images = [pixels_of(tmp_path / fact["scene"]).astype(float) for fact in metadata]
     for i, image in enumerate(images):
         assert all(np.abs(image - other).mean() > 2 for other in images[:i])
 
@@ -57,8 +57,8 @@ def test_a_scene_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_the_scene_is_georeferenced_in_utm_at_three_metres(tmp_path: Path) -> None:
-    facts = write_scene(source(), 0, tmp_path)
-    with rasterio.open(tmp_path / facts["scene"]) as file:
+    metadata = write_scene(source(), 0, tmp_path)
+    with rasterio.open(tmp_path / metadata["scene"]) as file:
         assert (file.driver, file.count, file.dtypes[0], file.shape) == ("GTiff", 3, "uint8", (256, 256))
         assert (file.nodata, file.res, file.block_shapes[0]) == (0, (3.0, 3.0), (256, 256))
         assert file.crs.is_projected
@@ -79,23 +79,23 @@ def test_scenes_of_a_source_lie_apart(tmp_path: Path) -> None:
 
 
 def test_geopandas_reads_the_labels_in_the_scene_crs_and_inside_it(tmp_path: Path) -> None:
-    facts = write_scene(source(ships_per_scene=8.0), 1, tmp_path)
-    labels = geopandas.read_file(tmp_path / facts["labels"])
-    with rasterio.open(tmp_path / facts["scene"]) as file:
+    metadata = write_scene(source(ships_per_scene=8.0), 1, tmp_path)
+    labels = geopandas.read_file(tmp_path / metadata["labels"])
+    with rasterio.open(tmp_path / metadata["scene"]) as file:
         assert labels.crs == file.crs
         left, bottom, right, top = labels.total_bounds
         assert left > file.bounds.left
         assert right < file.bounds.right
         assert bottom > file.bounds.bottom
         assert top < file.bounds.top
-    assert len(labels) == facts["ships"] > 0
+    assert len(labels) == metadata["ships"] > 0
     assert set(labels["class"]) == {"ship"}
     assert labels.geometry.is_valid.all()
 
 
 def test_length_beam_and_heading_describe_the_labelled_outline(tmp_path: Path) -> None:
-    facts = write_scene(source(ships_per_scene=8.0), 2, tmp_path)
-    for feature in json.loads((tmp_path / facts["labels"]).read_text())["features"]:
+    metadata = write_scene(source(ships_per_scene=8.0), 2, tmp_path)
+    for feature in json.loads((tmp_path / metadata["labels"]).read_text())["features"]:
         ring = np.array(feature["geometry"]["coordinates"][0])
         heading = np.radians(feature["properties"]["heading_deg"])
         ahead, aside = np.array([np.sin(heading), np.cos(heading)]), np.array([np.cos(heading), -np.sin(heading)])
@@ -111,11 +111,11 @@ def test_labels_lie_on_the_hulls_that_the_pixels_show(tmp_path: Path) -> None:
     config = source(**CLEAR, noise=1.0, ships_per_scene=5.0)
     overlaps = []
     for number in range(3):
-        facts = write_scene(config, number, tmp_path)
-        labels = geopandas.read_file(tmp_path / facts["labels"])
-        with rasterio.open(tmp_path / facts["scene"]) as file:
+        metadata = write_scene(config, number, tmp_path)
+        labels = geopandas.read_file(tmp_path / metadata["labels"])
+        with rasterio.open(tmp_path / metadata["scene"]) as file:
             hulls = rasterize(labels.geometry, file.shape, transform=file.transform).astype(bool)
-        image = pixels_of(tmp_path / facts["scene"]).astype(float)
+        image = pixels_of(tmp_path / metadata["scene"]).astype(float)
         water = np.median(image[~hulls], axis=0)
         differs = np.abs(image - water).max(axis=2) > 30
         brighter = differs & (image.mean(axis=2) > water.mean() - 15)  # not the shadows
@@ -129,8 +129,8 @@ def test_labels_lie_on_the_hulls_that_the_pixels_show(tmp_path: Path) -> None:
 def test_missing_data_is_where_the_configuration_says_and_nowhere_else(share: float, cut: int) -> None:
     config = source(size_px=128, ships_per_scene=1.0, nodata_wedge_share=share)
     missing = [(simulate(config, number)[0] == 0).all(axis=2).mean() for number in range(8)]
-    assert abs(sum(part > 0 for part in missing) - cut) <= 1 if 0 < share < 1 else sum(map(bool, missing)) == cut
-    assert all(part == 0 or 0.03 < part < 0.45 for part in missing)
+    assert abs(sum(task > 0 for task in missing) - cut) <= 1 if 0 < share < 1 else sum(map(bool, missing)) == cut
+    assert all(task == 0 or 0.03 < task < 0.45 for task in missing)
 
 
 def test_no_valid_pixel_has_the_nodata_value_in_any_band() -> None:
@@ -145,12 +145,12 @@ def test_no_valid_pixel_has_the_nodata_value_in_any_band() -> None:
 def test_no_labelled_ship_reaches_into_missing_data(tmp_path: Path) -> None:
     config = source(nodata_wedge_share=1.0, ships_per_scene=8.0)
     for number in range(3):
-        facts = write_scene(config, number, tmp_path)
-        labels = geopandas.read_file(tmp_path / facts["labels"])
-        with rasterio.open(tmp_path / facts["scene"]) as file:
+        metadata = write_scene(config, number, tmp_path)
+        labels = geopandas.read_file(tmp_path / metadata["labels"])
+        with rasterio.open(tmp_path / metadata["scene"]) as file:
             hulls = rasterize(labels.geometry, file.shape, transform=file.transform, all_touched=True).astype(bool)
         assert hulls.any()
-        assert (pixels_of(tmp_path / facts["scene"])[hulls] > 0).all()
+        assert (pixels_of(tmp_path / metadata["scene"])[hulls] > 0).all()
 
 
 def test_ship_numbers_and_lengths_follow_the_configuration() -> None:

@@ -80,26 +80,26 @@ def test_the_page_says_simulated_data_only_where_it_is(html, hostile_folder):
 
 
 def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_run):
-    parts = fake_run.report()[1]
-    assert [part.title for part in parts] == ["report/verdict", "classify/final", "report/page"]
-    assert parts[1].config["arm"] == "classic+gan"
-    assert parts[1].training
-    assert "synth" in parts[1].inputs
+    tasks = fake_run.report()[1]
+    assert [task.title for task in tasks] == ["report/verdict", "classify/final", "report/page"]
+    assert tasks[1].config["arm"] == "classic+gan"
+    assert tasks[1].training
+    assert "synth" in tasks[1].inputs
 
 
 def test_without_a_gain_the_final_classifier_needs_no_synthetic_chips(tmp_path):
     world = World(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
-    facts, final = FakeRun(tmp_path, world).verdict()
-    assert facts["verdict"] == "no detectable difference"
-    assert "would have been found 80 times in 100" in facts["sentence"]
+    metadata, final = FakeRun(tmp_path, world).verdict()
+    assert metadata["verdict"] == "no detectable difference"
+    assert "would have been found 80 times in 100" in metadata["sentence"]
     assert final.config["arm"] == "classic"
     assert "synth" not in final.inputs
 
 
 def test_few_replicates_are_too_little_data(tmp_path):
-    facts, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).verdict()
-    assert facts["verdict"] == "too little data to tell"
-    assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in facts["sentence"]
+    metadata, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).verdict()
+    assert metadata["verdict"] == "too little data to tell"
+    assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in metadata["sentence"]
 
 
 def test_what_was_left_out_is_counted_with_its_reason(page):

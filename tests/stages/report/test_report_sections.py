@@ -313,11 +313,11 @@ def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, s
 def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
     def split(number, taught):
         folders = {}
-        for stage, facts in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "taught": taught})):
+        for stage, metadata in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "taught": taught})):
             folders[stage] = tmp_path / f"{stage}{number}"
             folders[stage].mkdir()
-            (folders[stage] / "facts.json").write_text(json.dumps(facts))
-        return SimpleNamespace(facts={"fraction": 1.0}, **folders)
+            (folders[stage] / "facts.json").write_text(json.dumps(metadata))
+        return SimpleNamespace(metadata={"fraction": 1.0}, **folders)
 
     grade = {"balanced_accuracy": 0.9, "average_precision": {"ship": 0.8}}
     splits = {"a": split(0, grade), "b": split(1, grade | {"balanced_accuracy": 0.7})}

@@ -12,8 +12,8 @@ from fixtures.synth_project import NAME, bars
 from PIL import Image
 from satpipe.dataset.tables import SYNTHETIC
 from satpipe.engine.plan import Fingerprints
-from satpipe.engine.task import Job
-from satpipe.stages.synth.stage import make_brought, plan
+from satpipe.engine.task import TaskContext
+from satpipe.stages.synth.stage import import_external, plan
 from satpipe.utils.errors import ConfigError, InputError
 
 
@@ -41,21 +41,21 @@ def folder(tmp_path):
 def planned(bench, path):
     context = bench.context({"folders": [{"name": "other", "path": str(path)}]})
     context = replace(context, fingerprint=Fingerprints(bench.root / "fingerprints.json"))
-    return {part.name: part for part in next(plan(context))}
+    return {task.name: task for task in next(plan(context))}
 
 
-def job_for(bench, part) -> Job:
+def job_for(bench, task) -> TaskContext:
     (bench.store / "chips" / "index" / "facts.json").write_text(json.dumps({"shape": [16, 16, 3], "dtype": "uint8"}))
-    return replace(bench.job(), part=part)
+    return replace(bench.task_context(), task=task)
 
 
 def test_a_brought_folder_is_read_with_its_labels(bench, folder):
     root, chips = folder
-    job = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
-    facts = make_brought(job)
-    assert facts["accepted"] == {"non-ship": 2, "ship": 3}
-    index = SYNTHETIC.read(job.out / "index.parquet")
-    read = np.load(job.out / "chips.npy")
+    context = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
+    metadata = import_external(context)
+    assert metadata["accepted"] == {"non-ship": 2, "ship": 3}
+    index = SYNTHETIC.read(context.out / "index.parquet")
+    read = np.load(context.out / "chips.npy")
     for row in index.itertuples():
         number = int(row.chip_id.rpartition("/")[2].partition(".")[0])
         np.testing.assert_array_equal(read[row.position], chips[number])
@@ -65,8 +65,8 @@ def test_a_brought_folder_is_read_with_its_labels(bench, folder):
 
 def test_the_split_in_a_path_stands_for_its_name(bench, folder):
     root, _ = folder
-    part = planned(bench, root.parent / "{split}")[f"brought-other-{NAME}"]
-    assert len(part.files) == 5
+    task = planned(bench, root.parent / "{split}")[f"brought-other-{NAME}"]
+    assert len(task.files) == 5
 
 
 def test_an_edited_chip_changes_what_the_part_is_made_from(bench, folder):
@@ -80,9 +80,9 @@ def test_an_edited_chip_changes_what_the_part_is_made_from(bench, folder):
 def test_chips_of_another_size_are_one_sentence(bench, folder):
     root, _ = folder
     Image.new("RGB", (20, 20)).save(root / "ship" / "9.png")
-    job = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
+    context = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
     with pytest.raises(InputError, match=r"ship/9\.png.*\(20, 20, 3\).*\(16, 16, 3\)"):
-        make_brought(job)
+        import_external(context)
 
 
 def test_a_folder_that_is_no_class_is_one_sentence(bench, folder):

@@ -11,17 +11,17 @@ from satpipe.dataset import scaling
 from satpipe.models.device import Profile
 from satpipe.stages.synth import screening
 from satpipe.stages.synth.filters import COPY, Limits, reasons
-from satpipe.stages.synth.generate import MIN_TEXTURE, Teacher
-from satpipe.stages.synth.scorer import train_panel
+from satpipe.stages.synth.generate import MIN_TEXTURE, ScreeningModel
+from satpipe.stages.synth.scorer import train_ensemble
 from satpipe.utils.errors import StoreError
 
 
-def teacher(count: int) -> Teacher:
+def teacher(count: int) -> ScreeningModel:
     labels = np.arange(count) % 2
     chips = bars(labels)
     fitted = scaling.fit(chips)
-    panel = train_panel(chips, labels, CLASSES, fitted, Profile(), seed=1)
-    return Teacher(chips, labels, fitted, panel, Limits(0.5, [1.5, np.inf], 0.9))
+    panel = train_ensemble(chips, labels, CLASSES, fitted, Profile(), seed=1)
+    return ScreeningModel(chips, labels, fitted, panel, Limits(0.5, [1.5, np.inf], 0.9))
 
 
 @pytest.mark.parametrize("count", [40, 6])

@@ -28,33 +28,33 @@ def use_chips(monkeypatch, chips_of) -> None:
     monkeypatch.setattr(generators, "generate", generate)
 
 
-def read(job) -> pd.DataFrame:
-    return SYNTHETIC.read(job.out / "index.parquet")
+def read(context) -> pd.DataFrame:
+    return SYNTHETIC.read(context.out / "index.parquet")
 
 
 def test_a_part_for_each_generator(bench):
-    (part,) = bench.planned()
-    assert (part.stage, part.name, set(part.inputs)) == ("synth", "fold1-f050-r2", {"index", "split", "generator"})
-    assert part.config["replicate"] == 2
+    (task,) = bench.planned()
+    assert (task.stage, task.name, set(task.inputs)) == ("synth", "fold1-f050-r2", {"index", "split", "generator"})
+    assert task.config["replicate"] == 2
 
 
 def test_without_screening_the_first_chips_are_taken(bench):
     bench.settings = {"screen": False, "per_class": 7}
-    job = bench.job()
-    facts = make_synthetic(job)
-    index = read(job)
-    assert facts["accepted"] == facts["candidates"] == {"non-ship": 7, "ship": 7}
+    context = bench.task_context()
+    metadata = make_synthetic(context)
+    index = read(context)
+    assert metadata["accepted"] == metadata["candidates"] == {"non-ship": 7, "ship": 7}
     assert index["accepted"].all()
     assert index["label_score"].isna().all()
 
 
 def test_every_candidate_is_kept_or_has_a_reason(bench):
-    job = bench.job()
-    facts = make_synthetic(job)
-    index = read(job)
+    context = bench.task_context()
+    metadata = make_synthetic(context)
+    index = read(context)
     assert (index["accepted"] == index["reason"].isna()).all()
-    assert facts["reasons"] == index["reason"].value_counts().sort_index().to_dict()
-    assert sum(facts["candidates"].values()) == len(index)
+    assert metadata["reasons"] == index["reason"].value_counts().sort_index().to_dict()
+    assert sum(metadata["candidates"].values()) == len(index)
     assert index["seed"].is_unique
     assert index["chip_id"].is_unique
 
@@ -62,24 +62,24 @@ def test_every_candidate_is_kept_or_has_a_reason(bench):
 def test_at_most_the_oversampled_number_of_candidates_is_made(bench, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
     bench.settings = {"per_class": 9, "oversample": 1.5}
-    facts = make_synthetic(bench.job())
-    assert max(facts["candidates"].values()) <= 14
-    assert facts["accepted"]["ship"] == 0
-    assert "ship" in facts["note"]
+    metadata = make_synthetic(bench.task_context())
+    assert max(metadata["candidates"].values()) <= 14
+    assert metadata["accepted"]["ship"] == 0
+    assert "ship" in metadata["note"]
 
 
 def test_new_chips_of_the_class_pass_and_the_default_number_is_the_largest_class(bench, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    facts = make_synthetic(bench.job())
-    assert facts["accepted"] == {"non-ship": 20, "ship": 20}
+    metadata = make_synthetic(bench.task_context())
+    assert metadata["accepted"] == {"non-ship": 20, "ship": 20}
 
 
 def test_chips_of_the_other_class_are_dropped_for_their_label(bench, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
-    job = bench.job()
-    facts = make_synthetic(job)
-    assert sum(facts["accepted"].values()) <= 2
-    assert facts["reasons"][LABEL] > 0.8 * sum(facts["candidates"].values())
+    context = bench.task_context()
+    metadata = make_synthetic(context)
+    assert sum(metadata["accepted"].values()) <= 2
+    assert metadata["reasons"][LABEL] > 0.8 * sum(metadata["candidates"].values())
 
 
 def test_turned_training_chips_are_dropped_as_copies(bench, monkeypatch):
@@ -91,9 +91,9 @@ def test_turned_training_chips_are_dropped_as_copies(bench, monkeypatch):
         return np.rot90(bench.chips[rows], axes=(1, 2)).copy()
 
     use_chips(monkeypatch, copies)
-    facts = make_synthetic(bench.job())
-    assert facts["accepted"]["ship"] == 0
-    assert facts["reasons"].get(COPY, 0) >= 0.8 * facts["candidates"]["ship"]
+    metadata = make_synthetic(bench.task_context())
+    assert metadata["accepted"]["ship"] == 0
+    assert metadata["reasons"].get(COPY, 0) >= 0.8 * metadata["candidates"]["ship"]
 
 
 def test_chips_unlike_anything_real_are_dropped(bench, monkeypatch):
@@ -102,29 +102,29 @@ def test_chips_unlike_anything_real_are_dropped(bench, monkeypatch):
         return np.repeat(board[None, :, :, None], len(labels), 0).repeat(3, axis=3).astype(np.uint8)
 
     use_chips(monkeypatch, checkers)
-    facts = make_synthetic(bench.job())
-    assert facts["accepted"] == {"non-ship": 0, "ship": 0}
-    assert set(facts["reasons"]) <= {LABEL, DISTANCE}
+    metadata = make_synthetic(bench.task_context())
+    assert metadata["accepted"] == {"non-ship": 0, "ship": 0}
+    assert set(metadata["reasons"]) <= {LABEL, DISTANCE}
 
 
 def test_the_same_part_gives_the_same_bytes(bench):
     digests = []
     for folder in ("a", "b"):
-        job = bench.job(folder)
-        make_synthetic(job)
-        digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(job.out.iterdir())})
+        context = bench.task_context(folder)
+        make_synthetic(context)
+        digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(context.out.iterdir())})
     assert digests[0] == digests[1]
     assert set(digests[0]) == {"chips-000.npy", "index.parquet", "sheet.png"}
 
 
 def test_accepted_chips_are_read_like_real_ones(bench, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    job = bench.job()
-    make_synthetic(job)
-    part = bench.store / "synth" / "committed"
-    part.parent.mkdir()
-    job.out.rename(part)
-    store = ChipStore.open(SYNTHETIC.read, part / "index.parquet", bench.store)
+    context = bench.task_context()
+    make_synthetic(context)
+    task = bench.store / "synth" / "committed"
+    task.parent.mkdir()
+    context.out.rename(task)
+    store = ChipStore.open(SYNTHETIC.read, task / "index.parquet", bench.store)
     chips = store.where(store.index["accepted"].to_numpy(bool)).read()
     assert chips.shape == (40, 16, 16, 3)
     assert chips.dtype == np.uint8
@@ -132,51 +132,51 @@ def test_accepted_chips_are_read_like_real_ones(bench, monkeypatch):
 
 def test_the_sheet_shows_accepted_chips_of_each_class(bench):
     bench.settings = {"screen": False, "per_class": 20}
-    job = bench.job()
-    make_synthetic(job)
-    with Image.open(job.out / "sheet.png") as sheet:
+    context = bench.task_context()
+    make_synthetic(context)
+    with Image.open(context.out / "sheet.png") as sheet:
         assert sheet.size == (16 * 18 + 2, 4 * 18 + 2)
 
 
 def test_too_few_chips_to_learn_from_screen_out_copies_alone(tmp_path):
-    facts = make_synthetic(Bench(tmp_path, train=6).job())
-    assert "too few training chips" in facts["note"]
-    assert "unseen_real_kept" not in facts
+    metadata = make_synthetic(Bench(tmp_path, train=6).task_context())
+    assert "too few training chips" in metadata["note"]
+    assert "unseen_real_kept" not in metadata
 
 
 def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "STEPS", 40)
     bench = Bench(tmp_path, validation=20)
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    good = make_synthetic(bench.job("good"))["taught"]
+    good = make_synthetic(bench.task_context("good"))["taught"]
     assert good["average_precision"]["ship"] > 0.95
     bench.settings = {"screen": False}
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
-    assert make_synthetic(bench.job("wrong"))["taught"]["average_precision"]["ship"] < 0.6
+    assert make_synthetic(bench.task_context("wrong"))["taught"]["average_precision"]["ship"] < 0.6
 
 
 def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_path):
     bench = Bench(tmp_path, validation=20)
     bench.settings = {"screen": False, "per_class": 8}
     torch.use_deterministic_algorithms(False)
-    assert make_synthetic(bench.job())["taught"]
+    assert make_synthetic(bench.task_context())["taught"]
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
-    assert make_synthetic(Bench(tmp_path / "none").job())["taught"] == {}
-    assert make_synthetic(Bench(tmp_path / "one", validation=1).job())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "none").task_context())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "one", validation=1).task_context())["taught"] == {}
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
-    assert make_synthetic(Bench(tmp_path / "flat", validation=20).job())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "flat", validation=20).task_context())["taught"] == {}
 
 
 def test_a_chip_does_not_depend_on_how_many_are_wanted(bench):
     chips = {}
     for number in (3, 5):
         bench.settings = {"screen": False, "per_class": number}
-        job = bench.job(str(number))
-        make_synthetic(job)
-        index = read(job)
+        context = bench.task_context(str(number))
+        make_synthetic(context)
+        index = read(context)
         rows = index.loc[index["class"] == "ship", "position"].to_numpy(int)[:3]
-        chips[number] = np.load(job.out / "chips-000.npy")[rows]
+        chips[number] = np.load(context.out / "chips-000.npy")[rows]
     np.testing.assert_array_equal(chips[3], chips[5])

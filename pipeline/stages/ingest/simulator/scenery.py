@@ -24,7 +24,9 @@ class Scenery:
     cranes: list[tuple[Coast, float, int]] = field(default_factory=list)
 
 
-def paint_setting(canvas: Canvas, setting: Setting, rng: np.random.Generator, sun: Sun, clutter: float) -> Scenery:
+def paint_setting(
+    canvas: Canvas, setting: Setting, rng: np.random.Generator, sun: Sun, clutter: float
+) -> Scenery:
     """Paint the land of a setting.
 
     A harbour has a quay with blocks behind it and sometimes a pier; a coast is wild with jetties; a channel has one

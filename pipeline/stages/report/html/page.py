@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ....utils.csv_safety import harmless_table
+from ....utils.csv_safety import csv_escaped_table
 from ..analysis import finite
 from ..gather import Material
 from ..schema import Report
@@ -177,7 +177,7 @@ def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, 
         (out / "figures" / f"{name}.svg").write_text(drawing + "\n", "utf-8")
     (out / "report.html").write_text(render(material, found, title), "utf-8")
     pictures = write_sheets(material, out / "figures")
-    table = harmless_table(labels_to_check(material))
+    table = csv_escaped_table(labels_to_check(material))
     table.to_csv(out / "labels-to-check.csv", index=False, float_format="%.4f", lineterminator="\n")
     return as_data(material, title, found, [*(f"{name}.svg" for name in drawings), *pictures])
 

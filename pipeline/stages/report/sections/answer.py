@@ -293,7 +293,7 @@ def fold_label(material: Material, fold: int) -> str:
     groups = {
         str(group)
         for split in material.splits.values()
-        if split.facts["fold"] == fold
-        for group in split.facts.get("test_groups", [])
+        if split.metadata["fold"] == fold
+        for group in split.metadata.get("test_groups", [])
     }
     return f"fold {fold} ({next(iter(groups))})" if len(groups) == 1 else f"fold {fold}"

@@ -44,13 +44,13 @@ def _in_turn(groups: list[Pixels]) -> Pixels:
 def _real(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
     table = roles(split)
     train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
-    chosen = sample(train, label, count, [material.config["seed"], 3, split.facts["fold"]])
+    chosen = sample(train, label, count, [material.config["seed"], 3, split.metadata["fold"]])
     return stretch(chosen.read()) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
 def _made(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
     made = synthetic(split, material.store)
-    chosen = None if made is None else sample(made, label, count, [material.config["seed"], 4, split.facts["fold"]])
+    chosen = None if made is None else sample(made, label, count, [material.config["seed"], 4, split.metadata["fold"]])
     return stretch(chosen.read()) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
@@ -83,7 +83,7 @@ def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None
         blocks.text(
             "Real chips that the generators were trained on, and synthetic chips that passed the screening. All were"
             " drawn at random, none was picked. Folds take turns, replicate"
-            f" {material.shown_splits()[0].facts['replicate']}."
+            f" {material.shown_splits()[0].metadata['replicate']}."
         ),
     )
     section.blocks += acceptance(material, section.data)
@@ -99,12 +99,12 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     for split in material.splits.values():
         if split.synth is None:
             continue
-        facts = synth_facts(split)
-        for label, count in facts.get("candidates", {}).items():
+        metadata = synth_facts(split)
+        for label, count in metadata.get("candidates", {}).items():
             total = totals.setdefault(label, [0, 0])
             total[0] += int(count)
-            total[1] += int(facts.get("accepted", {}).get(label, 0))
-        for reason, count in facts.get("reasons", {}).items():
+            total[1] += int(metadata.get("accepted", {}).get(label, 0))
+        for reason, count in metadata.get("reasons", {}).items():
             reasons[reason] = reasons.get(reason, 0) + int(count)
     for label, (candidates, accepted) in totals.items():
         share = 100 * accepted / candidates if candidates else 0.0

@@ -51,7 +51,7 @@ def leak_counts(material: Material) -> dict[str, int]:
     """Chips dropped from training by reason, over all splits."""
     counts: dict[str, int] = {}
     for split in material.splits.values():
-        found = split.facts.get("dropped", {})
+        found = split.metadata.get("dropped", {})
         for reason, number in found.items() if isinstance(found, Mapping) else ():
             if isinstance(number, int) and number:
                 counts[reason] = counts.get(reason, 0) + number
@@ -82,13 +82,13 @@ def _splits_table(material: Material) -> blocks.Block:
     rows: list[dict[str, Any]] = []
     seen: set[tuple[int, float]] = set()
     for split in sorted(
-        material.splits.values(), key=lambda one: (-one.facts["fraction"], one.facts["fold"], one.name)
+        material.splits.values(), key=lambda one: (-one.metadata["fraction"], one.metadata["fold"], one.name)
     ):
-        key = (split.facts["fold"], split.facts["fraction"])
+        key = (split.metadata["fold"], split.metadata["fraction"])
         if key in seen:
             continue
         seen.add(key)
-        counts = split.facts.get("counts", {})
+        counts = split.metadata.get("counts", {})
         cells = [
             " + ".join(f"{counts.get(role, {}).get(name, 0):,}" for name in reversed(material.classes))
             for role in roles

@@ -56,7 +56,7 @@ def section_gan(material: Material) -> blocks.Section | None:
             " one used is the best on validation chips (ringed), not the last. Its score, lower is better, is the mean"
             " kernel distance of the classes and twice what a classifier taught by its chips alone lacks to an average"
             " precision of 1. A score that stays above the ring is over-training."
-            f" The curves are those of replicate {splits[0].facts['replicate']}."
+            f" The curves are those of replicate {splits[0].metadata['replicate']}."
         )
     )
     drawings = [score_figure(splits, histories)]
@@ -79,9 +79,9 @@ def section_gan(material: Material) -> blocks.Section | None:
 
 def _best(material: Material) -> dict[str, int]:
     return {
-        split.name: int(facts["best_images"])
+        split.name: int(metadata["best_images"])
         for split in material.splits.values()
-        if split.gan is not None and "best_images" in (facts := facts_of(split.gan))
+        if split.gan is not None and "best_images" in (metadata := facts_of(split.gan))
     }
 
 
@@ -108,12 +108,12 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
             for line in histories[split.name]
             if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
         ]
-        facts = facts_of(split.gan) if split.gan is not None else {}
-        floor = _number(facts.get("quality", {}).get(label, {}).get("kid_floor"))
+        metadata = facts_of(split.gan) if split.gan is not None else {}
+        floor = _number(metadata.get("quality", {}).get(label, {}).get("kid_floor"))
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=facts.get("best_images")))
+            curves.append(figures.Line(_fold(split), x, y, series, ringed=metadata.get("best_images")))
     if not curves:
         return None
     if floors:
@@ -166,7 +166,7 @@ def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
 
 
 def _fold(split: Split) -> str:
-    return f"fold {split.facts['fold']}"
+    return f"fold {split.metadata['fold']}"
 
 
 def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
@@ -174,7 +174,7 @@ def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterat
     fraction = material.answer["question"]["fraction"]
     for split in material.splits.values():
         folder = getattr(split, stage)
-        if folder is not None and abs(split.facts["fraction"] - fraction) <= 1e-9:
+        if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
             yield facts_of(folder)
 
 
@@ -190,8 +190,8 @@ def mean_quality(material: Material) -> dict[str, dict[str, float]]:
     """Quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
     return means(
         (label, name, known)
-        for facts in chosen(material)
-        for label, values in facts.get("quality", {}).items()
+        for metadata in chosen(material)
+        for label, values in metadata.get("quality", {}).items()
         for name, value in values.items()
         if (known := _number(value)) is not None
     )
@@ -231,7 +231,7 @@ TAUGHT = {
 
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
     """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
-    generated = [(way, grade) for facts in chosen(material) for way, grade in facts.get("usefulness", {}).items()]
+    generated = [(way, grade) for metadata in chosen(material) for way, grade in metadata.get("usefulness", {}).items()]
     graded = accepted_grades(material)
     # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
     accepted = [(ACCEPTED, grade) for grade in graded if grade] if all(graded) else []
@@ -242,7 +242,7 @@ def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
 
 def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
     """What accepted chips teach, of each split that has screened chips; empty where a class has none to teach with."""
-    return [facts.get("taught", {}) for facts in chosen(material, "synth") if facts.get("screened")]
+    return [metadata.get("taught", {}) for metadata in chosen(material, "synth") if metadata.get("screened")]
 
 
 def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
@@ -306,10 +306,10 @@ def alarms(material: Material) -> list[blocks.Block]:
     for split in material.splits.values():
         if split.gan is None:
             continue
-        facts = facts_of(split.gan)
-        restarts += len(facts.get("restarts", []))
-        restarted += bool(facts.get("restarts"))
-        chosen = [line for line in curve(split.gan) if line["images"] == facts.get("best_images")]
+        metadata = facts_of(split.gan)
+        restarts += len(metadata.get("restarts", []))
+        restarted += bool(metadata.get("restarts"))
+        chosen = [line for line in curve(split.gan) if line["images"] == metadata.get("best_images")]
         for label in chosen[-1].get("collapsed", []) if chosen else []:
             collapsed[label] = collapsed.get(label, 0) + 1
     said = []

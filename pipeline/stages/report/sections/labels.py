@@ -13,7 +13,7 @@ from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..stats.curves import labels_needed
 from ..stats.metrics import Floats
-from ..stats.panel import Panel, panel
+from ..stats.panel import Ensemble, panel
 from ..stats.statistics import mean_of_replicates, percentile_interval, replicate_weights, unit_weights
 from .answer import arms_of
 from .scores import two_arms
@@ -45,11 +45,11 @@ def labels_of(material: Material) -> dict[float, float]:
     """Labelled objects that a split of each real fraction has for training and validation, mean over splits."""
     found: dict[float, list[int]] = {}
     for split in material.splits.values():
-        counts = split.facts.get("counts", {})
+        counts = split.metadata.get("counts", {})
         here = sum(
             counts.get(role, {}).get(name, 0) for role in ("train", "validation") for name in material.classes[1:]
         )
-        found.setdefault(float(split.facts["fraction"]), []).append(here)
+        found.setdefault(float(split.metadata["fraction"]), []).append(here)
     return {fraction: float(np.mean(values)) for fraction, values in sorted(found.items())}
 
 
@@ -66,7 +66,7 @@ def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
     replicates = np.vstack([np.ones(count), replicate_weights(count, DRAWS, rng)])
 
     def curve(arm: str) -> Floats:
-        def values(view: Panel) -> Floats:
+        def values(view: Ensemble) -> Floats:
             return mean_of_replicates(view.scorer(arm, question["metric"])(units), replicates)
 
         return np.stack([values(view) for view in views], axis=1)

@@ -27,7 +27,7 @@ from .statistics import strata
 
 
 @dataclass(frozen=True)
-class Panel:
+class Ensemble:
     """Test predictions of one real fraction.
 
     A *case* is a test chip in its fold. Every arm has predicted the same cases in the same replicates, which is what
@@ -102,7 +102,7 @@ def tested(predictions: pd.DataFrame, fraction: float) -> pd.DataFrame:
     return predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
 
 
-def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float) -> Panel:
+def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float) -> Ensemble:
     """The panel of one real fraction.
 
     Args:
@@ -141,7 +141,7 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
     predicted[position] = _numbers(rows["predicted"], class_number).astype(np.int8)
     score = np.zeros(shape)
     score[position] = rows["score"].to_numpy(np.float64)
-    return Panel(
+    return Ensemble(
         tuple(classes),
         tuple(arms),
         replicates,

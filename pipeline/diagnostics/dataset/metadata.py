@@ -80,17 +80,17 @@ def gather(found: Found) -> Facts:
     Raises:
         InputError: If there is no scene, or no label file, where the source says there are.
     """
-    facts = look_at_scenes(found)
-    if facts.source["type"] == "geojson":
-        _choose_class_column(facts)
-    _read_labels(facts)
-    if facts.source["type"] == "geojson":
-        _settle_place(facts)
-    if facts.source["type"] == "yolo":
-        _settle_scale(facts)
-    if not facts.cut:
-        facts.empty_corners = _empty_corners(facts.good)
-    return facts
+    metadata = look_at_scenes(found)
+    if metadata.source["type"] == "geojson":
+        _choose_class_column(metadata)
+    _read_labels(metadata)
+    if metadata.source["type"] == "geojson":
+        _settle_place(metadata)
+    if metadata.source["type"] == "yolo":
+        _settle_scale(metadata)
+    if not metadata.cut:
+        metadata.empty_corners = _empty_corners(metadata.good)
+    return metadata
 
 
 # ---------------------------------------------------------------------------------------------------------- scenes
@@ -173,29 +173,31 @@ def _has_empty_corner(row: Row) -> bool:
 # ---------------------------------------------------------------------------------------------------------- labels
 
 
-def _read_labels(facts: Facts, **changes: Any) -> None:
+def _read_labels(metadata: Facts, **changes: Any) -> None:
     """Read the labels with the source's settings and ``changes``, and replace what is known of labels."""
-    facts.source |= changes
+    metadata.source |= changes
     # The tuple of class names decides nothing yet: every class that is there is to be told.
-    planned = sources(IngestConfig.model_validate({"sources": [facts.source]}))[0]
+    planned = sources(IngestConfig.model_validate({"sources": [metadata.source]}))[0]
     files = _files(planned)
     given = Given(
-        facts.scenes,
+        metadata.scenes,
         {name: Path(file.path) for name, file in files.files.items() if not name.startswith("sidecar/")},
         files.own,
         files.settings,
-        _class_numbers(facts.scenes),
+        _class_numbers(metadata.scenes),
     )
     found: Labels = read(planned.kind, given)
-    sizes = {row["scene_id"]: (row["height"], row["width"]) for row in facts.good}
+    sizes = {row["scene_id"]: (row["height"], row["width"]) for row in metadata.good}
     names = {label.class_name for label in found.labels}
-    skipped = facts.total > len(facts.scenes)
+    skipped = metadata.total > len(metadata.scenes)
     checked = [check(label, sizes.get(label.scene_id or ""), names) for label in found.labels]
-    facts.labels = [label for label in checked if label.reason is None]
+    metadata.labels = [label for label in checked if label.reason is None]
     # Labels of scenes that were not looked at are no bad labels.
-    facts.unusable = Counter(label.reason for label in checked if label.reason and not (skipped and not label.scene_id))
-    facts.refused = Counter(found.refused.values())
-    facts.unlabelled = found.unlabelled
+    metadata.unusable = Counter(
+        label.reason for label in checked if label.reason and not (skipped and not label.scene_id)
+    )
+    metadata.refused = Counter(found.refused.values())
+    metadata.unlabelled = found.unlabelled
 
 
 def _files(planned: Any) -> LabelFiles:
@@ -209,11 +211,11 @@ def _class_numbers(scenes: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return ("non-ship", "ship", *more)
 
 
-def _choose_class_column(facts: Facts) -> None:
+def _choose_class_column(metadata: Facts) -> None:
     """Choose the column of vector files that names the class: one of the usual names, with few values."""
     import geopandas
 
-    planned = sources(IngestConfig.model_validate({"sources": [facts.source]}))[0]
+    planned = sources(IngestConfig.model_validate({"sources": [metadata.source]}))[0]
     files = [Path(file.path) for name, file in _files(planned).files.items() if not name.startswith("sidecar/")]
     wanted = ("class", "label", "category", "class_name", "type", "object_class", "kind", "name")
     values: dict[str, list[str]] = {}
@@ -225,7 +227,7 @@ def _choose_class_column(facts: Facts) -> None:
             elif path.suffix.lower() in (".parquet", ".geoparquet"):
                 rows = geopandas.read_parquet(path).drop(columns="geometry", errors="ignore").to_dict("records")
             else:
-                frame = geopandas.read_file(path, layer=facts.source.get("layer"), ignore_geometry=True)
+                frame = geopandas.read_file(path, layer=metadata.source.get("layer"), ignore_geometry=True)
                 rows = frame.to_dict("records")
         except Exception:
             continue
@@ -237,10 +239,10 @@ def _choose_class_column(facts: Facts) -> None:
     telling = [column for column in few if column == "class" or len(set(values[column])) * 2 <= len(values[column])]
     if telling and telling[0] == "class":
         return
-    facts.source["class_column"] = telling[0] if telling else None
-    facts.why["class_column"] = "the column that names the class" if telling else "every label is of one class"
+    metadata.source["class_column"] = telling[0] if telling else None
+    metadata.why["class_column"] = "the column that names the class" if telling else "every label is of one class"
     if not telling:
-        facts.source["default_class"] = _class_from_name([path.stem for path in files])
+        metadata.source["default_class"] = _class_from_name([path.stem for path in files])
 
 
 def _class_from_name(stems: Sequence[str]) -> str:
@@ -251,45 +253,45 @@ def _class_from_name(stems: Sequence[str]) -> str:
     return word.removesuffix("s") or "ship"
 
 
-def _settle_place(facts: Facts) -> None:
+def _settle_place(metadata: Facts) -> None:
     """Find out a CRS that label files do not say, or exchanged axes, by which way puts more labels into scenes."""
-    if len(facts.labels) * 2 > len(facts.labels) + sum(facts.unusable.values()) and not facts.refused:
+    if len(metadata.labels) * 2 > len(metadata.labels) + sum(metadata.unusable.values()) and not metadata.refused:
         return
     ways: list[dict[str, Any]] = [{}]
-    if facts.unusable[SWAPPED]:
+    if metadata.unusable[SWAPPED]:
         ways.append({"swap_axes": True})
-    if any("does not say its CRS" in reason for reason in facts.refused):
-        crs = [str(row["crs"]) for row in facts.good if row["crs"] is not None]
+    if any("does not say its CRS" in reason for reason in metadata.refused):
+        crs = [str(row["crs"]) for row in metadata.good if row["crs"] is not None]
         ways += [{"labels_crs": crs} for crs in dict.fromkeys([*crs[:1], "EPSG:4326"])]
-    if any("the scene has none" in reason for reason in facts.refused):
+    if any("the scene has none" in reason for reason in metadata.refused):
         ways.append({"labels_crs": "pixel"})
     if len(ways) == 1:
         return
-    best, most = ways[0], len(facts.labels)
+    best, most = ways[0], len(metadata.labels)
     for way in ways[1:]:
-        _read_labels(facts, **way)
-        if len(facts.labels) > most:
-            best, most = way, len(facts.labels)
+        _read_labels(metadata, **way)
+        if len(metadata.labels) > most:
+            best, most = way, len(metadata.labels)
         for key in way:
-            del facts.source[key]
-    _read_labels(facts, **best)
-    facts.why |= dict.fromkeys(best, "found by trying: only so the labels lie in the scenes")
+            del metadata.source[key]
+    _read_labels(metadata, **best)
+    metadata.why |= dict.fromkeys(best, "found by trying: only so the labels lie in the scenes")
 
 
-def _settle_scale(facts: Facts) -> None:
+def _settle_scale(metadata: Facts) -> None:
     """Find out whether boxes were divided by one side for all images, where images differ in size.
 
     Boxes of images that are shorter than that side then end at their share of it. Were they divided by the image's own
     side, each box would end below that share with about that probability.
     """
-    sides = [(row["height"], row["width"]) for row in facts.good]
+    sides = [(row["height"], row["width"]) for row in metadata.good]
     common = Counter(side for pair in sides for side in pair).most_common(1)
     if not common or len(set(sides)) < 2:
         return
     side = common[0][0]
-    size = {row["scene_id"]: (row["height"], row["width"]) for row in facts.good}
+    size = {row["scene_id"]: (row["height"], row["width"]) for row in metadata.good}
     log_chance, seen = 0.0, 0
-    for label in facts.labels:
+    for label in metadata.labels:
         for axis in (0, 1):
             have = size[str(label.scene_id)][axis]
             if have >= side:
@@ -300,10 +302,10 @@ def _settle_scale(facts: Facts) -> None:
                 return
             log_chance += math.log(share)
     if seen and log_chance >= math.log(CHANCE):
-        facts.why["source"] = f"normalised_by_px: {side} here, if the boxes of the images of other sizes lie wrong"
+        metadata.why["source"] = f"normalised_by_px: {side} here, if the boxes of the images of other sizes lie wrong"
     elif seen:
-        _read_labels(facts, normalised_by_px=side)
-        facts.why["normalised_by_px"] = f"the boxes of smaller images end at their share of {side}: one side for all"
+        _read_labels(metadata, normalised_by_px=side)
+        metadata.why["normalised_by_px"] = f"the boxes of smaller images end at their share of {side}: one side for all"
 
 
 # --------------------------------------------------------------------------------------------------------- numbers
