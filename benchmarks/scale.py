@@ -200,7 +200,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
     runner.plan(config)
     found["plan_seconds"] = round(time.monotonic() - began, 2)
     metadata = {
-        record.name: json.loads((runner.store.folder(record.ref) / "facts.json").read_text())
+        record.name: json.loads((runner.store.folder(record.ref) / "metadata.json").read_text())
         for record in runner.store.records("chips")
         if record.name in ("index", "duplicates")
     }

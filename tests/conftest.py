@@ -1,21 +1,21 @@
-"""What tests of several rooms use."""
+"""Fixtures that several packages of tests share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Toy:
-    """A toy project that nothing was run in yet."""
-    return Toy.build(tmp_path / "toy project")
+def project(tmp_path: Path) -> LettersProject:
+    """A letters project in which nothing was run yet."""
+    return LettersProject.build(tmp_path / "letters project")
 
 
 @pytest.fixture
-def toy_done(toy: Toy) -> Toy:
-    """A toy project that was run once."""
-    toy.run()
-    return toy
+def finished(project: LettersProject) -> LettersProject:
+    """A letters project that was run once."""
+    project.run()
+    return project

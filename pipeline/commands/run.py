@@ -145,11 +145,11 @@ def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
         say(f"{config.name}: everything is up to date")
         return
     seconds = 0.0
-    for batch, order in missing:
-        cost = runner.expected_seconds(order)
+    for batch, spec in missing:
+        cost = runner.expected_seconds(spec)
         seconds += cost
-        reason = "; ".join(batch.reasons[order.task.title][:3])
-        say(f"{order.task.title}: about {duration(cost)}: {reason}")
+        reason = "; ".join(batch.reasons[spec.task.title][:3])
+        say(f"{spec.task.title}: about {duration(cost)}: {reason}")
     reached = NAMES.index(missing[-1][0].stage.name)
     later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
     if later:

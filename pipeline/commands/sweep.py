@@ -147,9 +147,9 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
     seconds, ordered = 0.0, set()
     for point in sweep.points:
         course = look(runner, point, sweep.last)
-        fresh = {key: order for key, order in course.missing.items() if key not in ordered}
+        fresh = {key: spec for key, spec in course.missing.items() if key not in ordered}
         ordered |= set(fresh)
-        seconds += sum(runner.expected_seconds(order) for order in fresh.values())
+        seconds += sum(runner.expected_seconds(spec) for spec in fresh.values())
         words = f"{len(course.missing)} parts of {course.stage.name} to make" if course.stage else "up to date"
         shared = (
             f", {len(course.missing) - len(fresh)} of them with points above"

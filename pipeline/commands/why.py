@@ -26,8 +26,8 @@ def command(stage: str, config_path: Path | None, overrides: tuple[str, ...], na
         waiting = batches[-1].stage.name if batches else NAMES[0]
         say(f"{stage}: not planned yet; it depends on what {waiting} makes")
     for batch in mine:
-        for order, record in zip(batch.specs, batch.records, strict=True):
-            title = order.task.title
+        for spec, record in zip(batch.specs, batch.records, strict=True):
+            title = spec.task.title
             if record is None:
                 say(f"{title}: to be made: {'; '.join(batch.reasons[title])}")
             else:

@@ -43,9 +43,9 @@ def components(task: Task, profile: Profile) -> dict[str, Any]:
     }
     python = ".".join(platform.python_version_tuple()[:2])
     return {
-        "make": task.make,
+        "make": task.function,
         "name": task.name,
-        "code": _code(task.make),
+        "code": _code(task.function),
         "config": dict(task.config),
         "inputs": inputs,
         "files": {name: file.sha256 for name, file in sorted(task.files.items())},

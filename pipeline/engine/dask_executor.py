@@ -192,21 +192,21 @@ class ClusterExecutor(Executor):
             self.client.cancel(list(self._running))
 
 
-def _everywhere(order: TaskSpec) -> TaskSpec:
+def _everywhere(spec: TaskSpec) -> TaskSpec:
     """The order with whole paths: a worker's working folder is not the run's."""
-    files = {name: UserFile(str(Path(file.path).absolute()), file.sha256) for name, file in order.task.files.items()}
-    return replace(order, store=order.store.absolute(), task=replace(order.task, files=files))
+    files = {name: UserFile(str(Path(file.path).absolute()), file.sha256) for name, file in spec.task.files.items()}
+    return replace(spec, store=spec.store.absolute(), task=replace(spec.task, files=files))
 
 
-def _hand_over(answer: Future[Any], record: Record, order: TaskSpec) -> None:
+def _hand_over(answer: Future[Any], record: Record, spec: TaskSpec) -> None:
     """Give a record away once this host sees what another one committed."""
-    folder = order.store / "parts" / record.stage / record.digest
+    folder = spec.store / "parts" / record.stage / record.digest
     until = time.monotonic() + VISIBLE_S
     while not (folder / METADATA).exists():
         if time.monotonic() > until:
             answer.set_exception(
                 StoreError(
-                    f"part {order.task.title} was made by a Dask worker, but {folder} is not here; the run's --root"
+                    f"part {spec.task.title} was made by a Dask worker, but {folder} is not here; the run's --root"
                     " must be one folder that all hosts share"
                 )
             )
@@ -236,28 +236,28 @@ def on_host(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[An
         raise
 
 
-def await_store(order: TaskSpec) -> None:
+def await_store(spec: TaskSpec) -> None:
     """Wait until this host sees the store, a part's inputs and the user's files as the run's own host does.
 
     Raises:
         HostError: If it does not within :data:`VISIBLE_S`.
     """
-    store, host = order.store, socket.gethostname()
-    refs = [*order.behind, *cache_key.input_refs(order.task)]
+    store, host = spec.store, socket.gethostname()
+    refs = [*spec.transitive_inputs, *cache_key.input_refs(spec.task)]
     paths = [store / MARKER, *(store / "parts" / one.stage / one.digest for one in refs)]
     until = time.monotonic() + VISIBLE_S
     for path in paths:
         while not path.exists():
             if time.monotonic() > until or not store.is_dir():
                 raise HostError(
-                    f"part {order.task.title} cannot be made on {host}, which does not see {path};"
+                    f"part {spec.task.title} cannot be made on {host}, which does not see {path};"
                     " every host needs the run's --root at the same place"
                 )
             time.sleep(0.2)
-    for file in order.task.files.values():
+    for file in spec.task.files.values():
         if not Path(file.path).exists():
             raise HostError(
-                f"part {order.task.title} cannot be made on {host}, which does not see {file.path};"
+                f"part {spec.task.title} cannot be made on {host}, which does not see {file.path};"
                 " every host needs the scenes and labels at the same place"
             )
 

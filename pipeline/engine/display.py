@@ -138,19 +138,19 @@ class PlainDisplay:
             self._current = stage.name
             self.say(f"{stage.name}: {stage.does}")
 
-    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
+    def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """Say that a part was made, and in which time."""
         self._made += 1
-        self._said.pop(order.key, None)
-        self.say(f"  {order.task.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
+        self._said.pop(spec.key, None)
+        self.say(f"  {spec.task.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
 
-    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
+    def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """Say how far a part is, now and then."""
         now = time.monotonic()
-        if now - self._said.setdefault(order.key, now) >= LINE_EVERY_S:
-            self._said[order.key] = now
+        if now - self._said.setdefault(spec.key, now) >= LINE_EVERY_S:
+            self._said[spec.key] = now
             note = f", {state['note']}" if state.get("note") else ""
-            self.say(f"  {order.task.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
+            self.say(f"  {spec.task.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Say what the stage amounts to."""
@@ -187,23 +187,23 @@ class TerminalDisplay(PlainDisplay):
         self._stage = self.bars.add_task(f"{stage.name}: parts", total=missing, rate="")
         self.bars.start()
 
-    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
+    def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """Move the stage's bar."""
         if self.logger:
-            self.logger.info("%s made in %.1f s", order.task.title, record.seconds)
-        if (task := self._parts.pop(order.key, None)) is not None:
+            self.logger.info("%s made in %.1f s", spec.task.title, record.seconds)
+        if (task := self._parts.pop(spec.key, None)) is not None:
             self.bars.remove_task(task)
         if self._stage is not None:
             self.bars.advance(self._stage)
 
-    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
+    def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """Move the part's bar."""
-        if order.key not in self._parts:
+        if spec.key not in self._parts:
             # From where it is now: what was done before the first look would count as done in no time.
-            self._parts[order.key] = self.bars.add_task(
-                f"  {order.task.name}", total=state["total"], completed=state["done"], rate=""
+            self._parts[spec.key] = self.bars.add_task(
+                f"  {spec.task.name}", total=state["total"], completed=state["done"], rate=""
             )
-        task = self._parts[order.key]
+        task = self._parts[spec.key]
         self.bars.update(task, completed=state["done"], total=state["total"])
         speed = next((one.speed for one in self.bars.tasks if one.id == task), None)
         digits = 0 if speed and speed >= 10 else 1

@@ -130,7 +130,7 @@ class Planner:
         self._forced = frozenset(forced)
         self._previous = previous or {}
         self._titles: dict[str, str] = {}
-        self._behind: dict[str, frozenset[ArtifactRef]] = {}
+        self._transitive_inputs: dict[str, frozenset[ArtifactRef]] = {}
 
     def stage(self, stage: Stage, handle: Callable[[TaskBatch], Sequence[Record]]) -> Iterator[TaskBatch]:
         """Walk one stage: plan a wave, have it handled, plan the next one.
@@ -153,11 +153,13 @@ class Planner:
             batch = self._wave(stage, tasks)
             records = handle(batch)
             answer = [Artifact(record.ref, self.store.folder(record.ref)) for record in records]
-            for order, done in zip(batch.specs, answer, strict=True):
-                self.done[order.task.stage][order.task.name] = done
-                self._titles[done.ref.digest] = order.task.title
-                known = self._behind.get(done.ref.digest, frozenset())
-                self._behind[done.ref.digest] = known.union(order.behind, cache_key.input_refs(order.task))
+            for spec, done in zip(batch.specs, answer, strict=True):
+                self.done[spec.task.stage][spec.task.name] = done
+                self._titles[done.ref.digest] = spec.task.title
+                known = self._transitive_inputs.get(done.ref.digest, frozenset())
+                self._transitive_inputs[done.ref.digest] = known.union(
+                    spec.transitive_inputs, cache_key.input_refs(spec.task)
+                )
             yield batch
 
     def metadata(self, stage: Stage) -> dict[str, dict[str, Any]]:
@@ -170,21 +172,23 @@ class Planner:
             profile = self._profile() if task.training else Profile()
             components = cache_key.components(task, profile)
             inputs = cache_key.input_refs(task)
-            behind = frozenset[ArtifactRef]().union(*(self._behind.get(ref.digest, ()) for ref in inputs)) - set(inputs)
-            order = TaskSpec(
+            transitive_inputs = frozenset[ArtifactRef]().union(
+                *(self._transitive_inputs.get(ref.digest, ()) for ref in inputs)
+            ) - set(inputs)
+            spec = TaskSpec(
                 task,
                 cache_key.key_of(components),
                 components,
                 self.store.root,
                 profile,
-                tuple(sorted(behind, key=lambda ref: (ref.stage, ref.name, ref.digest))),
+                tuple(sorted(transitive_inputs, key=lambda ref: (ref.stage, ref.name, ref.digest))),
                 {name: self.fingerprints.stamp(file) for name, file in task.files.items()},
                 self.config.compute.memory_gb,
             )
-            record = self.store.record(task.stage, order.key)
-            reasons = self._reasons(order, record)
-            self.keys[task.title] = [task.stage, order.key]
-            batch.specs.append(order)
+            record = self.store.record(task.stage, spec.key)
+            reasons = self._reasons(spec, record)
+            self.keys[task.title] = [task.stage, spec.key]
+            batch.specs.append(spec)
             batch.records.append(None if reasons else record)
             if reasons:
                 batch.reasons[task.title] = reasons
@@ -193,14 +197,14 @@ class Planner:
         code_digest.save()
         return batch
 
-    def _reasons(self, order: TaskSpec, record: Record | None) -> list[str]:
-        task = order.task
+    def _reasons(self, spec: TaskSpec, record: Record | None) -> list[str]:
+        task = spec.task
         if task.stage in self._forced:
             return ["--force was given"]
         if record is not None:
             return [] if self.store.is_current(record) else [CORRUPTED]
         before = self._previous.get(task.title)
-        earlier = self.store.record(before[0], before[1]) if before and before[1] != order.key else None
+        earlier = self.store.record(before[0], before[1]) if before and before[1] != spec.key else None
         if earlier is None:
             return ["it was not made yet"]
-        return cache_key.difference(earlier.components, order.components, self._titles)
+        return cache_key.difference(earlier.components, spec.components, self._titles)

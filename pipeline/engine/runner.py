@@ -42,10 +42,10 @@ class Display(Protocol):
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
         """A wave of a stage begins, with this many parts to make."""
 
-    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
+    def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
 
-    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
+    def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
@@ -267,10 +267,10 @@ class Runner:
                 self.display.task_done(batch.specs[position], record, metadata)
                 yield position, record
             for position in pending.values():
-                order = batch.specs[position]
-                state = progress.read(self.store.work(order.key) / PROGRESS)
+                spec = batch.specs[position]
+                state = progress.read(self.store.work(spec.key) / PROGRESS)
                 if state is not None:
-                    self.display.task_progress(order, state)
+                    self.display.task_progress(spec, state)
 
     def remember(self, config: RunConfig, walk: Planner, state: str, sentence: str) -> None:
         """Record how far a run has come whose parts are made by :meth:`make`; what it refers to is then kept."""
@@ -318,14 +318,14 @@ class Runner:
 
     # ------------------------------------------------------------------------------------------- looking only
 
-    def expected_seconds(self, order: TaskSpec) -> float:
+    def expected_seconds(self, spec: TaskSpec) -> float:
         """How long a part will about take: as its like took on this store, else what its planner says."""
-        if order.task.stage not in self._seconds:
-            seconds = self._seconds.setdefault(order.task.stage, {})
-            for record in self.store.records(order.task.stage):
+        if spec.task.stage not in self._seconds:
+            seconds = self._seconds.setdefault(spec.task.stage, {})
+            for record in self.store.records(spec.task.stage):
                 seconds.setdefault(_like(record.components), []).append(record.seconds)
-        known = self._seconds[order.task.stage].get(_like(order.components), [])
-        return sum(known) / len(known) if known else order.task.cost
+        known = self._seconds[spec.task.stage].get(_like(spec.components), [])
+        return sum(known) / len(known) if known else spec.task.cost
 
     def forecast(self, config: RunConfig, stages: Sequence[str]) -> list[tuple[str, int, float]]:
         """Stage, number of parts and seconds of each, for stages that cannot be planned yet.
@@ -412,7 +412,7 @@ def with_replicates(config: RunConfig, replicates: int) -> RunConfig:
     return config.model_copy(update={"split": config.split.model_copy(update={"replicates": replicates})})
 
 
-def _result(future: Future[Record], order: TaskSpec) -> Record:
+def _result(future: Future[Record], spec: TaskSpec) -> Record:
     try:
         return future.result()
     except SatpipeError:
@@ -420,7 +420,7 @@ def _result(future: Future[Record], order: TaskSpec) -> Record:
     except Exception as error:
         # A worker that the system killed breaks the pool: the error names the pool, the user needs the part.
         raise StoreError(
-            f"part {order.task.title} was lost with its worker ({type(error).__name__}: {error});"
+            f"part {spec.task.title} was lost with its worker ({type(error).__name__}: {error});"
             " `satpipe run all` goes on where it was"
         ) from None
 

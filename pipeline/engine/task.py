@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..models.device import Profile
     from .progress import Progress
 
-METADATA = "facts.json"
+METADATA = "metadata.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Task:
     Attributes:
         stage: Stage that plans it.
         name: Name within the stage, e.g. ``fold0-f100-r3``.
-        make: Maker as ``package.module:function``; called with a :class:`TaskContext`, returns the part's facts.
+        function: Task function as ``package.module:function``; called with a :class:`TaskContext`, returns the part's facts.
         config: What the maker reads of the configuration, as JSON types.
         inputs: Committed parts it reads, by name; a tuple where there are many of one kind.
         files: The user's files it reads, by name.
@@ -63,7 +63,7 @@ class Task:
 
     stage: str
     name: str
-    make: str
+    function: str
     config: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, ArtifactRef | tuple[ArtifactRef, ...]] = field(default_factory=dict)
     files: Mapping[str, UserFile] = field(default_factory=dict)

@@ -125,20 +125,20 @@ class Mirror:
         self.folder = store.root / "logs" / FOLDER / run
         self._boards: dict[str, Board] = {}
 
-    def write(self, order: TaskSpec, training: Path) -> None:
+    def write(self, spec: TaskSpec, training: Path) -> None:
         """Write what a training in the folder ``training`` has logged since the last time."""
-        if order.key not in self._boards:
-            name = UNSAFE.sub("-", order.task.name)
-            self._boards[order.key] = Board(self.folder / order.task.stage / name)
-        self._boards[order.key].follow(training)
+        if spec.key not in self._boards:
+            name = UNSAFE.sub("-", spec.task.name)
+            self._boards[spec.key] = Board(self.folder / spec.task.stage / name)
+        self._boards[spec.key].follow(training)
 
     def complete(self, batches: Iterable[TaskBatch]) -> None:
         """Write the committed trainings of a run that were not made just now."""
         for batch in batches:
-            for order, record in zip(batch.specs, batch.records, strict=True):
-                if record is not None and order.key not in self._boards:
-                    self.write(order, self.store.folder(record.ref))
-                    self._boards[order.key].close()
+            for spec, record in zip(batch.specs, batch.records, strict=True):
+                if record is not None and spec.key not in self._boards:
+                    self.write(spec, self.store.folder(record.ref))
+                    self._boards[spec.key].close()
 
     def say(self, text: str) -> None:
         """Something that a person should know."""
@@ -148,16 +148,16 @@ class Mirror:
         """A wave of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
-    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
+    def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
-        self.display.task_done(order, record, metadata)
-        self.write(order, self.store.folder(record.ref))
-        self._boards[order.key].close()
+        self.display.task_done(spec, record, metadata)
+        self.write(spec, self.store.folder(record.ref))
+        self._boards[spec.key].close()
 
-    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
+    def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
-        self.display.task_progress(order, state)
-        self.write(order, self.store.work(order.key))
+        self.display.task_progress(spec, state)
+        self.write(spec, self.store.work(spec.key))
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage is complete."""

@@ -198,15 +198,15 @@ class SharingExecutor(Executor):
         return self.usual.submit(call, *arguments, **named)
 
 
-def lead_task(order: TaskSpec) -> Any:
+def lead_task(spec: TaskSpec) -> Any:
     """Make a part together with the other ranks; runs in a process of the first rank's."""
     place = ranks.place()
     assert place is not None, "only started under torchrun"
     session = ranks.session
-    session.place, session.title = place, order.task.title
+    session.place, session.title = place, spec.task.title
     session.store = session.store or ranks.open_store()
-    session.part = announce(session.store, spec_as_text(order))
-    return run_task(order)
+    session.part = announce(session.store, spec_as_text(spec))
+    return run_task(spec)
 
 
 # --------------------------------------------------------------------------------------------------- the others
@@ -232,9 +232,9 @@ def _follow(place: ranks.Place, store: Any) -> None:
             text = _next(store, number)
             if text == END:
                 return
-            order = spec_from_text(text)
-            session.title = order.task.title
-            join_task(order)
+            spec = spec_from_text(text)
+            session.title = spec.task.title
+            join_task(spec)
     except SatpipeError as error:
         if not isinstance(error, ranks.RankLostError):
             sentence = first_line(error)
@@ -255,12 +255,12 @@ def _next(store: Any, number: int) -> str:
 # ----------------------------------------------------------------------------------------------- orders as text
 
 
-def spec_as_text(order: TaskSpec) -> str:
+def spec_as_text(spec: TaskSpec) -> str:
     """An order for the store, pickled as a pool of processes does it."""
-    return base64.b64encode(pickle.dumps(order)).decode()
+    return base64.b64encode(pickle.dumps(spec)).decode()
 
 
 def spec_from_text(text: str) -> TaskSpec:
     """The order that :func:`spec_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
-    order: TaskSpec = pickle.loads(base64.b64decode(text))  # noqa: S301
-    return order
+    spec: TaskSpec = pickle.loads(base64.b64decode(text))  # noqa: S301
+    return spec

@@ -66,12 +66,12 @@ class Named:
         self.display = display
         self.owners: dict[str, list[str]] = {}
 
-    def _named(self, order: TaskSpec) -> TaskSpec:
-        owners = self.owners.get(order.key, [])
+    def _named(self, spec: TaskSpec) -> TaskSpec:
+        owners = self.owners.get(spec.key, [])
         if not owners:
-            return order
+            return spec
         more = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
-        return replace(order, task=replace(order.task, name=f"{order.task.name} of {owners[0]}{more}"))
+        return replace(spec, task=replace(spec.task, name=f"{spec.task.name} of {owners[0]}{more}"))
 
     def say(self, text: str) -> None:
         """Something that a person should know."""
@@ -81,13 +81,13 @@ class Named:
         """A wave of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
-    def task_done(self, order: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
+    def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """A part was made."""
-        self.display.task_done(self._named(order), record, metadata)
+        self.display.task_done(self._named(spec), record, metadata)
 
-    def task_progress(self, order: TaskSpec, state: dict[str, Any]) -> None:
+    def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """A part under way says how far it is."""
-        self.display.task_progress(self._named(order), state)
+        self.display.task_progress(self._named(spec), state)
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """A stage is complete."""
@@ -107,12 +107,12 @@ def look(runner: Runner, point: Point, last: str) -> Course:
 
     def handle(batch: TaskBatch) -> Sequence[Record]:
         found = zip(batch.specs, batch.records, strict=True)
-        course.records |= {order.task.title: record for order, record in found if record is not None}
+        course.records |= {spec.task.title: record for spec, record in found if record is not None}
         needed = [batch.specs[position] for position in batch.missing]
         if batch.stage.name == last == "gan":
-            needed = [order for order in needed if order.task.name != FINAL]
+            needed = [spec for spec in needed if spec.task.name != FINAL]
         if batch.missing:
-            course.missing, course.stage = {order.key: order for order in needed}, batch.stage
+            course.missing, course.stage = {spec.key: spec for spec in needed}, batch.stage
             raise BlockedError
         return [record for record in batch.records if record is not None]
 
@@ -175,7 +175,7 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
         while waiting := [course for course in courses if course.state == "waiting"]:
             first = min(NAMES.index(course.stage.name) for course in waiting if course.stage)
             mine = [course for course in waiting if course.stage == STAGES[first]]
-            specs = {key: order for course in mine for key, order in course.missing.items()}
+            specs = {key: spec for course in mine for key, spec in course.missing.items()}
             named.owners = {key: [course.point.label for course in mine if key in course.missing] for key in specs}
             batch = TaskBatch(STAGES[first], list(specs.values()), [None] * len(specs))
             for position, outcome in runner.make(batch, executor):
@@ -198,18 +198,18 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
             changed(courses)
 
 
-def _take(outcome: Record | SatpipeError, order: TaskSpec, courses: Sequence[Course]) -> None:
+def _take(outcome: Record | SatpipeError, spec: TaskSpec, courses: Sequence[Course]) -> None:
     """Note for each point that needs a part that it was made, or why it was not."""
     if isinstance(outcome, StoreError):
         raise outcome
     for course in courses:
-        if order.key not in course.missing:
+        if spec.key not in course.missing:
             continue
         if isinstance(outcome, SatpipeError):
             course.os_error_hint = course.os_error_hint or first_line(outcome)
         else:
-            course.records[order.task.title] = outcome
-            del course.missing[order.key]
+            course.records[spec.task.title] = outcome
+            del course.missing[spec.key]
 
 
 def _remember(runner: Runner, course: Course, last: str) -> None:

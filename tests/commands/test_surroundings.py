@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import REPOSITORY
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*?(?:3[0-7]|4[0-7]|9[0-7]|38;|48;)[0-9;]*m")
@@ -58,34 +58,34 @@ def on_a_terminal(command: list[str], cwd: Path, columns: int = 80, **environmen
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """A toy project in a folder with spaces and other letters, and its configuration in a read-only folder."""
-    toy = Toy.build(tmp_path_factory.mktemp("base") / "Größe 大小 d'été (1)")
-    shelf = toy.folder / "read only"
+def far(tmp_path_factory: pytest.TempPathFactory) -> LettersProject:
+    """A letters project in a folder with spaces and other letters, and its configuration in a read-only folder."""
+    project = LettersProject.build(tmp_path_factory.mktemp("base") / "Größe 大小 d'été (1)")
+    shelf = project.folder / "read only"
     shelf.mkdir()
-    text = (toy.folder / "toy.yaml").read_text().replace("path: texts", "path: ../texts")
-    (shelf / "toy.yaml").write_text(text)
-    (shelf / "toy.yaml").chmod(stat.S_IRUSR)
+    text = (project.folder / "letters.yaml").read_text().replace("path: texts", "path: ../texts")
+    (shelf / "letters.yaml").write_text(text)
+    (shelf / "letters.yaml").chmod(stat.S_IRUSR)
     shelf.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    return toy
+    return project
 
 
 def test_a_run_from_another_folder_on_odd_paths_without_a_terminal_writes_below_its_root_alone(
-    far: Toy, tmp_path: Path
+    far: LettersProject, tmp_path: Path
 ) -> None:
     shelf, root = far.folder / "read only", tmp_path / "résultats 1"
     before = sorted(path.name for path in shelf.iterdir())
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = far.command("run", "all", "--config", str(shelf / "toy.yaml"), "--root", str(root))
+    command = far.command("run", "all", "--config", str(shelf / "letters.yaml"), "--root", str(root))
     environment = {**os.environ, "PYTHONPATH": str(far.folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         command, cwd=elsewhere, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert not ESCAPE.search(done.stdout + done.stderr)
-    assert (root / "reports" / "toy" / "report.html").is_file()
-    assert f"report: {root / 'reports' / 'toy' / 'report.html'}" in done.stdout
+    assert (root / "reports" / "letters" / "report.html").is_file()
+    assert f"report: {root / 'reports' / 'project' / 'report.html'}" in done.stdout
     assert list(elsewhere.iterdir()) == []
     assert sorted(path.name for path in shelf.iterdir()) == before
     again = subprocess.run(
@@ -100,10 +100,10 @@ def test_a_run_from_another_folder_on_odd_paths_without_a_terminal_writes_below_
     assert "everything is up to date" in again.stdout
 
 
-def test_a_terminal_gets_colours_and_bars_and_none_with_no_color(far: Toy, tmp_path: Path) -> None:
+def test_a_terminal_gets_colours_and_bars_and_none_with_no_color(far: LettersProject, tmp_path: Path) -> None:
     for setting, root in (({}, "plain"), ({"NO_COLOR": "1"}, "none")):
-        command = far.command("run", "all", "--config", "read only/toy.yaml", "--root", str(tmp_path / root))
-        code, written = on_a_terminal(command, far.folder, PYTHONPATH=str(far.folder), TOY_SLEEP_S="0.05", **setting)
+        command = far.command("run", "all", "--config", "read only/letters.yaml", "--root", str(tmp_path / root))
+        code, written = on_a_terminal(command, far.folder, PYTHONPATH=str(far.folder), LETTERS_SLEEP_S="0.05", **setting)
         assert code == 0, written
         assert "2 counts" in written
         assert ("\x1b[?25l" in written) or ("\x1b[2K" in written)  # bars
@@ -128,14 +128,14 @@ def test_help_keeps_every_option_and_line_whole_on_any_terminal(columns: int) ->
 
 
 @pytest.mark.parametrize("columns", [24, 40])
-def test_tables_on_a_narrow_terminal_keep_names_readable(columns: int, toy_done: Toy) -> None:
-    for command in (["status", "--config", "toy.yaml"], ["runs"]):
+def test_tables_on_a_narrow_terminal_keep_names_readable(columns: int, finished: LettersProject) -> None:
+    for command in (["status", "--config", "letters.yaml"], ["runs"]):
         code, written = on_a_terminal(
-            toy_done.command(*command), toy_done.folder, columns, PYTHONPATH=str(toy_done.folder)
+            finished.command(*command), finished.folder, columns, PYTHONPATH=str(finished.folder)
         )
         assert code == 0, written
         plain = ESCAPE.sub("", written)
-        assert ("ingest" in plain and "classify" in plain) if command[0] == "status" else "toy" in plain
+        assert ("ingest" in plain and "classify" in plain) if command[0] == "status" else "letters" in plain
 
 
 def test_an_error_is_one_whole_line_however_narrow_the_terminal_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 from satpipe.engine import code_digest
 from satpipe.engine.stages import STAGES
 
@@ -181,7 +181,7 @@ def test_resource_folder_digest_sees_names_and_contents(tmp_path: Path, monkeypa
 
 
 def test_what_was_found_is_remembered_for_the_very_same_sources_only(tmp_path: Path) -> None:
-    toy = Toy.build(tmp_path / "toy")
+    project = LettersProject.build(tmp_path / "letters")
     cache = tmp_path / "cache" / "code.json"
     cache.parent.mkdir()
 
@@ -199,9 +199,9 @@ found = code_digest.definitions_used("satpipe.stages.chips.stage:make")
 code_digest.save()
 print(json.dumps([found, bool(parsed)]))
 """
-        environment = {**os.environ, "PYTHONPATH": str(toy.folder)}
+        environment = {**os.environ, "PYTHONPATH": str(project.folder)}
         done = subprocess.run(
-            [sys.executable, "-c", code], cwd=toy.folder, env=environment, capture_output=True, text=True
+            [sys.executable, "-c", code], cwd=project.folder, env=environment, capture_output=True, text=True
         )
         assert not done.returncode, done.stderr
         found, parsed = json.loads(done.stdout)
@@ -210,7 +210,7 @@ print(json.dumps([found, bool(parsed)]))
     first, parsed = used()
     assert parsed
     assert used() == (first, False)
-    shared = toy.folder / "satpipe" / "shared.py"
+    shared = project.folder / "satpipe" / "shared.py"
     edit = f"path = pathlib.Path({str(shared)!r}); path.write_text(path.read_text().replace('upper', 'title'))"
     second, parsed = used(edit)
     assert parsed

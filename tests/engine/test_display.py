@@ -18,7 +18,7 @@ from satpipe.models.device import Profile
 from satpipe.utils.errors import StoreError
 
 GAN = next(stage for stage in STAGES if stage.name == "gan")
-ORDER = TaskSpec(Task("gan", "fold0-f100-r0", "a:b"), "key", {}, Path(), Profile())
+SPEC = TaskSpec(Task("gan", "fold0-f100-r0", "a:b"), "key", {}, Path(), Profile())
 
 
 def state(done: int) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_bar_of_a_resumed_training_shows_its_rate_and_time_left_and_not_what_was
     display.bars.get_time = clock
     display.stage_begins(GAN, 1, 1)
     for done in (2000, 3000, 4000):
-        display.task_progress(ORDER, state(done))
+        display.task_progress(SPEC, state(done))
         clock.now += 10
     display.bars.refresh()
     display.stage_stops(GAN, {})
@@ -53,7 +53,7 @@ def test_elsewhere_there_are_plain_lines_that_say_the_same(capsys: pytest.Captur
     display = display_for(Console(file=out, width=40), None)
     assert type(display) is PlainDisplay
     display.stage_begins(GAN, 1, 2)
-    display.task_done(ORDER, Record("key", "gan", "fold0-f100-r0", "digest", {}, seconds=12.34), {})
+    display.task_done(SPEC, Record("key", "gan", "fold0-f100-r0", "digest", {}, seconds=12.34), {})
     display.stage_ends(GAN, 1, 2, {})
     assert out.getvalue().splitlines() == [
         "gan: train a conditional generator on each split",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.dask_cluster import Cluster
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -74,21 +74,21 @@ def hosts() -> Iterator[Hosts]:
 
 
 @pytest.fixture
-def far(toy: Toy, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def far(project: LettersProject, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """The scheduler and one worker on host a; tests add host b's."""
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "5s")
-    toy.environment = {"TOY_SLEEP_S": "0.3", "TOY_LOG": str(toy.folder.parent / "log.txt")}
-    gan = toy.folder / "satpipe" / "stages" / "gan" / "stage.py"
+    project.environment = {"LETTERS_SLEEP_S": "0.3", "LETTERS_LOG": str(project.folder.parent / "log.txt")}
+    gan = project.folder / "satpipe" / "stages" / "gan" / "stage.py"
     gan.write_text(gan.read_text().replace("from step {start}", "on {os.uname().nodename} from step {start}"))
-    running = Cluster(toy, 1, hosts.addresses["a"], hosts.within("a"))
+    running = Cluster(project, 1, hosts.addresses["a"], hosts.within("a"))
     yield running
     running.stop()
 
 
-def run(toy: Toy, hosts: Hosts, address: str) -> subprocess.Popen[str]:
+def run(project: LettersProject, hosts: Hosts, address: str) -> subprocess.Popen[str]:
     """The run itself, on host a."""
-    arguments = ("run", "all", "--config", "toy.yaml", "--executor", "dask", "--scheduler", address)
-    return toy.start(*arguments, within=hosts.within("a"))
+    arguments = ("run", "all", "--config", "letters.yaml", "--executor", "dask", "--scheduler", address)
+    return project.start(*arguments, within=hosts.within("a"))
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -97,39 +97,39 @@ def ended(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def log(toy: Toy) -> str:
-    path = Path(toy.environment["TOY_LOG"])
+def log(project: LettersProject) -> str:
+    path = Path(project.environment["LETTERS_LOG"])
     return path.read_text() if path.exists() else ""
 
 
 def test_parts_are_made_on_both_hosts_with_the_bytes_of_one(far: Cluster, hosts: Hosts, tmp_path: Path) -> None:
     far.workers.append(far.worker(hosts.within("b")))
     time.sleep(5)
-    ended(run(far.toy, hosts, far.address))
-    assert "on host-a from" in log(far.toy)
-    assert "on host-b from" in log(far.toy)
-    alone = Toy.build(tmp_path / "alone")
+    ended(run(far.project, hosts, far.address))
+    assert "on host-a from" in log(far.project)
+    assert "on host-b from" in log(far.project)
+    alone = LettersProject.build(tmp_path / "alone")
     alone.run()
-    assert far.toy.content() == alone.content()
+    assert far.project.content() == alone.content()
 
 
 def test_host_that_does_not_see_the_folder_is_passed_over(far: Cluster, hosts: Hosts) -> None:
-    hidden = f"mount -t tmpfs none {far.toy.folder / 'data'}"
-    (far.toy.folder / "data").mkdir()
+    hidden = f"mount -t tmpfs none {far.project.folder / 'data'}"
+    (far.project.folder / "data").mkdir()
     far.workers.append(far.worker(hosts.within("b", hidden)))
     time.sleep(5)
-    ended(run(far.toy, hosts, far.address))
-    assert "on host-b" not in log(far.toy)
+    ended(run(far.project, hosts, far.address))
+    assert "on host-b" not in log(far.project)
 
 
 def test_host_that_is_cut_off_in_the_middle_of_a_part_is_replaced(far: Cluster, hosts: Hosts) -> None:
     far.workers.append(far.worker(hosts.within("b")))
-    far.toy.environment["TOY_SLEEP_S"] = "1"
-    process = run(far.toy, hosts, far.address)
+    far.project.environment["LETTERS_SLEEP_S"] = "1"
+    process = run(far.project, hosts, far.address)
     until = time.monotonic() + 120
-    while not list(far.toy.folder.glob("data/work/*/step")):
+    while not list(far.project.folder.glob("data/work/*/step")):
         assert time.monotonic() < until
         time.sleep(0.05)
     hosts.pull_the_cable()
     ended(process)
-    assert log(far.toy).count("on host-a from") >= 2
+    assert log(far.project).count("on host-a from") >= 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 from PIL import Image
 from satpipe.engine import tensorboard
 from satpipe.engine.display import PlainDisplay
@@ -111,31 +111,31 @@ def test_without_tensorboard_it_is_one_sentence(tmp_path: Path, monkeypatch: pyt
         Mirror(PlainDisplay(None), Store(tmp_path), "run")  # type: ignore[arg-type]
 
 
-LOGS = """(job.out / "metrics.jsonl").write_text('{"images": 7, "score": 0.5}')
-    (job.out / "model.txt")"""
+LOGS = """(context.out / "metrics.jsonl").write_text('{"images": 7, "score": 0.5}')
+    (context.out / "model.txt")"""
 
 
-def test_a_run_writes_its_trainings_also_those_that_were_made_before(toy: Toy) -> None:
-    toy.edit("satpipe/stages/gan/stage.py", '(job.out / "model.txt")', LOGS)
-    done = toy.call("run", "all", "--config", "toy.yaml", "--tensorboard")
+def test_a_run_writes_its_trainings_also_those_that_were_made_before(project: LettersProject) -> None:
+    project.edit("satpipe/stages/gan/stage.py", '(context.out / "model.txt")', LOGS)
+    done = project.call("run", "all", "--config", "letters.yaml", "--tensorboard")
     assert done.returncode == 0, done.stderr
-    folder = toy.folder / "data" / "logs" / "tensorboard"
+    folder = project.folder / "data" / "logs" / "tensorboard"
     assert f"tensorboard --logdir {Path('data', 'logs', 'tensorboard')}" in done.stdout
-    assert sorted(path.name for path in (folder / "toy" / "gan").iterdir()) == ["r0", "r1"]
-    assert not (folder / "toy" / "synth").exists()
-    before = toy.content()
+    assert sorted(path.name for path in (folder / "letters" / "gan").iterdir()) == ["r0", "r1"]
+    assert not (folder / "project" / "synth").exists()
+    before = project.content()
     shutil.rmtree(folder)
-    done = toy.call("run", "all", "--config", "toy.yaml", "--tensorboard")
+    done = project.call("run", "all", "--config", "letters.yaml", "--tensorboard")
     assert "everything is up to date" in done.stdout
-    assert points(folder / "toy" / "gan" / "r1", "score") == [(7, 0.5)]
-    assert toy.content() == before
+    assert points(folder / "letters" / "gan" / "r1", "score") == [(7, 0.5)]
+    assert project.content() == before
 
 
-def test_a_sweep_writes_each_points_trainings_under_its_name(toy: Toy) -> None:
-    toy.edit("satpipe/stages/gan/stage.py", '(job.out / "model.txt")', LOGS)
-    sweep = ("sweep", "--config", "toy.yaml", "--name", "s", "--grid", "seed=1,2", "--set", "split.replicates=1")
-    done = toy.call(*sweep, "--to", "gan", "--tensorboard")
+def test_a_sweep_writes_each_points_trainings_under_its_name(project: LettersProject) -> None:
+    project.edit("satpipe/stages/gan/stage.py", '(context.out / "model.txt")', LOGS)
+    sweep = ("sweep", "--config", "letters.yaml", "--name", "s", "--grid", "seed=1,2", "--set", "split.replicates=1")
+    done = project.call(*sweep, "--to", "gan", "--tensorboard")
     assert done.returncode == 0, done.stderr
-    folder = toy.folder / "data" / "logs" / "tensorboard" / "s" / "gan"
+    folder = project.folder / "data" / "logs" / "tensorboard" / "s" / "gan"
     assert sorted(path.name for path in folder.iterdir()) == ["r0 of seed=1", "r0 of seed=2"]
     assert points(folder / "r0 of seed=2", "score") == [(7, 0.5)]

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fixtures.toy_project import Toy
+from fixtures.letters_project import LettersProject
 from satpipe.engine import torchrun
 from satpipe.engine.torchrun import Watch
 from torch.distributed import HashStore
@@ -24,63 +24,63 @@ def check(config: Any) -> None:
 def plan(context: PlanContext) -> Plan:
     refs = tuple(done.ref for done in context.done["chips"].values())
     yield [
-        Part("gan", f"r{replicate}", "satpipe.stages.gan.stage:make", inputs={"chips": refs}, ranks=True,
+        Task("gan", f"r{replicate}", "satpipe.stages.gan.stage:make", inputs={"chips": refs}, ranks=True,
              config={"replicate": replicate, "seed": context.config.seed})
         for replicate in range(context.config.split.replicates)
     ]
 
-def make(job: Job) -> dict[str, Any]:
+def make(context: TaskContext) -> dict[str, Any]:
     """Steps that every rank has a share in; the sum of their shares is the same for any number of them."""
     import os, time
     import torch
-    from ..errors import InputError
-    from ..ranks import training_ranks
-    letters = "".join((folder / "loud.txt").read_text() for folder in job.folders("chips"))
+    from ...utils.errors import InputError
+    from ...models.ranks import training_ranks
+    letters = "".join((folder / "loud.txt").read_text() for folder in context.folders("chips"))
     with training_ranks("cpu") as ranks:
-        checkpoint = job.scratch / "step"
+        checkpoint = context.scratch / "step"
         start = ranks.agree(int(checkpoint.read_text()) if ranks.first and checkpoint.exists() else 0)
-        with open(os.environ["TOY_LOG"], "a") as log:
-            log.write(f"{job.task.name} rank {ranks.rank} of {ranks.size} from step {start} pid {os.getpid()}\\n")
-        if ranks.rank == int(os.environ.get("TOY_FAILS", "-1")):
+        with open(os.environ["LETTERS_LOG"], "a") as log:
+            log.write(f"{context.task.name} rank {ranks.rank} of {ranks.size} from step {start} pid {os.getpid()}\\n")
+        if ranks.rank == int(os.environ.get("LETTERS_FAILS", "-1")):
             raise InputError("the drive of this host is gone; mount it")
         for step in range(start, 6):
-            time.sleep(float(os.environ.get("TOY_SLEEP_S", "0")))
+            time.sleep(float(os.environ.get("LETTERS_SLEEP_S", "0")))
             total = int(ranks.sum_(torch.tensor([12 // ranks.size])))
             if ranks.first:
                 checkpoint.with_suffix(".new").write_text(str(step + 1))
                 os.replace(checkpoint.with_suffix(".new"), checkpoint)
         if not ranks.first:
             return {}
-    (job.out / "model.txt").write_text(f"{letters} {total} {job.config['replicate']} {job.config['seed']}")
+    (context.out / "model.txt").write_text(f"{letters} {total} {context.config['replicate']} {context.config['seed']}")
     return {}
 '''
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Toy:
-    """The toy project with a gan room whose parts ranks can share."""
-    made = Toy.build(tmp_path / "toy")
+def shared(tmp_path: Path) -> LettersProject:
+    """The letters project with a gan stage whose parts ranks can share."""
+    made = LettersProject.build(tmp_path / "letters")
     stage = made.folder / "satpipe" / "stages" / "gan" / "stage.py"
     stage.write_text(stage.read_text().partition("def plan")[0] + GAN)
-    made.environment["TOY_LOG"] = str(tmp_path / "log.txt")
+    made.environment["LETTERS_LOG"] = str(tmp_path / "log.txt")
     return made
 
 
-def start(toy: Toy, *arguments: str) -> subprocess.Popen[str]:
-    """The toy's command line, twice, by torchrun."""
+def start(project: LettersProject, *arguments: str) -> subprocess.Popen[str]:
+    """The project's command line, twice, by torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [*command, "-m", "cli", "run", *arguments, "--config", "toy.yaml"],
-        cwd=toy.folder,
-        env={**os.environ, "PYTHONPATH": str(toy.folder), "PYTHONDONTWRITEBYTECODE": "1"} | toy.environment,
+        [*command, "-m", "cli", "run", *arguments, "--config", "letters.yaml"],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(project.folder), "PYTHONDONTWRITEBYTECODE": "1"} | project.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def log(toy: Toy) -> list[str]:
-    path = Path(toy.environment["TOY_LOG"])
+def log(project: LettersProject) -> list[str]:
+    path = Path(project.environment["LETTERS_LOG"])
     return path.read_text().splitlines() if path.exists() else []
 
 
@@ -91,7 +91,9 @@ def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_ranks_share_what_can_be_shared_and_the_first_alone_runs_the_pipeline(shared: Toy, tmp_path: Path) -> None:
+def test_ranks_share_what_can_be_shared_and_the_first_alone_runs_the_pipeline(
+    shared: LettersProject, tmp_path: Path
+) -> None:
     run = start(shared, "all")
     out, err = run.communicate(timeout=240)
     assert run.returncode == 0, out + err
@@ -99,16 +101,18 @@ def test_ranks_share_what_can_be_shared_and_the_first_alone_runs_the_pipeline(sh
     assert sorted(line.rpartition(" pid")[0] for line in log(shared)) == [
         f"r{replicate} rank {rank} of 2 from step 0" for replicate in range(2) for rank in range(2)
     ]
-    alone = Toy.build(tmp_path / "alone")
+    alone = LettersProject.build(tmp_path / "alone")
     stage = alone.folder / "satpipe" / "stages" / "gan" / "stage.py"
     stage.write_text(stage.read_text().partition("def plan")[0] + GAN)
-    alone.environment["TOY_LOG"] = str(tmp_path / "other.txt")
+    alone.environment["LETTERS_LOG"] = str(tmp_path / "other.txt")
     alone.run()
     assert shared.content() == alone.content()
 
 
-def test_dead_rank_ends_the_job_with_a_sentence_and_one_process_goes_on_from_the_checkpoint(shared: Toy) -> None:
-    shared.environment["TOY_SLEEP_S"] = "0.5"
+def test_dead_rank_ends_the_job_with_a_sentence_and_one_process_goes_on_from_the_checkpoint(
+    shared: LettersProject,
+) -> None:
+    shared.environment["LETTERS_SLEEP_S"] = "0.5"
     run = start(shared, "gan")
     wait_for(lambda: any("rank 1" in line for line in log(shared)) and list(shared.folder.glob("data/work/*/step")))
     pid = next(int(line.rpartition(" ")[2]) for line in log(shared) if "rank 1" in line)
@@ -117,13 +121,13 @@ def test_dead_rank_ends_the_job_with_a_sentence_and_one_process_goes_on_from_the
     assert run.returncode != 0
     told = [line for line in err.splitlines() if line.startswith("satpipe: ")]
     assert any("the same command goes on from the latest checkpoint" in line for line in told), err
-    shared.environment["TOY_SLEEP_S"] = "0"
+    shared.environment["LETTERS_SLEEP_S"] = "0"
     shared.run()
     assert any("r0 rank 0 of 1 from step" in line and "step 0" not in line for line in log(shared))
 
 
-def test_failure_on_one_host_is_told_with_its_rank(shared: Toy) -> None:
-    shared.environment["TOY_FAILS"] = "1"
+def test_failure_on_one_host_is_told_with_its_rank(shared: LettersProject) -> None:
+    shared.environment["LETTERS_FAILS"] = "1"
     run = start(shared, "gan")
     _, err = run.communicate(timeout=240)
     assert run.returncode != 0

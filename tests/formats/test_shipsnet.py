@@ -277,7 +277,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
         ingest(tmp_path, {"type": "kaggle"})
     assert "check the network" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "data").rglob("facts.json"))
+    assert not list((tmp_path / "data").rglob("metadata.json"))
 
 
 def test_a_copy_that_breaks_off_is_not_taken_as_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_a_copy_that_breaks_off_is_not_taken_as_whole(tmp_path: Path, monkeypatc
         with pytest.raises(Exception, match="No space left"):
             ingest(tmp_path, {"type": "kaggle"})
     assert copied[0].suffix == ".png"
-    assert not list((tmp_path / "data").rglob("facts.json"))
+    assert not list((tmp_path / "data").rglob("metadata.json"))
     assert ingest(tmp_path, {"type": "kaggle"}).metadata["labels"] == {"non-ship": 2, "ship": 1}
 
 

@@ -97,8 +97,8 @@ def tasks(count: int, looks: int = 20) -> list[Held]:
 
         def handle(batch: TaskBatch) -> list[Record]:
             records = []
-            for number, order in enumerate(batch.specs):
-                records.append(run_task(order))
+            for number, spec in enumerate(batch.specs):
+                records.append(run_task(spec))
                 if len(batch.specs) >= count and number % max(1, count // looks) == 0:
                     found.append(held(number))
             return records

@@ -136,7 +136,7 @@ def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
         assert str(image) in str(caught.value)
         assert walk.store.record("ingest", batch.specs[0].key) is None
         image.write_bytes(kept)
-        return [run_task(order) for order in batch.specs]
+        return [run_task(spec) for spec in batch.specs]
 
     batch = next(walk.stage(STAGES[0], handle))
     assert walk.store.record("ingest", batch.specs[0].key) is not None

@@ -46,7 +46,7 @@ def test_flipped_bit_in_any_file_of_any_part_is_found_and_the_file_named(finishe
 def test_flipped_bit_in_facts_is_found_before_anything_is_planned_from_them(finished: Path) -> None:
     store = Store(finished / "data")
     for record in [*store.records("chips"), *store.records("ingest")]:
-        path = store.folder(record.ref) / "facts.json"
+        path = store.folder(record.ref) / "metadata.json"
         assert store.is_current(record)
         flip(path, 101)
         assert not store.is_current(record)

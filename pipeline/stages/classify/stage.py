@@ -55,7 +55,7 @@ def _task(context: PlanContext, split: str, done: Artifact, arm: Arm) -> Task:
     return Task(
         stage="classify",
         name=f"{split}-{arm.name}",
-        make="satpipe.stages.classify.stage:make_classifier",
+        function="satpipe.stages.classify.stage:make_classifier",
         config={
             "classify": settings(config.classify, arm),
             "scaling": as_json(config.chips.scaling),

@@ -34,7 +34,7 @@ def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> 
     return Task(
         stage=STAGE,
         name=name,
-        make=MAKE,
+        function=MAKE,
         config={
             "preset": config.gan.preset,
             "training": preset_json(preset),

@@ -131,7 +131,7 @@ def tables(context: TaskContext) -> dict[str, Any]:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    metadata: dict[str, Any] = json.loads((folder / "facts.json").read_text("utf-8"))
+    metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text("utf-8"))
     return metadata
 
 

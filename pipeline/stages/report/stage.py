@@ -46,7 +46,7 @@ def verdict_part(context: PlanContext) -> Task:
     return Task(
         stage="report",
         name="verdict",
-        make="satpipe.stages.report.stage:make_verdict",
+        function="satpipe.stages.report.stage:make_verdict",
         config={
             "seed": config.seed,
             "classes": list(config.ingest.classes),
@@ -85,7 +85,7 @@ def final_part(context: PlanContext, favoured: str) -> Task:
     return Task(
         stage="classify",
         name=FINAL,
-        make="satpipe.stages.classify.stage:make_final",
+        function="satpipe.stages.classify.stage:make_final",
         config={
             "classify": classify,
             "scaling": as_json(config.chips.scaling),
@@ -120,7 +120,7 @@ def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
     return Task(
         stage="report",
         name="page",
-        make="satpipe.stages.report.stage:make_page",
+        function="satpipe.stages.report.stage:make_page",
         config={"config": shown_config(context.config)},
         inputs={
             "verdict": verdict.ref,

@@ -37,7 +37,7 @@ def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
     return Task(
         stage="synth",
         name=split,
-        make="satpipe.stages.synth.stage:make_synthetic",
+        function="satpipe.stages.synth.stage:make_synthetic",
         config={
             "synth": as_json(config.synth),
             "classes": list(config.ingest.classes),
@@ -67,7 +67,7 @@ def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
     return Task(
         stage="synth",
         name=synth_part(folder.name, split) or folder.name,
-        make="satpipe.stages.synth.stage:import_external",
+        function="satpipe.stages.synth.stage:import_external",
         config={"name": folder.name, "classes": list(classes), "split": split},
         inputs={"index": context.one("chips", "index").ref},
         files=images(_folder(folder, split), classes, context),

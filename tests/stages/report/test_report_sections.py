@@ -316,7 +316,7 @@ def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
         for stage, metadata in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "taught": taught})):
             folders[stage] = tmp_path / f"{stage}{number}"
             folders[stage].mkdir()
-            (folders[stage] / "facts.json").write_text(json.dumps(metadata))
+            (folders[stage] / "metadata.json").write_text(json.dumps(metadata))
         return SimpleNamespace(metadata={"fraction": 1.0}, **folders)
 
     grade = {"balanced_accuracy": 0.9, "average_precision": {"ship": 0.8}}

@@ -45,7 +45,7 @@ def planned(bench, path):
 
 
 def job_for(bench, task) -> TaskContext:
-    (bench.store / "chips" / "index" / "facts.json").write_text(json.dumps({"shape": [16, 16, 3], "dtype": "uint8"}))
+    (bench.store / "chips" / "index" / "metadata.json").write_text(json.dumps({"shape": [16, 16, 3], "dtype": "uint8"}))
     return replace(bench.task_context(), task=task)
 
 
