@@ -23,12 +23,18 @@ from ..utils.errors import StoreError, first_line
 
 Chips = npt.NDArray[Any]
 """Chips (N, H, W, C) in the scene's own dtype."""
+Masks = npt.NDArray[np.uint8]
+"""Object masks (N, H, W): the share of each pixel that the object covers, 0 (nothing) to 255 (all of it)."""
 
 _SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
 """Stage, digest and file: an index leads nowhere else, neither up nor to an absolute path."""
+SHARD_COLUMNS = ("shard", "mask_shard")
+"""Columns of an index that name shards."""
 LOCAL = "."
 """Prefix of a shard that lies in the same part as the table that names it."""
 
+
+CHIP_AXES, MASK_AXES = "(N, H, W, C)", "(N, H, W)"
 
 IN_MEMORY_BYTES = 512 << 20
 """Chips of one training up to this size are read into memory at once; more stay in their shards, and each batch reads
@@ -47,7 +53,18 @@ def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
     """
     if chips.ndim != 4:
         raise ValueError(f"chips have shape (N, H, W, C), got {chips.shape}")
-    np.save(folder / f"{name}.npy", np.ascontiguousarray(chips), allow_pickle=False)
+    return _save(chips, folder, name)
+
+
+def write_masks(masks: Masks, folder: Path, name: str = "masks") -> str:
+    """Write object masks as one shard in ``folder`` and return its name for the index, as :func:`write_shard` does."""
+    if masks.ndim != 3 or masks.dtype != np.uint8:
+        raise ValueError(f"masks are uint8 of shape (N, H, W), got {masks.dtype} {masks.shape}")
+    return _save(masks, folder, name)
+
+
+def _save(array: npt.NDArray[Any], folder: Path, name: str) -> str:
+    np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
     return f"{LOCAL}/{name}.npy"
 
 
@@ -114,10 +131,14 @@ class ShardWriter:
 
 
 def qualify(index: pd.DataFrame, part: Path) -> pd.DataFrame:
-    """The index of a committed part with its own shards named relative to the store: ``stage/digest/file``."""
+    """Return the index of a committed part with its own shards named relative to the store: ``stage/digest/file``."""
     prefix = f"{part.parent.name}/{part.name}/"
-    shard = index["shard"].str.replace(r"^\./", prefix, regex=True)
-    return index.assign(shard=shard.astype("string"))
+    named = {
+        column: index[column].astype("string").str.replace(r"^\./", prefix, regex=True)
+        for column in SHARD_COLUMNS
+        if column in index
+    }
+    return index.assign(**named)
 
 
 @lru_cache(maxsize=256)
@@ -162,27 +183,48 @@ class ChipStore:
         Raises:
             StoreError: If a shard is missing or chips differ in shape or dtype.
         """
-        frame = self.index[["shard", "position"]]
+        return self._gather("shard", "position", rows)
+
+    @property
+    def has_masks(self) -> npt.NDArray[np.bool_]:
+        """Return for each chip (N,) whether it has an object mask."""
+        if "mask_shard" not in self.index:
+            return np.zeros(len(self), bool)
+        return self.index["mask_shard"].notna().to_numpy(bool)
+
+    def masks(self, rows: npt.ArrayLike | None = None) -> Masks:
+        """Read the object masks (N, H, W) of the given positions in the index, or of all chips, in that order.
+
+        Raises:
+            StoreError: If a chip has no mask (see :attr:`has_masks`), a shard is missing or masks differ in shape.
+        """
+        chosen = np.arange(len(self)) if rows is None else np.arange(len(self))[np.asarray(rows)]
+        without = chosen[~self.has_masks[chosen]]
+        if len(without):
+            raise StoreError(f"{len(without)} of {len(chosen)} chips have no object mask; select chips that have one")
+        return self._gather("mask_shard", "mask_position", chosen)
+
+    def _gather(self, shard_column: str, position_column: str, rows: npt.ArrayLike | None) -> npt.NDArray[Any]:
+        """Read rows of the shards that two columns of the index name."""
+        frame = self.index[[shard_column, position_column]]
         frame = frame if rows is None else frame.iloc[np.asarray(rows)]
         if frame.empty:
             raise StoreError("no chips to read: the selection is empty")
-        shards, names = pd.factorize(frame["shard"])
-        positions = frame["position"].to_numpy(dtype=np.int64)
-        out: Chips | None = None
-        for number, shard in enumerate(names):
-            here = np.flatnonzero(shards == number)
-            chips = self._shard(str(shard))
-            if out is None:
-                out = np.empty((len(frame), *chips.shape[1:]), chips.dtype)
-            if chips.shape[1:] != out.shape[1:] or chips.dtype != out.dtype:
+        codes, names = pd.factorize(frame[shard_column])
+        positions = frame[position_column].to_numpy(dtype=np.int64)
+        axes = MASK_AXES if shard_column == "mask_shard" else CHIP_AXES
+        first = self._shard(str(names[0]), axes)
+        out = np.empty((len(frame), *first.shape[1:]), first.dtype)
+        for code, name in enumerate(names):
+            array, places = self._shard(str(name), axes), np.flatnonzero(codes == code)
+            if array.shape[1:] != out.shape[1:] or array.dtype != out.dtype:
                 raise StoreError(
-                    f"chips of {shard} are {chips.dtype} {chips.shape[1:]}, others {out.dtype} {out.shape[1:]};"
+                    f"chips of {name} are {array.dtype} {array.shape[1:]}, others {out.dtype} {out.shape[1:]};"
                     " cut them with one configuration"
                 )
-            if positions[here].min() < 0 or positions[here].max() >= len(chips):
-                raise StoreError(f"the index names a chip that {shard} with its {len(chips)} does not hold")
-            out[here] = chips[positions[here]]
-        assert out is not None
+            if positions[places].min() < 0 or positions[places].max() >= len(array):
+                raise StoreError(f"the index names a chip that {name} with its {len(array)} does not hold")
+            out[places] = array[positions[places]]
         return out
 
     def pixels(self) -> Chips:
@@ -193,19 +235,20 @@ class ChipStore:
         # For its users an array: they ask for its length, shape and dtype, and index its first axis.
         return cast(Chips, LazyChips.of(self))
 
-    def _shard(self, shard: str) -> Chips:
+    def _shard(self, shard: str, axes: str = CHIP_AXES) -> npt.NDArray[Any]:
+        """Map a shard, an array with the given axes."""
         if not _SHARD.fullmatch(shard):
             raise StoreError(f"the index names the shard {shard[:80]!r}, which is no shard of a store of parts")
         path = self.store / shard
         if not path.is_file():
             raise StoreError(f"chip shard {path} is missing; `satpipe run chips` makes it again")
         try:
-            chips = _map(str(path))
+            array = _map(str(path))
         except (OSError, ValueError, SyntaxError, TokenError) as error:
             raise StoreError(f"chip shard {path} cannot be read: {first_line(error, 160)}") from None
-        if chips.ndim != 4:
-            raise StoreError(f"chip shard {path} holds an array of shape {chips.shape}, not chips (N, H, W, C)")
-        return chips
+        if array.ndim != axes.count(",") + 1:
+            raise StoreError(f"chip shard {path} holds an array of shape {array.shape} where {axes} is expected")
+        return array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,13 +36,15 @@ class Table:
 
     Attributes:
         name: Its name in messages.
-        columns: Pandas dtype of each column. `Int64`, `Float64` and `string` may be missing, others may not.
+        columns: Pandas dtype of each column. `Int64`, `Float64` and `string` may hold missing values, others may not.
         outline: The column that holds outlines in longitude and latitude, as WKT, if there is one.
+        optional: Pandas dtype of each column that rows may lack; it is then filled with missing values.
     """
 
     name: str
     columns: dict[str, str]
     outline: str | None = None
+    optional: dict[str, str] = field(default_factory=dict)
 
     def frame(self, rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
         """Rows as a frame of this table: columns ordered and typed, group columns kept as strings.
@@ -55,11 +57,17 @@ class Table:
             frame = pd.DataFrame(columns=list(self.columns))
         groups = sorted(column for column in frame.columns if column.startswith(GROUP_PREFIX))
         missing = [column for column in self.columns if column not in frame.columns]
-        unknown = [column for column in frame.columns if column not in self.columns and column not in groups]
+        fixed = self.columns | self.optional
+        unknown = [column for column in frame.columns if column not in fixed and column not in groups]
         if missing or unknown:
             raise StoreError(f"the {self.name} table lacks {missing} and has unknown columns {unknown}")
         try:
-            typed = {column: frame[column].astype(cast("Any", dtype)) for column, dtype in self.columns.items()}
+            typed = {
+                column: frame[column].astype(cast("Any", dtype))
+                if column in frame
+                else pd.Series(pd.NA, index=frame.index, dtype=cast("Any", dtype))
+                for column, dtype in fixed.items()
+            }
         except (TypeError, ValueError) as error:
             raise StoreError(f"the {self.name} table has a value of another type: {error}") from None
         typed |= {column: frame[column].astype("string") for column in groups}
@@ -98,9 +106,16 @@ class Table:
         return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
 
     def read_columns(self, path: Path, columns: Sequence[str]) -> pd.DataFrame:
-        """Some columns of a table, typed: what a table of millions of rows takes is that of the columns read."""
-        frame = pq.read_table(path, columns=list(dict.fromkeys(columns))).to_pandas()
-        typed: pd.DataFrame = frame.astype({name: cast("Any", self.columns.get(name, "string")) for name in frame})
+        """Return some columns of a table, typed: memory is that of the columns read.
+
+        Optional columns that the file lacks are filled with missing values.
+        """
+        names = list(dict.fromkeys(columns))
+        absent = set(self.optional) - set(pq.read_schema(path).names)
+        frame = pq.read_table(path, columns=[name for name in names if name not in absent]).to_pandas()
+        frame = frame.assign(**{name: pd.NA for name in names if name in absent})[names]
+        dtypes = self.columns | self.optional
+        typed: pd.DataFrame = frame.astype({name: cast("Any", dtypes.get(name, "string")) for name in frame})
         return typed
 
     def read_outlines(self, path: Path) -> pa.ChunkedArray:
@@ -176,6 +191,18 @@ LABELS = Table(
     },
 )
 
+OBJECT_COLUMNS = {
+    "mask_shard": "string",  # `<stage>/<digest>/<file>.npy` of masks (N, H, W); missing where a chip has no mask
+    "mask_position": "Int64",  # row in that shard
+    "mask_reason": "string",  # why a labelled chip has no mask
+    "object_row": "Float64",  # centre of the object, in pixels from the chip's top left corner (pixel edges)
+    "object_col": "Float64",
+    "angle_deg": "Float64",  # of the long axis, from the columns towards the rows, -90 to 90; missing without an axis
+    "length_px": "Float64",  # extent along the axis
+    "width_px": "Float64",  # extent across it
+}
+"""The mask and the pose of the object that a chip is labelled for; tables of runs without masks lack them."""
+
 CHIPS = Table(
     "chip",
     {
@@ -192,6 +219,7 @@ CHIPS = Table(
         "position": "Int64",  # row in the shard
     },
     outline="footprint",
+    optional=OBJECT_COLUMNS,
 )
 
 SYNTHETIC = Table(
@@ -206,6 +234,7 @@ SYNTHETIC = Table(
         "reason": "string",  # why not
     },
     outline="footprint",
+    optional=OBJECT_COLUMNS,
 )
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})

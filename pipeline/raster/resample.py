@@ -9,7 +9,7 @@ below, and the kernel's width is given instead of being guessed from the piece.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from .grid import Target
-from .rows import STEP_BYTES
-
-if TYPE_CHECKING:
-    from .rows import Pixels, Rows, Spans, Valid
+from .rows import STEP_BYTES, Pixels, Rows, Spans, Valid
 
 _RADIUS = {"nearest": 1, "average": 1, "bilinear": 1, "cubic": 2, "lanczos": 3}
 """Source pixels that a kernel looks at on each side, at scale 1."""
@@ -124,8 +121,6 @@ def resampled_rows(source: Rows, source_left: int, target: Target, columns: tupl
         columns: Range of its columns that the rows hold.
         kernel: Name of the kernel.
     """
-    from .resample import Resampler
-
     shape = (target.height, columns[1] - columns[0], source.bands)
     row_bytes = shape[1] * shape[2] * source.dtype.itemsize
     step = max(1, min(int(source.step / target.scale_row), STEP_BYTES // row_bytes))
@@ -135,8 +130,6 @@ def resampled_rows(source: Rows, source_left: int, target: Target, columns: tupl
 
 def source_columns(target: Target, columns: tuple[int, int], width: int, kernel: str) -> tuple[int, int]:
     """The scene's columns, of ``width``, that columns of its target grid are made of."""
-    from .resample import margin
-
     beside = margin(kernel, target.scale_col)
     first, last = (column * target.scale_col for column in columns)
     return max(math.floor(first) - beside, 0), min(math.ceil(last) + beside, width)

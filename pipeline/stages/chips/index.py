@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...dataset.chip_store import ChipStore, qualify
+from ...dataset.chip_store import SHARD_COLUMNS, ChipStore, qualify
 from ...dataset.contact_sheet import COLUMNS, chosen, write_sheet
 from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
 from ...utils.errors import TooLittleDataError
@@ -22,7 +22,7 @@ from ...utils.errors import TooLittleDataError
 SCENE = "scene_id"
 """The group column that every chip has."""
 _SHEET_ROWS = 5
-_REPEATED = [SCENE, "class", "kind", "label_id", "shard"]
+_REPEATED = [SCENE, "class", "kind", "label_id", "mask_reason", *SHARD_COLUMNS]
 """Texts that many chips share."""
 
 
@@ -79,11 +79,12 @@ def _read(part: Path) -> pa.Table:
     """The index of a batch with its shards named relative to the store; texts as codes, outlines as WKB."""
     path = part / "index.parquet"
     table = pq.read_table(path, read_dictionary=_REPEATED)
-    place = table.column_names.index("shard")
-    shards = table["shard"].combine_chunks()
-    names = qualify(pd.DataFrame({"shard": shards.dictionary.to_pandas()}), part)["shard"]
-    named = pa.DictionaryArray.from_arrays(shards.indices, pa.array(names, shards.dictionary.type))
-    return table.set_column(place, "shard", named)
+    for column in SHARD_COLUMNS:
+        shards = table[column].combine_chunks()
+        names = qualify(pd.DataFrame({column: shards.dictionary.to_pandas()}), part)[column]
+        named = pa.DictionaryArray.from_arrays(shards.indices, pa.array(names, shards.dictionary.type))
+        table = table.set_column(table.column_names.index(column), column, named)
+    return table
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Chips that stay in their shards: the same bytes as chips in memory, for whoever trains on them."""
+"""Chip stores: chips read at once or batch by batch, object masks, and shards that are damaged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from satpipe.dataset import chip_store
-from satpipe.dataset.chip_store import ChipStore, LazyChips, enough, followed_by, is_lazy, write_shard
+from satpipe.dataset.chip_store import (
+    ChipStore,
+    LazyChips,
+    ShardWriter,
+    enough,
+    followed_by,
+    is_lazy,
+    write_masks,
+    write_shard,
+)
+from satpipe.dataset.tables import CHIPS
 from satpipe.utils.errors import StoreError
 
 
@@ -99,3 +109,65 @@ def test_a_shard_whose_header_is_broken_is_named(tmp_path: Path, header: bytes) 
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(200))
     with pytest.raises(StoreError, match=r"chips\.npy"):
         chips.read()
+
+
+def chips_with_masks(root: Path) -> tuple[ChipStore, np.ndarray]:
+    """An artifact with four chips, of which the first and the last have masks, written and opened again."""
+    folder = root / "chips" / "d1"
+    folder.mkdir(parents=True)
+    masks = np.random.default_rng(0).integers(0, 256, (2, 4, 4), dtype=np.uint8)
+    shard = write_shard(np.zeros((4, 4, 4, 3), np.uint8), folder)
+    mask_shard = write_masks(masks, folder)
+    rows: list[dict[str, object]] = [
+        dict.fromkeys(CHIPS.columns)
+        | {"chip_id": f"c{number}", "class": "ship", "valid_fraction": 1.0, "shard": shard, "position": number}
+        | {"mask_shard": mask_shard if number in (0, 3) else None, "mask_position": {0: 1, 3: 0}.get(number)}
+        | {"mask_reason": "too small" if number == 1 else None, "angle_deg": -30.0 if number == 3 else None}
+        for number in range(4)
+    ]
+    CHIPS.write(rows, folder / "index.parquet")
+    return ChipStore.open(CHIPS.read, folder / "index.parquet", root), masks
+
+
+def test_masks_are_read_by_row_like_chips(tmp_path: Path) -> None:
+    chips, masks = chips_with_masks(tmp_path)
+    assert chips.has_masks.tolist() == [True, False, False, True]
+    np.testing.assert_array_equal(chips.masks([3, 0, 3]), masks[[0, 1, 0]])
+    np.testing.assert_array_equal(chips.where(chips.has_masks).masks(), masks[[1, 0]])
+    assert chips.index["mask_reason"].fillna("").tolist() == ["", "too small", "", ""]
+    assert chips.index["angle_deg"].isna().tolist() == [True, True, True, False]
+
+
+def test_masks_of_chips_without_one_are_refused(tmp_path: Path) -> None:
+    chips, _ = chips_with_masks(tmp_path)
+    with pytest.raises(StoreError, match="2 of 4 chips have no object mask"):
+        chips.masks()
+
+
+def test_a_mask_shard_of_another_shape_is_refused(tmp_path: Path) -> None:
+    chips, _ = chips_with_masks(tmp_path)
+    swapped = ChipStore(chips.index.assign(mask_shard=chips.index["shard"]), tmp_path)
+    with pytest.raises(StoreError, match=r"shape \(4, 4, 4, 3\) where \(N, H, W\) is expected"):
+        swapped.masks([0])
+
+
+def test_masks_written_one_by_one_close_their_gaps(tmp_path: Path) -> None:
+    folder = tmp_path / "chips" / "d1"
+    folder.mkdir(parents=True)
+    masks = np.arange(3 * 16, dtype=np.uint8).reshape(3, 4, 4)
+    with ShardWriter(folder, 5, (4, 4), np.uint8, "masks") as writer:
+        for place, mask in zip((0, 2, 4), masks, strict=True):
+            writer.write(place, mask[None])
+        assert writer.finish().tolist() == [0, -1, 1, -1, 2]
+    index = pd.DataFrame({"mask_shard": ["chips/d1/masks.npy"] * 3, "mask_position": [2, 1, 0]})
+    np.testing.assert_array_equal(ChipStore(index, tmp_path).masks(), masks[::-1])
+
+
+def test_an_index_without_mask_columns_is_read_as_one_without_masks(tmp_path: Path) -> None:
+    chips_with_masks(tmp_path)
+    path = tmp_path / "chips" / "d1" / "index.parquet"
+    pd.read_parquet(path)[list(CHIPS.columns)].to_parquet(path)
+    for read in (CHIPS.read, CHIPS.read_bare, lambda path: CHIPS.read_columns(path, ["chip_id", "mask_shard"])):
+        old = ChipStore.open(read, path, tmp_path)
+        assert not old.has_masks.any()
+        assert old.index["mask_shard"].isna().all()
