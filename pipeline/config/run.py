@@ -198,8 +198,10 @@ class GanConfig(Section):
     """Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Adam's decay of the first moment, both networks."""
-    judge_norm: Literal["batch", "none"] | None = None
-    """Normalisation in the discriminator."""
+    judge_norm: Literal["batch", "spectral", "none"] | None = None
+    """Normalisation in the discriminator: of its features over the batch, or of its weights by their spectral norm."""
+    loss: Literal["logistic", "hinge"] | None = None
+    """What the networks minimise."""
     ema_images: Annotated[float, Field(ge=0.0)] | None = None
     """Images after which a weight counts half in the generator's average that is kept; 0 keeps the weights."""
     upsampling: Literal["transposed", "resize"] | None = None

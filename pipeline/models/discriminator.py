@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ..config.gan_presets import Preset
 from .generator import INITIAL, Architecture, GeneratorNetwork, pyramid
@@ -61,12 +62,13 @@ class DiscriminatorNetwork(nn.Module):
         # Column 0 judges the chip, column 1 + y how well it goes with the label y: psi(h) + <v_y, h>, Miyato and Koyama
         # 2018, eq. 3. By planes the label is in h already.
         self.exit = nn.Linear(features * start**2, 1 + (0 if self.by_planes else classes))
-        for module in self.modules():
-            if isinstance(module, Halving | nn.Linear):
-                if batch_norm:
-                    nn.init.normal_(module.weight, 0.0, INITIAL)
-                else:
-                    nn.init.kaiming_normal_(module.weight, 0.2)
+        for module in [module for module in self.modules() if isinstance(module, Halving | nn.Linear)]:
+            if batch_norm:
+                nn.init.normal_(module.weight, 0.0, INITIAL)
+            else:
+                nn.init.kaiming_normal_(module.weight, 0.2)
+            if preset.judge_norm == "spectral":
+                spectral_norm(module)
 
     def forward(self, chips: Tensor, labels: Tensor) -> Tensor:
         """Chips (N, C, H, W) in [-1, 1] and labels (N,) to logits (N,) float32."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from satpipe.config.gan_presets import PRESETS, Preset
 from satpipe.models.discriminator import build, minibatch_deviation
 from satpipe.models.generator import BLOCK, Generator, generate, latents, load, pyramid, save
-from satpipe.stages.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from satpipe.stages.gan.losses import LOSSES, gradient_penalty
 from satpipe.stages.gan.step import judge_both
 from satpipe.utils.errors import StoreError
 from torch import nn
@@ -155,8 +155,9 @@ def test_real_and_generated_chips_are_never_of_one_group(count: int) -> None:
 def test_losses_are_binary_cross_entropy_of_the_logits() -> None:
     real, fake = torch.randn(9), torch.randn(9)
     cross = F.binary_cross_entropy_with_logits
-    torch.testing.assert_close(discriminator_loss(real, fake), cross(real, torch.ones(9)) + cross(fake, torch.zeros(9)))
-    torch.testing.assert_close(generator_loss(fake), cross(fake, torch.ones(9)))
+    loss = LOSSES["logistic"]
+    torch.testing.assert_close(loss.discriminator(real, fake), cross(real, torch.ones(9)) + cross(fake, torch.zeros(9)))
+    torch.testing.assert_close(loss.generator(fake), cross(fake, torch.ones(9)))
 
 
 def test_gradient_penalty_of_a_linear_discriminator_is_its_squared_weight() -> None:

@@ -11,13 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MEASURES = (
+    "loss_discriminator",
+    "loss_generator",
+    "logit_real",
+    "logit_fake",
+    "cross_entropy_discriminator",
+    "cross_entropy_generator",
+)
+"""Means over the steps since the last evaluation. The cross-entropies are the logistic losses of the logits, whatever
+loss is trained with: they say how sure the discriminator is, and alarms are stated in them."""
+
 Line = dict[str, Any]
 """What one look logs: `images`, losses, mean logits, and, where there are validation chips, `score` and `quality`."""
 
 LOOKS = 3
 """A side that wins, or a class that has collapsed, in so many looks in a row does so for good."""
 WON = 0.02
-"""Mean loss of a side that wins nearly always: the other one learns no more from it."""
+"""Cross-entropy of a side that wins nearly always: the other one learns no more from it."""
 GROWN = 0.5
 """Share of a training after which every class's chips should differ."""
 LOWER = 0.5
@@ -81,9 +92,9 @@ def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | N
     losses = (line["loss_discriminator"], line["loss_generator"])
     if not all(math.isfinite(loss) for loss in losses):
         return "a loss is not a number"
-    if line["loss_discriminator"] < WON:
+    if line["cross_entropy_discriminator"] < WON:
         return "the discriminator wins"
-    if line["loss_generator"] < WON:
+    if line["cross_entropy_generator"] < WON:
         return "the generator wins"
     collapsed = collapse(lines, images)
     return None if collapsed is None else f"class {collapsed} has collapsed to few chips"

@@ -16,7 +16,7 @@ from .augment import Changes, augment, draw
 from .batches import CHANGES
 from .cuda_graph import Recording
 from .distributed import average_gradients, rows_of
-from .losses import discriminator_loss, generator_loss, gradient_penalty
+from .losses import LOSSES, gradient_penalty, logistic_discriminator, logistic_generator
 from .setting import TrainingConfig
 
 EMA_RAMP = 0.05
@@ -76,7 +76,11 @@ class StepInputs:
 
 
 def train_step(setting: TrainingConfig, networks: Networks, step: int, device: torch.device) -> Tensor:
-    """One step of both networks; returns both losses and the mean logits of real and generated chips, (4,)."""
+    """Take one step of both networks.
+
+    Returns:
+        :data:`~satpipe.stages.gan.log.MEASURES` of the step, (6,).
+    """
     preset = setting.preset
     shown = draw_step(setting, step)
     penalised = preset.r1 > 0 and step % preset.r1_every == 0
@@ -117,7 +121,8 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     seen = augment(real, of_real), augment(fake.detach(), of_fake)
     with profile.autocast():
         real_logits, fake_logits = judge_both(networks.discriminator, *seen, labels)
-    loss_d = discriminator_loss(real_logits, fake_logits)
+    loss = LOSSES[preset.loss]
+    loss_d = loss.discriminator(real_logits, fake_logits)
     if penalised:
         penalty = gradient_penalty(networks.discriminator, seen[0], labels)
         torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
@@ -131,13 +136,23 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     networks.discriminator.requires_grad_(False)
     with profile.autocast():
         logits = networks.discriminator(augment(fake, of_turn), labels)
-    loss_g = generator_loss(logits)
+    loss_g = loss.generator(logits)
     torch.autograd.backward(loss_g)
     average_gradients(networks.generator, ranks)
     networks.generator_adam.step()
     networks.generator_adam.zero_grad(set_to_none=True)
     update_average(networks, shown.average_weight)
-    return torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(), fake_logits.detach().mean()])
+    real_logits, fake_logits, logits = real_logits.detach(), fake_logits.detach(), logits.detach()
+    return torch.stack(
+        [
+            loss_d.detach(),
+            loss_g.detach(),
+            real_logits.mean(),
+            fake_logits.mean(),
+            logistic_discriminator(real_logits, fake_logits),
+            logistic_generator(logits),
+        ]
+    )
 
 
 def judge_both(

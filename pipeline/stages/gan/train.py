@@ -24,7 +24,7 @@ from ...utils.errors import TrainingError
 from . import checkpoint
 from .cuda_graph import Recording
 from .distributed import broadcast_state, check, share_statistics
-from .log import LOWER, Line, Log, divergence, is_better, over_trained, training_failure
+from .log import LOWER, MEASURES, Line, Log, divergence, is_better, over_trained, training_failure
 from .look import Measure, draw_sheet, look
 from .setting import TrainingConfig
 from .step import Networks, StepInputs, train_step
@@ -52,7 +52,7 @@ def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tupl
     networks = start(setting, device)
     log = agree(setting, networks, resume(setting, networks) if setting.ranks.first else Log())
     size, steps = setting.preset.batch, setting.steps
-    sums, since = torch.zeros(4, device=device), log.step
+    sums, since = torch.zeros(len(MEASURES), device=device), log.step
     while log.stopped is None:
         _set_learning_rate(networks, learning_rate(setting, log))
         sums += train_step(setting, networks, log.step, device)
@@ -71,7 +71,7 @@ def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tupl
                 networks, log = restart(setting, log, reason, device)
             show(setting, log)
         log = agree(setting, networks, log)
-        sums, since = torch.zeros(4, device=device), log.step
+        sums, since = torch.zeros(len(MEASURES), device=device), log.step
     if not setting.ranks.first:
         return networks.average.eval(), log
     best = checkpoint.read(setting.folder / BEST)
@@ -225,8 +225,7 @@ def _set_learning_rate(networks: Networks, rate: float) -> None:
 
 
 def _line(images: int, sums: list[float]) -> Line:
-    names = ("loss_discriminator", "loss_generator", "logit_real", "logit_fake")
-    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(names, sums, strict=True)}
+    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(MEASURES, sums, strict=True)}
 
 
 def _note(log: Log) -> str:

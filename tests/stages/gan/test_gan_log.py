@@ -21,7 +21,7 @@ from satpipe.models.generator import load
 from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
 from satpipe.stages.gan.log import Log, divergence, is_better, over_trained
-from satpipe.stages.gan.losses import discriminator_loss, generator_loss
+from satpipe.stages.gan.losses import LOSSES, Loss
 from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
@@ -33,14 +33,15 @@ MakeJob = Callable[..., TaskContext]
 def line(
     images: int = 100, loss: float = 1.2, score: float | None = 1.0, collapsed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {"images": images, "loss_discriminator": loss, "loss_generator": 0.8}
-    return made | {"collapsed": list(collapsed)} | ({} if score is None else {"score": score})
+    losses: dict[str, Any] = {"loss_discriminator": loss, "loss_generator": 0.8}
+    losses |= {name.replace("loss", "cross_entropy"): value for name, value in losses.items()}
+    return {"images": images} | losses | {"collapsed": list(collapsed)} | ({} if score is None else {"score": score})
 
 
 FINE, WON, LOST, COLLAPSED, NAN = (
     line(),
     line(loss=0.001),
-    line() | {"loss_generator": 0.001},
+    line() | {"cross_entropy_generator": 0.001},
     line(collapsed=("ship",)),
     line(loss=math.nan),
 )
@@ -92,7 +93,9 @@ def test_the_best_has_the_lowest_score_and_without_scores_the_last_one_is(
     assert is_better(lines, None, 1000)
 
 
-@pytest.mark.parametrize("ill", [{"loss_discriminator": 0.001}, {"loss_generator": 0.001}, {"collapsed": ["ship"]}])
+@pytest.mark.parametrize(
+    "ill", [{"cross_entropy_discriminator": 0.001}, {"cross_entropy_generator": 0.001}, {"collapsed": ["ship"]}]
+)
 def test_a_look_at_which_something_is_wrong_is_never_better_than_a_sound_one(ill: dict[str, Any]) -> None:
     sound, wrong = line(600, score=2.0), line(700, score=1.0) | ill
     assert not is_better([sound, wrong], sound, 1000)
@@ -196,7 +199,8 @@ def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence
     context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(**FAST, restarts=1)
-    monkeypatch.setattr("satpipe.stages.gan.step.generator_loss", without_gradient(generator_loss))
+    still = LOSSES["logistic"]._replace(generator=without_gradient(LOSSES["logistic"].generator))
+    monkeypatch.setitem(LOSSES, "logistic", still)
     with pytest.raises(TrainingError, match=r"the discriminator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
 
@@ -205,13 +209,14 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
     context: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(**FAST, restarts=1)
-    still = without_gradient(discriminator_loss)
+    loss = LOSSES["logistic"]
+    still = without_gradient(loss.discriminator)
 
     def fooled(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        wish = generator_loss(fake)
+        wish = loss.generator(fake)
         return still(real, fake) + wish - wish.detach()
 
-    monkeypatch.setattr("satpipe.stages.gan.step.discriminator_loss", fooled)
+    monkeypatch.setitem(LOSSES, "logistic", Loss(fooled, loss.generator))
     with pytest.raises(TrainingError, match=r"the generator wins, 3 looks in a row\) after 1 restarts; lower"):
         make_generator(made)
 
