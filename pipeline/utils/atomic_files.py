@@ -1,4 +1,4 @@
-"""Files and folders that survive a power loss: synced before they are renamed, the folder after."""
+"""Write files and folders that survive a power loss: synced before they are renamed, the folder after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, so that they survive a power loss."""
+    """Make a folder and the missing ones above it, so that they survive a power loss."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -33,18 +33,26 @@ def sync_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, also after a power loss."""
+def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
+    """Write a file so that a reader sees the old content or the new one.
+
+    Args:
+        path: The file; missing folders above it are made.
+        data: Its content.
+        sync: Whether the file must also survive a power loss.
+    """
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)

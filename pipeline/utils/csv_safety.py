@@ -1,4 +1,4 @@
-"""Text that goes into a CSV and may be opened by a spreadsheet."""
+"""Escape text for CSV files that a spreadsheet may open."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ if TYPE_CHECKING:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def harmless(text: str) -> str:
-    """The text such that no spreadsheet takes it for a formula: one that would begin as one gets an apostrophe before.
+def csv_escaped(text: str) -> str:
+    """Return the text with an apostrophe before it if a spreadsheet would take it for a formula (OWASP, CSV injection).
 
-    A file or a class can be named ``=HYPERLINK(...)``, and a spreadsheet would run that (OWASP, CSV injection). Only
-    for text: a negative number is no formula.
+    A file or a class can be named ``=HYPERLINK(...)``. Only for text: a negative number is not a formula.
     """
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def csv_escaped_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with every text harmless, names of columns too; numbers stay what they are."""
-    frame = frame.rename(columns={name: harmless(str(name)) for name in frame.columns})
-    return _texts(frame, harmless)
+    """Return the table with every text escaped, names of columns too; numbers stay as they are."""
+    frame = frame.rename(columns={name: csv_escaped(str(name)) for name in frame.columns})
+    return _texts(frame, csv_escaped)
 
 
-def as_it_was(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table that :func:`csv_escaped_table` was given, but for the names of its columns."""
+def unescaped_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table that :func:`csv_escaped_table` was given, except for the names of its columns."""
     return _texts(frame, lambda text: text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text)
 
 
 def _texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    def one(value: object) -> object:
+    def change_text(value: object) -> object:
         return change(value) if isinstance(value, str) else value
 
     names = [name for name in frame.columns if frame[name].dtype.kind not in "biufM"]
-    return frame.assign(**{name: frame[name].map(one, na_action="ignore") for name in names})
+    return frame.assign(**{name: frame[name].map(change_text, na_action="ignore") for name in names})

@@ -1,4 +1,4 @@
-"""What can go wrong, in one family.
+"""The family of errors, and how they are worded.
 
 Every error that a user can cause is a :class:`SatpipeError`: one sentence on what happened, where, and what to do.
 The command line prints that sentence and ends with ``exit_code``; anything else is a defect and shows a traceback.
@@ -11,34 +11,41 @@ import os
 import unicodedata
 from collections.abc import Iterator
 
-MOST_CHARACTERS = 1000
+MAX_CHARACTERS = 1000
 
 
-def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
-    """The text on one line, without what acts on a terminal, and not longer than ``most`` characters.
+def one_line(text: str, max_characters: int = MAX_CHARACTERS) -> str:
+    """Return the text on one line, without control characters, at most about ``max_characters`` long.
 
     Names of files and values of configurations are other people's: they may hold line ends, escape sequences and marks
     that turn the direction of writing.
     """
-    text = " ".join(text.split())
-    text = "".join("\N{REPLACEMENT CHARACTER}" if _acts(one) else one for one in text)
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    text = without_controls(" ".join(text.split()))
+    half = max_characters // 2
+    return text if len(text) <= max_characters else f"{text[:half]} ... {text[-half:]}"
 
 
-def first_line(error: BaseException, most: int | None = None) -> str:
-    """The first line of what an error says, at most ``most`` characters of it; its kind where it says nothing."""
+def without_controls(text: str, keep: str = "") -> str:
+    """Return the text with each character that acts on a terminal replaced, except those in ``keep``."""
+    if text.isprintable():  # quick, and true of most
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if _acts(char) and char not in keep else char for char in text)
+
+
+def first_line(error: BaseException, max_characters: int | None = None) -> str:
+    """Return the first line of an error's message, or its type where there is none; at most ``max_characters`` of it."""
     lines = str(error).splitlines()
-    return (lines[0] if lines else type(error).__name__)[:most]
+    return (lines[0] if lines else type(error).__name__)[:max_characters]
 
 
 def _acts(character: str) -> bool:
-    """Whether a character is a control character, a half of a pair, or turns the direction of writing."""
+    """Return whether a character is a control character, a surrogate, or turns the direction of writing."""
     turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
     return turns or unicodedata.category(character) in ("Cc", "Cs")
 
 
 class SatpipeError(Exception):
-    """Base of all errors that a user can cause and mend; its message is brought to one line."""
+    """Base of all errors that a user can cause and correct; its message is one line."""
 
     exit_code = 2
 
@@ -59,14 +66,14 @@ class TooLittleDataError(SatpipeError):
 
 
 class StoreError(SatpipeError):
-    """The store of parts cannot be read or written: tampered, of another version, full, or not permitted."""
+    """The store of artifacts cannot be read or written: tampered with, of another version, full, or not permitted."""
 
 
 class CorruptedError(StoreError):
     """Committed content is not what was committed: damaged, changed or deleted since.
 
     Attributes:
-        stage: Stage of the part.
+        stage: Stage of the artifact.
         digest: Digest of what was committed.
     """
 
@@ -84,11 +91,11 @@ class StoreLockedError(StoreError):
 
 
 class HostError(StoreError):
-    """This host cannot make a part that another one may be able to make."""
+    """This host cannot run a task that another one may be able to run."""
 
 
 class TaskFailedError(SatpipeError):
-    """The maker of a part failed; the message's first line holds its own sentence and the name of the part."""
+    """A task function failed; the first line of the message names the task and the error, the rest is its traceback."""
 
     exit_code = 1
 
@@ -103,7 +110,7 @@ class TrainingError(SatpipeError):
     exit_code = 1
 
 
-_WAYS_OUT = {
+_REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room, or have the quota raised",
     errno.EFBIG: "use a file system without that limit",
@@ -116,30 +123,30 @@ _WAYS_OUT = {
     errno.ENFILE: "raise the limit of open files",
     errno.ENOMEM: "lower compute.workers",
 }
-"""Troubles of the machine that a person can mend, by error number."""
+"""What to do about errors of the operating system that a person can correct, by error number."""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or one.__context__
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def os_error_hint(error: BaseException) -> str | None:
-    """What the machine refused and what to do, if that is behind an error; None where it is a defect of ours.
+    """Return what the operating system refused and what to do, if that caused an error; None for any other error.
 
     Libraries turn an error number of the system into errors of their own, some only into text: the whole chain is
-    looked at, and the texts that the system has for its error numbers.
+    searched, also for the texts that the system has for its error numbers.
     """
-    for one in _chain(error):
-        if isinstance(one, OSError) and one.errno in _WAYS_OUT:
-            where = f"{one.filename}: " if one.filename else ""
-            return f"{where}{os.strerror(one.errno)}; {_WAYS_OUT[one.errno]}"
-    for one in _chain(error):
-        for number, way_out in _WAYS_OUT.items():
-            if number != errno.ENOMEM and os.strerror(number) in str(one):
-                return f"{os.strerror(number)}; {way_out}"
+    for link in _chain(error):
+        if isinstance(link, OSError) and link.errno in _REMEDIES:
+            where = f"{link.filename}: " if link.filename else ""
+            return f"{where}{os.strerror(link.errno)}; {_REMEDIES[link.errno]}"
+    for link in _chain(error):
+        for number, remedy in _REMEDIES.items():
+            if number != errno.ENOMEM and os.strerror(number) in str(link):
+                return f"{os.strerror(number)}; {remedy}"
     return None

@@ -20,7 +20,7 @@ from fixtures.faults import CONFIG, Harness, build_project
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from satpipe.utils.csv_safety import as_it_was, csv_escaped_table
+from satpipe.utils.csv_safety import unescaped_table, csv_escaped_table
 from satpipe.utils.redact import redacted, redacted_json
 
 SECRET = "s3cr3t-0f-th3-us3r"
@@ -216,4 +216,4 @@ def test_harmless_tables_can_be_read_back(rows: list[tuple[str, float, int]]) ->
     assert not made["a"].str.startswith(("=", "+", "-", "@", "\t", "\r", "\n")).any()
     assert made["b"].tolist() == frame["b"].tolist()
     kept = ~frame["a"].str.match(r"'[=+\-@\t\r\n]")
-    assert as_it_was(made)["a"][kept].tolist() == frame["a"][kept].tolist()
+    assert unescaped_table(made)["a"][kept].tolist() == frame["a"][kept].tolist()

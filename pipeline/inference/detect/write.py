@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...utils.csv_safety import harmless
+from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
 
 GEOPACKAGE = ".gpkg"
@@ -139,7 +139,7 @@ def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None],
 
 
 def write_csv(detections: Sequence[Detection], path: Path) -> None:
-    """Write a row for each detection; text that a spreadsheet would run as a formula is made harmless."""
+    """Write a row for each detection; text that a spreadsheet would run as a formula is escaped."""
     labelled = any(one.label is not None for one in detections)
     places = _lonlat(detections)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -148,10 +148,10 @@ def write_csv(detections: Sequence[Detection], path: Path) -> None:
         for one, place in zip(detections, places, strict=True):
             degrees = one.crs is not None and _is_degrees(one.crs)
             x, y = _rounder(DEGREES if degrees else METRES)(one.centre) if one.crs else ("", "")
-            row: list[Any] = [harmless(one.scene), harmless(one.class_name), f"{one.score:.4f}"]
+            row: list[Any] = [csv_escaped(one.scene), csv_escaped(one.class_name), f"{one.score:.4f}"]
             row += [f"{one.row:.1f}", f"{one.col:.1f}", x, y]
             row += ["", ""] if place is None else [f"{place[0]:.7f}", f"{place[1]:.7f}"]
-            writer.writerow([*row, *((harmless(one.label or ""), "yes" if one.label else "no") if labelled else ())])
+            writer.writerow([*row, *((csv_escaped(one.label or ""), "yes" if one.label else "no") if labelled else ())])
 
 
 def _lonlat(detections: Sequence[Detection]) -> list[tuple[float, float] | None]:

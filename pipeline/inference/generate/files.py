@@ -14,7 +14,7 @@ import numpy as np
 
 from ...dataset.chip_store import ShardWriter
 from ...dataset.scaling import Scaling
-from ...utils.csv_safety import harmless
+from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
 from . import png
 from .sample import Block
@@ -277,9 +277,9 @@ class LabelTable:
         for place, number in enumerate(range(first, first + len(block))):
             rows.append(
                 {
-                    "file": harmless(files.name(block.label, number)),
+                    "file": csv_escaped(files.name(block.label, number)),
                     "position": number,
-                    "class": harmless(classes[block.label]),
+                    "class": csv_escaped(classes[block.label]),
                     "class_number": block.label,
                     "seed": int(block.seeds[place]),
                     "label_score": _number(block.label_score[place]),

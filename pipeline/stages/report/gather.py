@@ -15,7 +15,7 @@ import pandas as pd
 from ...dataset.chip_store import ChipStore
 from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
 from ...engine.task import METADATA, ArtifactRef, TaskContext
-from ...utils.csv_safety import as_it_was
+from ...utils.csv_safety import unescaped_table
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def read(context: TaskContext) -> Material:
     return Material(
         config=context.config["config"],
         answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
-        metrics=as_it_was(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
+        metrics=unescaped_table(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
         predictions=pd.read_parquet(verdict / "predictions.parquet"),
         tables=facts_of(context.folder("tables")),
         scenes=context.folder("tables"),
