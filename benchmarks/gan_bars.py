@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from satpipe.commands._common import committed
-from satpipe.config.base import as_json
+from satpipe.utils.section import as_json
 from satpipe.config.load import load
 from satpipe.config.run import GanConfig, RunConfig
 from satpipe.dataset.split_chips import RealChips, numbers

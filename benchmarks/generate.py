@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from satpipe.config.base import as_json
+from satpipe.utils.section import as_json
 from satpipe.config.gan_presets import PRESETS
 from satpipe.config.run import ComputeConfig, RunConfig
 from satpipe.dataset.scaling import Scaling

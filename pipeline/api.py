@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .config.base import as_json
+from .utils.section import as_json
 from .dataset import scaling as scalings
 from .dataset.chip_store import ChipStore
 from .dataset.names import FINAL

@@ -21,7 +21,7 @@ def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str 
     """Print the configuration with every default filled in, as YAML."""
     import yaml
 
-    from ..config.base import as_json
+    from ..utils.section import as_json
 
     text = yaml.safe_dump(as_json(load(config_path, overrides, name)), sort_keys=False, allow_unicode=True)
     click.echo(text, nl=False)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..utils.errors import ConfigError
-from .base import as_json
+from ..utils.section import as_json
 from .gan_presets import resolve
 from .run import RunConfig
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..dataset.names import split_name
-from .base import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
+from ..utils.section import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 from .sources import Source
 
 Resampling = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .base import Count, Fraction, Positive, PositiveCount, Section
+from ..utils.section import Count, Fraction, Positive, PositiveCount, Section
 
 Paths = str | Annotated[tuple[str, ...], Field(min_length=1)]
 BoxColumn = Literal["x_min", "y_min", "x_max", "y_max", "lon_min", "lat_min", "lon_max", "lat_max"]

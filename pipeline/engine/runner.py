@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..config.base import as_json
+from ..utils.section import as_json
 from ..config.run import RunConfig
 from ..models.device import Profile, cores, resolve_profile
 from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atomic

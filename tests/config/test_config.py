@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from satpipe.config import run, sources
-from satpipe.config.base import Section, as_json
+from satpipe.utils.section import Section, as_json
 from satpipe.config.run import RunConfig
 
 SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}

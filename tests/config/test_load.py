@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from satpipe.config import load
-from satpipe.config.base import as_json
+from satpipe.utils.section import as_json
 from satpipe.utils.errors import ConfigError
 
 SMALLEST = "ingest:\n  sources:\n    - type: simulated\n"

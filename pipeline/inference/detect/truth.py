@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.run import RunConfig
 from ...formats.label import Label, check
 from ...formats.listing import VECTORS, named_like

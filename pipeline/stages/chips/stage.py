@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
 from ...engine.task import METADATA, Artifact, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError

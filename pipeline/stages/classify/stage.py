@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.checks import model_source
 from ...config.run import RunConfig
 from ...dataset.names import CLASSIC, REAL, synth_part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.gan_presets import as_json as preset_json
 from ...config.gan_presets import resolve
 from ...config.run import RunConfig

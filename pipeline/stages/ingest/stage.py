@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.run import IngestConfig
 from ...config.sources import KaggleSource, SimulatedSource
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.run import RunConfig
 from ...dataset.names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile

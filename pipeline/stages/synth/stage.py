@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...config.base import as_json
+from ...utils.section import as_json
 from ...config.checks import SPLIT_PLACEHOLDER, no_folder
 from ...config.run import ExternalFolder, RunConfig
 from ...dataset.names import FINAL, synth_part
