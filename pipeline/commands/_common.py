@@ -138,7 +138,7 @@ def load(config_path: Path | None, overrides: tuple[str, ...], name: str | None)
 
 def what_is_missing(config: RunConfig) -> str | None:
     """A sentence on scene or label files that a configuration names and that are not there; None where all are."""
-    from ..formats.sources import find_files
+    from ..stages.ingest.sources import find_files
     from ..utils.errors import SatpipeError
 
     try:

@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..formats.registry import FORMATS
 from ._common import console, duration, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
     from ..diagnostics.dataset.advice import Advice
-    from ..diagnostics.dataset.inventory import Inventory
+    from ..formats.inventory import Inventory
 
-KINDS = ("shipsnet", "yolo", "voc", "coco", "geojson", "csv", "folders")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+KINDS = tuple(name for name, label_format in FORMATS.items() if label_format.is_recognised)
 
 
 @click.command("init")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Where the configuration goes.")
-@click.option("--type", "kind", type=click.Choice(KINDS), help="How the labels are kept; default: found out.")
-@click.option("--force", is_flag=True, help="Write over a configuration that is there.")
+@click.option("--type", "kind", type=click.Choice(KINDS), help="Format of the labels; default: recognised.")
+@click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
 def command(folder: Path, target: Path | None, kind: str | None, force: bool) -> None:
-    """Look at a folder of scenes and labels, say what it holds, and write a commented configuration for it.
+    """Inspect a folder of scenes and labels, report what it holds, and write a commented configuration for it.
 
     Nothing in the folder is changed. Without --to the configuration goes to the working folder, named for DIR.
     """
-    from ..diagnostics.dataset import advice, formats, grouping, inventory, metadata
+    from ..diagnostics.dataset import advice, grouping, recognise, summary
+    from ..formats.inventory import take_inventory
     from ..utils.errors import InputError
 
     if not folder.is_dir():
@@ -37,24 +40,22 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
     name = run_name(folder, target)
     target = Path(f"{name}.yaml") if target is None else target
     if target.exists() and not force:
-        raise InputError(f"{target} is there already; give another place with --to, or --force to write over it")
-    listed = inventory.take(folder.absolute())
-    fits = formats.fitting(listed, kind)
+        raise InputError(f"{target} exists already; give another place with --to, or --force to overwrite it")
+    inventory = take_inventory(folder.absolute())
+    fits = recognise.fitting(inventory, kind)
     if not fits:
-        _say_images(folder, listed)
-        raise InputError(_nothing(folder, listed, kind))
-    found = metadata.gather(fits[0])
-    groups = grouping.find_groups(listed, found)
-    advised = advice.advise(name, fits[0], found, groups)
-    if not found.good:
-        raise InputError(f"no image of {folder} can be used: {found.scenes[0]['quarantined']}")
+        _say_images(folder, inventory)
+        raise InputError(_nothing(folder, inventory, kind))
+    source = summary.summarise(fits[0])
+    advised = advice.advise(name, fits[0], source, grouping.find_groups(inventory, source))
+    if not source.good:
+        raise InputError(f"no image of {folder} can be used: {source.scenes[0]['quarantined']}")
     say(f"{folder}:")
-    for heading, rest in advised.lines:
+    lines = [*advised.lines]
+    lines += [("also", f"{fit.says}: `--type {fit.source['type']}` takes these instead") for fit in fits[1:]]
+    lines += [("note", warning) for warning in advised.warnings]
+    for heading, rest in lines:
         say(f"  {heading:<11} {rest}")
-    for other in fits[1:]:
-        say(f"  {'also':<11} {other.says}: `--type {other.source['type']}` takes these instead")
-    for warning in advised.warnings:
-        say(f"  {'note':<11} {warning}")
     _write(target, advised, folder)
     shown = f'"{target}"' if " " in str(target) else str(target)
     say(f"\nwrote {target}; next:")
@@ -64,39 +65,47 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
 
 
 def run_name(folder: Path, target: Path | None) -> str:
-    """A name that runs may have, from the target's stem or the folder's name."""
+    """Return a name that runs may have, from the target's stem or the folder's name."""
     text = target.stem if target is not None else folder.absolute().resolve().name
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:60].strip("-._") or "own"
 
 
-def _say_images(folder: Path, listed: Inventory) -> None:
-    """Say what is known of images without labels."""
+def _say_images(folder: Path, inventory: Inventory) -> None:
+    """Print what is known of images without labels."""
     from ..diagnostics.dataset.advice import lines_of
-    from ..diagnostics.dataset.formats import Found
     from ..diagnostics.dataset.grouping import Grouping
-    from ..diagnostics.dataset.metadata import look_at_scenes
+    from ..diagnostics.dataset.summary import summarise_scenes
+    from ..formats.base import Recognised
 
-    if listed.images:
-        found = Found({"type": "geojson", "path": str(listed.root)}, "")
+    if inventory.images:
+        found = Recognised({"type": "geojson", "path": str(inventory.root)}, "")
         say(f"{folder}:")
-        for heading, rest in lines_of(found, look_at_scenes(found), Grouping()):
+        for heading, rest in lines_of(found, summarise_scenes(found), Grouping()):
             say(f"  {heading:<11} {rest}")
 
 
-def _nothing(folder: Path, listed: Inventory, kind: str | None) -> str:
-    """Why there is no source, and what to do."""
+def _nothing(folder: Path, inventory: Inventory, kind: str | None) -> str:
+    """Return why there is no source, what lies in the folder, and what to do."""
+    from ..diagnostics.dataset.recognise import contents
+    from ..formats.listing import IMAGES
+
+    if not inventory.files:
+        return f"{folder} holds no image, and no other file; for a run without data of your own: `satpipe run all`"
+    there = f"here lies: {contents(inventory)}"
     if kind is not None:
-        return f"{folder} holds no labels of type {kind}; without --type every kind is looked for"
-    if not listed.images and not listed.packed:
-        packed = f"; unpack {listed.archives[0]} first" if listed.archives else ""
+        return f"{folder} holds no labels of type {kind}; without --type every format is looked for; {there}"
+    if not inventory.images:
+        archives = inventory.suffixed(ARCHIVES)
+        packed = f"; unpack {archives[0]} first" if archives else ""
         return (
-            f"{folder} holds no image (.tif, .png, .jpg){packed}; for a run without data of your own: `satpipe run all`"
+            f"{folder} holds no image ({', '.join(IMAGES)}){packed}; for a run without data of your own:"
+            f" `satpipe run all`; {there}"
         )
     return (
-        f"{folder} holds {len(listed.images):,} images and no labels for them; put beside them GeoJSON (or another"
-        " vector format), YOLO .txt, Pascal VOC .xml, COCO .json or a CSV with coordinates, or sort chips into one"
-        " folder per class"
+        f"{folder} holds {len(inventory.images):,} images and no labels for them; {there}; missing: label files of a"
+        " format that is read, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC .xml, COCO .json, a CSV"
+        " with coordinates, masks named like the images, or chips in one folder per class"
     )
 
 
@@ -125,7 +134,7 @@ def _write(target: Path, advised: Advice, folder: Path) -> None:
 
 
 def _how_long(config: RunConfig, folds: int) -> str:
-    """Seconds of all long parts over the workers of this machine, in words."""
+    """Return the seconds of all long tasks over the workers of this machine, in words."""
     from ..engine.display import PlainDisplay
     from ..engine.runner import Runner
     from ..engine.stages import STAGES

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from ..utils.errors import ConfigError
 
-
 LossName = Literal["logistic", "hinge"]
 """Losses by name; the functions are in :mod:`satpipe.stages.gan.losses`."""
 

@@ -350,10 +350,10 @@ def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:
 
 
 def _source_types() -> dict[str, type[BaseModel]]:
-    from . import sources
+    """Return the model of each type of source."""
+    from .sources import SOURCES
 
-    members = typing.get_args(typing.get_args(sources.Source)[0])
-    return {str(member.model_fields["type"].default): member for member in members}
+    return dict(SOURCES)
 
 
 def valid_keys(loc: Sequence[int | str]) -> list[str]:

@@ -27,7 +27,7 @@ class IngestConfig(Section):
     """Where scenes and labels come from."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = ("non-ship", "ship")
     """Class names; the position is the class number. The first is the background class. A label of any other class is
-    set aside, and what it names counts as background; give a class of its own to what is neither."""
+    set aside, and no background is cut where it lies."""
     bands: Annotated[tuple[PositiveCount, ...], Field(min_length=1)] | None = None
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000

@@ -189,6 +189,8 @@ LABELS = Table(
         "origin": "string",  # file and line or feature
         "quarantined": "string",
     },
+    # WKT in the scene's pixels (x right, y down): oriented boxes, polygons and masks; missing where the box says all.
+    optional={"outline": "string"},
 )
 
 OBJECT_COLUMNS = {

@@ -2,105 +2,141 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..dataset.names import CROWD
-from ..raster import gdal
 from ..utils.errors import InputError
-from .label import NOWHERE, Box, Label, Labels, match
+from .base import LabelFormat, LabelInput, Paths, SharedSource
+from .inventory import json_keys
+from .json_file import as_points, as_size, read_json
+from .label import (
+    NO_SCENE,
+    NOWHERE,
+    UNKNOWN_LABELS,
+    ImageLabels,
+    Label,
+    Labels,
+    PixelObject,
+    box_object,
+    broken_object,
+    polygon_object,
+)
 
-MAX_BYTES = 2 << 30
+KEYS = ("images", "annotations", "categories")
 
 
-def read(scenes: Sequence[Mapping[str, Any]], files: Mapping[str, Path]) -> Labels:
-    """Read the labels of scenes. A scene that no file lists is refused: whether it holds objects is not known.
+class CocoSource(SharedSource):
+    """Images with their boxes and masks in one COCO file (`images`, `annotations`, `categories`)."""
 
-    Args:
-        scenes: Rows of the catalogue.
-        files: COCO files by name.
-    """
-    found = Labels()
+    type: Literal["coco"] = "coco"
+    labels: Paths
+    """The COCO file, or several."""
+
+
+def read(given: LabelInput) -> Labels:
+    """Read the labels of scenes. A scene that no file lists is refused: whether it holds objects is not known."""
+    labels = Labels()
     listed: set[str] = set()
     damaged = ""
-    for name, path in files.items():
+    for name, path in given.files.items():
         try:
             data = _load(path)
         except InputError as error:
             damaged = str(error)
             continue
-        _read_file(data, name, scenes, found, listed)
-    for scene in scenes:
-        scene_id = str(scene["scene_id"])
-        if scene["quarantined"] is None and scene_id not in listed:
-            found.refused[scene_id] = f"its labels are not known: {damaged or 'no COCO file lists it under `images`'}"
-    return found
+        _read_file(data, name, given, labels, listed)
+    for scene in given.usable:
+        if scene["scene_id"] not in listed:
+            reason = damaged or "no COCO file lists it under `images`"
+            labels.refused[str(scene["scene_id"])] = UNKNOWN_LABELS + reason
+    return labels
 
 
 def _load(path: Path) -> dict[str, list[Any]]:
-    """The lists of a COCO file."""
-    path = gdal.local_file(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB")
-        data = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"label file {path.name} is no JSON: {error}"[:200]) from None
-    keys = ("images", "annotations", "categories")
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
-        raise InputError(f"label file {path.name} is no COCO file: it needs the lists {', '.join(keys)}")
-    return {key: [one for one in data[key] if isinstance(one, dict)] for key in keys}
+    """Return the lists of a COCO file."""
+    data = read_json(path)
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in KEYS):
+        raise InputError(f"label file {path.name} is no COCO file: it needs the lists {', '.join(KEYS)}")
+    return {key: [item for item in data[key] if isinstance(item, dict)] for key in KEYS}
 
 
-def _read_file(
-    data: Mapping[str, list[Any]], name: str, scenes: Sequence[Mapping[str, Any]], found: Labels, listed: set[str]
-) -> None:
-    """Add the labels of one COCO file to ``found``, and the scenes that it lists to ``listed``."""
-    categories = {str(one.get("id")): str(one.get("name")) for one in data["categories"]}
-    names = [str(image.get("file_name")) for image in data["images"]]
-    wanted = match(names, [str(scene["path"]) for scene in scenes])
-    of_image: dict[str, Mapping[str, Any]] = {}
-    for image, at in zip(data["images"], wanted, strict=True):
-        if at is None:
+def _read_file(data: Mapping[str, list[Any]], name: str, given: LabelInput, labels: Labels, listed: set[str]) -> None:
+    """Add the labels of one COCO file to ``labels``, and the scenes that it lists to ``listed``."""
+    categories = {str(item.get("id")): str(item.get("name")) for item in data["categories"]}
+    positions = given.match([str(image.get("file_name")) for image in data["images"]], name)
+    objects: dict[str, list[PixelObject]] = {}
+    for number, annotation in enumerate(data["annotations"]):
+        item = _object(annotation, str(annotation.get("id", number)), categories)
+        objects.setdefault(str(annotation.get("image_id")), []).append(item)
+    keys: set[str | None] = set()
+    for items in objects.values():
+        items[:] = [_numbered(item, keys) for item in items]
+    for image, position in zip(data["images"], positions, strict=True):
+        if position is None:
             continue
-        scene = scenes[at]
-        of_image[str(image.get("id"))] = scene
+        scene = given.scenes[position]
         listed.add(str(scene["scene_id"]))
-        said = image.get("height"), image.get("width")
-        if scene["quarantined"] is None and None not in said and said != (scene["height"], scene["width"]):
-            found.refused[str(scene["scene_id"])] = (
-                f"{name} says that it has {said[0]} rows and {said[1]} columns;"
-                f" it has {scene['height']} and {scene['width']}"
-            )
-    repeated = Counter(str(one.get("id", number)) for number, one in enumerate(data["annotations"]))
-    for number, one in enumerate(data["annotations"]):
-        key = str(one.get("id", number))
-        key = key if repeated[key] == 1 else f"{key}.{number}"
-        found.labels.append(_label(one, f"{name}:{key}", of_image.get(str(one.get("image_id"))), categories))
+        size = as_size(image.get("height"), image.get("width"))
+        labels.add(ImageLabels(objects.pop(str(image.get("id")), []), size), scene, name)
+    for item in (item for items in objects.values() for item in items):
+        origin = f"{name}:{item.key}"
+        labels.labels.append(Label(origin, None, item.class_name, "box", NOWHERE, origin, NO_SCENE))
 
 
-def _label(
-    one: Mapping[str, Any], origin: str, scene: Mapping[str, Any] | None, categories: Mapping[str, str]
-) -> Label:
-    """One annotation as a label."""
-    given = str(one.get("category_id"))
-    class_name = categories.get(given, "")
-    if scene is None:
-        return Label(origin, None, class_name, "box", NOWHERE, origin, "its image is none of the scenes")
-    box, reason = _box(one.get("bbox"))
-    if reason is None and given not in categories:
-        reason = f"category {given} is not under `categories`"
-    if reason is None and one.get("iscrowd"):
-        reason = CROWD
-    return Label(f"{scene['source']}/{origin}", str(scene["scene_id"]), class_name, "box", box, origin, reason)
+def _numbered(item: PixelObject, keys: set[str | None]) -> PixelObject:
+    """Return an object under a name that no other one of the file has."""
+    names = (item.key if not number else f"{item.key}.{number}" for number in range(len(keys) + 1))
+    key = next(name for name in names if name not in keys)
+    keys.add(key)
+    return replace(item, key=key)
 
 
-def _box(given: Any) -> tuple[Box, str | None]:
+def _object(annotation: Mapping[str, Any], key: str, categories: Mapping[str, str]) -> PixelObject:
+    """Return one annotation: its box, or the one around its segmentation where it has none."""
+    given = str(annotation.get("category_id"))
+    reason = None if given in categories else f"category {given} is not under `categories`"
+    reason = CROWD if reason is None and annotation.get("iscrowd") else reason
+    name = categories.get(given, "")
+    shape = _segmentation(name, annotation.get("segmentation"), key, reason)
     try:
-        col, row, width, height = (float(value) for value in given)
-    except (TypeError, ValueError):
-        return NOWHERE, "its bbox is not four numbers"
-    return (row, col, row + height, col + width), None
+        col, row, width, height = (float(value) for value in annotation["bbox"])
+    except (KeyError, TypeError, ValueError):
+        if shape is not None:
+            return shape
+        return broken_object(name, reason or "its bbox is not four numbers", key=key)
+    outline = None if shape is None else shape.outline
+    if shape is not None and not (width > 0 and height > 0):
+        return shape
+    return box_object(name, col, row, col + width, row + height, outline=outline, reason=reason, key=key)
+
+
+def _segmentation(name: str, given: Any, key: str, reason: str | None) -> PixelObject | None:
+    """Return the object of a segmentation: polygons as lists of x, y, or runs of pixels; None where there is none."""
+    more: dict[str, Any] = {"key": key} | ({} if reason is None else {"reason": reason})
+    try:
+        if isinstance(given, dict):
+            from . import rle
+
+            height, width = (int(side) for side in given["size"])
+            counts = given["counts"]
+            if isinstance(counts, str):
+                return rle.mask_object(name, rle.from_compressed(counts, height, width), **more)
+            return rle.mask_object(name, rle.from_counts(counts, height, width, down_columns=True), **more)
+        rings = [as_points(ring[::2], ring[1::2]) for ring in given or []]
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
+        return None
+    rings = [ring for ring in rings if len(ring) >= 3]
+    return polygon_object(name, *rings, **more) if rings else None
+
+
+FORMAT = LabelFormat(
+    title="COCO",
+    files="one or several `.json` with `images`, `annotations` and `categories`",
+    source=CocoSource,
+    read=read,
+    suffixes=(".json",),
+    holds=lambda path: set(KEYS) <= set(json_keys(path)),
+)

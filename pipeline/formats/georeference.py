@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..utils.errors import InputError
-from .label import FAR, NOWHERE, Box, Label, Labels, is_outside
+from .label import FAR, NO_NUMBER, NOWHERE, Box, Label, Labels, is_outside, outline_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,7 +19,6 @@ PIXEL = "pixel"
 """The "CRS" of labels whose coordinates are columns and rows of their scene."""
 LONLAT = "EPSG:4326"
 SWAPPED = "outside every scene, but inside with its axes exchanged; set swap_axes: true"
-NO_NUMBER = "a coordinate is not a finite number"
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,10 @@ class Feature:
     Attributes:
         origin: File and number of the feature.
         class_name: Its class.
-        points: Coordinates (N, 2) of all of its vertices, as x and y.
+        points: Coordinates (N, 2) of its vertices, as x and y; of a polygon those of its outer ring.
         is_point: Whether it is a single position.
-        reason: Why it cannot be used, or None.
+        reason: Why it cannot be used, or None; it still has its place where it has points.
+        is_polygon: Whether the points are an outline.
     """
 
     origin: str
@@ -39,6 +39,7 @@ class Feature:
     points: Floats
     is_point: bool
     reason: str | None = None
+    is_polygon: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,43 @@ class Layer:
     name: str
     crs: str | None
     features: tuple[Feature, ...]
+
+
+def explode(origin: str, class_name: str, geometry: Any, factors: tuple[float, float] = (1, 1)) -> list[Feature]:
+    """Return the objects of a geometry: each polygon and point of a multi-part one is an object of its own.
+
+    Polygons of one feature that touch are one object. Of a collection the polygons and points count; lines, and
+    geometries without coordinates, cannot be used.
+
+    Args:
+        origin: File and number of the feature.
+        class_name: Its class.
+        geometry: A shapely geometry, None, or a text that says why it cannot be read.
+        factors: What x and y are multiplied by.
+    """
+    import shapely
+
+    if isinstance(geometry, str):
+        return [Feature(origin, class_name, np.empty((0, 2)), False, geometry)]
+    if geometry is None or geometry.is_empty:
+        return [Feature(origin, class_name, np.empty((0, 2)), False, "its geometry is empty, not a polygon or point")]
+    parts = shapely.get_parts(geometry).tolist()
+    while any(part.geom_type.startswith(("Multi", "GeometryCollection")) for part in parts):
+        parts = [inner for part in parts for inner in shapely.get_parts(part).tolist()]
+    polygons = [part for part in parts if part.geom_type == "Polygon" and not part.is_empty]
+    if len(polygons) > 1 and all(polygon.is_valid for polygon in polygons):
+        polygons = shapely.get_parts(shapely.union_all(polygons)).tolist()
+    shapes = [(polygon.exterior, False) for polygon in polygons]
+    shapes += [(part, True) for part in parts if part.geom_type == "Point" and not part.is_empty]
+    if not shapes:
+        points = shapely.get_coordinates(geometry) * factors
+        reason = f"its geometry is {geometry.geom_type}, not a polygon or point"
+        return [Feature(origin, class_name, points, False, reason)]
+    names = [origin] if len(shapes) == 1 else [f"{origin}.{number}" for number in range(len(shapes))]
+    return [
+        Feature(name, class_name, shapely.get_coordinates(shape) * factors, is_point, None, not is_point)
+        for name, (shape, is_point) in zip(names, shapes, strict=True)
+    ]
 
 
 def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -> None:
@@ -61,32 +99,30 @@ def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -
         scenes: Rows of the catalogue that the layer may have labels for; none is quarantined.
         found: Where labels and refused scenes are added.
     """
-    good = [feature for feature in layer.features if feature.reason is None]
+    features = layer.features
     source = str(scenes[0]["source"]) if scenes else ""
-    cloud = _Cloud(good, str(layer.crs))
-    there: list[list[tuple[str, Box]]] = [[] for _ in good]
+    cloud = _Cloud([feature for feature in features if len(feature.points)], str(layer.crs))
+    places: dict[str, list[tuple[str, Box, str | None]]] = {}
     fit = []
     for scene in scenes:
         try:
             _check_fit(layer, scene, alone=len(scenes) == 1)
-            for position, box in cloud.boxes(scene):
-                there[position].append((str(scene["scene_id"]), box))
+            for feature, box, outline in cloud.boxes(scene):
+                places.setdefault(feature.origin, []).append((str(scene["scene_id"]), box, outline))
             fit.append(scene)
         except InputError as error:
-            found.refused[str(scene["scene_id"])] = f"its labels are not known: {error}"
-    lost = [feature for feature, places in zip(good, there, strict=True) if not places]
-    turned = _Cloud([Feature(one.origin, "", one.points[:, ::-1], one.is_point) for one in lost], str(layer.crs))
-    swapped = {lost[position].origin for scene in fit for position, _ in turned.boxes(scene)}
-    for feature in layer.features:
-        if feature.reason is not None:
-            found.labels.append(_label(source, feature, None, NOWHERE, feature.reason))
-    for feature, places in zip(good, there, strict=True):
-        for scene_id, box in places:
-            found.labels.append(_label(source, feature, scene_id, box, None, several=len(places) > 1))
-        if not places:
+            found.refuse([scene], error)
+    lost = [feature for feature in cloud.features if feature.origin not in places and feature.reason is None]
+    turned = _Cloud([replace(feature, points=feature.points[:, ::-1]) for feature in lost], str(layer.crs))
+    swapped = {feature.origin for scene in fit for feature, _, _ in turned.boxes(scene)}
+    for feature in features:
+        inside = places.get(feature.origin, [])
+        for scene_id, box, outline in inside:
+            found.labels.append(_label(source, feature, scene_id, box, feature.reason, outline, len(inside) > 1))
+        if not inside:
             outside = SWAPPED if feature.origin in swapped else FAR
-            reason = outside if np.isfinite(feature.points).all() else NO_NUMBER
-            found.labels.append(_label(source, feature, None, NOWHERE, reason))
+            reason = outside if len(feature.points) and np.isfinite(feature.points).all() else NO_NUMBER
+            found.labels.append(_label(source, feature, None, NOWHERE, feature.reason or reason))
 
 
 def _check_fit(layer: Layer, scene: Mapping[str, Any], alone: bool) -> None:
@@ -95,20 +131,24 @@ def _check_fit(layer: Layer, scene: Mapping[str, Any], alone: bool) -> None:
         if not alone:
             raise InputError(f"{layer.name} is in pixels and could be for several scenes; name it like its scene")
     elif scene["crs"] is None:
-        raise InputError(
-            f"{layer.name} has coordinates in a CRS and the scene has none; set labels_crs: pixel if they are its"
-            " columns and rows"
-        )
+        remedy = scene.get("unplaced") or "set labels_crs: pixel if they are its columns and rows"
+        raise InputError(f"{layer.name} has coordinates in a CRS and the scene has none; {remedy}")
     elif layer.crs is None:
         raise InputError(f"{layer.name} does not say its CRS and the scene has one; set labels_crs")
 
 
 def _label(
-    source: str, feature: Feature, scene_id: str | None, box: Box, reason: str | None, several: bool = False
+    source: str,
+    feature: Feature,
+    scene_id: str | None,
+    box: Box,
+    reason: str | None,
+    outline: str | None = None,
+    several: bool = False,
 ) -> Label:
     label_id = f"{source}/{feature.origin}" + (f"@{scene_id}" if several else "")
     kind = "point" if feature.is_point else "box"
-    return Label(label_id, scene_id, feature.class_name, kind, box, feature.origin, reason)
+    return Label(label_id, scene_id, feature.class_name, kind, box, feature.origin, reason, outline)
 
 
 class _Cloud:
@@ -120,33 +160,38 @@ class _Cloud:
         counts = [len(feature.points) for feature in features]
         self.points = np.concatenate([feature.points for feature in features]) if features else np.empty((0, 2))
         self.starts = np.cumsum([0, *counts[:-1]])
-        self.known: dict[str, tuple[Floats, Floats, bool]] = {}
+        self.projected: dict[str, tuple[Floats, Floats, bool]] = {}
 
-    def boxes(self, scene: Mapping[str, Any]) -> Iterator[tuple[int, Box]]:
-        """Positions and pixel boxes of the features that lie in a scene, wholly or in part."""
+    def boxes(self, scene: Mapping[str, Any]) -> Iterator[tuple[Feature, Box, str | None]]:
+        """Yield the features that lie in a scene, wholly or in part, with their pixel boxes and outlines."""
         if not self.features:
             return
         cols, rows = self._pixels(scene)
-        first, last, at = np.minimum.reduceat, np.maximum.reduceat, self.starts
-        edges = np.stack([first(rows, at), first(cols, at), last(rows, at), last(cols, at)], axis=1)
+        first, last, starts = np.minimum.reduceat, np.maximum.reduceat, self.starts
+        edges = np.stack([first(rows, starts), first(cols, starts), last(rows, starts), last(cols, starts)], axis=1)
         size = int(scene["height"]), int(scene["width"])
         for position in np.flatnonzero(np.isfinite(edges).all(axis=1)).tolist():
             row_min, col_min, row_max, col_max = (float(edge) for edge in edges[position].round(4))
             box = row_min, col_min, row_max, col_max
-            if not is_outside("point" if self.features[position].is_point else "box", box, size):
-                yield position, box
+            feature = self.features[position]
+            if not is_outside("point" if feature.is_point else "box", box, size):
+                outline = None
+                if feature.is_polygon:
+                    ring = slice(starts[position], starts[position] + len(feature.points))
+                    outline = outline_of(list(zip(cols[ring].tolist(), rows[ring].tolist(), strict=True)))
+                yield feature, box, outline
 
     def _pixels(self, scene: Mapping[str, Any]) -> tuple[Floats, Floats]:
         if self.crs == PIXEL:
             return self.points[:, 0], self.points[:, 1]
         target = str(scene["crs"])
-        if target not in self.known:
-            self.known[target] = project(self.points, self.crs, target)
-        return to_pixels(*self.known[target], scene)
+        if target not in self.projected:
+            self.projected[target] = project(self.points, self.crs, target)
+        return to_pixels(*self.projected[target], scene)
 
 
 def project(points: Floats, crs: str, target: str) -> tuple[Floats, Floats, bool]:
-    """Points (N, 2) in another CRS: x, y (not finite where that is not possible), and whether they are degrees.
+    """Return points (N, 2) in another CRS: x, y (not finite where that is not possible), and whether they are degrees.
 
     Raises:
         InputError: If a CRS is not known.
@@ -165,7 +210,7 @@ def project(points: Floats, crs: str, target: str) -> tuple[Floats, Floats, bool
 
 
 def to_pixels(x: Floats, y: Floats, degrees: bool, scene: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """Columns and rows in a scene of points in its own CRS, by the inverse of its transform.
+    """Return columns and rows in a scene of points in its own CRS, by the inverse of its transform.
 
     Degrees of longitude are moved by whole turns to the scene's side: at the antimeridian 180.1 and -179.9 are one
     place.

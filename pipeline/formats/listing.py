@@ -15,10 +15,9 @@ from pathlib import Path
 
 from ..utils.errors import InputError
 
-IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
-VECTORS = (".geojson", ".gpkg", ".shp", ".parquet", ".geoparquet", ".json")
-SIDECARS = (".dbf", ".shx", ".prj", ".cpg")
-"""Files that belong to a Shapefile."""
+IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jp2")
+WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".bpw", ".bmpw", ".j2w", ".wld")
+"""Suffixes of files with six numbers that place an image; such a file can name no other."""
 REMOTE = re.compile(r"(^|[/\\])[A-Za-z][A-Za-z0-9+.-]+:[/\\]")
 """A URL; also one that was already resolved against a folder, which made it `/folder/https:/host`."""
 
@@ -40,12 +39,12 @@ class Listing:
     refused: tuple[tuple[str, str], ...] = ()
 
     def path(self, name: str) -> Path:
-        """Where a listed file is."""
+        """Return the place of a listed file."""
         return self.root / name
 
 
 def find(paths: str | Sequence[str], suffixes: Sequence[str], key: str) -> Listing:
-    """The files that ``paths`` name.
+    """Return the files that ``paths`` name.
 
     Args:
         paths: A folder (searched with its subfolders), file, glob, or several of these. A file that is named itself is
@@ -78,7 +77,7 @@ def find(paths: str | Sequence[str], suffixes: Sequence[str], key: str) -> Listi
 
 
 def _expand(text: str, suffixes: Sequence[str], key: str) -> tuple[Path, list[Path]]:
-    """Root folder and files of one path, folder or glob."""
+    """Return root folder and files of one path, folder or glob."""
     if REMOTE.search(text) or text.startswith(("/vsi", "<")) or "\0" in text:
         raise InputError(f"{key}: {text[-80:]!r} is not a plain local path; download the files and name their folder")
     # A symbolic link keeps its name, and ~name is a name where there is no such user.
@@ -101,13 +100,30 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _walk(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-    """Entries with one of the suffixes; also folders that are named like a file, which are not entered."""
-    for here, folders, files in os.walk(folder):
+    """Yield entries with one of the suffixes; also folders that are named like a file, which are not entered."""
+    for parent, folders, files in walk(folder):
         named = [name for name in folders if any(suffixes) and name.lower().endswith(tuple(suffixes))]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in named]
+        folders[:] = [name for name in folders if name not in named]
         for name in (*files, *named):
             if name.lower().endswith(tuple(suffixes)) and not name.startswith("."):
-                yield Path(here, name)
+                yield Path(parent, name)
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder as os.walk does, through linked folders too, each real folder once; hidden ones are passed over."""
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        try:
+            status = os.stat(parent)  # noqa: PTH116 - a text, as os.walk gives it
+        except OSError:
+            folders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder around it, or a second link to one
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield parent, folders, files
 
 
 def _unfit(path: Path) -> str | None:
@@ -142,51 +158,65 @@ def batches(sizes: Sequence[int], most: int, most_bytes: int) -> Iterator[range]
         yield range(start, len(sizes))
 
 
-PAIRS = {"images": "labels", "JPEGImages": "Annotations"}
-"""Folders of images, and of labels beside them, as YOLO and Pascal VOC have them."""
+PAIRS: dict[str, tuple[str, ...]] = {
+    "images": ("labels", "labelTxt", "labelXml", "Annotations", "annotations", "xml"),
+    "JPEGImages": ("Annotations",),
+    "AllImages": ("Annotations",),
+}
+"""Folders of images, and of labels beside them, as YOLO, DOTA, FAIR1M, Pascal VOC and HRSC2016 have them."""
 
 
 def beside(scenes: Sequence[str], exists: Callable[[str], bool], suffixes: Sequence[str]) -> dict[str, str]:
-    """The label file of each scene that has one: of the same name beside it, or in ``labels/`` beside ``images/``.
+    """Return the label file of each scene that has one: beside it, or in ``labels/`` and the like beside ``images/``.
 
     Args:
         scenes: Paths of the scenes.
         exists: Whether a path is a file.
         suffixes: Suffixes of label files, the preferred one first.
     """
-    found = {}
+    label_of = {}
     for scene in scenes:
         stem = scene.rpartition(".")[0]
         *folders, name = stem.split("/")
         stems = [stem]
-        for at in reversed(range(len(folders))):
-            if folders[at] in PAIRS:
-                stems.append("/".join([*folders[:at], PAIRS[folders[at]], *folders[at + 1 :], name]))
+        for depth in reversed(range(len(folders))):
+            if folders[depth] in PAIRS:
+                pairs = PAIRS[folders[depth]]
+                stems += ["/".join([*folders[:depth], pair, *folders[depth + 1 :], name]) for pair in pairs]
                 break
-        for label in (one + suffix for one in stems for suffix in suffixes):
-            if exists(label):
-                found[scene] = label
-                break
-    return found
+        label = next((path for one in stems for suffix in suffixes if exists(path := one + suffix)), None)
+        if label is not None:
+            label_of[scene] = label
+    return label_of
 
 
 def named_like(scenes: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """The label file of each scene that has one of its name: the same path but for the suffix, else the same name.
+    """Return the label file of each scene that has one of its name: the same path but for the suffix, else the name.
 
     A name that two label files or two scenes share does not say which is meant, and is passed over.
     """
-    paths = {label.rpartition(".")[0]: label for label in labels}
+    by_stem = {label.rpartition(".")[0]: label for label in labels}
     by_name: dict[str, list[str]] = {}
-    for stem, label in paths.items():
+    for stem, label in by_stem.items():
         by_name.setdefault(stem.rpartition("/")[2], []).append(label)
     stems = [scene.rpartition(".")[0] for scene in scenes]
     count = Counter(stem.rpartition("/")[2] for stem in stems)
-    found = {}
+    label_of = {}
     for scene, stem in zip(scenes, stems, strict=True):
         name = stem.rpartition("/")[2]
-        alone = by_name.get(name, [])
-        if stem in paths:
-            found[scene] = paths[stem]
-        elif len(alone) == 1 and count[name] == 1:
-            found[scene] = alone[0]
-    return found
+        candidates = by_name.get(name, [])
+        if stem in by_stem:
+            label_of[scene] = by_stem[stem]
+        elif len(candidates) == 1 and count[name] == 1:
+            label_of[scene] = candidates[0]
+    return label_of
+
+
+def world_files(path: Path) -> list[Path]:
+    """Return the world file beside an image, and the file with its CRS, where they exist; both decide its place."""
+    for suffix in WORLD_FILES:
+        for name in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
+            if name.is_file():
+                projection = path.with_suffix(".prj")
+                return [name, projection] if projection.is_file() else [name]
+    return []

@@ -1,53 +1,65 @@
-"""Which reader is for the labels of which kind of source."""
+"""The one table of label formats: configuration, `satpipe init`, ingest, `detect --truth` and the docs read it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from . import class_folders, coco, csv, custom, vector, voc, yolo
+from . import (
+    airbus,
+    class_folders,
+    coco,
+    csv,
+    custom,
+    cvat,
+    dota,
+    fair1m,
+    hrsc,
+    label_studio,
+    labelme,
+    masks,
+    shipsnet,
+    vector,
+    via,
+    voc,
+    xview3,
+    yolo,
+)
+from .base import LabelFormat, LabelInput
 from .label import Labels
 
-
-@dataclass(frozen=True)
-class Given:
-    """What a reader of labels is given.
-
-    Attributes:
-        scenes: Rows of the catalogue of the source, quarantined ones too.
-        files: Label files by name.
-        own: The name of the label file that is for one scene alone, by the scene's path below its source.
-        settings: What the configuration of the source says of its labels.
-        classes: Names of the classes; the position is the class number.
-    """
-
-    scenes: Sequence[Mapping[str, Any]]
-    files: Mapping[str, Path]
-    own: Mapping[str, str]
-    settings: Mapping[str, Any]
-    classes: Sequence[str]
-
-    @property
-    def by_scene(self) -> dict[str, Path]:
-        """The label file of each scene that has one of its own."""
-        return {scene: self.files[name] for scene, name in self.own.items()}
-
-
-READERS: dict[str, Callable[[Given], Labels]] = {
-    "simulated": lambda given: vector.read(given.scenes, given.files, given.own, vector.Reading()),
-    "geojson": lambda given: vector.read(given.scenes, given.files, given.own, vector.Reading(**given.settings)),
-    "yolo": lambda given: yolo.read(given.scenes, given.by_scene, **given.settings),
-    "voc": lambda given: voc.read(given.scenes, given.by_scene),
-    "coco": lambda given: coco.read(given.scenes, given.files),
-    "csv": lambda given: csv.read(given.scenes, given.files, **given.settings),
-    "custom": lambda given: custom.read(given.scenes, given.files, **given.settings),
-    "shipsnet": lambda given: class_folders.numbered(given.scenes, given.classes),
-    "folders": lambda given: class_folders.named(given.scenes),
+FORMATS: dict[str, LabelFormat] = {
+    module.FORMAT.name: module.FORMAT
+    for module in (
+        shipsnet,
+        yolo,
+        dota,
+        voc,
+        fair1m,
+        hrsc,
+        coco,
+        cvat,
+        labelme,
+        label_studio,
+        via,
+        vector,
+        airbus,
+        xview3,
+        csv,
+        masks,
+        class_folders,
+        custom,
+    )
 }
+"""Every format by the `type` of its sources, the more telling ones first: `init` prefers them."""
 
 
-def read(kind: str, given: Given) -> Labels:
-    """The labels of a source of one kind."""
-    return READERS[kind](given)
+def read(name: str, given: LabelInput) -> Labels:
+    """Read the labels of a source of one format."""
+    return FORMATS[name].read(given)
+
+
+def identify(path: Path) -> LabelFormat | None:
+    """Return the format of a label file, told by its suffix and content; None where it is of none."""
+    suffix = path.suffix.lower()
+    matching = (known for known in FORMATS.values() if suffix in known.suffixes and known.holds is not None)
+    return next((known for known in matching if known.holds is not None and known.holds(path)), None)

@@ -16,17 +16,20 @@ from ..dataset.tables import SCENES, Table
 from ..raster import gdal
 from ..raster.gdal import SceneFile
 from ..utils.errors import InputError
+from .listing import world_files
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-CATALOGUE = Table("catalogue", SCENES.columns | dict.fromkeys(("where", "pixels_sha256", "given"), "string"))
+CATALOGUE = Table(
+    "catalogue", SCENES.columns | dict.fromkeys(("where", "pixels_sha256", "given", "unplaced"), "string")
+)
 """The scene table before licence and the user's groups are known.
 
 `where` says what `path` is relative to: `source` (the source's folder), `own` (the part that holds this table) or
 `store`. For chips that arrived cut, `pixels_sha256` is over the decoded pixels, and `given` is the label as given.
+`unplaced` is what to do where something in or beside the file places it that satpipe does not use.
 """
-
 
 CACHE_BYTES = 64 << 20
 """GDAL's cache while a scene is read: each block is read once, so all it need hold is one window."""
@@ -54,7 +57,7 @@ class Reading:
 
 
 def row_of(reading: Reading, name: str, where: str, **known: Any) -> dict[str, Any]:
-    """A row of the catalogue; columns that are not given are missing."""
+    """Return a row of the catalogue; columns that are not given are missing."""
     row: dict[str, Any] = dict.fromkeys(CATALOGUE.columns)
     row |= {"scene_id": f"{reading.source}/{name}", "source": reading.source, "path": name, "where": where}
     return row | {"simulated": False, "licence": ""} | known
@@ -63,7 +66,7 @@ def row_of(reading: Reading, name: str, where: str, **known: Any) -> dict[str, A
 def describe(
     path: Path, name: str, where: str, sha256: str, reading: Reading, tick: Callable[[float], None] = lambda _: None
 ) -> dict[str, Any]:
-    """The catalogue's row of the raster at ``path``; where it cannot be used, the reason is in `quarantined`.
+    """Return the catalogue's row of the raster at ``path``; where it cannot be used, the reason is in `quarantined`.
 
     Args:
         path: The file.
@@ -76,7 +79,7 @@ def describe(
     row = row_of(reading, name, where, sha256=sha256)
     try:
         with gdal.open_scene(path, reading.max_pixels, GDAL_CACHEMAX=CACHE_BYTES) as dataset:
-            metadata = _facts(dataset, path, reading)
+            metadata = _header_columns(dataset, path, reading)
             scene = gdal.scene_file(row | metadata | {"path": str(path)}, path.parent)
             metadata["pixels_sha256"] = _read_whole(dataset, scene, reading.hash_pixels, tick)
             return row | metadata
@@ -85,7 +88,9 @@ def describe(
 
 
 def header(path: Path, name: str, reading: Reading) -> dict[str, Any]:
-    """The catalogue's row of the raster at ``path`` from its header alone; whoever reads it finds what is damaged.
+    """Return the catalogue's row of the raster at ``path`` from its header alone.
+
+    Whoever reads it finds what is damaged.
 
     Args:
         path: The file.
@@ -96,11 +101,11 @@ def header(path: Path, name: str, reading: Reading) -> dict[str, Any]:
         InputError: If it cannot be used.
     """
     with gdal.open_scene(path, reading.max_pixels) as dataset:
-        return row_of(reading, name, "source") | _facts(dataset, path, reading)
+        return row_of(reading, name, "source") | _header_columns(dataset, path, reading)
 
 
-def _facts(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, Any]:
-    """Columns of the scene table that the header of a file gives."""
+def _header_columns(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, Any]:
+    """Return columns of the scene table that the header of a file gives."""
     bands = _bands(dataset, path.name, reading.bands)
     dtypes = {dataset.dtypes[band - 1] for band in bands}
     dtype = dtypes.pop()
@@ -109,7 +114,7 @@ def _facts(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, An
     mask, nodata = _mask(dataset, bands)
     if mask is None:
         mask, nodata = _nodata(reading.nodata, np.dtype(dtype))
-    crs, transform = _georeference(dataset, path.name)
+    crs, transform, unplaced = _georeference(dataset, path)
     gsd_m = reading.gsd_m
     if crs is not None and transform is not None:
         across, down = gdal.pixel_size_m(crs, transform, dataset.width, dataset.height)
@@ -124,6 +129,7 @@ def _facts(dataset: DatasetReader, path: Path, reading: Reading) -> dict[str, An
         "dtype": dtype,
         "nodata": nodata,
         "mask": mask,
+        "unplaced": unplaced,
     }
 
 
@@ -158,7 +164,7 @@ def _mask(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str | None, flo
 
 
 def _nodata(value: float | None, dtype: np.dtype[Any]) -> tuple[str | None, float | None]:
-    """The nodata value as pixels of ``dtype`` hold it; none where they cannot, as -9999 in bytes."""
+    """Return the nodata value as pixels of ``dtype`` hold it; none where they cannot, as -9999 in bytes."""
     if value is None:
         return None, None
     if math.isnan(value):
@@ -170,23 +176,56 @@ def _nodata(value: float | None, dtype: np.dtype[Any]) -> tuple[str | None, floa
     return ("nodata", float(value)) if fits else (None, None)
 
 
-def _georeference(dataset: DatasetReader, name: str) -> tuple[str | None, tuple[float, ...] | None]:
-    """CRS and transform, both or neither."""
+def _georeference(dataset: DatasetReader, path: Path) -> tuple[str | None, tuple[float, ...] | None, str | None]:
+    """Return CRS and transform, both or neither, and what to do about a place that is not used."""
     from rasterio.errors import CRSError
 
-    transform = tuple(float(value) for value in tuple(dataset.transform)[:6])
-    if not all(math.isfinite(value) for value in transform):
-        raise InputError(f"{name} has a transform that is not finite")
+    name, placed, crs, unplaced = path.name, dataset.transform, None, None
     try:
         crs = dataset.crs
+        if placed.is_identity:
+            placed, crs, unplaced = _place_beside(dataset, path)
         code = None if not crs else (f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt())
     except CRSError as error:
         raise InputError(f"{name} has a CRS that cannot be read: {str(error)[:80]}") from None
-    if code is None or dataset.transform.is_identity or not (crs.is_geographic or crs.is_projected):
-        return None, None  # a local CRS, as of a building site, is nowhere on the ground
-    if dataset.transform.determinant == 0:
+    transform = tuple(float(value) for value in tuple(placed)[:6])
+    if not all(math.isfinite(value) for value in transform):
+        raise InputError(f"{name} has a transform that is not finite")
+    if code is None or placed.is_identity or not (crs.is_geographic or crs.is_projected):
+        return None, None, unplaced  # a local CRS, as of a building site, is nowhere on the ground
+    if placed.determinant == 0:
         raise InputError(f"{name} has a transform that maps all pixels onto a line")
-    return code, transform
+    return code, transform, None
+
+
+def _place_beside(dataset: DatasetReader, path: Path) -> tuple[Any, Any, str | None]:
+    """Return transform and CRS of an image by its world file, and what to do where that is not enough.
+
+    Raises:
+        InputError: If the world file cannot be read.
+    """
+    import affine
+    from rasterio.crs import CRS
+
+    files = world_files(path)
+    if files:
+        try:
+            transform = affine.loadsw(files[0].read_text("ascii"))
+            crs = dataset.crs or (CRS.from_wkt(files[1].read_text("utf-8")) if len(files) > 1 else None)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"world file {files[0].name} cannot be read: {str(error)[:80]}") from None
+        missing = f"{files[0].name} places it, but nothing says in which CRS: add {path.with_suffix('.prj').name}"
+        return transform, crs, None if crs else missing
+    if dataset.gcps[0]:
+        known = f"has {len(dataset.gcps[0])} ground control points (GCPs), which do not place each pixel"
+    elif dataset.rpcs is not None or any(
+        path.with_name(path.stem + ending).is_file() for ending in ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
+    ):
+        known = "has rational polynomial coefficients (RPCs), which do not place each pixel"
+    else:
+        return dataset.transform, dataset.crs, None
+    warped = f"{path.stem}_warped.tif"
+    return dataset.transform, dataset.crs, f"{path.name} {known}: warp it first, with gdalwarp {path.name} {warped}"
 
 
 def _read_whole(
@@ -218,14 +257,14 @@ def _digest(shape: tuple[int, ...], dtype: str) -> hashlib._Hash:
 
 
 def pixels_digest(pixels: gdal.Pixels) -> str:
-    """SHA-256 of decoded pixels (H, W, C), as in the column `pixels_sha256`."""
+    """Return the SHA-256 of decoded pixels (H, W, C), as in the column `pixels_sha256`."""
     digest = _digest(pixels.shape, str(pixels.dtype))
     digest.update(pixels.tobytes())
     return digest.hexdigest()
 
 
 def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, float, float]:
-    """Whether a scene's pixels are as wide as high on the ground, and both sizes in metres."""
+    """Return whether a scene's pixels are as wide as high on the ground, and both sizes in metres."""
     across, down = gdal.pixel_size_m(
         str(row["crs"]), tuple(json.loads(row["transform"])), int(row["width"]), int(row["height"])
     )
@@ -233,10 +272,10 @@ def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, fl
 
 
 def glance(path: Path, name: str, reading: Reading) -> dict[str, Any]:
-    """The catalogue's row of the raster at ``path`` from its header alone: no pixel is read, so damage stays unseen."""
+    """Return the catalogue's row of the raster at ``path`` from its header; damaged pixels stay unseen."""
     row = row_of(reading, name, "source")
     try:
         with gdal.open_scene(path, reading.max_pixels) as dataset:
-            return row | _facts(dataset, path, reading)
+            return row | _header_columns(dataset, path, reading)
     except InputError as error:
         return row | {"quarantined": str(error)}

@@ -10,20 +10,35 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+from ..utils.section import Positive
+from .base import ChipSource, ImageSource, LabelFormat, LabelInput, Paths, Recognised, Row
+from .class_folders import covering
+from .inventory import Inventory, json_keys
+from .label import Labels
 
-from ..raster.gdal import Pixels
-from .scenes import Reading, pixels_digest, row_of
+if TYPE_CHECKING:
+    from ..raster.gdal import Pixels
+    from .scenes import Reading
 
 NAME = re.compile(r"(?P<label>\d+)__(?P<scene>.+)__(?P<lon>-?\d+(?:\.\d+)?)_(?P<lat>-?\d+(?:\.\d+)?)\.[A-Za-z]+$")
 CELL_DEGREES = 0.01
 """Chips are grouped by location in cells of this size, about a kilometre: a chip's own position groups nothing."""
 MAX_JSON_BYTES = 4 << 30
+
+
+class ShipsnetSource(ImageSource):
+    """The layout of Kaggle's "Ships in Satellite Imagery": named chips, a planar JSON, or both."""
+
+    type: Literal["shipsnet"] = "shipsnet"
+    path: Paths
+    """Folder with `{label}__{scene id}__{lon}_{lat}.png` files, a `shipsnet.json`, or a folder with both."""
+    gsd_m: Positive | None = 3.0
+    """Ground sampling distance in metres per pixel; with a chip's lon and lat it gives the chip's footprint."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ def _to_zone(crs: str) -> Any:
 
 
 def _space(text: str, at: int) -> int:
+    """Return the first position from ``at`` on that holds no white space."""
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
     return at
@@ -125,6 +141,8 @@ def planar(values: Any) -> Pixels:
     Raises:
         ValueError: If the list has another length or holds anything but whole numbers of 0 to 255.
     """
+    import numpy as np
+
     side = math.isqrt(len(values) // 3) if isinstance(values, list) else 0
     if side == 0 or len(values) != 3 * side * side:
         raise ValueError("its data are not three bands of a square")
@@ -134,7 +152,7 @@ def planar(values: Any) -> Pixels:
     return np.ascontiguousarray(numbers.astype(np.uint8).reshape(3, side, side).transpose(1, 2, 0))
 
 
-def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list[dict[str, Any]]:
+def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list[Row]:
     """Turn a JSON of chips into one array (N, H, W, 3) of bytes, and list its chips.
 
     Args:
@@ -146,6 +164,10 @@ def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list
     Returns:
         One row of the catalogue per chip; the whole file as one quarantined row where it cannot be read.
     """
+    import numpy as np
+
+    from .scenes import pixels_digest, row_of
+
     chips: list[Pixels | str] = []
     said: dict[str, list[Any]] = {"labels": [], "scene_ids": [], "locations": []}
     try:
@@ -200,3 +222,63 @@ def named(said: dict[str, list[Any]], position: int) -> Named:
     lon, lat = map(float, place) if known and isinstance(place, list) else (None, None)
     label = said["labels"][position] if position < len(said["labels"]) else None
     return Named(str(label), None if scene is None else str(scene), lon, lat)
+
+
+# ---------------------------------------------------------------------------------------------------------- format
+
+
+def read(given: LabelInput) -> Labels:
+    """Return labels from class numbers: number i is the i-th class."""
+    labels, classes = [], given.classes
+    for label in covering(given.scenes):
+        index = int(label.class_name) if label.class_name.isdecimal() else len(classes)
+        if index < len(classes):
+            labels.append(replace(label, class_name=classes[index]))
+        else:
+            reason = f"its label {label.class_name!r} is no number of a class, 0 to {len(classes) - 1}"
+            labels.append(replace(label, reason=reason))
+    return Labels(labels)
+
+
+def scene_columns(name: str, row: Row) -> Row:
+    """Return the columns of the catalogue that an image's name gives, or why it cannot be used."""
+    if row["quarantined"] is not None:
+        return {}
+    file = Path(name).name
+    chip = parse_name(file)
+    if chip is None:
+        return {"quarantined": f"{file} is not named {{label}}__{{scene id}}__{{lon}}_{{lat}}"}
+    return columns(chip, row["width"], row["height"], row["gsd_m"])
+
+
+def recognise(folder: Inventory) -> Recognised | None:
+    """Recognise chips with names as in Kaggle's "Ships in Satellite Imagery", a JSON of chips, or both."""
+    chips = [name for name in folder.images if parse_name(Path(name).name) is not None]
+    packed = [name for name in folder.suffixed((".json",)) if is_packed(folder.path(name))]
+    if not packed and len(chips) * 2 <= len(folder.images):
+        return None
+    says = [f"{len(chips):,} images named {{label}}__{{scene id}}__{{lon}}_{{lat}}"] if chips else []
+    says += [f"chips in {', '.join(packed)}"] if packed else []
+    source: dict[str, Any] = {"type": "shipsnet", "path": str(folder.root)}
+    if not folder.images and len(packed) == 1:
+        source["path"] = str(folder.path(packed[0]))
+    return Recognised(source, " and ".join(says), {}, ("non-ship", "ship"), len(chips), [*chips, *packed])
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a JSON holds chips; told by its beginning, since such files are large."""
+    from .inventory import head
+
+    if re.match(r'\s*\{\s*"(data|labels|locations|scene_ids)"\s*:\s*\[', head(path)):
+        return True
+    return {"data", "labels"} <= set(json_keys(path)) - {"[]"} and "[]" not in json_keys(path)
+
+
+FORMAT = LabelFormat(
+    title="Kaggle shipsnet",
+    files="chips named `{label}__{scene id}__{lon}_{lat}.png`, a planar `shipsnet.json`, or both",
+    source=ShipsnetSource,
+    read=read,
+    recognise=recognise,
+    chips=ChipSource(scene_columns, catalogue_json, ".json"),
+)

@@ -2,97 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from xml.parsers import expat
+from typing import Literal
 
 from ..utils.errors import InputError
-from .label import NOWHERE, Label, Labels
-
-MAX_BYTES = 64 << 20
-MAX_DEPTH = 32
-
-
-def read(scenes: Sequence[Mapping[str, Any]], files: Mapping[str, Path]) -> Labels:
-    """Read the labels of scenes; an image without a file is an image without objects.
-
-    Args:
-        scenes: Rows of the catalogue.
-        files: Label file of each scene that has one, by the scene's path below its source.
-    """
-    found = Labels()
-    for scene in scenes:
-        scene_id, file = str(scene["scene_id"]), files.get(str(scene["path"]))
-        if file is None:
-            found.unlabelled += 1
-            continue
-        try:
-            size, objects = parse(file)
-        except InputError as error:
-            found.refused[scene_id] = f"its labels are not known: {error}"
-            continue
-        if scene["quarantined"] is None and 0 not in size and size != (scene["height"], scene["width"]):
-            found.refused[scene_id] = (
-                f"{file.name} says that it has {size[0]} rows and {size[1]} columns;"
-                f" it has {scene['height']} and {scene['width']}"
-            )
-        for number, one in enumerate(objects):
-            found.labels.append(_label(one, f"{scene['source']}/{scene['path']}/{file.name}:{number}", scene_id))
-    return found
+from .base import LabelFormat, LabelInput, PerImageSource, scenes_with_files
+from .inventory import has_tags
+from .label import ImageLabels, Labels, PixelObject, box_object, broken_object
+from .xml_tree import Element, image_size, read_xml
 
 
-def parse(path: Path) -> tuple[tuple[int, int], list[dict[str, str]]]:
-    """Image size (rows, columns; 0 where the file does not say) and objects of one file: texts by tag.
+class VocSource(PerImageSource):
+    """Images with a Pascal VOC file (XML) of the same name each."""
 
-    The parser knows no document types and no entities: neither expansion bombs nor references to other files.
+    type: Literal["voc"] = "voc"
+    labels: str | None = None
+    """Folder of the XML files; null looks beside the images, and in `Annotations/` beside `JPEGImages/`."""
+
+
+def parse(path: Path) -> ImageLabels:
+    """Return size and objects of one file.
 
     Raises:
-        InputError: If the file cannot be read, is no VOC annotation, or declares a document type.
+        InputError: If the file cannot be read, is no VOC annotation, or holds objects of another format.
     """
-    open_tags: list[str] = []
-    text: list[str] = []
-    objects: list[dict[str, str]] = []
-    size = {"height": "0", "width": "0"}
+    root = read_xml(path, "annotation", "Pascal VOC annotation")
+    if root.find("objects") is not None and root.find("object") is None:
+        raise InputError(f"label file {path.name} has <objects> as FAIR1M has them; set type: fair1m")
+    size = image_size(root.find("size") or Element("size"))
+    return ImageLabels([_object(element) for element in root.all("object")], size)
 
-    def refuse(*_: Any) -> int:
-        raise InputError(f"label file {path.name} declares a document type or entities; remove the declaration")
 
-    def start(tag: str, _: Mapping[str, str]) -> None:
-        open_tags.append(tag)
-        text.clear()
-        if len(open_tags) > MAX_DEPTH or (len(open_tags) == 1 and tag != "annotation"):
-            raise InputError(f"label file {path.name} is no Pascal VOC annotation")
-        if open_tags == ["annotation", "object"]:
-            objects.append({})
-
-    def end(tag: str) -> None:
-        inner = open_tags[1:-1]
-        if inner in (["object"], ["object", "bndbox"]):
-            objects[-1].setdefault(tag, "".join(text).strip())
-        elif inner == ["size"] and tag in size:
-            size[tag] = "".join(text).strip()
-        open_tags.pop()
-        text.clear()
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text.append
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = refuse
+def _object(element: Element) -> PixelObject:
+    """Return one object. Without a name its class is not known, and which other tag is meant only the user knows."""
+    name = element.value("name")
+    box = element.find("bndbox")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"label file {path.name} is larger than {MAX_BYTES >> 20} MiB")
-        parser.Parse(path.read_bytes(), True)
-        rows, columns = (int(float(size[side])) for side in ("height", "width"))
-    except (expat.ExpatError, OSError, ValueError, OverflowError) as error:
-        raise InputError(f"label file {path.name} cannot be read: {error}"[:200]) from None
-    return (rows, columns), objects
+        col_min, row_min, col_max, row_max = (box or Element("")).numbers("xmin", "ymin", "xmax", "ymax")
+    except ValueError:
+        return broken_object(name, "the object has no bndbox of four numbers")
+    reason = None
+    if not name:
+        tags = ", ".join(f"<{child.tag}>" for child in element.children if child.tag != "bndbox") or "nothing else"
+        reason = f"the object has no <name>, which is its class; it has {tags}: rename the one that is the class"
+    return box_object(name, col_min - 1, row_min - 1, col_max, row_max, reason=reason)
 
 
-def _label(one: Mapping[str, str], label_id: str, scene_id: str) -> Label:
-    try:
-        col_min, row_min, col_max, row_max = (float(one[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
-    except (KeyError, ValueError):
-        reason = "the object has no bndbox of four numbers"
-        return Label(label_id, scene_id, one.get("name", ""), "box", NOWHERE, label_id, reason)
-    box = row_min - 1, col_min - 1, row_max, col_max
-    return Label(label_id, scene_id, one.get("name", ""), "box", box, label_id)
+def read(given: LabelInput) -> Labels:
+    """Read the labels of scenes; an image without a file is an image without objects."""
+    labels = Labels()
+    for scene, file in scenes_with_files(given, labels):
+        try:
+            labels.add(parse(file), scene, f"{scene['path']}/{file.name}")
+        except InputError as error:
+            labels.refuse([scene], error)
+    return labels
+
+
+def holds(path: Path) -> bool:
+    """Return whether a file is a VOC annotation; one without objects too."""
+    return has_tags(path, "annotation", "object", "size", "filename") and not has_tags(path, "annotation", "objects")
+
+
+FORMAT = LabelFormat(
+    title="Pascal VOC",
+    files="an `.xml` per image (`Annotations/`)",
+    source=VocSource,
+    read=read,
+    suffixes=(".xml",),
+    holds=holds,
+)

@@ -30,7 +30,10 @@ import pandas as pd
 
 from ..utils.errors import InputError
 
-ALLOWED_DRIVERS = ("GTiff", "COG", "PNG", "JPEG", "MEM", "Memory", "GPKG", "ESRI Shapefile", "GeoJSON")
+ALLOWED_DRIVERS = (
+    *("GTiff", "COG", "PNG", "JPEG", "BMP", "JP2OpenJPEG", "MEM", "Memory", "GPKG", "ESRI Shapefile", "GeoJSON"),
+    "FlatGeobuf",
+)
 """The only drivers of GDAL that are left switched on: what scenes and labels are read with, and chips written."""
 REFUSED_DRIVERS = (
     # Files that stand for other files, and files that are requests.
@@ -40,10 +43,10 @@ REFUSED_DRIVERS = (
     " LIBERTIFF EXR PostGISRaster GeoRaster RDB TileDB Arrow Parquet PostgreSQL MySQL MSSQLSpatial MongoDBv3 OCI ODBC"
     " PGeo HANA IDB SOSI CAD DWG NAS OGR_DODS FITS"
     # What is in the builds that pip installs and nobody here needs: code that a file could otherwise reach.
-    " AAIGrid ACE2 ADRG AIG AIVector AVCBin AVCE00 AirSAR BAG BIGGIF BLX BMP BSB BT BYN CALS CEOS COASP COSAR CPG CSV"
+    " AAIGrid ACE2 ADRG AIG AIVector AVCBin AVCE00 AirSAR BAG BIGGIF BLX BSB BT BYN CALS CEOS COASP COSAR CPG CSV"
     " CTG CTable2 DGN DIMAP DIPEx DOQ1 DOQ2 DTED DXF ECRGTOC EDIGEO EHdr EIR ELAS ENVI ERS ESAT ESRIJSON FAST FIT"
-    " FlatGeobuf GFF GIF GML GPX GRASSASCIIGrid GRIB GS7BG GSAG GSBG GSC GTFS GTX GXF GenBin GeoJSONSeq GeoRSS HF2 HFA"
-    " ILWIS IRIS ISCE ISG ISIS2 ISIS3 Idrisi JAXAPALSAR JDEM JML JP2OpenJPEG JSONFG KML KRO L1B LAN LCP LIBKML LOSLAS"
+    " GFF GIF GML GPX GRASSASCIIGrid GRIB GS7BG GSAG GSBG GSC GTFS GTX GXF GenBin GeoJSONSeq GeoRSS HF2 HFA"
+    " ILWIS IRIS ISCE ISG ISIS2 ISIS3 Idrisi JAXAPALSAR JDEM JML JSONFG KML KRO L1B LAN LCP LIBKML LOSLAS"
     " LVBAG Leveller MAP MBTiles MFF MFF2 MSGN MapML MiraMonVector NDF NGSGEOID NITF NOAA_B NSIDCbin NTv2 NWT_GRC"
     " NWT_GRD ODS OGR_GMT OGR_PDS OSM OZI OpenFileGDB PAux PCIDSK PCRaster PDF PDS PGDUMP PNM PRF R RIK RMF ROI_PAC"
     " RPFTOC RRASTER RS2 RST Rasterlite S102 S104 S111 S57 SAFE SAGA SAR_CEOS SDTS SENTINEL2 SGI SIGDEM SNAP_TIFF"
@@ -83,6 +86,9 @@ _MAGIC = (
     (b"MM\x00+", "GTiff"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
+    (b"BM", "BMP"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
+    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
 )
 _SAFE: dict[str, str | int | bool] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .aux.xml, .ovr, .msk, world file: each may name another file
@@ -180,7 +186,9 @@ def _driver(path: Path) -> str:
     for magic, driver in _MAGIC:
         if start.startswith(magic):
             return driver
-    raise InputError(f"{path.name} is no TIFF, PNG or JPEG by its first bytes; convert it, or take it out")
+    raise InputError(
+        f"{path.name} is no TIFF, PNG, JPEG, BMP or JPEG 2000 by its first bytes; convert it, or take it out"
+    )
 
 
 @contextmanager
@@ -210,7 +218,76 @@ def open_scene(path: Path, max_pixels: int | None = None, **gdal: str | int | bo
             raise InputError(f"{path.name} is not a readable {driver}: {_said(error, path)}") from None
         with dataset:
             _check_size(dataset, path.name, max_pixels)
-            yield dataset
+            turned = _exif_orientation(dataset, path, driver)
+            if turned == 1:
+                yield dataset
+                return
+            with _upright(dataset, path.name, turned) as upright:
+                yield upright
+
+
+def _exif_orientation(dataset: DatasetReader, path: Path, driver: str) -> int:
+    """Return how a picture is stored, as EXIF has it: 1 is upright, 2 to 8 are turned or mirrored.
+
+    Viewers and labelling programs show such a picture upright, so its rows and columns are those of the upright one.
+    What is placed on the ground stays as it is stored.
+    """
+    if driver not in ("JPEG", "PNG", "GTiff") or not dataset.transform.is_identity or dataset.gcps[0]:
+        return 1
+    from PIL import ExifTags, Image
+
+    try:
+        if driver == "JPEG":
+            orientation = dataset.tags().get("EXIF_Orientation", 1)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(path) as image:  # the header alone
+                    exif = Image.Exif()
+                    exif.load(image.info.get("exif", b""))
+                    tags = getattr(image, "tag_v2", exif)
+                    orientation = tags.get(ExifTags.Base.Orientation, 1)
+        value = int(orientation)
+    except Exception:
+        # Pillow's parsers raise whatever damaged tags lead to; a picture that says nothing of it is upright.
+        return 1
+    return value if 2 <= value <= 8 else 1
+
+
+@contextmanager
+def _upright(dataset: DatasetReader, name: str, orientation: int) -> Iterator[DatasetReader]:
+    """Open a picture that is stored on its side as one in memory that stands upright.
+
+    Raises:
+        InputError: If it is damaged, or too large to be turned in memory.
+    """
+    size = dataset.width * dataset.height * dataset.count * _itemsize(dataset)
+    if size > MAX_BLOCK_BYTES:
+        raise InputError(
+            f"{name} is stored on its side (EXIF orientation {orientation}) and has {size >> 20} MiB, which are not"
+            " turned in memory; save it upright"
+        )
+    try:
+        pixels = dataset.read()
+        mask = dataset.nodata
+    except (RasterioError, ValueError, OSError) as error:
+        raise InputError(f"{name} cannot be read (truncated or damaged?): {_said(error, Path(dataset.name))}") from None
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(0, 2, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    count, height, width = pixels.shape
+    profile = {"count": count, "height": height, "width": width, "dtype": pixels.dtype, "nodata": mask}
+    with MemoryFile(filename=f"{Path(name).stem}.tif") as memory:
+        with memory.open(driver="GTiff", blockxsize=256, blockysize=256, tiled=True, **profile) as file:
+            file.colorinterp = dataset.colorinterp
+            if ColorInterp.palette in dataset.colorinterp:
+                file.write_colormap(1, dataset.colormap(1))
+            file.write(np.ascontiguousarray(pixels))
+        with memory.open() as upright:
+            yield upright
 
 
 @contextmanager

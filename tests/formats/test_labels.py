@@ -129,8 +129,9 @@ def test_points_and_polygons_of_any_shape(tmp_path: Path) -> None:
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
     found = ingest(tmp_path, source)
     good = found.labels[found.labels["quarantined"].isna()]
-    assert list(good["kind"]) == ["point", "box"]
-    assert found.boxes() == [(12.25, 33.5, 12.25, 33.5), (5, 5, 8, 23)]
+    assert list(good["kind"]) == ["point", "box", "box"]  # parts that do not touch are objects of their own
+    assert found.boxes() == [(12.25, 33.5, 12.25, 33.5), (5, 5, 8, 8), (5, 20, 8, 23)]
+    assert found.boxes(usable=False) == [(1, 1, 2, 2)]  # no background is cut there
     assert found.metadata["labels_quarantined_by_reason"] == {"its geometry is LineString, not a polygon or point": 1}
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from satpipe.config.run import RunConfig
 from satpipe.engine.progress import Progress
-from satpipe.formats import kaggle
+from satpipe.stages.ingest import kaggle
 from satpipe.formats.shipsnet import Named, columns, parse_name, planar, top_level
 from satpipe.raster import gdal
 from satpipe.utils.errors import InputError
@@ -292,7 +292,7 @@ def test_a_copy_that_breaks_off_is_not_taken_as_whole(tmp_path: Path, monkeypatc
         target.write_bytes(source.read_bytes())
 
     with monkeypatch.context() as patch:
-        patch.setattr("satpipe.formats.kaggle.shutil.copyfile", copy)
+        patch.setattr("satpipe.stages.ingest.kaggle.shutil.copyfile", copy)
         with pytest.raises(Exception, match="No space left"):
             ingest(tmp_path, {"type": "kaggle"})
     assert copied[0].suffix == ".png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from ...config.run import RunConfig
-from .formats import Found
+from ...formats.base import Recognised
 from .grouping import Grouping, Split, choose_split
-from .metadata import Facts, lengths_px, quantile, uneven
+from .summary import SourceSummary, lengths_px, quantile, uneven
 
 BACKGROUND = (
     *("non-ship", "background", "no-ship", "noship", "no_ship", "non_ship", "not-ship", "negative", "neg"),
-    *("none", "sea", "water", "empty", "other", "0"),
+    *("nothing", "none", "empty", "clear", "negatives", "sea", "open-sea", "ocean", "water", "no-object", "nonship"),
+    *(
+        "no-vessel",
+        "non-vessel",
+        "false",
+        "no",
+        "hintergrund",
+        "fond",
+        "fondo",
+        "背景",
+        "other",
+        "others",
+        "clutter",
+        "0",
+    ),
 )
 """Class names that mean that nothing of interest is there."""
+NEGATED = re.compile(r"(no|non|not|without|kein|keine|sans|sin)-.+")
+"""Class names that deny an object."""
 AROUND = 1.25
 """Least side of a chip over the length of a middling object: so much of its surroundings belongs to the picture."""
 SIDES = (32, 192)
@@ -62,68 +79,79 @@ class _Draft:
             self.why[place] = why
 
 
-def advise(name: str, found: Found, metadata: Facts, grouping: Grouping) -> Advice:
-    """A configuration for a source, with the reasons of its settings.
+def advise(name: str, found: Recognised, summary: SourceSummary, grouping: Grouping) -> Advice:
+    """Return a configuration for a source, with the reasons of its settings.
 
     Args:
         name: Name of the run.
         found: The kind of source.
-        metadata: What it holds.
+        summary: What it holds.
         grouping: Its group columns.
     """
     draft = _Draft()
     draft.set("name", name)
     draft.set("seed", 1)
-    classes = _classes(metadata)
-    source = metadata.source | grouping.keys
+    classes = _classes(draft, summary)
+    source = summary.source | grouping.keys
     draft.set("ingest.sources", [source])
-    draft.why |= {f"source.{key}": why for key, why in (metadata.why | grouping.why).items() if key != "source"}
-    draft.why |= {"source": metadata.why["source"]} if "source" in metadata.why else {}
+    draft.why |= {f"source.{key}": why for key, why in (summary.why | grouping.why).items() if key != "source"}
+    draft.why |= {"source": summary.why["source"]} if "source" in summary.why else {}
     draft.set("ingest.classes", list(classes), "the first one is the background class")
-    _bands(draft, metadata)
-    _nodata(draft, source, metadata)
-    _gsd(draft, source, metadata)
-    _size(draft, metadata)
-    split = choose_split(metadata, grouping, classes[0])
+    _bands(draft, summary)
+    _nodata(draft, source, summary)
+    _gsd(draft, source, summary)
+    _size(draft, summary)
+    split = choose_split(summary, grouping, classes[0])
     _split(draft, split)
-    balance = "the data set's choice" if metadata.cut else "our own choice"
+    balance = "the data set's choice" if summary.cut else "our own choice"
     draft.set("report.metric", "balanced_accuracy", f"the ratio of background chips to objects is {balance}")
-    draft.warnings = [*_doubts(metadata), *draft.warnings, *split.warnings]
+    draft.warnings = [*_doubts(summary), *summary.notes, *draft.warnings, *split.warnings]
     config = RunConfig.model_validate(draft.sections)
-    lines = lines_of(found, metadata, grouping)
+    lines = lines_of(found, summary, grouping)
     return Advice(draft.sections, draft.why, lines, draft.warnings, config, split.folds)
 
 
-def _classes(metadata: Facts) -> tuple[str, ...]:
-    """Class names, background first: the one that is named so, or one beside the classes of objects."""
-    counts = Counter(label.class_name for label in metadata.labels)
-    plain = {name: name.lower().replace(" ", "-") for name in counts}
-    background = next((name for word in BACKGROUND for name in counts if plain[name] == word), None)
+def _classes(draft: _Draft, summary: SourceSummary) -> tuple[str, ...]:
+    """Return class names, background first: the one that is named so, or one beside the classes of objects."""
+    counts = Counter(label.class_name for label in summary.labels)
+    background = next((name for word in BACKGROUND for name in sorted(counts) if _plain(name) == word), None)
+    if background is None:
+        negated = sorted(name for name in counts if NEGATED.match(_plain(name)))
+        background = negated[0] if len(negated) == 1 and len(counts) > 1 else None
     objects = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if name != background]
-    if metadata.source["type"] == "shipsnet":
+    if summary.source["type"] == "shipsnet":
         # Numbers decide here: the position is the class number.
         known = [name for name in counts if name.startswith("class-")]
         return ("non-ship", "ship", *sorted(known, key=lambda name: int(name.removeprefix("class-"))))
-    if background is None and metadata.cut and len(objects) > 1:
-        return tuple(sorted(objects))
+    if background is None and summary.cut and len(objects) > 1:
+        background = objects[0]
+        draft.warnings.append(
+            f"no class is named as a background usually is, and I took {background} for it: the background is the first"
+            f" of ingest.classes; `--set 'ingest.classes=[{', '.join(reversed(objects))}]'` takes {objects[-1]}"
+        )
+        return tuple(objects)
     if background is None:
         background = f"non-{objects[0]}" if len(objects) == 1 else "background"
     return (background, *(objects or ["ship"]))
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[ _]+", "-", name.strip().lower())
+
+
 # ---------------------------------------------------------------------------------------------------------- scenes
 
 
-def _kinds(metadata: Facts) -> Counter[tuple[int, str]]:
-    return Counter((len(_bands_of(row)), str(row["dtype"])) for row in metadata.good)
+def _kinds(summary: SourceSummary) -> Counter[tuple[int, str]]:
+    return Counter((len(_bands_of(row)), str(row["dtype"])) for row in summary.good)
 
 
 def _bands_of(row: dict[str, Any]) -> list[int]:
     return [int(word) for word in str(row["bands"]).strip("[]").split(",")]
 
 
-def _bands(draft: _Draft, metadata: Facts) -> None:
-    kinds = _kinds(metadata)
+def _bands(draft: _Draft, summary: SourceSummary) -> None:
+    kinds = _kinds(summary)
     numbers = {bands for bands, _ in kinds}
     if len(numbers) > 1 and len({dtype for _, dtype in kinds}) == 1:
         fewest = min(numbers)
@@ -136,25 +164,25 @@ def _bands(draft: _Draft, metadata: Facts) -> None:
         )
 
 
-def _nodata(draft: _Draft, source: dict[str, Any], metadata: Facts) -> None:
-    empty, looked = metadata.empty_corners
+def _nodata(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
+    empty, looked = summary.empty_corners
     if empty:
         source["nodata"] = 0
         draft.why["source.nodata"] = f"{empty} of {looked} scenes have a corner of zeros, and none says what is no data"
 
 
-def _gsd(draft: _Draft, source: dict[str, Any], metadata: Facts) -> None:
-    """The chips' GSD where scenes differ or their pixels are not square."""
-    known = sorted(round(float(row["gsd_m"]), 3) for row in metadata.good if row["gsd_m"] is not None)
-    unknown = sum(row["gsd_m"] is None for row in metadata.good)
+def _gsd(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
+    """Settle the chips' GSD where scenes differ or their pixels are not square."""
+    known = sorted(round(float(row["gsd_m"]), 3) for row in summary.good if row["gsd_m"] is not None)
+    unknown = sum(row["gsd_m"] is None for row in summary.good)
     if not known:
         more = f"{draft.why['source']}\n" if "source" in draft.why else ""
         draft.why["source"] = f"{more}gsd_m: 3.0 here, if you know the metres per pixel"
         return
-    if unknown and not metadata.cut:
+    if unknown and not summary.cut:
         source["gsd_m"] = quantile(known, 0.5)
         draft.why["source.gsd_m"] = f"for the {unknown} scenes that do not say; the others do, and theirs counts"
-    crooked = uneven(metadata.good)
+    crooked = uneven(summary.good)
     if known[-1] <= 1.01 * known[0] and not crooked:
         return
     coarse = quantile(known, 0.9)
@@ -165,16 +193,16 @@ def _gsd(draft: _Draft, source: dict[str, Any], metadata: Facts) -> None:
     draft.set("chips.resampling", "average")
 
 
-def _size(draft: _Draft, metadata: Facts) -> None:
-    """The chip's side: what cut chips have, else that most objects fit in with their surroundings."""
-    if metadata.cut:
-        sides = sorted(min(int(row["height"]), int(row["width"])) for row in metadata.good) or [80]
+def _size(draft: _Draft, summary: SourceSummary) -> None:
+    """Settle the chip's side: what cut chips have, else that most objects fit in with their surroundings."""
+    if summary.cut:
+        sides = sorted(min(int(row["height"]), int(row["width"])) for row in summary.good) or [80]
         side = max(16, 16 * (sides[len(sides) // 10] // 16))
         draft.set("chips.size_px", side, f"the chips are {_range(sides)} px")
         return
-    scale = _target_scale(draft, metadata)
-    lengths = [length / scale for length in lengths_px(metadata.labels)]
-    largest = _smallest_scene(metadata) / scale
+    scale = _target_scale(draft, summary)
+    lengths = [length / scale for length in lengths_px(summary.labels)]
+    largest = _smallest_scene(summary) / scale
     if lengths:
         middle, long = quantile(lengths, 0.5), quantile(lengths, 0.75)
         wanted = 16 * math.ceil(max(AROUND * middle, long) / 16)
@@ -189,15 +217,15 @@ def _size(draft: _Draft, metadata: Facts) -> None:
     draft.set("chips.size_px", side, why)
 
 
-def _target_scale(draft: _Draft, metadata: Facts) -> float:
-    """Pixels of a typical scene per pixel of a chip."""
+def _target_scale(draft: _Draft, summary: SourceSummary) -> float:
+    """Return pixels of a typical scene per pixel of a chip."""
     wanted = draft.sections.get("chips", {}).get("gsd_m")
-    known = sorted(float(row["gsd_m"]) for row in metadata.good if row["gsd_m"] is not None)
+    known = sorted(float(row["gsd_m"]) for row in summary.good if row["gsd_m"] is not None)
     return float(wanted) / quantile(known, 0.5) if wanted and known else 1.0
 
 
-def _smallest_scene(metadata: Facts) -> int:
-    return min((min(int(row["height"]), int(row["width"])) for row in metadata.good), default=SIDES[1])
+def _smallest_scene(summary: SourceSummary) -> int:
+    return min((min(int(row["height"]), int(row["width"])) for row in summary.good), default=SIDES[1])
 
 
 def _split(draft: _Draft, split: Split) -> None:
@@ -209,40 +237,38 @@ def _split(draft: _Draft, split: Split) -> None:
 # ------------------------------------------------------------------------------------------------------------ words
 
 
-def lines_of(found: Found, metadata: Facts, grouping: Grouping) -> list[tuple[str, str]]:
-    """What was found, for people: a heading and the rest of each line."""
-    lines = [("source", f"{metadata.source['type']}: {found.says}")] if found.says else []
-    good = metadata.good
-    looked = f", {len(metadata.scenes):,} looked at" if len(metadata.scenes) < metadata.total else ""
-    what = "chips" if metadata.cut else "scenes"
+def lines_of(found: Recognised, summary: SourceSummary, grouping: Grouping) -> list[tuple[str, str]]:
+    """Return what was found, for people: a heading and the rest of each line."""
+    lines = [("source", f"{summary.source['type']}: {found.says}")] if found.says else []
+    good = summary.good
+    looked = f", {len(summary.scenes):,} looked at" if len(summary.scenes) < summary.total else ""
+    what = "chips" if summary.cut else "scenes"
     lines.append(
-        (what, f"{metadata.total:,}{looked}; {_shape(metadata)}" if good else f"{metadata.total:,}, none can be read")
+        (what, f"{summary.total:,}{looked}; {_shape(summary)}" if good else f"{summary.total:,}, none can be read")
     )
-    bad = Counter(str(row["quarantined"]) for row in metadata.scenes if row["quarantined"] is not None)
+    bad = Counter(str(row["quarantined"]) for row in summary.scenes if row["quarantined"] is not None)
     lines += [("left out", f"{count:,} x {reason}") for reason, count in bad.most_common(3)]
-    counts = Counter(label.class_name for label in metadata.labels)
+    counts = Counter(label.class_name for label in summary.labels)
     lines.append(("labels", ", ".join(f"{count:,} {name}" for name, count in counts.most_common(12)) or "none"))
-    lines += [("unusable", f"{count:,} labels: {reason}") for reason, count in metadata.unusable.most_common(3)]
-    lines += [("refused", f"{count:,} scenes: {reason}") for reason, count in metadata.refused.most_common(3)]
-    if metadata.unlabelled:
-        lines.append(
-            ("unlabelled", f"{metadata.unlabelled:,} scenes have no label and count as scenes without objects")
-        )
-    lengths = lengths_px(metadata.labels)
-    if lengths and not metadata.cut:
+    lines += [("unusable", f"{count:,} labels: {reason}") for reason, count in summary.unusable.most_common(3)]
+    lines += [("refused", f"{count:,} scenes: {reason}") for reason, count in summary.refused.most_common(3)]
+    if summary.unlabelled:
+        lines.append(("unlabelled", f"{summary.unlabelled:,} scenes have no label and count as scenes without objects"))
+    lengths = lengths_px(summary.labels)
+    if lengths and not summary.cut:
         low, middle, high = (quantile(lengths, share) for share in (0.05, 0.5, 0.95))
-        lines.append(("sizes", f"half of the boxes are under {middle:.0f} px, nine in ten {low:.0f} to {high:.0f} px"))
+        lines.append(("sizes", f"median {middle:.0f} px, 5th to 95th percentile {low:.0f} to {high:.0f} px"))
     columns = {column: len(set(values.values())) for column, values in grouping.columns.items()}
     groups = ", ".join(f"{column} ({count:,})" for column, count in columns.items())
     lines.append(("groups", groups or "none beside the scenes themselves"))
     return lines
 
 
-def _shape(metadata: Facts) -> str:
-    """Format, bands, size, GSD and CRS of the scenes in words."""
-    good = metadata.good
+def _shape(summary: SourceSummary) -> str:
+    """Return format, bands, size, GSD and CRS of the scenes in words."""
+    good = summary.good
     suffixes = Counter(Path(str(row["path"])).suffix.lower().lstrip(".").split("#")[0] for row in good)
-    kinds = ", ".join(f"{bands} x {dtype}" for (bands, dtype), _ in _kinds(metadata).most_common(3))
+    kinds = ", ".join(f"{bands} x {dtype}" for (bands, dtype), _ in _kinds(summary).most_common(3))
     sides = [(int(row["height"]), int(row["width"])) for row in good]
     heights, widths = sorted(one for one, _ in sides), sorted(one for _, one in sides)
     words = [", ".join(sorted(suffixes)), f"bands {kinds}", f"{_range(widths)} x {_range(heights)} px"]
@@ -257,14 +283,14 @@ def _range(values: Sequence[float]) -> str:
     return f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g} to {values[-1]:g}"
 
 
-def _doubts(metadata: Facts) -> list[str]:
-    """What of the labels should be looked at before a run."""
+def _doubts(summary: SourceSummary) -> list[str]:
+    """Return what of the labels should be looked at before a run."""
     doubts = []
-    bad = sum(metadata.unusable.values())
-    if bad > 0.1 * (bad + len(metadata.labels)):
-        doubts.append(f"{bad:,} of {bad + len(metadata.labels):,} labels cannot be used: see the reasons above")
-    if metadata.refused:
-        doubts.append(f"{sum(metadata.refused.values()):,} scenes are left out because their labels are not known")
-    if not metadata.labels:
+    bad = sum(summary.unusable.values())
+    if bad > 0.1 * (bad + len(summary.labels)):
+        doubts.append(f"{bad:,} of {bad + len(summary.labels):,} labels cannot be used: see the reasons above")
+    if summary.refused:
+        doubts.append(f"{sum(summary.refused.values()):,} scenes are left out because their labels are not known")
+    if not summary.labels:
         doubts.append("no label can be used: a run would stop after ingest")
     return doubts

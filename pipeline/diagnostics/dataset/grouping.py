@@ -2,26 +2,74 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ...formats.groups import from_csv, from_regex
+from ...formats.class_folders import MASKS, PICTURES, SPLITS
+from ...formats.groups import RESERVED, Lookup, from_csv, from_regex
+from ...formats.inventory import Inventory, columns
+from ...formats.tabular import SYNONYMS, known_columns
 from ...utils.errors import InputError
-from .inventory import Inventory
-from .metadata import Facts
-from .metadata import groups as own_groups
+from .summary import SourceSummary, own_groups
 
-PLACES = ("aoi", "area", "region", "city", "port", "harbour", "harbor", "site", "place", "location", "folder")
-TIMES = ("scene", "scene_id", "acquisition", "date", "day")
-FINE = ("overlap_group", "id", "index", "tile")
+PLACES = (
+    *("aoi", "area", "region", "city", "port", "harbour", "harbor", "site", "place", "location", "folder", "hafen"),
+    *("ort", "gebiet", "stadt", "puerto", "porto", "ville", "lieu", "bay", "coast", "country", "zone", "town"),
+)
+TIMES = ("scene", "source_scene", "acquisition", "date", "day", "datum", "fecha", "time", "product", "pass")
+FINE = ("overlap_group", "id", "index", "tile", "chip_id", "item")
 """Columns that say too little: tiles of one place are spread over many of their groups."""
-TILE = r"(?P<scene>.+?)[_-](?:r?\d{1,4}|r\d+[_-]?c\d+|\d+[_-]\d+)\.[A-Za-z]+$"
-"""A tile's name: that of its scene, and its number or its row and column."""
-FOLDER = r"^(?:images/)?(?P<folder>[^/]+)/"
-PARTS = {"images", "labels", "train", "training", "val", "valid", "validation", "test", "jpegimages", "annotations"}
-"""Names of folders that say nothing of a place."""
+NO_GROUPS = (
+    *(
+        "role",
+        "split",
+        "set",
+        "subset",
+        "fold",
+        "licence",
+        "license",
+        "attribution",
+        "season",
+        "month",
+        "year",
+        "weather",
+    ),
+    *(
+        "sensor",
+        "satellite",
+        "platform",
+        "polarisation",
+        "polarization",
+        "orbit",
+        "quality",
+        "cloud",
+        "clouds",
+        "notes",
+    ),
+    *(
+        "sea_state",
+        "annotator",
+        "author",
+        "format",
+        "crs",
+        "kind",
+        "footprint",
+        "geometry",
+        "bands",
+        "comment",
+        "dtype",
+    ),
+    *("reason", "accepted", "row", "col", "width", "height", "seed", "url", "sha256", "md5", "checksum"),
+)
+"""Columns that name no place and no time: chips of one place would be on two sides."""
+TILE = r"[_-](?:r?\d{1,4}|r\d+[_-]?c\d+|\d+[_-]\d+)\.[A-Za-z0-9]+$"
+"""The end of a tile's name: its number, or its row and column; before it stands the name of its scene."""
+ROBOFLOW = r"(?:^|/)(?P<scene>[^/]+)_(?:png|jpe?g|tiff?|bmp)\.rf\.[0-9A-Za-z]+\.[A-Za-z]+$"
+"""Roboflow writes several variants of a picture, which differ in a digest at the end of their names."""
 ENOUGH = 10
 """Objects that a group must have to be tested alone; also test groups that a verdict needs."""
 FEW = 6
@@ -45,42 +93,81 @@ class Grouping:
     why: dict[str, str] = field(default_factory=dict)
 
 
-def find_groups(folder: Inventory, metadata: Facts) -> Grouping:
-    """The group columns that a folder has: its own, those of a CSV, or what names of folders and tiles say."""
-    found = Grouping(own_groups(metadata.scenes))
-    if found.columns:
-        return found
-    files = {str(row["scene_id"]): str(row["path"]) for row in metadata.good}
-    labels = metadata.source.get("labels")
+def find_groups(folder: Inventory, summary: SourceSummary) -> Grouping:
+    """Return the group columns that a folder has: its own, those of a CSV, or what names of folders and tiles say."""
+    own = own_groups(summary.scenes)
+    if own:
+        return Grouping(own)
+    files = {str(row["scene_id"]): str(row["path"]) for row in summary.good}
+    labels = summary.source.get("labels")
     used = {labels} if isinstance(labels, str) else set(labels or ())
-    for name, columns in folder.tables.items():
-        if "file" not in columns or str(folder.path(name)) in used:
-            continue
-        try:
-            look_up = from_csv(folder.path(name), list(files.values()))
-        except InputError:
-            continue
-        _add(found, look_up, files)
-        if found.columns:
-            found.keys["groups_csv"] = str(folder.path(name))
-            found.why["groups_csv"] = "its columns: " + ", ".join(found.columns)
+    tables = [folder.path(name) for name in folder.tables]
+    tables += sorted(path for path in folder.root.parent.glob("*.csv") if path.is_file())
+    for path in tables:
+        found = _of_table(path, files) if str(path) not in used else None
+        if found is not None:
             return found
-    for pattern, says in ((FOLDER, "images of one folder are a group"), (TILE, "tiles of one scene are a group")):
-        candidate = Grouping()
+    classes = {label.class_name for label in summary.labels} if summary.cut else set()
+    for pattern, says in (
+        *_folder_patterns(list(files.values()), classes),
+        *_tile_patterns(list(files.values()), classes),
+    ):
+        candidate = Grouping({}, {"groups_regex": pattern}, {"groups_regex": says})
         _add(candidate, from_regex(pattern), files)
         values = next(iter(candidate.columns.values()), {})
-        names = {name.lower() for name in values.values()}
-        if len(values) == len(files) and 3 <= len(names) <= len(files) / 2 and not names & PARTS:
-            candidate.keys["groups_regex"], candidate.why["groups_regex"] = pattern, says
+        if len(values) == len(files) and 3 <= len(set(values.values())) <= (len(files) + 1) / 2:
             return candidate
     return Grouping()
 
 
-def _add(found: Grouping, look_up: Any, files: Mapping[str, str]) -> None:
+def _of_table(path: Path, files: Mapping[str, str]) -> Grouping | None:
+    """Return the groups that a table gives to half of the scenes or more, where it is a table of scenes."""
+    names = columns(path)
+    if "file" not in known_columns(names) or (RESERVED in names and known_columns(names)["file"] != RESERVED):
+        return None
+    try:
+        look_up = from_csv(path, list(files.values()))
+    except InputError:
+        return None
+    found = Grouping({}, {"groups_csv": str(path)})
+    _add(found, look_up, files)
+    if sum(look_up(file) is not None for file in files.values()) * 2 < len(files) or not found.columns:
+        return None
+    found.why["groups_csv"] = "its columns: " + ", ".join(found.columns)
+    return found
+
+
+def _add(found: Grouping, look_up: Lookup, files: Mapping[str, str]) -> None:
     for scene, file in files.items():
         for column, value in (look_up(file) or {}).items():
             if value is not None:
                 found.columns.setdefault(column, {})[scene] = value
+
+
+def _says_nothing(names: set[str], classes: set[str]) -> bool:
+    """Return whether folders are splits, kinds of pictures or classes, and no places."""
+    return bool({name.lower() for name in names} & (SPLITS | PICTURES | MASKS)) or bool(names & classes)
+
+
+def _folder_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str, str]]:
+    """Return patterns for each level of folders that may be places."""
+    paths = [file.split("/")[:-1] for file in files]
+    depths = range(min(map(len, paths), default=0))
+    fits = [depth for depth in depths if not _says_nothing({path[depth] for path in paths}, classes)]
+    return [(f"^(?:[^/]+/){{{depth}}}(?P<folder>[^/]+)/", "images of one folder are a group") for depth in fits]
+
+
+def _tile_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str, str]]:
+    """Return patterns for the scene in the names of tiles: by the file's name, unless folders tell namesakes apart."""
+    says = "tiles of one scene are a group"
+    folders: dict[str, set[str]] = {}
+    for file in files:
+        folder, _, name = file.rpartition("/")
+        places = [part for part in folder.split("/") if part and not _says_nothing({part}, classes)]
+        folders.setdefault(re.sub(TILE, "", name), set()).add("/".join(places))
+    alone = all(len(places) == 1 for places in folders.values())
+    scene = "(?:^|/)(?P<scene>[^/]+?)" if alone else "(?P<scene>.+?)"
+    return [(ROBOFLOW, "variants of one picture are a group"), (scene + TILE, says)]
 
 
 @dataclass
@@ -93,71 +180,102 @@ class Split:
     folds: int = 1
 
 
-def choose_split(metadata: Facts, grouping: Grouping, background: str) -> Split:
-    """How to split: by the strictest column with enough groups that hold objects.
+def choose_split(summary: SourceSummary, grouping: Grouping, background: str) -> Split:
+    """Return how to split: by the strictest column with enough groups that hold objects.
 
     Args:
-        metadata: Scenes and labels.
+        summary: Scenes and labels.
         grouping: Group columns.
         background: Name of the background class.
     """
-    counts = {column: _counts(metadata, values, background) for column, values in grouping.columns.items()}
-    counts["scene_id"] = _counts(metadata, {}, background)
-    by = _strictest(metadata, grouping, counts)
+    columns = {name: values for name, values in grouping.columns.items() if is_group(name, values, summary)}
+    counts = {column: _counts(summary, values, background) for column, values in columns.items()}
+    counts["scene_id"] = _counts(summary, {}, background)
+    by = _strictest(summary, columns, counts)
     tested = {group: objects for group, (objects, _) in counts[by].items() if objects}
     if len(tested) < FEW:
         # Each is tested alone, and needs both classes for that.
         tested = {group: tested[group] for group in tested if counts[by][group][1]}
     split = Split({"by": by})
     split.why["by"] = f"{_groups(len(counts[by]))}, {len(tested):,} with objects; a group is never on two sides"
+    if by != "scene_id" and rank(by) is None and "groups_csv" in grouping.keys:
+        split.warnings.append(
+            f"I chose {by} of {', '.join(grouping.columns)} as the groups that chips are split by: check it, and set"
+            " split.by if another column names the places"
+        )
     unit = _unit(by, counts) if len(tested) < FEW else None
     if unit:
         split.keys["unit"], split.why["unit"] = unit, "validation and the interval draw these smaller groups"
     _choose_scheme(split, tested, len(counts[by]))
-    units = _units(metadata, grouping, unit or by, by, set(split.keys.get("test_groups") or tested))
+    units = _units(summary, grouping, unit or by, by, set(split.keys.get("test_groups") or tested))
     share = split.keys.get("test_fraction", 1.0)
-    _warn(split, metadata, grouping, tested, round(units * share), background)
+    _warn(split, summary, grouping, tested, round(units * share), background)
     return split
 
 
-def _counts(metadata: Facts, values: Mapping[str, str], background: str) -> dict[str, tuple[int, int]]:
-    """Objects and other chips of each group; a scene without a group is one of its own.
+def rank(column: str) -> int | None:
+    """Return the place of a column among those that are known by name, places before times; None for others."""
+    words = [column.lower(), *re.split(r"[^a-zäöüß]+", column.lower())]
+    return next((number for number, name in enumerate((*PLACES, *TIMES)) if name in words), None)
+
+
+def is_group(column: str, values: Mapping[str, str], summary: SourceSummary) -> bool:
+    """Return whether a column may be of places or times.
+
+    Numbers, classes, roles and licences are none, nor is a column with one value, or with another one in each row.
+    """
+    name = column.lower()
+    words = {name, *re.split(r"[^a-z]+", name)}
+    different = set(values.values())
+    if words & set(NO_GROUPS) or name in SYNONYMS["class"] or name in FINE or not len(different) >= 2:
+        return False
+    if len(different) == len(values) and len(values) > 2 and rank(column) is None:
+        return False
+    if different <= {label.class_name for label in summary.labels} | {"background"}:
+        return False
+    numbers = all(re.fullmatch(r"[-+]?\d*[.,]?\d+([eE][-+]?\d+)?", value) for value in different)
+    return not numbers or (rank(column) is not None and all(value.isdecimal() for value in different))
+
+
+def _counts(summary: SourceSummary, values: Mapping[str, str], background: str) -> dict[str, tuple[int, int]]:
+    """Return objects and other chips of each group; a scene without a group is one of its own.
 
     A scene with object labels gives background chips too, so it counts as if it had some.
     """
     objects: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    for label in metadata.labels:
+    for label in summary.labels:
         group = values.get(str(label.scene_id), str(label.scene_id))
         (others if label.class_name == background else objects)[group] += 1
-    if not metadata.cut:
-        others.update(values.get(str(row["scene_id"]), str(row["scene_id"])) for row in metadata.good)
+    if not summary.cut:
+        others.update(values.get(str(row["scene_id"]), str(row["scene_id"])) for row in summary.good)
     return {group: (objects[group], others[group]) for group in sorted({*objects, *others})}
 
 
 Counts = dict[str, dict[str, tuple[int, int]]]
 
 
-def _strictest(metadata: Facts, grouping: Grouping, counts: Counts) -> str:
-    if metadata.source["type"] == "shipsnet" and "scene" in grouping.columns:
+def _strictest(summary: SourceSummary, columns: Mapping[str, Mapping[str, str]], counts: Counts) -> str:
+    """Return the column to split by: places go before times, and both before columns of other names."""
+    if summary.source["type"] == "shipsnet" and "scene" in columns:
         return "scene"
-    known = [name for name in (*PLACES, *TIMES) if name in grouping.columns]
-    other = [name for name in grouping.columns if name not in known and name.lower() not in FINE]
-    other = sorted(other, key=lambda name: len(counts[name]))
-    for column in [*known, *other]:
+    known = sorted((name for name in columns if rank(name) is not None), key=lambda name: (rank(name), name))
+    others = sorted((name for name in columns if rank(name) is None), key=lambda name: len(counts[name]))
+    for column in [*known, *others]:
         enough = [objects for objects, more in counts[column].values() if objects >= ENOUGH and more]
         if len(enough) >= 3:
             return column
-    for column in [*known, *other]:
+    for column in [*known, *others]:
         if sum(bool(objects and more) for objects, more in counts[column].values()) >= 2:
             return column
     return "scene_id"
 
 
 def _unit(by: str, counts: Counts) -> str | None:
-    """A finer column than ``by``, the coarsest that is known by name."""
-    finer = [name for name in (*PLACES, *TIMES) if name in counts and len(counts[name]) > len(counts[by])]
-    return next((name for name in finer if name not in (by, "scene_id")), None)
+    """Return a finer column than ``by``, the coarsest that is known by name."""
+    names = [name for name in counts if name not in (by, "scene_id") and rank(name) is not None]
+    finer = sorted((name for name in names if len(counts[name]) > len(counts[by])), key=lambda name: (rank(name), name))
+    return next(iter(finer), None)
 
 
 def _choose_scheme(split: Split, tested: Mapping[str, int], groups: int) -> None:
@@ -178,17 +296,17 @@ def _choose_scheme(split: Split, tested: Mapping[str, int], groups: int) -> None
         split.folds = max(1, len(large) if "test_groups" in split.keys else len(tested))
 
 
-def _units(metadata: Facts, grouping: Grouping, unit: str, by: str, tested: set[str]) -> int:
-    """How many units the tested groups have."""
+def _units(summary: SourceSummary, grouping: Grouping, unit: str, by: str, tested: set[str]) -> int:
+    """Return how many units the tested groups have."""
     of_by, of_unit = grouping.columns.get(by, {}), grouping.columns.get(unit, {})
-    scenes = {str(label.scene_id) for label in metadata.labels} | {str(row["scene_id"]) for row in metadata.good}
+    scenes = {str(label.scene_id) for label in summary.labels} | {str(row["scene_id"]) for row in summary.good}
     return len({of_unit.get(scene, scene) for scene in scenes if of_by.get(scene, scene) in tested})
 
 
 def _warn(
-    split: Split, metadata: Facts, grouping: Grouping, tested: Mapping[str, int], units: int, background: str
+    split: Split, summary: SourceSummary, grouping: Grouping, tested: Mapping[str, int], units: int, background: str
 ) -> None:
-    objects = sum(label.class_name != background for label in metadata.labels)
+    objects = sum(label.class_name != background for label in summary.labels)
     by = split.keys["by"]
     if objects < LEAST_OBJECTS or len(tested) < 2:
         groups = f"{_groups(len(tested))} of `{by}`"
@@ -202,11 +320,11 @@ def _warn(
             " places, or a finer group column as split.unit"
         )
     known = set(grouping.columns.get(by, {}))
-    without = sum(str(row["scene_id"]) not in known for row in metadata.good)
+    without = sum(str(row["scene_id"]) not in known for row in summary.good)
     if known and without:
-        split.warnings.append(f"{without:,} of {len(metadata.good):,} have no {by} and are each a group of their own")
-    if by == "scene_id" and len(metadata.good) > 1 and not grouping.columns:
-        what = "chip is" if metadata.cut else "scene is"
+        split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by} and are each a group of their own")
+    if by == "scene_id" and len(summary.good) > 1 and not grouping.columns:
+        what = "chip is" if summary.cut else "scene is"
         split.warnings.append(
             f"each {what} a group of its own: where several show one place, scores will flatter you; give the places"
             " with groups_csv (columns file and, say, site) or groups_regex"

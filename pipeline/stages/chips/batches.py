@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...dataset.names import CROWD
 from ...dataset.tables import LABELS, SCENES
 from ...raster.grid import Extent, targets
 from ...utils.errors import TooLittleDataError
@@ -50,12 +49,12 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     scenes = scenes[scenes["quarantined"].isna()].reset_index(drop=True)
     labels = LABELS.read(tables / "labels.parquet")
     labels = labels[labels["scene_id"].isin(scenes["scene_id"])]
-    crowds, labels = labels[labels["quarantined"] == CROWD], labels[labels["quarantined"].isna()]
+    set_aside, labels = labels[labels["quarantined"].notna()], labels[labels["quarantined"].isna()]
     if scenes.empty:
         raise TooLittleDataError("no scene is left to cut chips from; see why ingest quarantined them")
     chips = config["chips"]
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
-    planned = plan(scenes, labels, crowds, grids, Settings.of(chips, config["classes"], config["seed"]))
+    planned = plan(scenes, labels, set_aside, grids, Settings.of(chips, config["classes"], config["seed"]))
     scenes = scenes[_READ].assign(
         target_height=[grid.height for grid in grids],
         target_width=[grid.width for grid in grids],

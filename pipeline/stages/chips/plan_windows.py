@@ -80,33 +80,32 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 def plan(
-    scenes: pd.DataFrame, labels: pd.DataFrame, crowds: pd.DataFrame, targets: Sequence[Target], settings: Settings
+    scenes: pd.DataFrame, labels: pd.DataFrame, set_aside: pd.DataFrame, targets: Sequence[Target], settings: Settings
 ) -> Planned:
     """Plan the windows of all scenes.
 
     Args:
         scenes: Scenes that are not quarantined, one row each.
         labels: Labels that are not quarantined.
-        crowds: Labels of many objects each, which are neither chips nor background.
+        set_aside: Labels that cannot be used: no chip is cut for them, and no background where they lie.
         targets: Target grid of each scene.
         settings: What is wanted.
     """
-    own, crowded = _by_scene(labels, scenes), _by_scene(crowds, scenes)
+    own, unused = _by_scene(labels, scenes), _by_scene(set_aside, scenes)
     # A scene that is a chip says itself what it shows: nothing is drawn from it.
     drawn = [not (frame["kind"] == "scene").any() for frame in own]
     counts = _counts(own, targets, drawn, settings)
     dropped: Counter[str] = Counter()
     found: list[Columns] = []
     slots = 0
-    for scene_id, frame, crowd, target, draw, count in zip(
-        scenes["scene_id"], own, crowded, targets, drawn, counts, strict=True
+    for scene_id, frame, blocked, target, draw, count in zip(
+        scenes["scene_id"], own, unused, targets, drawn, counts, strict=True
     ):
         scale = np.array([target.scale_row, target.scale_col] * 2)
         boxes = frame[_BOX].to_numpy(np.float64) / scale
         parts = [_labelled(frame, boxes, target, settings)] if len(frame) else []
         if draw:
-            covered = crowd[_BOX].to_numpy(np.float64) / scale
-            objects = np.concatenate([_objects(frame, boxes, settings), covered[np.isfinite(covered).all(axis=1)]])
+            objects = np.concatenate([_objects(frame, boxes, settings), _blocked(blocked, scale, settings)])
             parts.append(_background(str(scene_id), objects, target, count, settings, dropped))
         for part in parts:
             part["scene_id"] = np.full(len(part["row"]), scene_id, dtype=object)
@@ -163,6 +162,17 @@ def _objects(frame: pd.DataFrame, boxes: Boxes, settings: Settings) -> Boxes:
     points = (frame["kind"] == "point").to_numpy()
     grown = np.where(points[:, None], geometry.grown(boxes, settings.size / 2), boxes)
     return np.asarray(grown[chosen], np.float64)
+
+
+def _blocked(frame: pd.DataFrame, scale: npt.NDArray[Any], settings: Settings) -> Boxes:
+    """Return boxes of labels that are set aside and have a place; one without extent stands for an object too."""
+    boxes = frame[_BOX].to_numpy(np.float64)
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]
+    boxes = (
+        np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1) / scale
+    )
+    flat = (boxes[:, 2:] == boxes[:, :2]).any(axis=1)
+    return np.asarray(np.where(flat[:, None], geometry.grown(boxes, settings.size / 2), boxes), np.float64)
 
 
 def _background(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.task import TaskContext
-from ...formats import shipsnet
+from ...formats.registry import FORMATS
 from ...formats.scenes import CATALOGUE, Reading, describe, row_of
+from .sources import SIDECAR
 
 FILE = "catalogue.parquet"
 
@@ -27,7 +28,7 @@ def catalogue(context: TaskContext) -> dict[str, Any]:
         config["max_pixels"],
         config["gsd_m"],
         config["nodata"],
-        hash_pixels=config["kind"] in ("shipsnet", "folders"),
+        hash_pixels=FORMATS[config["kind"]].chips is not None,
     )
     files = list(_files(context))
     sizes = [path.stat().st_size if path.is_file() else 0 for _, path, _, _ in files]
@@ -51,6 +52,8 @@ def catalogue(context: TaskContext) -> dict[str, Any]:
 def _files(context: TaskContext) -> Iterator[tuple[str, Path, str, str]]:
     """Name, place, what the name is relative to, and digest of each scene file; the user's, or of another part."""
     for name, file in context.task.files.items():
+        if name.startswith(SIDECAR):
+            continue
         yield name, Path(file.path), "source", file.sha256
     if "origin" in context.task.inputs:
         for folder in context.folders("origin"):
@@ -71,17 +74,9 @@ def _scenes(
     reading: Reading,
     tick: Callable[[float], None],
 ) -> list[dict[str, Any]]:
-    kind = context.config["kind"]
-    if kind == "shipsnet" and path.suffix.lower() == ".json":
+    chips = FORMATS[context.config["kind"]].chips
+    if chips is not None and chips.packed is not None and path.suffix.lower() == chips.packed_suffix:
         array = context.out / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
-        return shipsnet.catalogue_json(path, name, array, reading)
+        return chips.packed(path, name, array, reading)
     row = describe(path, name, where, sha256, reading, tick)
-    if kind == "folders":
-        row["given"] = name.split("/")[0] if "/" in name else None
-    if kind == "shipsnet" and row["quarantined"] is None:
-        named = shipsnet.parse_name(path.name)
-        if named is None:
-            row["quarantined"] = f"{path.name} is not named {{label}}__{{scene id}}__{{lon}}_{{lat}}"
-        else:
-            row |= shipsnet.columns(named, row["width"], row["height"], reading.gsd_m)
-    return [row]
+    return [row | chips.columns(name, row) if chips is not None else row]

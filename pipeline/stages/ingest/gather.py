@@ -14,11 +14,12 @@ import pandas as pd
 from ...dataset.tables import GROUP_PREFIX, LABELS, SCENES
 from ...engine.task import TaskContext
 from ...formats import groups
+from ...formats.base import LabelInput
 from ...formats.label import WITH_ITS_SCENE, check, row_of
-from ...formats.registry import Given, read
+from ...formats.registry import read
 from ...formats.scenes import CATALOGUE, is_square
-from ...formats.sources import SIDECAR
 from .catalogue import FILE
+from .sources import SIDECAR
 
 LABELS_FILE = "labels.parquet"
 REFUSED_FILE = "refused.json"
@@ -73,14 +74,17 @@ def labels(context: TaskContext) -> dict[str, Any]:
     }
 
 
-def _given(context: TaskContext, scenes: Sequence[Row]) -> Given:
+def _given(context: TaskContext, scenes: Sequence[Row]) -> LabelInput:
     files = {name: Path(file.path) for name, file in context.task.files.items() if not name.startswith(SIDECAR)}
     own: dict[str, str] = dict(context.config["own"])
     if "origin" in context.task.inputs:
         made = {path.name: path for folder in context.folders("origin") for path in folder.glob("*.geojson")}
         own = {row["path"]: row["path"].rpartition(".")[0] + ".geojson" for row in scenes}
         files = {name: made[name] for name in own.values()}
-    return Given(scenes, files, own, context.config["settings"], context.config["classes"])
+    config = context.config
+    # A class of the labels may go by another name in the configuration.
+    classes = [*config["classes"], *(config["class_map"] if config["kind"] == "folders" else ())]
+    return LabelInput(scenes, files, own, config["settings"], classes, config["folders"])
 
 
 def _count(values: pd.Series[Any]) -> dict[str, int]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.run import IngestConfig
 from ...config.sources import KaggleSource, SimulatedSource
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from ...formats.label import FAR, WITH_ITS_SCENE
-from ...formats.listing import batches
-from ...formats.sources import Fingerprint, Made, Planned, label_files, sources
+from ...formats.listing import batches, world_files
 from ...utils.errors import InputError
+from ...utils.section import as_json
+from .sources import SIDECAR, Fingerprint, PlannedSource, SceneArtifact, label_files, plan_sources
 
 MAKERS = "satpipe.stages.ingest.stage:"
 PART_BYTES = 16 << 20
@@ -31,7 +31,7 @@ def plan(context: PlanContext) -> Plan:
         InputError: If a source has no files, or nothing is left after bad ones were quarantined.
     """
     ingest = context.config.ingest
-    planned = sources(ingest)
+    planned = plan_sources(ingest)
     first = [_made(one) for one in planned]
     done = list((yield [task for tasks in first for task in tasks])) if any(first) else []
     for one, tasks in zip(planned, first, strict=True):
@@ -46,7 +46,7 @@ def plan(context: PlanContext) -> Plan:
     _check(tables[0], ingest)
 
 
-def _made(one: Planned) -> list[Task]:
+def _made(one: PlannedSource) -> list[Task]:
     """Parts that make or fetch the scenes of a source."""
     source = one.source
     if isinstance(source, KaggleSource):
@@ -71,18 +71,18 @@ def _made(one: Planned) -> list[Task]:
     ]
 
 
-def _files(done: Artifact) -> list[Made]:
+def _files(done: Artifact) -> list[SceneArtifact]:
     """Scene files of a part that made or fetched them."""
     metadata = done.metadata
     files = metadata["files"] if "files" in metadata else [[metadata["scene"], 0]]
-    return [Made(done.ref, name, size) for name, size in files]
+    return [SceneArtifact(done.ref, name, size) for name, size in files]
 
 
-def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> list[Task]:
+def _catalogues(one: PlannedSource, ingest: IngestConfig, fingerprint: Fingerprint) -> list[Task]:
     """Parts that read the scenes of a source."""
     config = {
         "source": one.name,
-        "kind": one.kind,
+        "kind": one.label_format.name,
         "gsd_m": one.source.gsd_m,
         "nodata": one.source.nodata,
         "bands": ingest.bands,
@@ -113,7 +113,9 @@ def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) ->
                 config=config
                 | {"refused": refused if batch == 0 else [], "names": [names[at] for at in run] if origin else []},
                 inputs={"origin": origin} if origin else {},
-                files={names[at]: files[names[at]] for at in run} if not origin else {},
+                files={}
+                if origin
+                else {names[at]: files[names[at]] for at in run} | _places(one, [names[at] for at in run], fingerprint),
                 libraries=READERS,
                 cost=0.2 + sum(sizes[at] for at in run) / 20e6,
             )
@@ -121,7 +123,14 @@ def _catalogues(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) ->
     return tasks
 
 
-def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Task:
+def _places(one: PlannedSource, names: list[str], fingerprint: Fingerprint) -> dict[str, UserFile]:
+    """Return the files beside scenes that place them, by name."""
+    assert one.scenes is not None
+    beside = {f"{SIDECAR}{name}{path.suffix}": path for name in names for path in world_files(one.scenes.path(name))}
+    return {name: fingerprint(path) for name, path in beside.items()}
+
+
+def _labels(one: PlannedSource, ingest: IngestConfig, fingerprint: Fingerprint) -> Task:
     """The part that reads the labels of a source."""
     found = label_files(one, fingerprint)
     inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {"catalogue": one.catalogue}
@@ -132,11 +141,12 @@ def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Tas
         f"labels-{one.name}",
         f"{MAKERS}make_labels",
         config={
-            "kind": one.kind,
+            "kind": one.label_format.name,
             "classes": ingest.classes,
             "class_map": one.source.class_map,
             "own": found.own,
-            "settings": found.settings,
+            "folders": found.folders,
+            "settings": {} if one.scenes is None else one.source.settings,
         },
         inputs=inputs,
         files=found.files,
@@ -144,7 +154,9 @@ def _labels(one: Planned, ingest: IngestConfig, fingerprint: Fingerprint) -> Tas
     )
 
 
-def _tables(planned: list[Planned], labels: tuple[ArtifactRef, ...], square: bool, fingerprint: Fingerprint) -> Task:
+def _tables(
+    planned: list[PlannedSource], labels: tuple[ArtifactRef, ...], square: bool, fingerprint: Fingerprint
+) -> Task:
     """The part that brings all sources together; ``square`` refuses scenes that would need resampling for it."""
     groups = {one.position: one.source.groups_csv for one in planned if one.source.groups_csv is not None}
     return Task(
@@ -202,7 +214,7 @@ def make_simulated(context: TaskContext) -> dict[str, Any]:
 
 def make_download(context: TaskContext) -> dict[str, Any]:
     """Fetch a data set from Kaggle."""
-    from ...formats.kaggle import download
+    from .kaggle import download
 
     return download(context.config["dataset"], context.config["version"], context.out, context.progress)
 

@@ -103,10 +103,10 @@ def colour_table(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (vrt, "no TIFF, PNG or JPEG"),
-        (vrt_of_the_network, "no TIFF, PNG or JPEG"),
+        (vrt, "no TIFF, PNG, JPEG"),
+        (vrt_of_the_network, "no TIFF, PNG, JPEG"),
         (empty, "is empty"),
-        (text, "no TIFF, PNG or JPEG"),
+        (text, "no TIFF, PNG, JPEG"),
         (folder, "is a folder"),
         (pipe, "no regular file"),
         (dangling_link, "a link to nothing"),

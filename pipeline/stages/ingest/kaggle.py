@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..engine.progress import Progress
-from ..utils.errors import InputError
-from .listing import IMAGES, find
+from ...engine.progress import Progress
+from ...formats.listing import IMAGES, find
+from ...utils.errors import InputError
 
 SUFFIXES = (*IMAGES, ".json")
 

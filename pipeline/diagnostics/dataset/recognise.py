@@ -1,0 +1,79 @@
+"""Which label format a folder is of: each format says whether the folder is of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from ...formats.base import Recognised
+from ...formats.inventory import Inventory, common_folder, json_keys, some
+from ...formats.registry import FORMATS
+
+SAID = 4
+"""Files of a kind that are described one by one where nothing was recognised."""
+
+
+def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
+    """Return the formats that a folder may be of, the best first.
+
+    Args:
+        folder: What lies in it.
+        name: Look for this format alone.
+    """
+    chosen = [known for known in FORMATS.values() if known.is_recognised and name in (None, known.name)]
+    found = [fit for known in chosen if (fit := known.recognise_in(folder)) is not None]
+    # Labels beside half of the images tell more than one file that may be about something else.
+    found.sort(key=lambda fit: fit.images * 2 < len(folder.images))
+    if len(found) > 1:
+        # Several formats in one folder: each is looked for where its own files are.
+        for fit in found:
+            narrow(folder, fit)
+    return found
+
+
+def narrow(folder: Inventory, found: Recognised) -> None:
+    """Take the images of a format from the deepest folder that holds all of its files, if there are images in it."""
+    inside = common_folder(found.files)
+    own = [name for name in folder.images if name.startswith(f"{inside}/")]
+    path = found.source["path"]
+    if inside and (own or found.source["type"] == "shipsnet") and path == str(folder.root):
+        found.source["path"] = str(folder.path(inside))
+
+
+def contents(folder: Inventory) -> str:
+    """Return what lies in a folder in words: suffixes, columns of tables, keys of JSON files, layers, folders."""
+    suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in folder.files)
+    words = [", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(8))]
+    words += [
+        f"{name} with the columns {some(names, 8)}" for name, names in list(folder.tables.items())[:SAID] if names
+    ]
+    for name in folder.suffixed((".json", ".geojson"))[:SAID]:
+        keys = json_keys(folder.path(name))
+        kind = "a list of objects with the keys" if keys[:1] == ("[]",) else "the keys"
+        words.append(f"{name} with {kind} {some([key for key in keys if key != '[]'], 8)}" if keys else name)
+    words += [layers for name in folder.suffixed((".gpkg",))[:SAID] if (layers := _layers(folder, name))]
+    words += [f"{name}, {_first_line(folder.path(name))}" for name in folder.suffixed((".txt", ".xml"))[:2]]
+    places = Counter(name.rpartition("/")[0] for name in folder.images if "/" in name)
+    if len(places) > 1:
+        words.append(f"images in {len(places)} folders ({some(sorted(places), 4)})")
+    return "; ".join(words)
+
+
+def _first_line(path: Path) -> str:
+    """Return the beginning of a text file in quotes."""
+    from ...formats.inventory import lines_of
+
+    line = next((line.strip() for line in lines_of(path, 4096) if line.strip()), "")
+    return f"which begins {json.dumps(line[:60], ensure_ascii=False)}" if line else "which is empty"
+
+
+def _layers(folder: Inventory, name: str) -> str:
+    """Return the layers of a GeoPackage in words; empty where it cannot be read."""
+    import pyogrio
+
+    try:
+        return f"{name} with the layers {some([str(layer) for layer, _ in pyogrio.list_layers(folder.path(name))], 8)}"
+    except Exception:
+        # pyogrio raises errors of several families for a damaged file.
+        return ""

@@ -1,0 +1,67 @@
+"""DOTA labels: one text file per image with four corners, class and difficulty in a line, in pixels."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from .base import LabelFormat, LabelInput, PerImageSource, scenes_with_files
+from .inventory import lines_of
+from .label import ImageLabels, Labels, PixelObject, broken_object, polygon_object
+
+MAX_BYTES = 64 << 20
+HEADER = re.compile(r"\s*(imagesource|gsd|acquisition dates?|[a-z]+)\s*:.*", re.IGNORECASE)
+LINE = re.compile(r"\s*(?:[-+.\deE]+[\s,]+){8}(?![-+.\d]+\s*$)[^\s].*")
+
+
+class DotaSource(PerImageSource):
+    """Images with a text file of the same name, as in DOTA: `x1 y1 x2 y2 x3 y3 x4 y4 class difficulty`, in pixels."""
+
+    type: Literal["dota"] = "dota"
+
+
+def parse(line: str) -> PixelObject:
+    """Return the object of one line; names of classes may hold spaces, and the difficulty may be missing."""
+    words = line.replace(",", " ").split()
+    try:
+        values = [float(word) for word in words[:8]]
+        if len(values) < 8 or len(words) < 9:
+            raise ValueError(f"{len(words)} words")
+    except ValueError as error:
+        return broken_object("", f"the line has no four corners and a class: {error}"[:120])
+    rest = words[8:-1] if len(words) > 9 and words[-1].lstrip("-").isdigit() else words[8:]
+    return polygon_object(" ".join(rest), list(zip(values[::2], values[1::2], strict=True)))
+
+
+def read(given: LabelInput) -> Labels:
+    """Read the labels of scenes; an image without a file is an image without objects."""
+    labels = Labels()
+    for scene, file in scenes_with_files(given, labels):
+        try:
+            if file.stat().st_size > MAX_BYTES:
+                raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
+            lines = file.read_text("utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            labels.refuse([scene], f"label file {file.name} cannot be read: {error}")
+            continue
+        objects = [parse(line) for line in lines if line.strip() and not HEADER.fullmatch(line)]
+        labels.add(ImageLabels(objects), scene, f"{scene['path']}/{file.name}")
+    return labels
+
+
+def holds(path: Path) -> bool:
+    """Return whether most lines of a text file have four corners and a class."""
+    lines = [line for line in lines_of(path) if line.strip()]
+    rows = [line for line in lines if not HEADER.fullmatch(line)]
+    return bool(lines) and sum(LINE.fullmatch(line) is not None for line in rows) * 2 >= max(1, len(rows))
+
+
+FORMAT = LabelFormat(
+    title="DOTA",
+    files="a `.txt` per image (`labelTxt/`) with four corners, class and difficulty in a line",
+    source=DotaSource,
+    read=read,
+    suffixes=(".txt",),
+    holds=holds,
+)

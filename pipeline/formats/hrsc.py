@@ -1,0 +1,82 @@
+"""HRSC2016 labels: one XML per image, with an oriented box for each ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ..utils.errors import InputError
+from .base import LabelFormat, LabelInput, PerImageSource, Recognised, scenes_with_files
+from .inventory import Inventory, has_tags, recognise_per_image
+from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, polygon_object, rotated_box
+from .xml_tree import Element, image_size, read_xml
+
+
+class HrscSource(PerImageSource):
+    """Images with an XML of the same name as HRSC2016 has it: `HRSC_Objects` with oriented boxes."""
+
+    type: Literal["hrsc2016"] = "hrsc2016"
+    default_class: str | None = "ship"
+    """Class of every object; null takes the number of its type, `Class_ID`, which `class_map` can name."""
+
+
+def parse(path: Path, default_class: str | None) -> ImageLabels:
+    """Return size and objects of one file.
+
+    Raises:
+        InputError: If the file cannot be read or is no such annotation.
+    """
+    root = read_xml(path, "HRSC_Image", "HRSC2016 annotation")
+    size = image_size(root, "Img_SizeHeight", "Img_SizeWidth")
+    return ImageLabels([_object(element, default_class) for element in root.all("HRSC_Objects", "HRSC_Object")], size)
+
+
+def _object(element: Element, default_class: str | None) -> PixelObject:
+    name = default_class or element.value("Class_ID")
+    key = element.value("Object_ID") or None
+    try:
+        return polygon_object(
+            name, rotated_box(*element.numbers("mbox_cx", "mbox_cy", "mbox_w", "mbox_h", "mbox_ang")), key=key
+        )
+    except ValueError:
+        pass
+    try:
+        return box_object(name, *element.numbers("box_xmin", "box_ymin", "box_xmax", "box_ymax"), key=key)
+    except ValueError:
+        return broken_object(name, "it has neither an oriented nor an upright box", key=key)
+
+
+def read(given: LabelInput) -> Labels:
+    """Read the labels of scenes; an image without a file is an image without objects."""
+    source, labels = given.source(HrscSource), Labels()
+    for scene, file in scenes_with_files(given, labels):
+        try:
+            labels.add(parse(file, source.default_class), scene, f"{scene['path']}/{file.name}")
+        except InputError as error:
+            labels.refuse([scene], error)
+    return labels
+
+
+def holds(path: Path) -> bool:
+    """Return whether a file is an HRSC2016 annotation."""
+    return has_tags(path, "HRSC_Image", "HRSC_Objects", "Img_FileName")
+
+
+def recognise(folder: Inventory) -> Recognised | None:
+    """Recognise XML files of HRSC2016 beside their images."""
+    found = recognise_per_image(folder, FORMAT, holds)
+    if found is not None:
+        found.source["default_class"] = "ship"
+        found.why["default_class"] = "null takes the types of ships by number (Class_ID)"
+    return found
+
+
+FORMAT = LabelFormat(
+    title="HRSC2016",
+    files="an `.xml` per image (`Annotations/`) with `<HRSC_Object>`; images as `.bmp`",
+    source=HrscSource,
+    read=read,
+    recognise=recognise,
+    suffixes=(".xml",),
+    holds=holds,
+)

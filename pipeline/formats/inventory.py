@@ -1,0 +1,244 @@
+"""What lies in a folder, and the helpers by which label formats recognise their files in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from .base import LabelFormat, PerImageSource, Recognised
+from .listing import IMAGES, beside, walk
+
+MAX_FILES = 1_000_000
+MAX_PARSED_BYTES = 64 << 20
+HEAD_BYTES = 8192
+SAMPLE = 200
+"""Files of a kind that are opened to tell what they are."""
+
+
+@dataclass
+class Inventory:
+    """Files of a folder.
+
+    Attributes:
+        root: The folder.
+        files: Paths below it, with ``/`` on every system, sorted.
+    """
+
+    root: Path
+    files: list[str] = field(default_factory=list)
+
+    @cached_property
+    def images(self) -> list[str]:
+        """Rasters and pictures."""
+        return self.suffixed(IMAGES)
+
+    @cached_property
+    def by_suffix(self) -> dict[str, list[str]]:
+        """Files by their suffix in small letters."""
+        files: dict[str, list[str]] = {}
+        for name in self.files:
+            files.setdefault(Path(name).suffix.lower(), []).append(name)
+        return files
+
+    @cached_property
+    def tables(self) -> dict[str, list[str]]:
+        """CSV files with the names of their columns."""
+        return {name: columns(self.path(name)) for name in self.by_suffix.get(".csv", [])}
+
+    def suffixed(self, suffixes: Iterable[str]) -> list[str]:
+        """Return the files with one of the suffixes, sorted."""
+        return sorted(name for suffix in suffixes for name in self.by_suffix.get(suffix, []))
+
+    def path(self, name: str) -> Path:
+        """Return the place of a listed file."""
+        return self.root / name
+
+
+def take_inventory(root: Path) -> Inventory:
+    """List a folder with its subfolders; hidden files and folders are passed over, as ingest does."""
+    paths = (Path(parent, name) for parent, _, names in walk(root) for name in names if not name.startswith("."))
+    return Inventory(root, sorted(path.relative_to(root).as_posix() for path in islice(paths, MAX_FILES)))
+
+
+# ------------------------------------------------------------------------------------------------------- recognition
+
+
+def recognise_per_image(folder: Inventory, format_: LabelFormat, holds: Callable[[Path], bool]) -> Recognised | None:
+    """Return what a folder holds of a format whose files are named like their images; None where it is not of it.
+
+    Args:
+        folder: The folder.
+        format_: The format.
+        holds: Whether a file is of the format.
+    """
+    labels = folder.suffixed(format_.suffixes)
+    source: dict[str, Any] = {"type": format_.name, "path": str(folder.root)}
+    label_of = beside(folder.images, set(labels).__contains__, format_.suffixes)
+    notes: list[str] = []
+    if not any(holds(folder.path(name)) for name in spread(list(label_of.values()))):
+        label_of, other_folders = _elsewhere(folder, labels, holds)
+        if not label_of:
+            return None
+        source["labels"] = str(folder.root / common_folder(list(label_of.values())))
+        notes += [f"{other} holds such labels too; `labels: {other}` takes these instead" for other in other_folders]
+    sample = spread(list(label_of.values()))
+    if sum(holds(folder.path(name)) for name in sample) * 2 <= len(sample):
+        return None
+    says = f"{len(label_of):,} {format_.title} label files"
+    return Recognised(source, says, {}, (), len(label_of), [*label_of, *label_of.values()], notes)
+
+
+def _elsewhere(
+    folder: Inventory, labels: Sequence[str], holds: Callable[[Path], bool]
+) -> tuple[dict[str, str], list[str]]:
+    """Return label files of images' names in another folder, the one with most of them, and the other folders."""
+    stems = {Path(name).stem: name for name in folder.images}
+    by_folder: dict[str, dict[str, str]] = {}
+    for label in labels:
+        if Path(label).stem in stems:
+            by_folder.setdefault(label.rpartition("/")[0], {})[stems[Path(label).stem]] = label
+    good = {
+        place: own
+        for place, own in by_folder.items()
+        if any(holds(folder.path(name)) for name in spread([*own.values()]))
+    }
+    if not good:
+        return {}, []
+    best = max(sorted(good), key=lambda place: len(good[place]))
+    merged, rest = dict(good[best]), []
+    for place in sorted(good):
+        if place != best and merged.keys().isdisjoint(good[place]):
+            merged |= good[place]  # train/ and val/ of one set
+        elif place != best:
+            rest.append(place)
+    return merged, rest
+
+
+def recognise_shared(
+    folder: Inventory, format_: LabelFormat, holds: Callable[[Path], bool], suffixes: Sequence[str] | None = None
+) -> Recognised | None:
+    """Return what a folder holds of a format whose files each hold the labels of many images, or None."""
+    if not folder.images:
+        return None
+    candidates = folder.suffixed(suffixes or format_.suffixes)
+    files = [name for name in candidates[:SAMPLE] if holds(folder.path(name))]
+    if not files:
+        return None
+    if len(candidates) > SAMPLE and len(files) == SAMPLE:
+        files = list(candidates)
+    source = {"type": format_.name, "path": str(folder.root), "labels": shortest(folder, files, candidates)}
+    return Recognised(source, f"{format_.title} labels in {some(files)}", {}, (), len(folder.images), files)
+
+
+def recognise(folder: Inventory, format_: LabelFormat) -> Recognised | None:
+    """Return what a folder holds of a format, told by its suffixes and by what its files hold, or None."""
+    if format_.holds is None:
+        return None
+    if issubclass(format_.source, PerImageSource):
+        return recognise_per_image(folder, format_, format_.holds)
+    return recognise_shared(folder, format_, format_.holds)
+
+
+def shortest(folder: Inventory, names: Sequence[str], rivals: Sequence[str]) -> str | list[str]:
+    """Return the shortest way to name files: one path, their folder where it holds none of the rivals, or a list."""
+    if len(names) == 1:
+        return str(folder.path(names[0]))
+    inside = common_folder(names)
+    prefix = f"{inside}/" if inside else ""
+    chosen = set(names)
+    if all(name in chosen for name in rivals if name.startswith(prefix)):
+        return str(folder.root / inside)
+    return [str(folder.path(name)) for name in names]
+
+
+def common_folder(names: Sequence[str]) -> str:
+    """Return the deepest folder that holds all of the files."""
+    shared = []
+    for level in zip(*(name.split("/")[:-1] for name in names), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return "/".join(shared)
+
+
+def spread(names: Sequence[str], most: int = SAMPLE) -> list[str]:
+    """Return at most ``most`` names, evenly spaced."""
+    return list(names[:: max(1, -(-len(names) // most))])
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names and how many more there are, in words."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+# ------------------------------------------------------------------------------------------------- content of files
+
+
+def lines_of(path: Path, max_bytes: int = 1 << 20) -> list[str]:
+    """Return the lines at the beginning of a text file; none where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            return stream.read(max_bytes).splitlines()
+    except OSError:
+        return []
+
+
+def head(path: Path) -> str:
+    """Return the beginning of a text file."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+
+
+def has_tags(path: Path, root: str, *tags: str) -> bool:
+    """Return whether an XML file begins with an element ``root`` and holds one of the tags, or no element at all."""
+    text = "".join(line + "\n" for line in lines_of(path))
+    opened = re.search(r"<([A-Za-z_][\w.:-]*)", re.sub(r"<!--.*?-->|<\?.*?\?>|<![^>]*>", "", text, flags=re.DOTALL))
+    return opened is not None and opened[1] == root and any(re.search(rf"<{tag}[\s/>]", text) for tag in tags)
+
+
+@lru_cache(maxsize=4096)
+def json_keys(path: Path) -> tuple[str, ...]:
+    """Return the keys of a JSON object, or of the first object of a list after a key ``[]``; nothing for others.
+
+    A large file is told by its beginning.
+    """
+    text = head(path).lstrip()
+    if text[:1] not in ("{", "["):
+        return ()
+    beginning = ("[]",) if text[0] == "[" else ()
+    try:
+        if path.stat().st_size > MAX_PARSED_BYTES:
+            return (*beginning, *re.findall(r'"([\w.]+)"\s*:', text))
+        data = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return ()
+    if isinstance(data, list):
+        data = next((item for item in data if isinstance(item, dict)), {})
+    return (*beginning, *data) if isinstance(data, dict) else ()
+
+
+def columns(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV; none where it cannot be read."""
+    first = next((line for line in lines_of(path, HEAD_BYTES) if line.strip()), "")
+    try:
+        return [name.strip() for name in next(csv.reader([first], delimiter=delimiter_of(first)), [])]
+    except csv.Error:
+        return []
+
+
+def delimiter_of(line: str) -> str:
+    """Return the character that separates the names in the first line of a CSV: comma, semicolon, tab or bar."""
+    counts = Counter(character for character in line if character in ",;\t|")
+    return max(",;\t|", key=lambda character: counts[character])

@@ -1,0 +1,146 @@
+"""VGG Image Annotator (VIA) labels: a JSON of images with regions in pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ..utils.errors import InputError
+from .base import LabelFormat, LabelInput, Recognised, SharedSource
+from .cvat import ellipse
+from .inventory import Inventory, json_keys, recognise_shared
+from .json_file import as_list, as_points, read_json
+from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, point_object, polygon_object
+from .shared_images import read_images
+
+
+class ViaSource(SharedSource):
+    """Images with their labels in a JSON as VGG Image Annotator writes it (project or annotations)."""
+
+    type: Literal["via"] = "via"
+    class_attribute: str | None = None
+    """Attribute of a region that names its class; null takes the only one."""
+    default_class: str = "ship"
+    """Class of regions without one."""
+
+
+def images_of(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of a file's images.
+
+    Raises:
+        InputError: If the file cannot be read or is none of VIA's.
+    """
+    data = read_json(path)
+    if isinstance(data, dict):
+        data = data.get("_via_img_metadata", data)
+    images = [item for item in as_list(data) if isinstance(item, dict) and "filename" in item]
+    if not images:
+        raise InputError(f"label file {path.name} is no VIA file: it needs images with `filename` and `regions`")
+    return images
+
+
+def parse(path: Path, attribute: str | None, default_class: str) -> Iterator[ImageLabels]:
+    """Yield the images of a file.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    for image in images_of(path):
+        regions = [region for region in as_list(image.get("regions")) if isinstance(region, dict)]
+        objects = [item for region in regions for item in _objects(region, _class(region, attribute) or default_class)]
+        yield ImageLabels(objects, name=str(image["filename"]))
+
+
+def _class(region: Mapping[str, Any], attribute: str | None) -> str:
+    """Return the class of a region: an attribute's text, or the options that are ticked in it."""
+    given = region.get("region_attributes")
+    attributes = given if isinstance(given, dict) else {}
+    if attribute is None and len(attributes) == 1:
+        attribute = next(iter(attributes))
+    value = attributes.get(attribute or "")
+    if isinstance(value, dict):
+        return " ".join(str(key) for key, ticked in value.items() if ticked)
+    return "" if value is None else str(value)
+
+
+def _objects(region: Mapping[str, Any], name: str) -> Iterator[PixelObject]:
+    """Yield what one region stands for."""
+    given = region.get("shape_attributes")
+    shape = given if isinstance(given, dict) else {}
+    kind = shape.get("name")
+    try:
+        if kind == "rect":
+            x, y, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
+            yield box_object(name, x, y, x + width, y + height)
+        elif kind in ("polygon", "polyline"):
+            points = as_points(shape["all_points_x"], shape["all_points_y"])
+            more = {} if kind == "polygon" else {"reason": "it is a polyline, not a polygon", "outline": None}
+            yield polygon_object(name, points, **more)
+        elif kind == "point":
+            yield point_object(name, float(shape["cx"]), float(shape["cy"]))
+        elif kind == "circle":
+            x, y, radius = (float(shape[key]) for key in ("cx", "cy", "r"))
+            yield polygon_object(name, ellipse(x, y, radius, radius))
+        elif kind == "ellipse":
+            x, y, across, down = (float(shape[key]) for key in ("cx", "cy", "rx", "ry"))
+            yield polygon_object(name, ellipse(x, y, across, down, float(shape.get("theta") or 0)))
+        else:
+            yield broken_object(name, f"its shape {kind!r} is not known"[:80])
+    except (KeyError, TypeError, ValueError) as error:
+        yield broken_object(name, f"its {kind} cannot be read: {error}"[:120])
+
+
+def read(given: LabelInput) -> Labels:
+    """Read the labels of scenes. A scene that no file lists is refused: whether it holds objects is not known."""
+    source = given.source(ViaSource)
+    return read_images(
+        given, lambda path: parse(path, source.class_attribute, source.default_class), "no VIA file lists it"
+    )
+
+
+def holds(path: Path) -> bool:
+    """Return whether a file is of VIA: a project, or images by name and size."""
+    keys = json_keys(path)
+    if "_via_img_metadata" in keys:
+        return True
+    if not keys or keys[0] == "[]" or not any(key[-1:].isdigit() for key in keys[:3]):
+        return False
+    try:
+        return "regions" in images_of(path)[0]
+    except InputError:
+        return False
+
+
+def recognise(folder: Inventory) -> Recognised | None:
+    """Recognise VIA files, and the attribute that names the class: the one with most different values, a few."""
+    found = recognise_shared(folder, FORMAT, holds)
+    if found is None:
+        return None
+    values: dict[str, Counter[str]] = {}
+    for image in (image for name in found.files[:20] for image in images_of(folder.path(name))):
+        for region in as_list(image.get("regions")):
+            for attribute in region.get("region_attributes") or {} if isinstance(region, dict) else {}:
+                values.setdefault(attribute, Counter())[_class(region, attribute)] += 1
+    few = [attribute for attribute, counts in values.items() if len(counts) <= 30]
+    if len(values) > 1 and few:
+        usual = [name for name in few if name.lower() in ("class", "type", "label", "name", "category")]
+        found.source["class_attribute"] = (usual or few)[0]
+        others = ", ".join(attribute for attribute in values if attribute != found.source["class_attribute"])
+        found.why["class_attribute"] = f"attributes that are not used: {others}"
+        found.notes.append(
+            f"I took the class from the attribute {found.source['class_attribute']} and not from {others}: check it"
+        )
+    return found
+
+
+FORMAT = LabelFormat(
+    title="VIA",
+    files="a `.json` of VGG Image Annotator, a project or its annotations",
+    source=ViaSource,
+    read=read,
+    recognise=recognise,
+    suffixes=(".json",),
+    holds=holds,
+)
