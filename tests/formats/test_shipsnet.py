@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from satpipe.config.run import RunConfig
 from satpipe.engine.progress import Progress
-from satpipe.stages.ingest import kaggle
 from satpipe.formats.shipsnet import Named, columns, parse_name, planar, top_level
 from satpipe.raster import gdal
+from satpipe.stages.ingest import kaggle
 from satpipe.utils.errors import InputError
 
 NAMES = [
