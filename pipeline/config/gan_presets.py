@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from ..utils.errors import ConfigError
 
-
 LossName = Literal["logistic", "hinge"]
 """Losses by name; the functions are in :mod:`satpipe.stages.gan.losses`."""
 
@@ -37,8 +36,8 @@ class Preset:
         upsampling: How the generator doubles the side, see :class:`satpipe.models.generator.Architecture`.
         judge: How the discriminator sees the label: as constant ``planes`` beside the bands, or by ``projection``
             (Miyato and Koyama 2018, arXiv:1802.05637).
-        judge_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018, arXiv:1802.05957) or
-            ``none``.
+        judge_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018,
+            arXiv:1802.05957) or ``none``.
         deviation_group: Chips whose deviation from each other the discriminator is told (Karras et al. 2018,
             arXiv:1710.10196, section 3); 0 leaves it out.
         balanced: Equal class shares in a batch; otherwise the shares of the training chips.
@@ -46,8 +45,8 @@ class Preset:
         colour: Strength of differentiable brightness, saturation and contrast, 0 to 1 (Zhao et al. 2020,
             arXiv:2006.10738).
         translation: Greatest differentiable shift, as a share of the side.
-        loss: What the networks minimise: the ``logistic`` loss of Goodfellow et al. 2014, or the ``hinge`` loss of Lim and
-            Ye 2017 (arXiv:1705.02894).
+        loss: What the networks minimise: the ``logistic`` loss of Goodfellow et al. 2014, or the ``hinge`` loss of Lim
+            and Ye 2017 (arXiv:1705.02894).
         r1: Weight of the gradient penalty on real chips (Mescheder et al. 2018, arXiv:1801.04406, eq. 9); 0 is none.
         r1_every: Steps between penalties, which are then weighted by as much.
     """

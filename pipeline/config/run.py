@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ..dataset.arms import ARMS, known_names
 from ..dataset.names import split_name
 from ..utils.section import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 from .sources import Source
@@ -328,11 +329,10 @@ class ClassifyConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> ClassifyConfig:
-        brought = [folder.name for folder in self.folders]
-        sources = ["gan", "shuffled", *brought]
-        if len(set(sources) | {"real", "classic"}) != len(sources) + 2:
-            raise ValueError("names of brought folders must differ from each other, and from the built-in arms")
-        known = ["real", "classic", *sources, *(f"classic+{source}" for source in sources)]
+        folders = [folder.name for folder in self.folders]
+        if len({*folders, *ARMS}) != len(folders) + len(ARMS):
+            raise ValueError("names of folders must differ from each other, and from the built-in arms")
+        known = known_names(folders)
         unknown = [arm for arm in self.arms if arm not in known]
         if unknown:
             raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(known)}")

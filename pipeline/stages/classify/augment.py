@@ -10,6 +10,7 @@ nothing is left to worker processes: what a step sees follows from (seed, step, 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,8 @@ class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return self.apply(images, **params)
 
 
-def transforms(config: AugmentConfig) -> albumentations.Compose:
-    """The albumentations pipeline of one view; works for any number of bands."""
+def classic(config: AugmentConfig) -> albumentations.Compose:
+    """Return the albumentations pipeline of one view; works for any number of bands."""
     steps = [
         albumentations.Affine(
             scale=(1 - config.scale, 1 + config.scale),
@@ -73,6 +74,10 @@ def transforms(config: AugmentConfig) -> albumentations.Compose:
         albumentations.GaussNoise(std_range=(0.01, 0.05), p=config.noise_share),
     ]
     return albumentations.Compose(steps)
+
+
+AUGMENTATIONS: dict[str, Callable[[AugmentConfig], albumentations.Compose]] = {"classic": classic}
+"""Online augmentations by the name that an arm of :data:`satpipe.dataset.arms.ARMS` gives."""
 
 
 def orient(chips: Batch, orientation: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> Batch:
@@ -112,20 +117,21 @@ def oriented(chips: Batch, number: int) -> Batch:
 class Views:
     """Chips as the training sees them, step by step."""
 
-    def __init__(self, chips: Batch, config: AugmentConfig, seed: int) -> None:
+    def __init__(self, chips: Batch, config: AugmentConfig, seed: int, augmentation: str = "classic") -> None:
         """Hold the chips and their present views.
 
         Args:
             chips: (N, S, S, C), uint8 or float32 in [0, 1]; not changed.
             config: What may vary.
             seed: Seed of every draw.
+            augmentation: Name in :data:`AUGMENTATIONS`.
         """
         # OpenCV's own threads cost more than they bring for chips, and would take the cores of other trainings.
         cv2.setNumThreads(0)
         self._chips = chips
         self._views = chips.copy()
         self._uses = np.zeros(len(chips), np.int64)
-        self._transforms = transforms(config)
+        self._transforms = AUGMENTATIONS[augmentation](config)
         self._config = config
         self._seed = seed
 

@@ -14,13 +14,13 @@ import pandas as pd
 
 from ...config.run import ClassifyConfig
 from ...dataset import scaling as scalings
+from ...dataset.arms import Arm, parse
 from ...dataset.chip_store import ChipStore, followed_by
 from ...dataset.split_chips import numbers
 from ...dataset.tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
 from ...engine.task import TaskContext
 from ...models.classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
 from ...utils.errors import TooLittleDataError
-from .arms import Arm, parse
 from .calibrate import balanced_accuracy, fit_temperature, fit_threshold
 from .train import ChipSet, Trained, train
 
@@ -106,7 +106,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
         scaling,
         config,
         context.profile,
-        augmented=arm.augmented,
+        augmentation=arm.augmentation,
         seed=training_seed(context.config),
         report=lambda step: context.progress.update(step, config.steps, "steps"),
     )
@@ -127,7 +127,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
         "synthetic": counts(training, split.classes, synthetic=True),
     }
     without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
-    if arm.synthetic and without:
+    if arm.source is not None and without:
         metadata["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
     card = {name: metadata[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
     classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
@@ -139,7 +139,7 @@ def with_synthetic(real: ChipSet, context: TaskContext, arm: Arm, classes: tuple
 
     Shuffled labels are dealt out anew among the synthetic chips: as many of each class as before, on any chip.
     """
-    if not arm.synthetic:
+    if arm.source is None:
         return real
     store = ChipStore.open(SYNTHETIC.read_bare, context.folder("synth") / INDEX, context.store)
     store = store.where(store.index["accepted"].to_numpy(bool))

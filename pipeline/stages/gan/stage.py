@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.gan_presets import as_json as preset_json
 from ...config.gan_presets import resolve
 from ...config.run import RunConfig
 from ...dataset.names import FINAL, FINAL_REPLICATE
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext
+from ...utils.section import as_json
 
 STAGE = "gan"
 MAKE = "satpipe.stages.gan.stage:make_generator"
@@ -21,7 +21,7 @@ PIXEL_S = 5.0e-8
 
 def plan(context: PlanContext) -> Plan:
     """One generator for every split of the experiment, and one for the final split of all labelled chips."""
-    index = context.one("chips", "index")
+    index = context.artifact("chips", "index")
     splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
     wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
     yield [_task(context, name, index, splits[name]) for name in wanted]
@@ -44,7 +44,7 @@ def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> 
             "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": [config.seed, replicate],
-            "licences": list(context.one("ingest", "tables").metadata["licences"]),
+            "licences": list(context.artifact("ingest", "tables").metadata["licences"]),
         },
         inputs={"index": index.ref, "split": split.ref},
         libraries=("torch", "numpy", "safetensors"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.checks import SPLIT_PLACEHOLDER, no_folder
 from ...config.run import ExternalFolder, RunConfig
-from ...dataset.names import FINAL, synth_part
+from ...dataset.arms import external_artifact
+from ...dataset.names import FINAL
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.errors import ConfigError
+from ...utils.section import as_json
 
 SPLIT = "split-"
 IMAGES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
@@ -32,7 +33,7 @@ def plan(context: PlanContext) -> Plan:
 def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
     """The chips of the split's own generator."""
     config = context.config
-    dealt = context.one("chips", f"{SPLIT}{split}")
+    dealt = context.artifact("chips", f"{SPLIT}{split}")
     metadata = dealt.metadata
     return Task(
         stage="synth",
@@ -44,7 +45,7 @@ def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
             "seed": config.seed,
             **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
-        inputs={"index": context.one("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
+        inputs={"index": context.artifact("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
         libraries=("torch", "numpy"),
         training=True,
         cost=expected_seconds(config),
@@ -66,10 +67,10 @@ def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
     classes = context.config.ingest.classes
     return Task(
         stage="synth",
-        name=synth_part(folder.name, split) or folder.name,
+        name=external_artifact(folder.name, split),
         function="satpipe.stages.synth.stage:import_external",
         config={"name": folder.name, "classes": list(classes), "split": split},
-        inputs={"index": context.one("chips", "index").ref},
+        inputs={"index": context.artifact("chips", "index").ref},
         files=images(_folder(folder, split), classes, context),
         libraries=("rasterio", "numpy"),
     )

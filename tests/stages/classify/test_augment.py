@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from satpipe.config.run import AugmentConfig
-from satpipe.stages.classify.augment import ORIENTATIONS, BandGain, Views, albumentations, orient, transforms
+from satpipe.stages.classify.augment import ORIENTATIONS, BandGain, Views, albumentations, classic, orient
 
 STILL = AugmentConfig(
     rotate_deg=0, scale=0, shift=0, brightness=0, contrast=0, colour=0, blur_share=0, noise_share=0, uses_of_a_view=2
@@ -84,7 +84,7 @@ def test_a_view_is_drawn_anew_after_its_uses():
 
 
 def test_albumentations_does_the_drawing():
-    names = [type(step).__name__ for step in transforms(AugmentConfig()).transforms]
+    names = [type(step).__name__ for step in classic(AugmentConfig()).transforms]
     assert names == ["Affine", "RandomBrightnessContrast", "BandGain", "GaussianBlur", "GaussNoise"]
 
 
