@@ -13,16 +13,18 @@ class Stage:
         name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
         long: Whether its parts come late and take long: their number and seconds are told before they can be planned.
+        then: Planners that follow the stage's own, where it needs a task of another stage between two of its own.
     """
 
     name: str
     does: str
     long: bool = False
+    then: tuple[str, ...] = ()
 
     @property
-    def plan(self) -> str:
-        """Its planner as ``package.module:function``."""
-        return f"satpipe.stages.{self.name}.stage:plan"
+    def planners(self) -> tuple[str, ...]:
+        """Return its planners in order, as ``package.module:function``."""
+        return (f"satpipe.stages.{self.name}.stage:plan", *self.then)
 
     @property
     def forecast(self) -> str:
@@ -36,7 +38,12 @@ STAGES = (
     Stage("gan", "train a conditional generator on each split", long=True),
     Stage("synth", "make labelled synthetic chips for each split", long=True),
     Stage("classify", "train the classifier on each arm of each split", long=True),
-    Stage("report", "answer the question and write the report"),
+    Stage(
+        "report",
+        "answer the question and write the report",
+        # The verdict says which arm the final classifier is trained with, and the page says how that went.
+        then=("satpipe.stages.classify.stage:plan_final", "satpipe.stages.report.stage:plan_page"),
+    ),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)

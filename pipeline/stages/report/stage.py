@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...utils.section import as_json
 from ...config.run import RunConfig
-from ...dataset.names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
-from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
+from ...dataset.names import FINAL
+from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext
+from ...utils.section import as_json
+
+if TYPE_CHECKING:
+    from ...config.run import SplitConfig
+    from .stats.statistics import Folds
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 TRAINED_WITH = ("torch", "albumentations", "rasterio")
@@ -24,10 +27,13 @@ PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan the verdict from all predictions, then the final classifier, then the page."""
-    (verdict,) = yield [verdict_part(context)]
-    (final,) = yield [final_part(context, str(verdict.metadata["favoured"]))]
-    yield [page_part(context, verdict, final)]
+    """Plan the verdict on all predictions."""
+    yield [verdict_task(context)]
+
+
+def plan_page(context: PlanContext) -> Plan:
+    """Plan the page, once the final classifier is there."""
+    yield [page_task(context)]
 
 
 def predictions(context: PlanContext) -> tuple[ArtifactRef, ...]:
@@ -39,7 +45,7 @@ def _classifiers(context: PlanContext, prefix: str) -> tuple[ArtifactRef, ...]:
     return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name.startswith(prefix))
 
 
-def verdict_part(context: PlanContext) -> Task:
+def verdict_task(context: PlanContext) -> Task:
     """The part that answers the question."""
     config = context.config
     asked = config.report
@@ -58,6 +64,7 @@ def verdict_part(context: PlanContext) -> Task:
             "confidence": asked.confidence,
             "bootstrap": asked.bootstrap,
             "unit": config.split.unit or config.split.by,
+            "folds": fold_effects(config.split),
         },
         inputs={"predictions": predictions(context), "random": _classifiers(context, RANDOM)},
         libraries=VERDICT_LIBRARIES,
@@ -65,53 +72,16 @@ def verdict_part(context: PlanContext) -> Task:
     )
 
 
-def final_part(context: PlanContext, favoured: str) -> Task:
-    """The classifier of all labelled chips, with the arm that the verdict favours.
+def fold_effects(split: SplitConfig) -> Folds:
+    """Return whether folds are random effects, or fixed because the test units were assigned to them at random.
 
-    An arm with chips of a folder that holds none for all labelled chips gives way to the baseline.
+    Where a fold tests whole groups of units, such as areas of several sites, it has an effect that its units share.
     """
-    config = context.config
-    arms = (favoured, config.report.baseline, CLASSIC)
-    arm = next(arm for arm in arms if (made := synth_part(arm, FINAL)) is None or made in context.done["synth"])
-    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
-        "index": context.one("chips", "index").ref,
-        "split": context.one("chips", f"split-{FINAL}").ref,
-    }
-    made = synth_part(arm, FINAL)
-    if made is not None:
-        inputs["synth"] = context.one("synth", made).ref
-    classify = as_json(config.classify)
-    classify.pop("arms")
-    return Task(
-        stage="classify",
-        name=FINAL,
-        function="satpipe.stages.classify.stage:make_final",
-        config={
-            "classify": classify,
-            "scaling": as_json(config.chips.scaling),
-            "classes": list(config.ingest.classes),
-            "seed": config.seed,
-            "arm": arm,
-            "fold": 0,
-            "fraction": 1.0,
-            "replicate": FINAL_REPLICATE,
-        },
-        inputs=inputs,
-        files=users_model(context),
-        libraries=("torch", "numpy", "albumentations", "opencv-python-headless", "scipy"),
-        training=True,
-        cost=30.0,
-    )
+    by_chance = split.scheme in ("folds", "holdout") and split.unit in (None, split.by)
+    return "fixed" if by_chance else "random"
 
 
-def users_model(context: PlanContext) -> dict[str, UserFile]:
-    """The source of the user's network, so that an edited one is trained again; the experiment found it before."""
-    name = context.config.classify.model
-    spec = find_spec(name.partition(":")[0]) if name is not None else None
-    return {"model": context.fingerprint(spec.origin)} if spec is not None and spec.origin is not None else {}
-
-
-def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
+def page_task(context: PlanContext) -> Task:
     """The page, from everything that the run committed."""
 
     def group(stage: str, prefix: str = "") -> tuple[ArtifactRef, ...]:
@@ -123,10 +93,10 @@ def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
         function="satpipe.stages.report.stage:make_page",
         config={"config": shown_config(context.config)},
         inputs={
-            "verdict": verdict.ref,
-            "final": final.ref,
-            "tables": context.one("ingest", "tables").ref,
-            "index": context.one("chips", "index").ref,
+            "verdict": context.artifact("report", "verdict").ref,
+            "final": context.artifact("classify", FINAL).ref,
+            "tables": context.artifact("ingest", "tables").ref,
+            "index": context.artifact("chips", "index").ref,
             "splits": group("chips", "split-"),
             "gan": group("gan"),
             "synth": group("synth"),
@@ -190,6 +160,7 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
         draws=config["bootstrap"],
         seed=config["seed"],
         unit=config["unit"],
+        folds=config["folds"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
     metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
