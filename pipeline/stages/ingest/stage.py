@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.run import IngestConfig
 from ...config.sources import KaggleSource, SimulatedSource
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
@@ -17,6 +16,7 @@ from ...formats.label import FAR, WITH_ITS_SCENE
 from ...formats.listing import batches
 from ...formats.sources import Fingerprint, Made, Planned, label_files, sources
 from ...utils.errors import InputError
+from ...utils.section import as_json
 
 MAKERS = "satpipe.stages.ingest.stage:"
 PART_BYTES = 16 << 20
@@ -195,7 +195,7 @@ def _check(tables: Artifact, ingest: IngestConfig) -> None:
 
 def make_simulated(context: TaskContext) -> dict[str, Any]:
     """Write one simulated scene and its labels."""
-    from .simulator.write import write_scene
+    from .simulator.scene import write_scene
 
     return write_scene(SimulatedSource(**context.config["source"]), context.config["number"], context.out)
 

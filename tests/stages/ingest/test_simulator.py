@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from rasterio.features import rasterize
 from satpipe.config.sources import SimulatedSource
-from satpipe.stages.ingest.simulator.write import simulate, write_scene
+from satpipe.stages.ingest.simulator.scene import simulate, write_scene
 
 CLEAR: dict[str, Any] = {
     "land_share": 0.0, "clutter": 0.0, "haze": 0.0, "cloud_share": 0.0, "nodata_wedge_share": 0.0, "waves": 0.3,
