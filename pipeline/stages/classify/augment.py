@@ -23,11 +23,10 @@ import albumentations
 import cv2
 
 from ...config.run import AugmentConfig
+from ...dataset.orientations import BY_FLIPS, orient_each
 
 Batch = npt.NDArray[Any]
 """Chips (N, H, W, C), uint8 or float32 in [0, 1]."""
-
-ORIENTATIONS = 8
 
 
 class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
@@ -80,40 +79,6 @@ AUGMENTATIONS: dict[str, Callable[[AugmentConfig], albumentations.Compose]] = {"
 """Online augmentations by the name that an arm of :data:`satpipe.dataset.arms.ARMS` gives."""
 
 
-def orient(chips: Batch, orientation: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> Batch:
-    """Flip and turn square chips (N, S, S, C) into one of the eight orientations each.
-
-    Args:
-        chips: Any dtype.
-        orientation: Number 0 to 7 for each chip of the result: bit 0 flips rows, bit 1 flips columns, bit 2 transposes
-            first.
-        rows: Which chips to take (B,); by default all of them.
-
-    Returns:
-        Copies (B, S, S, C).
-    """
-    # A pixel moves as one item: NumPy copies items with strides, and single bytes would take several times as long.
-    pixels = np.ascontiguousarray(chips).view(np.dtype((np.void, chips.shape[3] * chips.itemsize)))
-    rows = np.arange(len(chips)) if rows is None else rows
-    out = np.empty((len(rows), *pixels.shape[1:]), pixels.dtype)
-    for number in range(ORIENTATIONS):
-        places = np.flatnonzero(orientation == number)
-        if len(places):
-            out[places] = oriented(pixels.take(rows[places], axis=0), number)
-    return out.view(chips.dtype)
-
-
-def oriented(chips: Batch, number: int) -> Batch:
-    """All chips (N, S, S, C) in one orientation, as a view."""
-    if number & 4:
-        chips = chips.transpose(0, 2, 1, 3)
-    if number & 1:
-        chips = chips[:, ::-1]
-    if number & 2:
-        chips = chips[:, :, ::-1]
-    return chips
-
-
 class Views:
     """Chips as the training sees them, step by step."""
 
@@ -145,4 +110,4 @@ class Views:
             some = due[start : start + self._config.chips_of_a_draw]
             self._views[some] = self._transforms(images=self._chips[some])["images"]
         self._uses[seen] += 1
-        return orient(self._views, rng.integers(ORIENTATIONS, size=len(rows)), rows)
+        return orient_each(self._views, np.array(BY_FLIPS)[rng.integers(len(BY_FLIPS), size=len(rows))], rows)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.orientations import SYMMETRIES, each_turned
+from ...dataset.orientations import ORIENTATIONS, orient_each
 from ...dataset.scaling import Scaling
 
 ORDER, TURNS, LATENTS, CHANGES = range(4)
@@ -64,7 +64,7 @@ class Batches:
         chosen = self.choose(step)[rows]
         chips = self.chips[chosen]
         if self.symmetries:
-            chips = each_turned(chips, self.rng(TURNS, step).integers(0, SYMMETRIES, self.size)[rows])
+            chips = orient_each(chips, self.rng(TURNS, step).integers(0, ORIENTATIONS, self.size)[rows])
         return self.scaling.apply(chips), self.labels[chosen]
 
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
