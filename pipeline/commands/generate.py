@@ -61,11 +61,15 @@ def command(
     they are and under which licence, a contact sheet, and pictures of what the generator does between two chips and
     with the same z under each label.
     """
+    from ..dataset.names import FINAL
     from ..engine.runs import find_run
     from ..inference.generate.make import Wish, make
+    from ..models.quality import generator_verdict
 
     run = find_run(run_name, root)
     wish = Wish(labels, count, file_format, seed, truncation, screen)
+    if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
+        say(f"warning: {warning}")
     with progress("chips") as tick:
         tally = make(run, wish, to, tick)
     names = run.config.ingest.classes
