@@ -102,12 +102,12 @@ def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | Non
     for metric in metric_names(view.classes):
         scorers = {arm: view.scorer(arm, metric) for arm in view.arms}
         for arm, score in scorers.items():
-            found = interval(score, stratum, question.confidence)
+            found = interval(score, stratum, question.confidence, view.share, question.folds)
             bounded = Interval(**{**asdict(found), "low": max(found.low, 0.0), "high": min(found.high, 1.0)})
             rows.append(_row(bounded, view, kind="arm", arm=arm, metric=metric, **where))
         for arm, other in comparisons(view.arms, question.treatment, question.baseline):
             score = difference(scorers[arm], scorers[other])
-            found = interval(score, stratum, question.confidence)
+            found = interval(score, stratum, question.confidence, view.share, question.folds)
             rng = np.random.default_rng([question.seed, 1])
             primary = (arm, other, metric, fraction, fold) == (
                 question.treatment,
@@ -121,7 +121,8 @@ def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | Non
             row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
             rows.append(row)
         if len(view.replicates) >= 2 * MIN_HALF:
-            found = interval(halves(scorers[question.baseline]), stratum, question.confidence)
+            control = halves(scorers[question.baseline])
+            found = interval(control, stratum, question.confidence, view.share, question.folds)
             what = {"arm": question.baseline, "baseline": f"{question.baseline}, {OTHER_SEEDS}", "metric": metric}
             row = _row(found, view, kind="difference", **what, **where)
             rows.append(row | {"role": "control", "replicates": len(view.replicates) // 2})
@@ -197,7 +198,7 @@ def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
     treatment = view.scorer(question.treatment, question.metric)
     baseline = view.scorer(question.baseline, question.metric)
     score = difference(treatment, baseline)
-    verdict = decide(score, stratum, len(view.replicates), question.confidence)
+    verdict = decide(score, stratum, len(view.replicates), question.confidence, view.share, question.folds)
     draws = crossed_bootstrap(score, stratum, question.draws, np.random.default_rng([question.seed, 0]))
     low, high = percentile_interval(draws, question.confidence)
     values = {
@@ -216,6 +217,7 @@ def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
         "detectable": verdict.detectable,
         "replicates": verdict.replicates,
         "units": verdict.units,
+        "effective_units": verdict.effective_units,
         "folds": folds,
         "chips": len(view.chip_id),
         "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),

@@ -322,7 +322,14 @@ def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
     classes = first.report["provenance"]["configuration"]["ingest"]["classes"]
     view = panel(joined, classes, ["first", "other"], 1.0)
     scorers = [view.scorer(name, question["metric"]) for name in view.arms]
-    verdict = decide(difference(scorers[1], scorers[0]), view.stratum, len(view.replicates), question["confidence"])
+    verdict = decide(
+        difference(scorers[1], scorers[0]),
+        view.stratum,
+        len(view.replicates),
+        question["confidence"],
+        view.share,
+        question.get("folds", "random"),
+    )
     ones = np.ones((1, len(view.units)))
     values = [float(np.nanmean(score(ones))) for score in scorers]
     return {

@@ -270,24 +270,27 @@ def test_the_verdicts_standard_error_can_be_recomputed_from_the_predictions(page
             values.append(both[0] - both[1])
         return np.array(values)
 
+    chips = wide.drop_duplicates("chip_id")
+    share = pd.crosstab(chips["unit"], chips["class"], normalize="columns").mean(axis=1)
     fold = wide.drop_duplicates("unit").set_index("unit")["fold"]
-    size = fold.map(fold.value_counts())
+    size, held = fold.map(fold.value_counts()), share.groupby(fold).transform("sum")
     full = differences(size * 0 + 1)
     without = pd.DataFrame(
-        {unit: differences(((fold == fold[unit]) * (size / (size - 1) - 1) + 1).where(fold.index != unit, 0.0))
+        {unit: differences((1 + (fold == fold[unit]) * (1 / (1 - share[unit] / held[unit]) - 1))
+                           .where(fold.index != unit, 0.0))
          for unit in fold.index}
     )  # fmt: skip
-    influence = -(without - without.T.groupby(fold).transform("mean").T) * (size - 1)
+    influence = -without.sub(full, axis=0) * (size - 1)
     replicates, scale = len(full), size * (size - 1)
     between_replicates = full.var(ddof=1) / replicates
     between_units = (influence.mean() ** 2 / scale).sum()
     both = (((influence - influence.mean()) ** 2).sum() / scale).sum() / (replicates * (replicates - 1))
     variance = max(between_replicates + between_units - both, between_replicates, between_units)
-    left = np.array([differences((fold != number) * 1.0).mean() for number in sorted(set(fold))])
-    between_folds = (len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()
-    found = report["answer"]["difference"]
-    assert found["estimate"] == pytest.approx(full.mean())
-    assert found["se"] == pytest.approx(np.sqrt(max(variance, between_folds)))
+    answer = report["answer"]
+    assert answer["question"]["folds"] == "fixed"
+    assert answer["effective_units"] == pytest.approx(1 / (share**2).sum())
+    assert answer["difference"]["estimate"] == pytest.approx(full.mean())
+    assert answer["difference"]["se"] == pytest.approx(np.sqrt(variance))
 
 
 def test_one_row_is_the_question_and_all_others_explore(page_folder):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..stats.metrics import METRICS
-from ..stats.statistics import MIN_REPLICATES, MIN_UNITS
+from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS
 from . import blocks
 from .words import unit_name
 
@@ -57,7 +57,10 @@ def glossary(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Block:
         ),
         (
             f"Test {unit}",
-            f"Test chips of one {unit} belong together; they are never trained on. A verdict needs {MIN_UNITS}.",
+            (
+                f"Test chips of one {unit} belong together; they are never trained on. A verdict needs {MIN_UNITS} of"
+                f" them, and so many chips outside the largest that all are worth {MIN_EFFECTIVE_UNITS:g} of equal size."
+            ),
         ),
         ("Fold", "One way of choosing what is tested; what one fold tests, others may train on."),
         ("Labels", "A real fraction of 25 % is what one with a quarter of the labels would have, validation too."),

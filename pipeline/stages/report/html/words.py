@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..stats.metrics import METRICS
-from ..stats.statistics import MIN_REPLICATES, MIN_UNITS, POWER, Verdict
+from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS, POWER, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,9 +76,13 @@ def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) 
         f" {points(found.low)} to {points(found.high)}; {basis}"
     )
     if verdict.answer == "too little data to tell":
+        worth = needed = ""
+        if verdict.effective_units < MIN_EFFECTIVE_UNITS <= verdict.units:
+            worth = f", one of which holds so many of the chips that all are worth {number(verdict.effective_units, 1)}"
+            needed = f" worth {MIN_EFFECTIVE_UNITS:g} of equal size"
         return (
-            f"Too little data to tell whether {what} helps: {basis}, where a verdict needs"
-            f" {MIN_REPLICATES} and {MIN_UNITS} (so far {figures})."
+            f"Too little data to tell whether {what} helps: {basis}{worth}, where a verdict needs"
+            f" {MIN_REPLICATES} and {MIN_UNITS}{needed} (so far {figures})."
         )
     if verdict.answer == "no detectable difference":
         limit = (

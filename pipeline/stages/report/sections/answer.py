@@ -139,7 +139,7 @@ def section_sure(material: Material) -> blocks.Section:
     ]
     if found["variance_replicates"] is not None:
         folds = ""
-        if answer["folds"] > 1:
+        if answer["folds"] > 1 and answer["question"]["folds"] == "random":
             folds = f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
         section.blocks.append(
             blocks.text(
@@ -215,9 +215,11 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     known = rows[rows["se"] > 0]
     if len(rows) < 2:
         return []
-    says = (
-        f"The verdict is on these {len(rows)} folds together; where they disagree by more than replicates and test"
-        " groups explain, its interval is wider for it."
+    says = f"The verdict is on these {len(rows)} folds together" + (
+        ", and its interval is wider where they disagree: it is meant for other folds like them too."
+        if question["folds"] == "random"
+        else ". Test groups were assigned to them at random, so folds differ by their groups, which the interval"
+        " counts, and by the chips they train on, which are taken as given."
     )
     if len(known) > 1:
         weight = 1 / known["se"] ** 2

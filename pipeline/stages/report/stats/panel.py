@@ -64,6 +64,15 @@ class Ensemble:
         """Stratum of each unit (U,)."""
         return strata(self.fold)
 
+    @property
+    def share(self) -> Floats:
+        """Share of the test chips that each unit holds (U,), mean over the classes that occur."""
+        counts = np.zeros((len(self.units), len(self.classes)))
+        np.add.at(counts, (self.unit, self.true), 1)
+        counts = counts[:, counts.any(0)]
+        share: Floats = (counts / counts.sum(0)).mean(1)
+        return share
+
     def scorer(self, arm: str, metric: str) -> Scorer:
         """The scorer of an arm: a name in :data:`~.metrics.METRICS`, or ``recall of <class>``."""
         number = self.arms.index(arm)
