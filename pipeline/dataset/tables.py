@@ -9,7 +9,7 @@ QGIS open it as it is; in memory an outline is a text (WKT).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -200,6 +200,7 @@ OBJECT_COLUMNS = {
     "angle_deg": "Float64",  # of the long axis, from the columns towards the rows, -90 to 90; missing without an axis
     "length_px": "Float64",  # extent along the axis
     "width_px": "Float64",  # extent across it
+    "neighbours": "Int64",  # other labelled objects that the chip shows
 }
 """The mask and the pose of the object that a chip is labelled for; tables of runs without masks lack them."""
 
@@ -236,6 +237,14 @@ SYNTHETIC = Table(
     outline="footprint",
     optional=OBJECT_COLUMNS,
 )
+
+
+def write_synthetic(columns: Mapping[str, Any], path: Path) -> None:
+    """Write a table of synthetic chips from the columns that differ; a synthetic chip has no place and no scene."""
+    frame = pd.DataFrame(dict(columns))
+    absent = {name: pd.array([pd.NA] * len(frame)) for name in ("label_id", "row", "col", "footprint")}
+    SYNTHETIC.write(frame.assign(kind="synthetic", valid_fraction=1.0, **absent), path)
+
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
 """role: `train`, `validation`, `test`, `unused` (outside the drawn fraction) or `dropped` (a leak)."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...dataset.chip_store import SHARD_COLUMNS, ChipStore, qualify
-from ...dataset.contact_sheet import COLUMNS, chosen, write_sheet
+from ...dataset.contact_sheet import COLUMNS, chosen, draw_sheet, enlarged, viewable
 from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
 from ...utils.errors import TooLittleDataError
 
@@ -140,5 +140,8 @@ def _sheet(chips: ChipStore, classes: Sequence[str], path: Path, seed: int) -> N
         rows = np.flatnonzero((chips.index["class"] == name).to_numpy())
         shown = rows[chosen(len(rows), COLUMNS * _SHEET_ROWS, seed)]
         titles.append(f"{name}: {len(shown)} of {len(rows)}")
-        groups.append(chips.read(shown) if len(shown) else np.empty((0, 1, 1, 1), np.uint8))
-    write_sheet(titles, groups, path)
+        groups.append(shown)
+    # One scaling for all, so that classes can be compared.
+    pictures = enlarged(viewable(chips.read(np.concatenate(groups))))
+    ends = np.cumsum([len(shown) for shown in groups])
+    draw_sheet(np.split(pictures, ends[:-1]), titles=titles).save(path, format="PNG")

@@ -11,12 +11,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ....dataset.contact_sheet import draw_sheet
 from ....utils.csv_safety import csv_escaped_table
 from ..analysis import finite
 from ..gather import Material
 from ..schema import Report
 from ..sections.answer import arms_of, section_sure, section_where
-from ..sections.chips import examples, section_chips, stretch_of
+from ..sections.chips import examples, scaling_of, section_chips
 from ..sections.data import section_counts, section_left_out
 from ..sections.errors import contradicted, section_errors
 from ..sections.gan import section_gan
@@ -26,7 +27,7 @@ from ..sections.run import section_run
 from ..sections.scores import section_leakage, section_scores
 from . import blocks, figures
 from .glossary import glossary
-from .pictures import contact_sheet, png
+from .pictures import png
 from .words import number, plural, points, unit_name
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,14 +45,14 @@ SIMULATED = "The scenes were drawn by a program; these figures say nothing about
 
 def sections(material: Material, libraries: Sequence[str]) -> list[blocks.Section]:
     """All sections that the run has material for."""
-    stretch = stretch_of(material)
+    scaling = scaling_of(material)
     found = [
         section_sure(material),
         section_where(material),
         section_labels(material),
-        section_chips(material, stretch),
+        section_chips(material, scaling),
         section_gan(material),
-        section_errors(material, stretch),
+        section_errors(material, scaling),
         section_scores(material, arms_of(material)),
         section_leakage(material),
         section_left_out(material),
@@ -184,13 +185,13 @@ def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, 
 
 def write_sheets(material: Material, folder: Path) -> list[str]:
     """Contact sheets of synthetic chips, one per class, named by class number; returns the file names."""
-    stretch, count = stretch_of(material), material.config["report"]["examples"]
+    scaling, count = scaling_of(material), material.config["report"]["examples"]
     names = []
     for position, label in enumerate(material.classes):
-        _, made = examples(material, stretch, label, count)
+        _, made = examples(material, scaling, label, count)
         if len(made):
             names.append(f"synthetic-{position}.png")
-            (folder / names[-1]).write_bytes(png(contact_sheet(made, SHEET_COLUMNS)))
+            (folder / names[-1]).write_bytes(png(draw_sheet([made], SHEET_COLUMNS)))
     return names
 
 

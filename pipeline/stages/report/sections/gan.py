@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from ..gather import Material, Split, curve, facts_of
+from ..gather import Material, Split, curve, metadata_of
 from ..html import blocks, figures
 from ..html.pictures import data_uri
 from ..html.words import plural
@@ -81,7 +81,7 @@ def _best(material: Material) -> dict[str, int]:
     return {
         split.name: int(metadata["best_images"])
         for split in material.splits.values()
-        if split.gan is not None and "best_images" in (metadata := facts_of(split.gan))
+        if split.gan is not None and "best_images" in (metadata := metadata_of(split.gan))
     }
 
 
@@ -108,7 +108,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
             for line in histories[split.name]
             if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
         ]
-        metadata = facts_of(split.gan) if split.gan is not None else {}
+        metadata = metadata_of(split.gan) if split.gan is not None else {}
         floor = _number(metadata.get("quality", {}).get(label, {}).get("kid_floor"))
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
@@ -136,7 +136,7 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
         ]
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            best = facts_of(split.gan).get("best_images") if split.gan is not None else None
+            best = metadata_of(split.gan).get("best_images") if split.gan is not None else None
             note = None if noted else over_trained(histories[split.name], best)
             noted = noted or note is not None
             curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
@@ -175,7 +175,7 @@ def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterat
     for split in material.splits.values():
         folder = getattr(split, stage)
         if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
-            yield facts_of(folder)
+            yield metadata_of(folder)
 
 
 def means(entries: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
@@ -306,7 +306,7 @@ def alarms(material: Material) -> list[blocks.Block]:
     for split in material.splits.values():
         if split.gan is None:
             continue
-        metadata = facts_of(split.gan)
+        metadata = metadata_of(split.gan)
         restarts += len(metadata.get("restarts", []))
         restarted += bool(metadata.get("restarts"))
         chosen = [line for line in curve(split.gan) if line["images"] == metadata.get("best_images")]
@@ -345,10 +345,9 @@ def compact(content: bytes) -> bytes:
     """A PNG with a palette of 256 colours: a third of the bytes."""
     import io
 
-    import numpy as np
     from PIL import Image
 
     from ..html.pictures import png
 
     with Image.open(io.BytesIO(content)) as image:
-        return png(np.asarray(image.convert("RGB")))
+        return png(image.convert("RGB"))
