@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ._common import progress, root_option, run_option, say
+from ._common import find, progress, root_option, run_option, say
 
 FORMATS = ("png", "tif", "npy", "parquet")
 
@@ -62,11 +62,10 @@ def command(
     with the same z under each label.
     """
     from ..dataset.names import FINAL
-    from ..engine.runs import find_run
     from ..inference.generate.make import Wish, make
     from ..models.quality import generator_verdict
 
-    run = find_run(run_name, root)
+    run = find(run_name, root)
     wish = Wish(labels, count, file_format, seed, truncation, screen)
     if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
         say(f"warning: {warning}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ._common import console, duration, say
+from ..engine.progress import duration
+from ._common import console, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name, what it does, and its door.
+    """A stage: its name and its planners.
 
     Attributes:
         name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
-        long: Whether its parts come late and take long: their number and seconds are told before they can be planned.
+        long: Whether its tasks take long: their number and seconds are forecast before they can be planned.
         then: Planners that follow the stage's own, where it needs a task of another stage between two of its own.
     """
 
@@ -28,13 +28,13 @@ class Stage:
 
     @property
     def forecast(self) -> str:
-        """What tells the number and the seconds of its parts, for a stage that is ``long``."""
+        """Return the function that forecasts the number and seconds of its tasks, for a stage that is ``long``."""
         return f"satpipe.stages.{self.name}.stage:forecast"
 
 
 STAGES = (
     Stage("ingest", "read scenes and labels into tables"),
-    Stage("chips", "cut chips and deal them into splits"),
+    Stage("chips", "cut chips and assign them to splits"),
     Stage("gan", "train a conditional generator on each split", long=True),
     Stage("synth", "make labelled synthetic chips for each split", long=True),
     Stage("classify", "train the classifier on each arm of each split", long=True),

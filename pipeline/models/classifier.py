@@ -264,7 +264,8 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         ) from None
     if architecture.name not in (SHIP_CONVNET, model):
         raise StoreError(
-            f"the classifier in {folder} was made by {architecture.name}; name it as classify.model if you trust it"
+            f"the network of the classifier in {folder} is built by {architecture.name}, which is not bundled and so is not"
+            f" called; if you trust it, name it: --model {architecture.name}, in Python model="
         )
     try:
         weights = load_file(folder / WEIGHTS)
