@@ -11,6 +11,7 @@ from satpipe.stages.report.stats.statistics import Folds
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Margins = npt.NDArray[np.float32]
 CLIP = 8.0
 
 
@@ -116,32 +117,36 @@ def unit_sizes(rng: np.random.Generator, size: Size) -> Ints:
     return rng.integers(max(2, size.chips // 2), size.chips * 3 // 2 + 1, size.units)
 
 
-def margins(rng: np.random.Generator, size: Size, parts: Components, effect: float) -> tuple[Floats, Ints, Ints, Ints]:
+def margins(
+    rng: np.random.Generator, size: Size, components: Components, effect: float
+) -> tuple[Margins, Ints, Ints, Ints]:
     """Margins (2, R, N) of two arms, true class (N,), unit (N,) and fold of each unit (U,); the second arm gains."""
     fold = np.arange(size.units) % size.folds
     unit = np.repeat(np.arange(size.units), unit_sizes(rng, size))
     chips, replicates = len(unit), size.replicates
-    true = (rng.random(chips) < parts.positives).astype(np.int64)
-    sign = np.where(true == 1, 1.0, -1.0)
+    true = (rng.random(chips) < components.positives).astype(np.int64)
+    sign = np.where(true == 1, np.float32(1), np.float32(-1))
     here = fold[unit]
 
-    def normal(scale: float, *shape: int) -> Floats:
-        return scale * rng.standard_normal(shape)
+    def normal(scale: float, *shape: int) -> Margins:
+        return np.float32(scale) * rng.standard_normal(shape, np.float32)
 
-    shared = parts.mean + normal(parts.chip, chips) + normal(parts.unit, size.units)[unit]
-    shared = shared + normal(parts.fold, size.folds)[here]
-    common = normal(parts.shared_rest, replicates, chips)
+    shared = np.float32(components.mean) + normal(components.chip, chips) + normal(components.unit, size.units)[unit]
+    shared = shared + normal(components.fold, size.folds)[here]
+    common = normal(components.shared_rest, replicates, chips)
     arms = []
     for gain in (0.0, effect):
-        by_class = normal(parts.arm_unit, 2, size.units)
-        lasting = shared + gain + normal(parts.arm_chip, chips) + by_class[true, unit]
-        lasting = lasting + normal(parts.arm_fold, size.folds)[here]
-        training = normal(parts.quality, replicates, size.folds) + normal(parts.replicate, replicates, 1)
-        leaning = normal(parts.bias, replicates, size.folds)
+        by_class = normal(components.arm_unit, 2, size.units)
+        lasting = shared + np.float32(gain) + normal(components.arm_chip, chips) + by_class[true, unit]
+        lasting = lasting + normal(components.arm_fold, size.folds)[here]
+        training = normal(components.quality, replicates, size.folds) + normal(components.replicate, replicates, 1)
+        leaning = normal(components.bias, replicates, size.folds)
         moment = (
-            training[:, here] + leaning[:, here] * sign + normal(parts.training_unit, replicates, size.units)[:, unit]
+            training[:, here]
+            + leaning[:, here] * sign
+            + normal(components.training_unit, replicates, size.units)[:, unit]
         )
-        arms.append(lasting + common + moment + normal(parts.rest, replicates, chips))
+        arms.append(lasting + common + moment + normal(components.rest, replicates, chips))
     return np.stack(arms), true, unit, fold
 
 
