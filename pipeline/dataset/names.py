@@ -1,4 +1,4 @@
-"""Names that several rooms build or read."""
+"""Names that several packages build or read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ FINAL = "final"
 """The split of all labelled chips, fitted after the experiment."""
 
 FINAL_REPLICATE = 1_000_003
-"""Stands for the replicate in the seeds of the final split; no run has as many replicates."""
+"""Replaces the replicate in the seeds of the final split; no run has as many replicates."""
 METRICS = "metrics.jsonl"
-"""A training's log: one JSON object per look, with the `images` shown by then."""
+"""A training's log: one JSON object per evaluation, with the number of `images` shown so far."""
 SHEETS = "sheets"
-"""Folder of a training's sample sheets, each named for the images shown by then."""
+"""Folder of a training's sample sheets, each named after the number of images shown so far."""
 
 CROWD = "it stands for a crowd and not for one object"
-"""Why such a label is quarantined; what it covers is no background either."""
+"""Why such a label is quarantined; the area that it covers is not background either."""
 
 
 def split_name(fold: int, fraction: float, replicate: int) -> str:
-    """Name of a split, e.g. ``fold0-f025-r3`` for fold 0, a quarter of the labels, replicate 3."""
+    """Return the name of a split, e.g. ``fold0-f025-r3`` for fold 0, a quarter of the labels, replicate 3."""
     return f"fold{fold}-f{round(100 * fraction):03d}-r{replicate}"
