@@ -50,6 +50,7 @@ def chips(
     import pandas as pd
 
     from ..dataset.chip_store import ChipStore
+    from ..dataset.parquet import checked
     from ..dataset.tables import CHIPS, SCENES
     from ..engine.store import Store
     from ..stages.chips.export import export_chips, roles_of
@@ -74,7 +75,7 @@ def chips(
     if split is not None:
         roles = roles_of({name.removeprefix(SPLIT): at for name, at in tasks.items() if name.startswith(SPLIT)}, split)
     licences = SCENES.read(store.open(tables.ref) / "scenes.parquet")[["scene_id", "licence"]]
-    grids = pd.concat([pd.read_parquet(path) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
+    grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     table = export_chips(found, to, file_format, roles, scenes)

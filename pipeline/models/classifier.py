@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from ..dataset.orientations import BY_FLIPS, STEPS
 from ..dataset.scaling import Scaling
+from ..utils.bounded_files import read_json
 from ..utils.errors import ConfigError, StoreError, first_line
 from .device import Profile
 
@@ -249,7 +250,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         StoreError: If the folder holds no classifier, a damaged one, or one of an architecture the caller did not name.
     """
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+        card: dict[str, Any] = read_json(folder / CARD)
         names = tuple(str(name) for name in card["classes"])
         architecture = Architecture(
             str(card["architecture"]), int(card["bands"]), names, int(card["size_px"]), int(card["base_channels"])
@@ -264,8 +265,8 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         ) from None
     if architecture.name not in (SHIP_CONVNET, model):
         raise StoreError(
-            f"the network of the classifier in {folder} is built by {architecture.name}, which is not bundled and so is not"
-            f" called; if you trust it, name it: --model {architecture.name}, in Python model="
+            f"the network of the classifier in {folder} is built by {architecture.name}, which is not bundled;"
+            f" if you trust that function, name it: --model {architecture.name}, in Python model="
         )
     try:
         weights = load_file(folder / WEIGHTS)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ...dataset.chip_store import SHARD_COLUMNS, ChipStore, qualify
 from ...dataset.contact_sheet import COLUMNS, chosen, draw_sheet, enlarged, viewable
+from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
 from ...utils.errors import TooLittleDataError
 
@@ -78,7 +79,7 @@ def build(
 def _read(part: Path) -> pa.Table:
     """The index of a batch with its shards named relative to the store; texts as codes, outlines as WKB."""
     path = part / "index.parquet"
-    table = pq.read_table(path, read_dictionary=_REPEATED)
+    table = pq.read_table(checked(path), read_dictionary=_REPEATED)
     for column in SHARD_COLUMNS:
         shards = table[column].combine_chunks()
         names = qualify(pd.DataFrame({column: shards.dictionary.to_pandas()}), part)[column]
