@@ -40,7 +40,7 @@ MIN_REPLICATES = 6
 MIN_UNITS = 10
 MIN_EFFECTIVE_UNITS = 4.0
 """Test units of equal size that those of an experiment must be worth; one with half of the chips leaves fewer."""
-WITHIN_WEIGHT = 0.5
+WITHIN_WEIGHT = 0.15
 """Weight of the variance within folds in the variance over three folds or more; see :func:`variance_over_folds`."""
 POWER = 0.8
 EXACT_FLIPS = 14
@@ -259,11 +259,11 @@ def variance_over_folds(
 
     The jackknife that leaves out one fold at a time holds whatever differs between folds: replicates and units as well
     as the fold's own effect. So over folds alone, with F - 1 degrees of freedom, the t interval keeps its level however
-    much folds differ. But where they agree it wastes what is known of the variance within them. Half of that variance
-    is added from three folds on, with degrees of freedom after Satterthwaite (1946): these rise where folds agree and
-    fall to F - 1 where they do not. In ``benchmarks/verdicts.py`` the wider of this interval and the one within folds
-    is wrong 6 times in 100 at most for three folds that differ by any amount, and less often for more, where the same
-    with two folds would be wrong up to 12 times. Two folds have their one degree of freedom alone.
+    much folds differ. But where they agree it wastes what is known of the variance within them. So from three folds on
+    :data:`WITHIN_WEIGHT` of that variance is added, with degrees of freedom after Satterthwaite (1946): these rise
+    where folds agree and fall to F - 1 where they do not. The weight is the largest with which the wider of this
+    interval and the one within folds is wrong 6 times in 100 at most for three normal folds that differ by any amount
+    (found by simulation; four folds and more stay below that). Two folds have their one degree of freedom alone.
 
     Args:
         score: Scorer of a metric or of a difference.
