@@ -128,6 +128,9 @@ class ChipsConfig(Section):
     """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
     min_valid_fraction: Fraction = 0.95
     """Chips with fewer valid pixels than this are dropped and counted."""
+    masks: Literal["auto", "never"] = "auto"
+    """Whether labelled objects get masks: from the outline of the label, else segmented from its box, else from the
+    chip's centre. The GAN's layers and the arm `cutpaste` need them."""
     negatives: NegativesConfig = NegativesConfig()
     duplicates: DuplicatesConfig = DuplicatesConfig()
     scaling: ScalingConfig = ScalingConfig()
@@ -183,8 +186,11 @@ class SplitConfig(Section):
 class GanConfig(Section):
     """The conditional DCGAN. A null takes the preset's value."""
 
-    preset: str = "dcgan-lowdata"
+    preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
+    layers: bool | None = None
+    """Whether objects that have masks are generated as layers in front of backgrounds; decided for each class and said
+    in the report. The others, and the background, are generated as whole chips."""
     images: PositiveCount | None = None
     """Real images shown to the discriminator in all; the length of the training."""
     batch: PositiveCount | None = None
@@ -237,6 +243,9 @@ class SynthConfig(Section):
     """Accepted chips per class; null makes as many as the largest real training class."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
+    in_place: Fraction = 0.5
+    """Share of the composites in which an object takes the place of a labelled one, in the rest of its chip; the others
+    lie on a background that looks like the surroundings of a labelled one."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True

@@ -43,7 +43,7 @@ class Arm:
         if self.source == "gan":
             return split
         if self.source == "cutpaste":
-            return f"{CUTPASTE}-{split}"
+            return cutpaste_artifact(split)
         return external_artifact(self.name.removeprefix(WITH_CLASSIC), split)
 
 
@@ -73,6 +73,11 @@ def known_names(folders: Collection[str] = ()) -> list[str]:
     """Return the names of all arms, given those of the user's folders."""
     sources = [arm.name for arm in ARMS.values() if arm.source is not None]
     return [*ARMS, *folders, *(f"{WITH_CLASSIC}{name}" for name in (*sources, *folders))]
+
+
+def cutpaste_artifact(split: str) -> str:
+    """Return the name of the synth artifact with the real objects of a split, pasted."""
+    return f"{CUTPASTE}-{split}"
 
 
 def external_artifact(folder: str, split: str) -> str:

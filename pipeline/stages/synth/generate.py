@@ -12,7 +12,7 @@ from ...composition.compose import Composer, Settings
 from ...composition.split_objects import composers, layered_classes, pose_columns
 from ...config.run import SynthConfig
 from ...dataset import scaling as scalings
-from ...dataset.chip_store import enough, write_masks, write_shard
+from ...dataset.chip_store import subsample, write_masks, write_shard
 from ...dataset.contact_sheet import COLUMNS, draw_sheet, to_rgb
 from ...dataset.names import FINAL
 from ...dataset.scaling import Scaling
@@ -32,8 +32,8 @@ PER_SHARD = 2048
 def run(context: TaskContext) -> dict[str, Any]:
     """Make the synthetic chips of a split with its generator: shards, masks, index.parquet, sheet.png.
 
-    Classes with layers are composed on the split's own backgrounds, as the labelled chips show them. The final split also
-    keeps what screening learned, so that `satpipe generate` needs no training chips.
+    Classes with layers are composed on the split's own backgrounds, as the labelled chips show them. The final split
+    also keeps what screening learned, so that `satpipe generate` needs no training chips.
 
     Raises:
         TooLittleDataError: If the split has no training chips.
@@ -48,9 +48,7 @@ def run(context: TaskContext) -> dict[str, Any]:
     sources: dict[int, Source] = {}
     for label in range(len(real.classes)):
         if generator.layers is not None and label in by_class:
-            sources[label] = generated_objects(
-                generator.layers, label, by_class[label], scaling, config.truncation
-            )
+            sources[label] = generated_objects(generator.layers, label, by_class[label], scaling, config.truncation)
         else:
             sources[label] = whole_chips(generator, label, scaling, config.truncation)
     return _make(context, real, scaling, config, sources, layered)
@@ -66,19 +64,18 @@ def run_cutpaste(context: TaskContext) -> dict[str, Any]:
     layered = [label for label, name in enumerate(real.classes) if not why[name]]
     scaling = scalings.fit(train.pixels(), **context.config["scaling"])
     sources = {
-        label: real_objects(composer, scaling)
-        for label, composer in _composers(context, real, layered, config).items()
+        label: real_objects(composer, scaling) for label, composer in _composers(context, real, layered, config).items()
     }
-    return _make(context, real, scaling, config, sources, layered) | {"whole": {name: said for name, said in why.items() if said}}
+    return _make(context, real, scaling, config, sources, layered) | {
+        "whole": {name: said for name, said in why.items() if said}
+    }
 
 
 def _open(context: TaskContext) -> RealChips:
     return RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
 
 
-def _composers(
-    context: TaskContext, real: RealChips, layered: list[int], config: SynthConfig
-) -> dict[int, Composer]:
+def _composers(context: TaskContext, real: RealChips, layered: list[int], config: SynthConfig) -> dict[int, Composer]:
     """Return what composes the objects of each class that has layers."""
     if not layered:
         return {}
@@ -129,7 +126,7 @@ def tstr(context: TaskContext, examples: Examples, scaling: Scaling, real: RealC
     (store, labels), classes = real.of("validation"), real.classes
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
         return {}
-    rows = enough(labels, examples.chips.shape[1:], TESTED)
+    rows = subsample(labels, examples.chips.shape[1:], TESTED)
     # Rounded to the chips' own dtype, as classifiers get them.
     rounded = scaling.apply(scaling.invert(examples.chips))
     network = teach(rounded, examples.labels, len(classes), context.config["seed"], context.profile)
@@ -170,7 +167,7 @@ def _columns(
     labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
     seeds = np.concatenate([some.seeds for some in rounds]) if rounds else np.empty(0, np.int64)
     why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
-    has_mask = np.concatenate([np.full(len(some.labels), some.alphas is not None) for some in rounds] or [[]])
+    has_mask = np.repeat([some.alphas is not None for some in rounds], [len(some.labels) for some in rounds]).astype(bool)
     row, names = np.arange(len(labels)), np.array(classes)[labels]
     origin = f"synthetic/{context.task.name}"
     position = np.cumsum(has_mask) - 1
@@ -205,3 +202,27 @@ def metadata(
     rounds: list[Candidates], classes: tuple[str, ...], wanted: int, model: ScreeningModel | None
 ) -> dict[str, Any]:
     """Return what was accepted and rejected and why; and which share of unseen real chips screening would accept."""
+    labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
+    why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
+    accepted = {name: int(((labels == number) & (why == "")).sum()) for number, name in enumerate(classes)}
+    found: dict[str, Any] = {
+        "wanted": wanted,
+        "accepted": accepted,
+        "candidates": {name: int((labels == number).sum()) for number, name in enumerate(classes)},
+        "composites": sum(len(some.labels) for some in rounds if some.alphas is not None),
+        "reasons": dict(sorted(Counter(reason for reason in why if reason).items())),
+        "screened": model is not None,
+    }
+    made = {classes[label] for label in labels.tolist()}
+    short = [name for name, number in accepted.items() if number < wanted and name in made]
+    if short:
+        found["note"] = f"fewer chips than the {wanted} wanted were accepted of: {', '.join(short)}"
+    if model is not None and model.panel is None:
+        found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
+    if model is not None and model.panel is not None:
+        panel, farthest = model.panel, np.asarray(model.limits.max_distance)
+        kept = (panel.real_score >= model.limits.min_label_score) & (panel.real_distance <= farthest[panel.labels])
+        found["unseen_real_kept"] = {
+            name: round(float(kept[panel.labels == number].mean()), 4) for number, name in enumerate(classes)
+        }
+    return found

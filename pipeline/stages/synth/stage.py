@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...config.checks import SPLIT_PLACEHOLDER, no_folder
 from ...config.run import ExternalFolder, RunConfig
-from ...dataset.arms import external_artifact
+from ...dataset.arms import cutpaste_artifact, external_artifact, parse
 from ...dataset.names import FINAL
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.errors import ConfigError
@@ -27,7 +28,8 @@ def plan(context: PlanContext) -> Plan:
         for split in splits
         if split != FINAL or _folder(folder, split).is_dir()
     ]
-    yield generated + brought
+    pasted = [_cutpaste(context, split) for split in splits if _wants_cutpaste(context.config)]
+    yield generated + pasted + brought
 
 
 def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
@@ -41,14 +43,32 @@ def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
         function="satpipe.stages.synth.stage:make_synthetic",
         config={
             "synth": as_json(config.synth),
+            "split": split,
             "classes": list(config.ingest.classes),
             "seed": config.seed,
             **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
         inputs={"index": context.artifact("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
-        libraries=("torch", "numpy"),
+        libraries=("torch", "numpy", "opencv-python-headless"),
         training=True,
         cost=expected_seconds(config),
+    )
+
+
+def _wants_cutpaste(config: RunConfig) -> bool:
+    return any(parse(name).source == "cutpaste" for name in config.classify.arms)
+
+
+def _cutpaste(context: PlanContext, split: str) -> Task:
+    """The real objects of a split, cut out and composed; needs no generator."""
+    generated = _generated(context, split, context.done["gan"][split])
+    inputs = {name: ref for name, ref in generated.inputs.items() if name != "generator"}
+    return replace(
+        generated,
+        name=cutpaste_artifact(split),
+        function="satpipe.stages.synth.stage:make_cutpaste",
+        config={**generated.config, "scaling": as_json(context.config.chips.scaling)},
+        inputs=inputs,
     )
 
 
@@ -59,7 +79,8 @@ def expected_seconds(config: RunConfig) -> float:
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     """How many chip sets an experiment of so many splits has, and the seconds of each; the final one counts."""
-    return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
+    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config)
+    return (splits + 1) * sources, expected_seconds(config)
 
 
 def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
@@ -108,6 +129,13 @@ def make_synthetic(context: TaskContext) -> dict[str, Any]:
     from .generate import run
 
     return run(context)
+
+
+def make_cutpaste(context: TaskContext) -> dict[str, Any]:
+    """Compose the real objects of one split; writes the same files."""
+    from .generate import run_cutpaste
+
+    return run_cutpaste(context)
 
 
 def import_external(context: TaskContext) -> dict[str, Any]:
