@@ -2,8 +2,8 @@
 
 A ``.tif`` can be a VRT that reads any file on disk or on the network, a small file can claim billions of pixels, and a
 truncated one opens without an error. Therefore: plain local paths only; the content decides the driver, and only that
-driver may open it; drivers that read other files or the network are switched off before GDAL starts, in this process and
-in those it starts; side-car files are not read, since they could name other files; dimensions are checked first.
+driver may open it; drivers that read other files or the network are switched off before GDAL starts, here and in the
+processes it starts; side-car files are not read, since they could name other files; dimensions are checked first.
 
 Scenes come from two kinds of file: rasters (GeoTIFF and COG, PNG, JPEG), and ``.npy`` arrays (N, H, W, C) in the store,
 into which ingest turns a JSON of chips; there ``item`` is the scene's position.

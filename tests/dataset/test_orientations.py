@@ -24,7 +24,7 @@ def test_tensors_are_oriented_as_arrays_are() -> None:
         np.testing.assert_array_equal(oriented_tensor(tensor, number).permute(0, 2, 3, 1), oriented(CHIP, number))
 
 
-def test_classification_draws_and_averages_in_the_order_of_flips() -> None:
+def test_classification_draws_and_averages_by_flips() -> None:
     """The order is part of every result: a draw or a sum of floats in another order has other bytes."""
     for bits, number in enumerate(BY_FLIPS):
         chips = CHIP.transpose(0, 2, 1, 3) if bits & 4 else CHIP
@@ -44,7 +44,7 @@ def test_turned_back_undoes_a_symmetry(number: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_each_chip_has_its_own_symmetry_and_its_bands_stay_together(dtype: str) -> None:
+def test_each_chip_has_its_own_orientation(dtype: str) -> None:
     numbers = np.array([5, 0, 7, 3, 3, 6, 1, 2, 4])
     chips = (np.arange(9)[:, None, None, None] + CHIP).astype(dtype)
     views = orient_each(chips, numbers)

@@ -200,7 +200,7 @@ def test_memory_does_not_grow_with_the_scene(tmp_path, monkeypatch):
     assert largest[0] == largest[1] <= (64 + 64 + 40) * 200 * 3
 
 
-def test_a_wide_scene_of_deep_blocks_and_many_bands_is_held_in_bounded_memory(tmp_path, monkeypatch):
+def test_wide_scenes_of_deep_blocks_are_read_in_bounded_memory(tmp_path, monkeypatch):
     pixels = noise(256, 1600, bands=4, dtype="uint16")
     found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=128, blockysize=128), pixels)
     monkeypatch.setattr(cut, "PANEL_BYTES", 128 * 400 * 4 * 2)
@@ -221,7 +221,7 @@ def test_a_wide_scene_of_deep_blocks_and_many_bands_is_held_in_bounded_memory(tm
 
 
 @pytest.mark.parametrize("columns", [1, 50, 130])
-def test_very_wide_scenes_are_cut_panel_by_panel_into_the_same_chips(columns, tmp_path, monkeypatch, small_steps):
+def test_wide_scenes_cut_panel_by_panel_give_the_same_chips(columns, tmp_path, monkeypatch, small_steps):
     pixels = noise(90, 500)
     found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
     windows = anywhere(90, 500, 12)
@@ -275,7 +275,7 @@ def warped(pixels, target, kernel):
 
 @pytest.mark.parametrize("kernel", ["nearest", "average", "bilinear", "cubic", "lanczos"])
 @pytest.mark.parametrize(("gsd", "tolerance"), [(6.0, 0), (1.5, 0), ((6.0, 12.0), 0), (5.0, 1)])
-def test_resampled_chips_are_what_rasterio_makes_of_the_whole_scene(kernel, gsd, tolerance, tmp_path, monkeypatch):
+def test_resampled_chips_are_those_of_rasterio_on_whole_scenes(kernel, gsd, tolerance, tmp_path, monkeypatch):
     if kernel == "lanczos" and tolerance:
         pytest.skip("GDAL's Lanczos at 5/3 depends on the last bit of its coordinates, also within GDAL")
     pixels = np.clip(np.random.default_rng(0).normal(120, 50, (211, 187, 2)), 0, 255).astype(np.uint8)
