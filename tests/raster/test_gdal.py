@@ -1,4 +1,4 @@
-"""The door to scenes: what it refuses, and what it says of pixels."""
+"""The entry point to scenes: what it refuses, and which pixels it reads as valid."""
 
 from __future__ import annotations
 
