@@ -47,6 +47,7 @@ def command(context: click.Context, root: Path, config_path: Path | None, as_jso
 
 def _checks(root: Path, compute: ComputeConfig) -> Iterator[Finding]:
     from ..diagnostics.machine import libraries, machine
+    from ..models.device import profile_cache
 
     for check in (
         libraries.python, libraries.libraries, libraries.torch_build, libraries.gdal, libraries.vector_files,
@@ -54,7 +55,7 @@ def _checks(root: Path, compute: ComputeConfig) -> Iterator[Finding]:
     ):  # fmt: skip
         yield from check()
     yield from machine.threads(compute)
-    yield from machine.profile(compute, root / "data" / "cache" / "profile.json")
+    yield from machine.profile(compute, profile_cache(root / "data" / "cache" / "profile.json"))
     yield from machine.memory(compute)
     yield from machine.folder(root)
     yield from machine.limits()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..engine.progress import duration
-from ._common import console, print_table, root_option, say, what_is_missing
+from ._common import console, print_table, root_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,9 +148,6 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
 
     forecast, seconds, counted = Forecast(runner.store), 0.0, set[str]()
     for point in sweep.points:
-        if (missing := what_is_missing(point.config)) is not None:
-            say(f"{point.label}: cannot run: {missing}")
-            continue
         state = plan_point(runner, point, sweep.last)
         fresh = {key: spec for key, spec in state.missing.items() if key not in counted}
         counted |= set(fresh)

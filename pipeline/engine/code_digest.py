@@ -18,10 +18,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..utils.atomic_files import write_atomic
-from ..utils.bounded_files import read_json
-from .digests import canonical, digest_of
-
 ROOT = __name__.partition(".")[0]
 FILE = "code.json"
 """Name of the cache in the store."""
@@ -229,6 +225,9 @@ _memory = _Memory()
 
 def remember_in(path: Path) -> None:
     """Load what :func:`definitions_used` found before from ``path``, unless a source file has changed since."""
+    from ..utils.bounded_files import read_json
+    from .digests import digest_of
+
     if path == _memory.path:
         return
     _memory.path, _memory.stamps, _memory.sources = path, _stamps(), _sources()
@@ -243,6 +242,9 @@ def remember_in(path: Path) -> None:
 
 def save() -> None:
     """Save what was found, if the folder exists and can be written to."""
+    from ..utils.atomic_files import write_atomic
+    from .digests import canonical, digest_of
+
     if _memory.path is None or not _memory.changed or not _memory.path.parent.is_dir():
         return
     _memory.changed = False

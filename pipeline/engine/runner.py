@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config.run import RunConfig
-from ..models.device import Profile, cores, resolve_profile
+from ..models.device import Profile, cores, profile_cache, resolve_profile
 from ..utils.errors import CorruptedError, SatpipeError, StoreError, first_line
 from ..utils.redact import redacted, redacted_json
 from ..utils.section import as_json
@@ -108,7 +108,7 @@ class Runner:
         Raises:
             TrainingError: If it cannot train like that.
         """
-        return resolve_profile(config.compute, self.store.root / "cache" / "profile.json")
+        return resolve_profile(config.compute, profile_cache(self.store.root / "cache" / "profile.json"))
 
     def planner(self, config: RunConfig, forced: Sequence[str] = ()) -> Planner:
         """Return a planner that knows what the run did last."""
