@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ...models.quality import experiment_verdict
 from .html import words
 from .stats.metrics import METRICS, Floats, Scorer, describe
 from .stats.panel import Ensemble, panel, tested
@@ -59,17 +62,23 @@ def finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def write_json(data: Any, path: Path) -> None:
+    """Write JSON for people and programs: sorted as given, no NaN."""
+    path.write_text(json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
 def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tuple[str, str]]:
     """Pairs (arm, what it is compared with), the primary one first.
 
     An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
-    `gan`, whose chips it has.
+    `gan`, whose chips it has; GAN chips also with real objects that were cut out and composited in the same way, which
+    tells what of a gain is the composition's and what the GAN's.
     """
     pairs = [(treatment, baseline)]
     for arm in arms:
         other = "classic" if arm.startswith("classic+") else "real"
         pairs.append((arm, other))
-    pairs.append(("gan", "shuffled"))
+    pairs += [("gan", "shuffled"), ("gan", "cutpaste"), ("classic+gan", "classic+cutpaste")]
     return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1] and set(pair) <= set(arms)]
 
 
@@ -176,6 +185,21 @@ def analyse(
     if random_split is not None and len(random_split):
         found["random_split"] = leaky(random_split, classes, arms, question)
     return finite(found), table
+
+
+def add_generators(answer: dict[str, Any], generators: Sequence[Mapping[str, Any]]) -> None:
+    """Add to the answer whether the generators behind it learned; where they did not, its sentence begins with that.
+
+    Args:
+        answer: What :func:`analyse` gave.
+        generators: Metadata of the generators whose chips the treatment trains on; empty where it needs none.
+    """
+    if not generators:
+        return
+    quality = experiment_verdict(generators)
+    answer["generator"] = {"learned": quality.learned, "reasons": list(quality.reasons)}
+    if quality.sentence is not None:
+        answer["sentence"] = f"{quality.sentence} {words.NOT_ABOUT_GANS} {answer['sentence']}"
 
 
 def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:

@@ -91,6 +91,15 @@ class RandomSplit(Model):
     chips: int
 
 
+class GeneratorQuality(Model):
+    """Whether the generators behind the treatment learned, by measured rules."""
+
+    learned: bool | None
+    """False where at least half of them did not; null where too little was measured."""
+    reasons: list[str]
+    """What they fail by."""
+
+
 class Answer(Model):
     """The verdict and what stands behind it."""
 
@@ -121,6 +130,8 @@ class Answer(Model):
     """The metric of each arm in each replicate."""
     bootstrap: Bootstrap
     random_split: RandomSplit | None = None
+    generator: GeneratorQuality | None = None
+    """Null where the treatment needs no generator."""
 
 
 class Gain(Model):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config.run import RunConfig
+from ...dataset.arms import parse
 from ...dataset.names import FINAL
 from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext
 from ...utils.section import as_json
@@ -45,6 +46,21 @@ def _classifiers(context: PlanContext, prefix: str) -> tuple[ArtifactRef, ...]:
     return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name.startswith(prefix))
 
 
+def generators(context: PlanContext) -> tuple[ArtifactRef, ...]:
+    """Return the generators whose chips the treatment trains on, at the verdict's fraction."""
+    arm, fraction = parse(context.config.report.treatment), verdict_fraction(context.config)
+    if arm.source != "gan" or arm.shuffled:
+        return ()
+    splits = {name: context.done["chips"].get(f"split-{name}") for name in sorted(context.done["gan"]) if name != FINAL}
+    wanted = [name for name, split in splits.items() if split and math.isclose(split.metadata["fraction"], fraction)]
+    return tuple(context.artifact("gan", name).ref for name in wanted)
+
+
+def verdict_fraction(config: RunConfig) -> float:
+    """Return the real fraction that the verdict is on."""
+    return config.report.fraction if config.report.fraction is not None else max(config.split.fractions)
+
+
 def verdict_task(context: PlanContext) -> Task:
     """The part that answers the question."""
     config = context.config
@@ -60,13 +76,17 @@ def verdict_task(context: PlanContext) -> Task:
             "metric": asked.metric,
             "treatment": asked.treatment,
             "baseline": asked.baseline,
-            "fraction": asked.fraction if asked.fraction is not None else max(config.split.fractions),
+            "fraction": verdict_fraction(config),
             "confidence": asked.confidence,
             "bootstrap": asked.bootstrap,
             "unit": config.split.unit or config.split.by,
             "folds": fold_effects(config.split),
         },
-        inputs={"predictions": predictions(context), "random": _classifiers(context, RANDOM)},
+        inputs={
+            "predictions": predictions(context),
+            "random": _classifiers(context, RANDOM),
+            "generators": generators(context),
+        },
         libraries=VERDICT_LIBRARIES,
         cost=3.0,
     )
@@ -100,6 +120,7 @@ def page_task(context: PlanContext) -> Task:
             "splits": group("chips", "split-"),
             "gan": group("gan"),
             "synth": group("synth"),
+            "classifiers": group("classify"),
         },
         libraries=PAGE_LIBRARIES,
         resources=RESOURCES,
@@ -134,7 +155,8 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
 
     from ...dataset.tables import PREDICTIONS
     from ...utils.csv_safety import csv_escaped_table
-    from .analysis import analyse
+    from .analysis import add_generators, analyse, write_json
+    from .gather import metadata_of
     from .stats.question import Question
 
     config = context.config
@@ -163,6 +185,7 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
         folds=config["folds"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
+    add_generators(answer, [metadata_of(folder) for folder in context.folders("generators")])
     metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
     csv_escaped_table(metrics).to_csv(
         context.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n"
@@ -176,6 +199,7 @@ def make_page(context: TaskContext) -> dict[str, Any]:
     import shutil
 
     from . import gather
+    from .analysis import write_json
     from .html import page
 
     material = gather.read(context)
@@ -189,10 +213,3 @@ def make_page(context: TaskContext) -> dict[str, Any]:
 def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What the end of a run says of its answer, and what decides the final classifier."""
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
-
-
-def write_json(data: Any, path: Path) -> None:
-    """Write JSON for people and programs: sorted as given, no NaN."""
-    from .analysis import finite
-
-    path.write_text(json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

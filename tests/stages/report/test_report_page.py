@@ -112,7 +112,7 @@ def test_what_was_left_out_is_counted_with_its_reason(page):
 
 def test_the_words_of_the_page_are_explained_each_arm_among_them(page):
     text = " ".join(" ".join(page.text).split())
-    words = text[text.index("What the words of this page mean") :]
+    words = text[text.rindex("What the words mean") :]
     assert "Arm classic+gan Trained on real chips and synthetic chips of the GAN, all of them augmented." in words
     assert "A verdict needs 6." in words
     assert "Points Percentage points: from 0.80 to 0.85 is +5.0 points." in words
@@ -133,7 +133,7 @@ def test_the_page_needs_no_script_and_no_network(page, html):
     assert not [attrs for _, attrs in page.elements for name in attrs if name.startswith("on")]
     links = [attrs[name] for _, attrs in page.elements for name in ("src", "href", "data", "action") if name in attrs]
     assert links
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    assert all(link.startswith(("data:image/", "#")) for link in links)
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
     assert len(html.encode()) < 3_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ....dataset.arms import ARMS
 from ..stats.metrics import METRICS
 from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS, POWER, Verdict
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ..stats.question import Question
 
 MINUS = "−"
+NOT_ABOUT_GANS = "The verdict is about it, not about GANs."
+"""Follows in a verdict's sentence on how the generator failed."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -50,8 +53,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 def arm_name(arm: str) -> str:
     """What an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder keeps its own name."""
-    known = {"real": "real chips", "classic": "classic augmentation", "gan": "GAN chips", "shuffled": "shuffled labels"}
-    return " and ".join(known.get(part, f"{part} chips") for part in arm.split("+"))
+    return " and ".join(ARMS[name].title if name in ARMS else f"{name} chips" for name in arm.split("+"))
 
 
 def action(treatment: str, baseline: str) -> str:
