@@ -26,7 +26,7 @@ from satpipe.config.run import ClassifyConfig, ComputeConfig
 from satpipe.dataset.scaling import Scaling
 from satpipe.models.classifier import SHIP_CONVNET, Architecture, build
 from satpipe.models.device import Profile, resolve_profile
-from satpipe.stages.classify.augment import transforms
+from satpipe.stages.classify.augment import classic
 from satpipe.stages.classify.sampling import schedule
 from satpipe.stages.classify.train import ChipSet, loader, train
 from section import write_section
@@ -42,7 +42,7 @@ class Chips(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, chips: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], config: ClassifyConfig) -> None:
         self.chips, self.labels = chips, labels
-        self.transforms = transforms(config.augment)
+        self.transforms = classic(config.augment)
 
     def __len__(self) -> int:
         return len(self.chips)
@@ -85,7 +85,7 @@ def ours(training: ChipSet, architecture: Architecture, config: ClassifyConfig, 
     """Seconds of our loop, without validation chips as the usual loop has none."""
     nothing = ChipSet(training.chips[:0], training.labels[:0], training.synthetic[:0])
     started = time.perf_counter()
-    train(training, nothing, architecture, BYTES, config, profile, augmented=True, seed=1)
+    train(training, nothing, architecture, BYTES, config, profile, augmentation="classic", seed=1)
     return time.perf_counter() - started
 
 
@@ -93,7 +93,7 @@ def loading(training: ChipSet, config: ClassifyConfig) -> float:
     """Seconds of loading and augmentation alone, for the same steps."""
     rows = schedule(training.labels, training.synthetic, np.zeros(config.steps), config.batch, seed=1)
     started = time.perf_counter()
-    batch_of = loader(training.chips, BYTES, config, augmented=True, seed=1)
+    batch_of = loader(training.chips, BYTES, config, augmentation="classic", seed=1)
     for step, chosen in enumerate(rows, start=1):
         batch_of(step, chosen)
     return time.perf_counter() - started

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from satpipe.dataset.orientations import SYMMETRIES, turned
+from satpipe.dataset.orientations import ORIENTATIONS, oriented
 from satpipe.models.classifier import ShipConvNet, standardised
 from torch import Tensor, nn
 
@@ -131,11 +131,11 @@ def svm_decisions(
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    inputs = np.concatenate([features(turned(train[0], number), high) for number in range(SYMMETRIES)])
-    labels = np.tile(train[1], SYMMETRIES)
+    inputs = np.concatenate([features(oriented(train[0], number), high) for number in range(ORIENTATIONS)])
+    labels = np.tile(train[1], ORIENTATIONS)
 
     def decisions(model: Any, chips: npt.NDArray[Any]) -> Floats:
-        each = [model.decision_function(features(turned(chips, number), high)) for number in range(SYMMETRIES)]
+        each = [model.decision_function(features(oriented(chips, number), high)) for number in range(ORIENTATIONS)]
         return np.asarray(np.mean(each, axis=0))
 
     best: tuple[float, Any] | None = None

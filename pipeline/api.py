@@ -12,6 +12,7 @@ where it has not made what is asked for; the sentence names the command that mak
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .utils.section import as_json
 from .dataset import scaling as scalings
 from .dataset.chip_store import ChipStore
 from .dataset.names import FINAL
@@ -36,7 +36,9 @@ from .models import classifier as classifiers
 from .models.classifier import SHIP_CONVNET, Classifier, to_tensor
 from .models.device import cores, threads
 from .models.generator import Generator
+from .models.quality import generator_verdict
 from .utils.errors import ConfigError
+from .utils.section import as_json
 
 __all__ = ["ChipGenerator", "LabelledChips", "load_chips", "load_classifier", "load_generator"]
 
@@ -146,7 +148,9 @@ class LabelledChips(Dataset[tuple[Tensor, int]]):
 
 
 def load_generator(run: str | None = None, root: Path | str = ".") -> ChipGenerator:
-    """The final generator of a run; needs neither its chips nor its scenes.
+    """Return the final generator of a run; needs neither its chips nor its scenes.
+
+    Warns where measurements say that it did not learn.
 
     Args:
         run: Name of the run; None takes the only one there is.
@@ -157,11 +161,15 @@ def load_generator(run: str | None = None, root: Path | str = ".") -> ChipGenera
         StoreError: If the generator's files are damaged.
     """
     found = find_run(run, root)
-    _, generator, scaling = make.load(found)
+    artifact, generator, scaling = make.load(found)
+    if (warning := generator_verdict(artifact.metadata).sentence) is not None:
+        warnings.warn(warning, stacklevel=2)
     return ChipGenerator(generator.classes, generator.shape, found.licences, generator.card, generator, scaling)
 
 
-def load_classifier(run: str | None = None, root: Path | str = ".", device: str | torch.device = "cpu") -> Classifier:
+def load_classifier(
+    run: str | None = None, root: Path | str = ".", device: str | torch.device = "cpu", model: str | None = None
+) -> Classifier:
     """The final classifier of a run, trained on all labelled chips with the arm that the verdict favours.
 
     ``load_classifier("demo").scores(chips)`` gives the calibrated probability (N,) that each of chips (N, H, W, C), in
@@ -171,6 +179,8 @@ def load_classifier(run: str | None = None, root: Path | str = ".", device: str 
         run: Name of the run; None takes the only one there is.
         root: Folder that holds ``data/``.
         device: Where it computes.
+        model: Function that builds the network, as ``package.module:function``, for a run whose ``classify.model`` is
+            not bundled. It is called; what the run's own record names never is.
 
     Raises:
         ConfigError: If there is no such run, or it has no classifier yet.
@@ -178,7 +188,7 @@ def load_classifier(run: str | None = None, root: Path | str = ".", device: str 
     """
     found = find_run(run, root)
     part = found.artifact(f"classify/{FINAL}", "classifier", "all")
-    return classifiers.load(part.path, device, found.config.classify.model or SHIP_CONVNET)
+    return classifiers.load(part.path, device, model or SHIP_CONVNET)
 
 
 def load_chips(

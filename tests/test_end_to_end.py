@@ -100,9 +100,7 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     assert "simulated data" not in page.lower()
     assert "What a random split would have claimed" in page
     data = json.loads((report / "report.json").read_text())
-    jsonschema.validate(
-        data, json.loads((REPOSITORY / "pipeline" / "stages" / "report" / "report.schema.json").read_text())
-    )
+    jsonschema.validate(data, json.loads((report / "report.schema.json").read_text()))
     assert data["answer"]["random_split"]["replicates"] == 2
     # A generator of a few steps may make no chip of a class that screening accepts.
     ways = {"real_to_real", "synthetic_to_real", "real_to_synthetic"}

@@ -18,7 +18,7 @@ from types import FrameType
 
 import rich_click as click
 
-from ._common import NARROW, console
+from ._common import NARROW, say
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -57,7 +57,7 @@ def cli(debug: bool) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
+    """Have SIGTERM end a run as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -90,14 +90,19 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _fail(first_line(error))
         sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            raise
+        _fail("this needs more memory than there is, or than compute.memory_gb allows; raise that, or use less data")
+        sys.exit(SatpipeError.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and (said := os_error_hint(error)) is not None:
-            _fail(said)
+        if isinstance(error, OSError) and (hint := os_error_hint(error)) is not None:
+            _fail(hint)
             sys.exit(SatpipeError.exit_code)
         _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")
         sys.exit(DEFECT)
@@ -110,11 +115,11 @@ def _interrupted() -> int:
     if reason := why_ended():
         _fail(reason)
         return 1
-    _fail("interrupted; the same command goes on where it was")
+    _fail("interrupted; run the same command again to resume")
     return INTERRUPTED
 
 
 def _fail(sentence: str) -> None:
     from ..utils.redact import redacted
 
-    console(error=True).print(f"satpipe: {redacted(sentence)}", markup=False, highlight=False, soft_wrap=True)
+    say(f"satpipe: {redacted(sentence)}", error=True)

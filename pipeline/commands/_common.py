@@ -1,16 +1,19 @@
-"""What commands share: options, printing, loading a configuration."""
+"""Options, printing and loading of configurations that commands share."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from ..engine.progress import rate_and_time_left
+from ..utils.bounded_files import read_bytes
 from . import _complete as complete
 
 if TYPE_CHECKING:
@@ -18,31 +21,36 @@ if TYPE_CHECKING:
 
     from ..config.run import RunConfig
     from ..engine.runner import Runner
+    from ..engine.runs import Run
     from ..engine.task import Artifact
 
 WIDE = 10_000
-"""Characters of a line where nobody looks at a terminal: no cell is cut or folded."""
+"""Width of tables that do not go to a terminal: no cell is cut or folded."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 NARROW = 60
-"""Columns of a terminal below which tables become lists, and help leaves out boxes, so that words stay whole."""
+"""Columns of a terminal below which tables become lists and help has no boxes, so that words stay whole."""
+MAX_YAML_BYTES = 1 << 20
 GAP = 2
 """Blanks between the columns of a table."""
 LINE_EVERY_S = 10.0
-"""Time between two lines that say how far a command is, where there is no terminal."""
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 def console(error: bool = False) -> Console:
-    """Standard output, or standard error."""
+    """Return the console of standard output, or of standard error."""
     from rich.console import Console
 
     return Console(stderr=error)
 
 
-def say(text: str) -> None:
-    """Print a text as it is: no markup, no colours, no line breaks of our own."""
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
+def say(text: str, error: bool = False) -> None:
+    """Print a text without markup, colours and line breaks of ours, and without what acts on a terminal."""
+    from ..utils.errors import without_controls
+
+    text = without_controls(text, keep="\n")
+    console(error).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -53,7 +61,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    terminal, rows = console(), list(rows)
+    from ..utils.errors import without_controls
+
+    terminal = console()
+    rows = [[without_controls(cell) for cell in row] for row in rows]
     width = terminal.width if terminal.is_terminal else WIDE
     widths = _column_widths(columns, rows, width) if width >= NARROW else None
     if widths is None:
@@ -65,15 +76,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         return
     terminal.width = width
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for column, wide in zip(columns, widths, strict=True):
-        table.add_column(Text(column), width=wide, overflow="fold")
+    for column, column_width in zip(columns, widths, strict=True):
+        table.add_column(Text(column), width=column_width, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     terminal.print(table)
 
 
 def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """Width of each column: its longest word, and a share of what is left; None where the words do not fit.
+    """Return the width of each column: its longest word and a share of what is left; None if words do not fit.
 
     A word of more than half of a narrow line may be broken.
     """
@@ -86,20 +97,20 @@ def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width:
         return None
     while left and widths != wanted:
         # Whoever lacks most gets the next character, so that the longest cells end on about as many lines.
-        at = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
-        widths[at] += 1
+        column = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
+        widths[column] += 1
         left -= 1
     return widths
 
 
 def config_options(command: Command) -> Command:
-    """The options that choose and change a configuration."""
+    """Add the options that choose and change a configuration."""
     options = (
         click.option(
             "--config",
             "config_path",
             type=click.Path(path_type=Path),
-            help="Configuration: a file, or the name of one that satpipe brings; default: demo.yaml.",
+            help="Configuration: a file, or the name of a bundled one; default: demo.yaml, on simulated scenes.",
         ),
         click.option(
             "--set",
@@ -126,18 +137,53 @@ root_option = click.option(
 
 
 def load(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> RunConfig:
-    """The checked configuration that the options ask for.
+    """Return the checked configuration that the options ask for, and cap this process at the memory it allows.
 
     Raises:
         ConfigError: If it cannot be used.
     """
     from ..config.load import load as load_file
 
-    return load_file(config_path, overrides, name)
+    if config_path is None:
+        say(f"no --config: the demo on simulated scenes{_configurations(Path())}", error=True)
+    config = load_file(config_path, overrides, name)
+    cap(config)
+    return config
+
+
+def cap(config: RunConfig) -> None:
+    """Keep this process below the memory that a configuration allows to each worker."""
+    from ..engine.process_pool import cap_memory
+
+    if config.compute.memory_gb is not None:
+        cap_memory(config.compute.memory_gb)
+
+
+def find(run_name: str | None, root: Path) -> Run:
+    """Return the run that --run names, and cap this process at the memory that its configuration allows.
+
+    Raises:
+        SatpipeError: If there is none.
+    """
+    from ..engine.runs import find_run
+
+    run = find_run(run_name, root)
+    cap(run.config)
+    return run
+
+
+def _configurations(folder: Path) -> str:
+    """Return a clause that names the configurations in a folder; empty where there is none."""
+    names = []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        with suppress(OSError, ValueError):
+            if re.search(rb"^ingest\s*:", read_bytes(path, MAX_YAML_BYTES), re.MULTILINE):
+                names.append(path.name)
+    return f"; this folder has {', '.join(names[:5])}, which `satpipe run {names[0]}` runs" if names else ""
 
 
 def what_is_missing(config: RunConfig) -> str | None:
-    """A sentence on scene or label files that a configuration names and that are not there; None where all are."""
+    """Return a sentence on scene or label files that a configuration names and that do not exist; None if all do."""
     from ..stages.ingest.sources import find_files
     from ..utils.errors import SatpipeError
 
@@ -149,39 +195,18 @@ def what_is_missing(config: RunConfig) -> str | None:
 
 
 def committed(runner: Runner, config: RunConfig, last: str) -> tuple[dict[str, dict[str, Artifact]], bool]:
-    """What a configuration has made of the stages up to ``last``; makes nothing.
+    """Return what a configuration has of the stages up to ``last``; runs nothing.
 
     Returns:
-        Committed parts by stage and name, as far as they are up to date, and whether that is all of them.
+        Artifacts by stage and name, as far as they are up to date, and whether that is all of them.
     """
-    from ..engine.plan import BlockedError, TaskBatch
-    from ..engine.stages import NAMES, STAGES
-    from ..engine.store import Record
     from ..utils.errors import TooLittleDataError
 
-    walk = runner.walk(config)
-
-    def handle(batch: TaskBatch) -> list[Record]:
-        if batch.missing:
-            raise BlockedError
-        return [record for record in batch.records if record is not None]
-
+    planner = runner.planner(config)
     try:
-        for stage in STAGES[: NAMES.index(last) + 1]:
-            for _ in walk.stage(stage, handle):
-                pass
-    except (BlockedError, TooLittleDataError):
-        return walk.done, False
-    finally:
-        walk.fingerprints.save()
-    return walk.done, True
-
-
-def duration(seconds: float) -> str:
-    """A time for people: seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return planner.done, planner.plan_ahead(last)
+    except TooLittleDataError:
+        return planner.done, False
 
 
 run_option = click.option(
@@ -189,19 +214,19 @@ run_option = click.option(
     "run_name",
     metavar="NAME",
     shell_complete=complete.runs,
-    help="Run to use; default: the only one there is.",
+    help="Run to use, or NAME@VERSION for an older result of it; default: the only run there is.",
 )
 
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[float, float], None]]:
-    """Show how far a command is: a bar with rate and time left on a terminal, a line now and then elsewhere.
+    """Show the progress of a command: a bar with rate and time left on a terminal, a line now and then elsewhere.
 
     Args:
         unit: What is counted.
 
     Yields:
-        A function that is told how many are done, of how many.
+        A function that takes how many are done, of how many.
     """
     terminal = console(error=True)
     if not terminal.is_terminal:
@@ -221,15 +246,13 @@ def progress(unit: str) -> Iterator[Callable[[float, float], None]]:
 
 
 def _lines(unit: str) -> Callable[[float, float], None]:
-    began = said = time.monotonic()
+    began = shown = time.monotonic()
 
     def tick(done: float, total: float) -> None:
-        nonlocal said
+        nonlocal shown
         now = time.monotonic()
-        if now - said >= LINE_EVERY_S and done < total:
-            said = now
-            left = duration((now - began) / done * (total - done)) if done else "unknown"
-            text = f"{done:,.0f} of {total:,.0f} {unit}, {left} left"
-            console(error=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        if now - shown >= LINE_EVERY_S and done < total:
+            shown = now
+            say(f"{done:,.0f} of {total:,.0f} {unit}{rate_and_time_left(done, total, now - began, unit)}", error=True)
 
     return tick

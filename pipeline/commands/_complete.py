@@ -1,4 +1,4 @@
-"""What a shell may complete beside commands and options: stages, runs, keys of the configuration."""
+"""Shell completion of stages, runs and configuration keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def stages(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Stages that are not named yet, and `all`."""
+    """Return the stages that are not named yet, and `all`."""
     from ..engine.stages import NAMES
 
     named = context.params.get(str(parameter.name)) or ()
@@ -18,22 +18,22 @@ def stages(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Runs in the folder of `--root`."""
+    """Return the runs in the folder of `--root`."""
     root = Path(context.params.get("root") or ".")
-    return sorted(path.stem for path in (root / "data" / "runs").glob(f"{incomplete}*.json"))
+    return sorted(path.name for path in (root / "data" / "runs").glob(f"{incomplete}*") if path.is_dir())
 
 
 def overrides(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Keys of the configuration, section by section: `gan.` first, then `gan.images=`."""
+    """Return keys of the configuration, section by section: `gan.` first, then `gan.images=`."""
     from ..config.run import RunConfig
 
     *sections, start = incomplete.split(".")
     model: Any = RunConfig
     for section in sections:
         model = model.model_fields[section].annotation if section in getattr(model, "model_fields", {}) else None
-    found = []
-    for name, key in getattr(model, "model_fields", {}).items():
+    keys = []
+    for name, field in getattr(model, "model_fields", {}).items():
         if name.startswith(start):
-            inner = hasattr(key.annotation, "model_fields")
-            found.append(".".join([*sections, name]) + ("." if inner else "="))
-    return found
+            is_section = hasattr(field.annotation, "model_fields")
+            keys.append(".".join([*sections, name]) + ("." if is_section else "="))
+    return keys

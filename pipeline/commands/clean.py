@@ -18,10 +18,13 @@ from ._common import root_option, say
     multiple=True,
     metavar="RUN",
     shell_complete=complete.runs,
-    help="Forget this run first, so that its parts go too.",
+    help="Forget this run, or NAME@VERSION: one of its results; what only it used is deleted. May be repeated.",
 )
 def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
-    """Delete parts that no run refers to, and say how much that frees."""
+    """Delete what no run refers to, and print how much that frees.
+
+    Every result of a run is kept until --forget names it or its run. Published reports stay.
+    """
     from ..engine.garbage import find_garbage
     from ..engine.store import Store
 
@@ -29,10 +32,15 @@ def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
         say(f"nothing to delete: {root / 'data'} holds no runs")
         return
     with find_garbage(root / "data", forget) as garbage:
+        for line in garbage.forgotten:
+            say(f"forget {line}")
         if not garbage.files:
-            say(f"nothing to delete in {root / 'data'}: every part there belongs to a run")
+            say(f"nothing to delete in {root / 'data'}: every artifact there belongs to a run")
             return
-        say(f"{garbage.tasks:,} parts, {garbage.files:,} files, {garbage.size_bytes / 1e6:,.1f} MB no run refers to")
+        artifacts = ", ".join(f"{count:,} of {stage}" for stage, count in garbage.by_stage.items()) or "none"
+        whose = "no other run refers to" if forget else "no run refers to"
+        size = f"{garbage.size_bytes / 1e6:,.1f} MB"
+        say(f"{garbage.files:,} files, {size} that {whose}; artifacts: {artifacts}")
         if yes or click.confirm("Delete them?"):
             garbage.delete()
-            say(f"freed {garbage.size_bytes / 1e6:,.1f} MB")
+            say(f"freed {size}")

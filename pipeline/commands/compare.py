@@ -29,7 +29,8 @@ SHOWN = 20
 def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -> None:
     """Compare finished runs: configuration, data, accuracy on the same test chips, GAN quality, sample sheets.
 
-    A run is named as in `satpipe runs`, or by the folder of its report. The first is what the others are compared with.
+    A run is named as in `satpipe runs`, such as demo or demo@1, or by the folder of its report. The first is what the
+    others are compared with.
     """
     from ..stages.report.compare import compare
     from ..stages.report.html.compare_page import write
@@ -47,8 +48,15 @@ def folder_of(run: str, root: Path) -> Path:
     Raises:
         InputError: If there is neither.
     """
+    from ..engine.store import refuse_link
     from ..utils.errors import InputError
 
+    if "@" in run:
+        from ..engine.publish import PAGE
+        from ..engine.runs import find_run
+
+        return find_run(run, root).artifact(PAGE, "report", "all").path
+    refuse_link(root / "reports")
     for folder in (root / "reports" / run, Path(run)):
         if (folder / "report.json").is_file():
             return folder

@@ -30,12 +30,12 @@ def config_show(config_path: Path | None, overrides: tuple[str, ...], name: str 
 @command.command("validate")
 @config_options
 def config_validate(config_path: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
-    """Check the keys of a configuration; the exit code tells. Files that it names and that are not there are told."""
+    """Check a configuration; exits with 2 if it is invalid. Lists files that do not exist."""
     loaded = load(config_path, overrides, name)
     say(f"{loaded.name}: valid")
     missing = what_is_missing(loaded)
     if missing is not None:
-        say(f"but a run would stop: {missing}")
+        say(f"but it cannot run yet: {missing}")
 
 
 @command.command("schema")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ._common import progress, root_option, run_option, say
+from ._common import find, progress, root_option, run_option, say
 
 if TYPE_CHECKING:
     from ..inference.detect.make import Outcome
@@ -60,6 +60,11 @@ SCENES_SHOWN = 10
 )
 @click.option("--overview/--no-overview", default=True, show_default=True, help="Draw each scene with what was found.")
 @click.option("--csv/--no-csv", "table", default=True, show_default=True, help="Write a CSV beside the file.")
+@click.option(
+    "--model",
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="Function that builds the run's network, if it is not a bundled one; it is called, so trust it.",
+)
 @root_option
 def command(
     scenes: tuple[Path, ...],
@@ -73,6 +78,7 @@ def command(
     nodata: float | None,
     overview: bool,
     table: bool,
+    model: str | None,
     root: Path,
 ) -> None:
     """Find objects in scenes with a run's final classifier.
@@ -80,11 +86,10 @@ def command(
     Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. What is found goes into
     --to in the scenes' own CRS, or as columns and rows where they have none.
     """
-    from ..engine.runs import find_run
     from ..inference.detect.make import Wish, detect
 
-    run = find_run(run_name, root)
-    wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table)
+    run = find(run_name, root)
+    wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table, model)
     with progress("scenes") as tick:
         outcome = detect(run, scenes, to, wish, tick)
     for note in outcome.notes:

@@ -1,4 +1,4 @@
-"""`satpipe doctor`: whether this machine can run the pipeline, and what to do where it cannot."""
+"""``satpipe doctor``: check whether this machine can run the pipeline, and say what to do where it cannot."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from ..config.run import ComputeConfig
     from ..diagnostics.machine.finding import Finding
 
-WORDS = {"good": "ok", "warning": "warning", "bad": "bad"}
-STYLES = {"good": "green", "warning": "yellow", "bad": "bold red"}
+STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 @click.command("doctor")
@@ -26,36 +25,37 @@ STYLES = {"good": "green", "warning": "yellow", "bad": "bold red"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(context: click.Context, root: Path, config_path: Path | None, as_json: bool) -> None:
-    """Check this machine: libraries, torch, GDAL, threads, memory, disk; and say what to do about each.
+    """Check this machine: libraries, torch, GDAL, threads, memory, disk; say what to do about each problem.
 
-    The exit code is 0 where a run would work, also with warnings, and 1 where it would fail.
+    The exit code is 1 if a run would fail, else 0, also with warnings.
     """
     compute = load(config_path, (), None).compute
-    found = []
+    findings = []
     for finding in _checks(root, compute):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             _print(finding)
-    bad = sum(finding.state == "bad" for finding in found)
-    warnings = sum(finding.state == "warning" for finding in found)
+    errors, warnings = (sum(finding.state == state for finding in findings) for state in ("error", "warning"))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=1))
-    elif bad:
-        say(f"\n{bad} to mend before a run can work")
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    elif errors:
+        say(f"\nnot ready: fix {errors} error{'s' if errors > 1 else ''} before a run")
     else:
-        say("\nready to run" + (f"; {warnings} that could be better" if warnings else ""))
-    context.exit(1 if bad else 0)
+        say("\nready to run" + (f", with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""))
+    context.exit(1 if errors else 0)
 
 
 def _checks(root: Path, compute: ComputeConfig) -> Iterator[Finding]:
     from ..diagnostics.machine import libraries, machine
+    from ..models.device import profile_cache
 
-    yield from libraries.python()
-    yield from libraries.libraries()
-    yield from libraries.torch_build()
-    yield from libraries.gdal()
+    for check in (
+        libraries.python, libraries.libraries, libraries.torch_build, libraries.gdal, libraries.vector_files,
+        libraries.proj,
+    ):  # fmt: skip
+        yield from check()
     yield from machine.threads(compute)
-    yield from machine.profile(compute, root / "data" / "cache" / "profile.json")
+    yield from machine.profile(compute, profile_cache(root / "data" / "cache" / "profile.json"))
     yield from machine.memory(compute)
     yield from machine.folder(root)
     yield from machine.limits()
@@ -64,9 +64,7 @@ def _checks(root: Path, compute: ComputeConfig) -> Iterator[Finding]:
 def _print(finding: Finding) -> None:
     from rich.text import Text
 
-    line = Text(f"{WORDS[finding.state]:<8}", STYLES[finding.state])
-    line.append(f"{finding.topic:<13} {finding.says}", "default")
-    out = console()
-    out.print(line, soft_wrap=True, highlight=False)
-    if finding.do:
-        out.print(Text(f"{'':<8}{'':<13} -> {finding.do}"), soft_wrap=True, highlight=False)
+    line = Text.assemble((f"{finding.state:<8}", STYLES[finding.state]), f"{finding.topic:<13} {finding.message}")
+    if finding.advice:
+        line.append(f"\n{'':<22}-> {finding.advice}")
+    console().print(line, soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ._common import config_options, load, root_option, say
+from ._common import config_options, find, load, root_option, say
 
 
 @click.group("export")
@@ -44,32 +44,38 @@ def chips(
 ) -> None:
     """Write the chips of a run into folders named for their class, with a labels.csv.
 
-    Makes what is missing up to the stage `chips` first. --name alone takes the run of that name as it was made.
+    With a configuration, what is missing up to the stage `chips` is made first. --name NAME alone, or NAME@VERSION,
+    takes the run of that name as it was made.
     """
     import pandas as pd
 
     from ..dataset.chip_store import ChipStore
+    from ..dataset.parquet import checked
     from ..dataset.tables import CHIPS, SCENES
-    from ..engine.runs import find_run
     from ..engine.store import Store
     from ..stages.chips.export import export_chips, roles_of
     from ..stages.chips.summary import SPLIT
     from .chips import made
 
-    if name is not None and config_path is None and not overrides:
-        config = find_run(name, root).config  # as the run was made, whatever its file says by now
-    else:
-        config = load(config_path, overrides, name)
-    done, failed = made(root, config, quiet=False)
-    if failed is not None and split is not None:
-        raise failed
     store = Store(root / "data")
-    tasks = {name: store.open(task.ref) for name, task in done["chips"].items()}
+    if name is not None and config_path is None and not overrides:
+        # As the run was made. Nothing is run: its record may be somebody else's, and names code.
+        run = find(name, root)
+        tables = run.artifact("ingest/tables", "scenes", "chips")
+        run.artifact("chips/index", "chips", "chips")
+        artifacts = [run.find(title) for title in run.keys if title.startswith("chips/")]
+        chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
+    else:
+        done, failed = made(root, load(config_path, overrides, name), quiet=False)
+        if failed is not None and split is not None:
+            raise failed
+        tables, chips = done["ingest"]["tables"], done["chips"]
+    tasks = {name: store.open(artifact.ref) for name, artifact in chips.items()}
     roles = None
     if split is not None:
         roles = roles_of({name.removeprefix(SPLIT): at for name, at in tasks.items() if name.startswith(SPLIT)}, split)
-    licences = SCENES.read(store.open(done["ingest"]["tables"].ref) / "scenes.parquet")[["scene_id", "licence"]]
-    grids = pd.concat([pd.read_parquet(path) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
+    licences = SCENES.read(store.open(tables.ref) / "scenes.parquet")[["scene_id", "licence"]]
+    grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     table = export_chips(found, to, file_format, roles, scenes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ._common import progress, root_option, run_option, say
+from ._common import find, progress, root_option, run_option, say
 
 FORMATS = ("png", "tif", "npy", "parquet")
 
@@ -61,11 +61,14 @@ def command(
     they are and under which licence, a contact sheet, and pictures of what the generator does between two chips and
     with the same z under each label.
     """
-    from ..engine.runs import find_run
+    from ..dataset.names import FINAL
     from ..inference.generate.make import Wish, make
+    from ..models.quality import generator_verdict
 
-    run = find_run(run_name, root)
+    run = find(run_name, root)
     wish = Wish(labels, count, file_format, seed, truncation, screen)
+    if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
+        say(f"warning: {warning}")
     with progress("chips") as tick:
         tally = make(run, wish, to, tick)
     names = run.config.ingest.classes

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..engine.progress import duration
 from ..formats.registry import FORMATS
-from ._common import console, duration, say
+from ._common import console, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig

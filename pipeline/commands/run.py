@@ -5,30 +5,32 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..engine.progress import duration
 from ..engine.stages import NAMES
 from . import _complete as complete
-from ._common import config_options, console, duration, load, root_option, say
+from ._common import config_options, console, load, root_option, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
+    from ..engine.runner import Runner, Selection
 
 
 @click.command("run")
-@click.argument("targets", nargs=-1, required=True, metavar="all|STAGE...", shell_complete=complete.stages)
+@click.argument("targets", nargs=-1, metavar="[all|STAGE...|FILE.yaml]", shell_complete=complete.stages)
 @config_options
 @root_option
 @click.option("--from", "first", type=click.Choice(NAMES), help="Start here; earlier stages must be complete.")
 @click.option("--to", "last", type=click.Choice(NAMES), help="Stop after this stage.")
-@click.option("--force", is_flag=True, help="Make the named stages again, also where they are up to date.")
-@click.option("--no-remake", is_flag=True, help="Stop at a part that was damaged or changed since it was made.")
+@click.option("--force", is_flag=True, help="Run the named stages again, even where they are up to date.")
+@click.option("--no-remake", is_flag=True, help="Stop at an artifact that was damaged or changed since it was made.")
 @click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made, why and about how long it takes.")
+@click.option("--dry-run", is_flag=True, help="List what would run, why, and about how long it takes.")
 @click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
-@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
+@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where tasks run.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
 @click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
 @click.pass_context
@@ -52,7 +54,8 @@ def command(
 ) -> None:
     """Run the pipeline, or the named stages and what they need.
 
-    Stages: ingest, chips, gan, synth, classify, report. What is up to date is not made again.
+    Stages: ingest, chips, gan, synth, classify, report; without any, all of them. A configuration can be named here
+    too: `satpipe run my.yaml`. What is up to date is not run again, and a result stays until another one is complete.
     """
     from ..engine.display import display_for, log_file
     from ..engine.runner import Runner
@@ -63,6 +66,7 @@ def command(
 
     if not context.with_resource(started()):
         return
+    targets, config_path = _split_targets(targets, config_path)
     selection = _selection(targets, first, last, force, no_remake)
     places = {"executor": executor, "scheduler": scheduler}
     overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
@@ -83,7 +87,7 @@ def command(
             else:
                 seconds, began = _seconds(budget, selection), time.monotonic()
                 outcome, replicates = runner.run_within(config, seconds, selection.remake)
-                _say_what_fitted(config, replicates, budget, time.monotonic() - began > seconds)
+                _say_budget(config, replicates, budget, time.monotonic() - began > seconds)
         except BaseException as error:
             logger.error("%s: %s", type(error).__name__, redacted(str(error)))
             raise
@@ -91,7 +95,7 @@ def command(
         mirror.complete(runner.plan(config))
         say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
     if not outcome.made:
-        say(f"{config.name}: everything is up to date ({outcome.total} parts)")
+        say(f"{config.name}: everything is up to date ({outcome.total} tasks)")
     if outcome.sentence:
         say(f"\n{outcome.sentence}")
         if outcome.metadata.get("simulated"):
@@ -99,8 +103,8 @@ def command(
         say(f"report: {outcome.report}")
 
 
-def _say_what_fitted(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
-    """Say how many replicates a budget was enough for, and which ones are left out."""
+def _say_budget(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
+    """Print how many replicates a budget was enough for, and which ones are left out."""
     asked = config.split.replicates
     made = "1 replicate" if replicates == 1 else f"{replicates} replicates"
     text = f"{made} took longer than {budget}" if over else f"{made} fitted in {budget}"
@@ -108,7 +112,7 @@ def _say_what_fitted(config: RunConfig, replicates: int, budget: str, over: bool
     say(f"{config.name}: {text}; {left}, over all folds, fractions and arms")
 
 
-def _seconds(text: str, selection: Any) -> float:
+def _seconds(text: str, selection: Selection) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     try:
         seconds = float(text[:-1]) * units[text[-1:]]
@@ -117,19 +121,32 @@ def _seconds(text: str, selection: Any) -> float:
     if not 0 < seconds < float("inf"):
         raise click.UsageError(f"--budget {text}: expected a number and a unit, such as 30m or 3h")
     if (selection.first, selection.last, selection.forced) != (NAMES[0], NAMES[-1], ()):
-        raise click.UsageError("--budget goes with `run all`, without --from, --to and --force")
+        raise click.UsageError("--budget needs `run all`, without --from, --to and --force")
     return seconds
 
 
-def _selection(targets: tuple[str, ...], first: str | None, last: str | None, force: bool, no_remake: bool) -> Any:
+def _split_targets(targets: tuple[str, ...], config_path: Path | None) -> tuple[tuple[str, ...], Path | None]:
+    """Return the stages among the targets, and the configuration that --config or one of them names."""
+    files = [target for target in targets if target.endswith((".yaml", ".yml"))]
+    if len(files) + (config_path is not None) > 1:
+        raise click.UsageError(f"more than one configuration: {', '.join(files)}; give one, or run them in turn")
+    stages = tuple(target for target in targets if target not in files)
+    return stages, Path(files[0]) if files else config_path
+
+
+def _selection(
+    targets: tuple[str, ...], first: str | None, last: str | None, force: bool, no_remake: bool
+) -> Selection:
     from ..engine.runner import Selection
 
     unknown = [target for target in targets if target not in (*NAMES, "all")]
     if unknown:
-        raise click.UsageError(f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`")
+        raise click.UsageError(
+            f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`; a configuration ends in .yaml"
+        )
     if "all" in targets and len(targets) > 1:
-        raise click.UsageError("`all` goes alone")
-    named = NAMES if "all" in targets else tuple(stage for stage in NAMES if stage in targets)
+        raise click.UsageError("`all` cannot be combined with stage names")
+    named = NAMES if "all" in targets or not targets else tuple(stage for stage in NAMES if stage in targets)
     low = NAMES.index(first) if first else 0
     high = NAMES.index(last or named[-1])
     if low > high:
@@ -138,27 +155,38 @@ def _selection(targets: tuple[str, ...], first: str | None, last: str | None, fo
     return Selection(NAMES[low], NAMES[high], forced, remake=not no_remake)
 
 
-def _dry_run(runner: Any, config: RunConfig, selection: Any) -> None:
-    batches = runner.plan(config, selection)
-    missing = [(batch, batch.specs[position]) for batch in batches for position in batch.missing]
-    if not missing:
+def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
+    """Print what would run, why and about how long it takes.
+
+    Raises:
+        SatpipeError: If it would stop: then no time is forecast.
+    """
+    from ..engine.forecast import Forecast, later_stages
+    from ..utils.errors import StoreError
+
+    planner = runner.planner(config, selection.forced)
+    if planner.plan_ahead(selection.last):
         say(f"{config.name}: everything is up to date")
         return
-    seconds = 0.0
-    for batch, spec in missing:
-        cost = runner.expected_seconds(spec)
+    batch = planner.batches[-1]
+    if NAMES.index(batch.stage.name) < NAMES.index(selection.first):
+        title = batch.specs[batch.missing[0]].task.title
+        raise StoreError(f"this cannot run: {title} is missing and --from {selection.first} starts after it")
+    if batch.corrupted and not selection.remake:
+        raise runner.store.corrupted(batch.corrupted[0].ref)
+    forecast, seconds = Forecast(runner.store), 0.0
+    for spec in (batch.specs[position] for position in batch.missing):
+        cost = forecast.seconds(spec)
         seconds += cost
-        reason = "; ".join(batch.reasons[spec.task.title][:3])
-        say(f"{spec.task.title}: about {duration(cost)}: {reason}")
-    reached = NAMES.index(missing[-1][0].stage.name)
-    later = NAMES[reached + 1 : NAMES.index(selection.last) + 1]
+        say(f"{spec.task.title}: about {duration(cost)}: {'; '.join(batch.reasons[spec.task.title][:3])}")
+    later = NAMES[NAMES.index(batch.stage.name) + 1 : NAMES.index(selection.last) + 1]
     if later:
-        say(f"then {', '.join(later)}: what they make depends on the parts above")
+        say(f"then {', '.join(later)}: what they run depends on the results of the tasks above")
     if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
-        say(f"for one {config.split.by} left out; how many there are is known once scenes are read")
-    for stage, tasks, cost in runner.forecast(config, later):
+        say(f"for one {config.split.by} left out; their number is known once scenes are read")
+    for stage, tasks, cost in later_stages(config, later):
         seconds += tasks * cost
-        less = ", less those of them that are there already" if any(runner.store.records(stage)) else ""
-        say(f"{stage}: {tasks:,} parts of about {duration(cost)}{less}")
+        less = ", less those that are up to date" if any(runner.store.records(stage)) else ""
+        say(f"{stage}: {tasks:,} tasks of about {duration(cost)}{less}")
     workers = runner.workers(config)
-    say(f"about {duration(seconds / workers)} in all with {workers} workers")
+    say(f"about {duration(seconds / workers)} in all with {workers} worker{'s' * (workers != 1)}")

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import rich_click as click
 
-from ._common import console, print_table, root_option, say
+from ._common import print_table, root_option, say
 
 
 @click.command("runs")
 @root_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(root: Path, as_json: bool) -> None:
-    """List the runs with data, preset, verdict, time and report."""
-    from ..engine.display import PlainDisplay
-    from ..engine.runner import Runner
+    """List the results of runs with data, preset, verdict, time and report.
 
-    rows = Runner(root, PlainDisplay(console())).runs()
+    NAME is the newest result of a run, NAME@1 an older one; other rows are attempts that did not end in a result.
+    """
+    from ..engine.run_list import run_rows
+
+    rows = run_rows(root)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -21,15 +21,15 @@ def command(config_path: Path | None, overrides: tuple[str, ...], name: str | No
     config = load(config_path, overrides, name)
     batches = Runner(root, PlainDisplay(console())).plan(config)
     rows: list[tuple[str, ...]] = []
-    blocked = False
+    is_blocked = False
     for stage in STAGES:
-        mine = [batch for batch in batches if batch.stage.name == stage.name]
-        total, missing = sum(len(batch.specs) for batch in mine), sum(len(batch.missing) for batch in mine)
-        reasons = [f"{title}: {why[0]}" for batch in mine for title, why in batch.reasons.items()]
-        if blocked or not mine:
-            rows.append((stage.name, "", "", "", "waits for the stage before it" if blocked else ""))
+        planned = [batch for batch in batches if batch.stage.name == stage.name]
+        total, missing = sum(len(batch.specs) for batch in planned), sum(len(batch.missing) for batch in planned)
+        reasons = [f"{title}: {why[0]}" for batch in planned for title, why in batch.reasons.items()]
+        if is_blocked or not planned:
+            rows.append((stage.name, "", "", "", "waits for the stage before it" if is_blocked else ""))
         else:
             more = "+" if missing else ""
             rows.append((stage.name, f"{total}{more}", str(total - missing), str(missing), *reasons[:1]))
-        blocked = blocked or bool(missing)
-    print_table(("stage", "parts", "up to date", "to make", "first reason"), rows)
+        is_blocked = is_blocked or bool(missing)
+    print_table(("stage", "tasks", "up to date", "to run", "first reason"), rows)

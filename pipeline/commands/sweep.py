@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ._common import console, duration, print_table, root_option, say
+from ..engine.progress import duration
+from ._common import console, print_table, root_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..engine.runner import Runner
     from ..sweep.request import Sweep
-    from ..sweep.run import Course
+    from ..sweep.run import PointState
     from ..sweep.table import Row
 
 
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 @click.option("--range", "ranges", multiple=True, metavar="KEY=LOW:HIGH[:log]", help="Draw a key between two values.")
 @click.option("--random", type=int, metavar="N", help="Draw N points at random instead of running the whole grid.")
 @click.option("--seed", type=int, help="Seed of the draws; more draws with one seed keep the earlier points.")
-@click.option("--to", "last", type=click.Choice(["gan", "report"]), help="Last stage; gan judges generators alone.")
+@click.option("--to", "last", type=click.Choice(["gan", "report"]), help="Last stage; gan compares generators alone.")
 @click.option("--metric", help="Measure that orders the table; default: kid for gan, difference for report.")
-@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where parts are made.")
+@click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where tasks run.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
 @click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
-@click.option("--dry-run", is_flag=True, help="List the points, what would be made and about how long it takes.")
+@click.option("--dry-run", is_flag=True, help="List the points, what would run and about how long it takes.")
 @root_option
 def command(
     file: Path | None,
@@ -55,8 +56,8 @@ def command(
 ) -> None:
     """Run a grid or random draws over any configuration keys, and compare the points in a table and a plot.
 
-    FILE is YAML with the names of these options as keys; options win over it. Points share the parts that they can,
-    and a sweep that was stopped goes on where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
+    FILE is YAML with the names of these options as keys; options win over it. Points share the tasks that they can,
+    and a sweep that was stopped resumes where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
     """
     from ..engine.display import display_for, log_file
     from ..engine.runner import Runner
@@ -108,10 +109,10 @@ def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
 
     rows: list[Row] = []
 
-    def changed(courses: Sequence[Course]) -> None:
-        found = [table.Row(one.point, one.state, one.os_error_hint, measure(one, runner)) for one in courses]
-        if found != rows:
-            rows[:] = found
+    def changed(points: Sequence[PointState]) -> None:
+        new_rows = [table.Row(point.point, point.state, point.failure, measure(point, runner)) for point in points]
+        if new_rows != rows:
+            rows[:] = new_rows
             table.write(sweep, rows, folder)
 
     run(sweep, runner, changed)
@@ -128,37 +129,34 @@ def _show(sweep: Sweep, rows: Sequence[Row], folder: Path) -> None:
     heads, cells = table.printed(sweep, rows)
     print_table(heads, cells)
     failed = [row for row in table.ordered(rows, sweep.metric) if row.state == "failed"]
-    for one in failed:
-        say(f"failed: {one.point.label}: {one.os_error_hint}")
+    for row in failed:
+        say(f"failed: {row.point.label}: {row.failure}")
     best = table.best(rows, sweep.metric)
     if best is not None:
         options = " ".join(f"--set {text}" for text in text_overrides(best.point.changes))
         say(f"\nbest by {sweep.metric}: {best.point.label}\n  {options}")
-    drawn = f", plot: {folder / plot.SVG_FILE}" if (folder / plot.SVG_FILE).is_file() else ""
-    say(f"table: {folder / table.CSV_FILE}{drawn}")
+    plot_clause = f", plot: {folder / plot.SVG_FILE}" if (folder / plot.SVG_FILE).is_file() else ""
+    say(f"table: {folder / table.CSV_FILE}{plot_clause}")
     if len(failed) == len(rows):
-        raise TrainingError(f"sweep {sweep.name}: every point failed, the first with: {failed[0].os_error_hint}")
+        raise TrainingError(f"sweep {sweep.name}: every point failed, the first with: {failed[0].failure}")
 
 
 def _dry_run(sweep: Sweep, runner: Runner) -> None:
+    from ..engine.forecast import Forecast, later_stages
     from ..engine.stages import NAMES
-    from ..sweep.run import look
+    from ..sweep.run import plan_point
 
-    seconds, ordered = 0.0, set()
+    forecast, seconds, counted = Forecast(runner.store), 0.0, set[str]()
     for point in sweep.points:
-        course = look(runner, point, sweep.last)
-        fresh = {key: spec for key, spec in course.missing.items() if key not in ordered}
-        ordered |= set(fresh)
-        seconds += sum(runner.expected_seconds(spec) for spec in fresh.values())
-        words = f"{len(course.missing)} parts of {course.stage.name} to make" if course.stage else "up to date"
-        shared = (
-            f", {len(course.missing) - len(fresh)} of them with points above"
-            if len(fresh) < len(course.missing)
-            else ""
-        )
-        later = NAMES[NAMES.index(course.stage.name) + 1 : NAMES.index(sweep.last) + 1] if course.stage else ()
-        for _, tasks, cost in runner.forecast(point.config, later):
-            seconds += tasks * cost
-        say(f"{point.label}: {course.os_error_hint or words + shared}")
+        state = plan_point(runner, point, sweep.last)
+        fresh = {key: spec for key, spec in state.missing.items() if key not in counted}
+        counted |= set(fresh)
+        seconds += sum(forecast.seconds(spec) for spec in fresh.values())
+        shared = len(state.missing) - len(fresh)
+        text = f"{len(state.missing)} tasks of {state.stage.name} to run" if state.stage else "up to date"
+        text += f", {shared} of them shared with points above" if shared else ""
+        later = NAMES[NAMES.index(state.stage.name) + 1 : NAMES.index(sweep.last) + 1] if state.stage else ()
+        seconds += sum(tasks * cost for _, tasks, cost in later_stages(point.config, later))
+        say(f"{point.label}: {state.failure or text}")
     workers = runner.workers(sweep.points[0].config)
     say(f"{len(sweep.points)} points, about {duration(seconds / workers)} in all with {workers} workers")

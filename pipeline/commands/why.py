@@ -15,20 +15,21 @@ from ._common import config_options, console, load, root_option, say
 @config_options
 @root_option
 def command(stage: str, config_path: Path | None, overrides: tuple[str, ...], name: str | None, root: Path) -> None:
-    """Say for each part of a stage why it would be made, or when and from what it was."""
+    """List the tasks of a stage: why each would run, or when and from what its artifact was made."""
     from ..engine.display import PlainDisplay
+    from ..engine.forecast import history
     from ..engine.runner import Runner
 
     runner = Runner(root, PlainDisplay(console()))
     batches = runner.plan(load(config_path, overrides, name))
-    mine = [batch for batch in batches if batch.stage.name == stage]
-    if not mine:
-        waiting = batches[-1].stage.name if batches else NAMES[0]
-        say(f"{stage}: not planned yet; it depends on what {waiting} makes")
-    for batch in mine:
+    planned = [batch for batch in batches if batch.stage.name == stage]
+    if not planned:
+        last_stage = batches[-1].stage.name if batches else NAMES[0]
+        say(f"{stage}: not planned yet; it depends on the results of {last_stage}")
+    for batch in planned:
         for spec, record in zip(batch.specs, batch.records, strict=True):
             title = spec.task.title
             if record is None:
-                say(f"{title}: to be made: {'; '.join(batch.reasons[title])}")
+                say(f"{title}: to run: {'; '.join(batch.reasons[title])}")
             else:
-                say(f"{title}: up to date: {runner.history(record)}")
+                say(f"{title}: up to date: {history(record)}")

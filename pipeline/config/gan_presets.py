@@ -22,7 +22,7 @@ class Preset:
     """Everything that decides a training beside its data, its seed and the machine's profile.
 
     Attributes:
-        images: Real images shown to the discriminator in all.
+        images: Real chips shown to the discriminator in all, where all classes are generated whole.
         batch: Real images in a step; as many generated ones are shown beside them.
         z_dim: Length of the latent vector.
         base_channels: Channels at half the chip's resolution; each halving doubles them, up to eight times.
@@ -32,12 +32,12 @@ class Preset:
         beta2: Adam's decay of the second moment.
         ema_images: Images after which a weight counts half in the average of the generator's weights that is kept for
             use (Yazici et al. 2019, arXiv:1806.04498); 0 keeps the weights themselves.
-        condition: How the generator sees the label, see :class:`satpipe.models.generator.Architecture`.
-        upsampling: How the generator doubles the side, see :class:`satpipe.models.generator.Architecture`.
+        condition: How the generator sees the label, see :class:`satpipe.models.networks.Architecture`.
+        upsampling: How the generator doubles the side, see :class:`satpipe.models.networks.Architecture`.
         judge: How the discriminator sees the label: as constant ``planes`` beside the bands, or by ``projection``
             (Miyato and Koyama 2018, arXiv:1802.05637).
-        judge_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018, arXiv:1802.05957) or
-            ``none``.
+        judge_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018,
+            arXiv:1802.05957) or ``none``.
         deviation_group: Chips whose deviation from each other the discriminator is told (Karras et al. 2018,
             arXiv:1710.10196, section 3); 0 leaves it out.
         balanced: Equal class shares in a batch; otherwise the shares of the training chips.
@@ -45,10 +45,13 @@ class Preset:
         colour: Strength of differentiable brightness, saturation and contrast, 0 to 1 (Zhao et al. 2020,
             arXiv:2006.10738).
         translation: Greatest differentiable shift, as a share of the side.
-        loss: What the networks minimise: the ``logistic`` loss of Goodfellow et al. 2014, or the ``hinge`` loss of Lim and
-            Ye 2017 (arXiv:1705.02894).
+        loss: What the networks minimise: the ``logistic`` loss of Goodfellow et al. 2014, or the ``hinge`` loss of Lim
+            and Ye 2017 (arXiv:1705.02894).
         r1: Weight of the gradient penalty on real chips (Mescheder et al. 2018, arXiv:1801.04406, eq. 9); 0 is none.
         r1_every: Steps between penalties, which are then weighted by as much.
+        layers: Whether objects with masks are generated as layers in front of backgrounds, and not as whole chips.
+        layer_images: Real layers shown in all.
+        whole_images: Real chips shown in all for the classes that are generated whole beside layers.
     """
 
     images: int
@@ -72,6 +75,9 @@ class Preset:
     r1: float
     r1_every: int
     loss: LossName = "logistic"
+    layers: bool = False
+    layer_images: int = 24_000
+    whole_images: int = 12_000
 
 
 PRESETS: dict[str, Preset] = {
@@ -120,6 +126,30 @@ PRESETS: dict[str, Preset] = {
         r1=0.0,
         r1_every=16,
     ),
+    # Objects in front of backgrounds: found on validation groups, see docs/experiments.md.
+    "layers": Preset(
+        images=150_000,
+        batch=16,
+        z_dim=64,
+        base_channels=16,
+        learning_rate=5e-4,
+        decay=0.5,
+        beta1=0.5,
+        beta2=0.999,
+        ema_images=5_000.0,
+        condition="batchnorm",
+        upsampling="resize",
+        judge="projection",
+        judge_norm="batch",
+        deviation_group=4,
+        balanced=True,
+        symmetries=True,
+        colour=0.3,
+        translation=0.06,
+        r1=0.0,
+        r1_every=16,
+        layers=True,
+    ),
 }
 
 
@@ -139,6 +169,8 @@ def resolve(section: Mapping[str, Any]) -> Preset:
         raise ConfigError(f"gan.preset: there is no preset {name!r}, there are {', '.join(PRESETS)}{hint}")
     names = {field.name for field in fields(Preset)}
     changed = {key: value for key, value in section.items() if key in names and value is not None}
+    if "images" in changed:  # one length for all trainings, with half of it for what is generated whole beside layers
+        changed |= {"layer_images": changed["images"], "whole_images": max(1, changed["images"] // 2)}
     return replace(PRESETS[name], **changed)
 
 

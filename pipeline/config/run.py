@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ..dataset.arms import ARMS, known_names
 from ..dataset.names import split_name
 from ..utils.section import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 from .sources import Source
@@ -127,6 +128,9 @@ class ChipsConfig(Section):
     """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
     min_valid_fraction: Fraction = 0.95
     """Chips with fewer valid pixels than this are dropped and counted."""
+    masks: Literal["auto", "never"] = "auto"
+    """Whether labelled objects get masks: from the outline of the label, else segmented from its box, else from the
+    chip's centre. The GAN's layers and the arm `cutpaste` need them."""
     negatives: NegativesConfig = NegativesConfig()
     duplicates: DuplicatesConfig = DuplicatesConfig()
     scaling: ScalingConfig = ScalingConfig()
@@ -182,8 +186,11 @@ class SplitConfig(Section):
 class GanConfig(Section):
     """The conditional DCGAN. A null takes the preset's value."""
 
-    preset: str = "dcgan-lowdata"
+    preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
+    layers: bool | None = None
+    """Whether objects that have masks are generated as layers in front of backgrounds; decided for each class and said
+    in the report. The others, and the background, are generated as whole chips."""
     images: PositiveCount | None = None
     """Real images shown to the discriminator in all; the length of the training."""
     batch: PositiveCount | None = None
@@ -236,6 +243,9 @@ class SynthConfig(Section):
     """Accepted chips per class; null makes as many as the largest real training class."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
+    in_place: Fraction = 0.5
+    """Share of the composites in which an object takes the place of a labelled one, in the rest of its chip; the others
+    lie on a background that looks like the surroundings of a labelled one."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True
@@ -328,11 +338,10 @@ class ClassifyConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> ClassifyConfig:
-        brought = [folder.name for folder in self.folders]
-        sources = ["gan", "shuffled", *brought]
-        if len(set(sources) | {"real", "classic"}) != len(sources) + 2:
-            raise ValueError("names of brought folders must differ from each other, and from the built-in arms")
-        known = ["real", "classic", *sources, *(f"classic+{source}" for source in sources)]
+        folders = [folder.name for folder in self.folders]
+        if len({*folders, *ARMS}) != len(folders) + len(ARMS):
+            raise ValueError("names of folders must differ from each other, and from the built-in arms")
+        known = known_names(folders)
         unknown = [arm for arm in self.arms if arm not in known]
         if unknown:
             raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(known)}")

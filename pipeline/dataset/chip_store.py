@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.lib import format as npy
 
+from ..utils.bounded_files import has_link
 from ..utils.errors import StoreError, first_line
 
 Chips = npt.NDArray[Any]
@@ -27,29 +28,29 @@ Masks = npt.NDArray[np.uint8]
 """Object masks (N, H, W): the share of each pixel that the object covers, 0 (nothing) to 255 (all of it)."""
 
 _SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
-"""Stage, digest and file: an index leads nowhere else, neither up nor to an absolute path."""
+"""Stage, digest and file: an index cannot point anywhere else, neither upwards nor to an absolute path."""
 SHARD_COLUMNS = ("shard", "mask_shard")
 """Columns of an index that name shards."""
 LOCAL = "."
-"""Prefix of a shard that lies in the same part as the table that names it."""
+"""Prefix of a shard that lies in the same artifact as the table that names it."""
 
 
 CHIP_AXES, MASK_AXES = "(N, H, W, C)", "(N, H, W)"
 
 IN_MEMORY_BYTES = 512 << 20
-"""Chips of one training up to this size are read into memory at once; more stay in their shards, and each batch reads
-its own. The bytes that a training sees are the same."""
-LEARNED_BYTES = 256 << 20
-LEARNED_CHIPS = 16_384
-"""What is learned from all chips of a split at once, such as features, is learned from so many bytes of chips as
-float32, and from so many chips: some of it compares all with all."""
+"""Chips of one training up to this size are read into memory at once; larger sets stay in their shards, and each batch
+reads its own chips. A training sees the same bytes."""
+FITTED_BYTES = 256 << 20
+FITTED_CHIPS = 16_384
+"""What is fitted on all chips of a split at once, such as features, is fitted on at most so many bytes of chips as
+float32, and so many chips: some of it compares all pairs."""
 
 
 def write_shard(chips: Chips, folder: Path, name: str = "chips") -> str:
     """Write chips as one shard in ``folder`` and return the shard name for the index.
 
-    The name starts with ``./``: a part does not know its own digest while it is made. :func:`qualify` turns it into
-    the name that other parts use.
+    The name starts with ``./``: an artifact does not know its own digest while it is written. :func:`qualify` turns
+    it into the name that other artifacts use.
     """
     if chips.ndim != 4:
         raise ValueError(f"chips have shape (N, H, W, C), got {chips.shape}")
@@ -69,13 +70,13 @@ def _save(array: npt.NDArray[Any], folder: Path, name: str) -> str:
 
 
 class ShardWriter:
-    """A shard that is written chip by chip, in any order, to places that are known before; nothing stays in memory.
+    """Writes a shard chip by chip, in any order, to places that are known beforehand; nothing stays in memory.
 
     Use as a context manager and end with :meth:`finish`, which closes the gaps that unwritten places left.
     """
 
     def __init__(self, folder: Path, places: int, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str) -> None:
-        """Begin a shard ``name`` in ``folder`` with room for ``places`` chips of ``shape`` (H, W, C)."""
+        """Begin a shard ``name`` in ``folder`` with ``places`` chips of ``shape``, (H, W, C), or masks (H, W)."""
         self.path = folder / f"{name}.npy"
         self._shape = shape
         self._dtype = np.dtype(dtype)
@@ -89,7 +90,7 @@ class ShardWriter:
         return file.tell()
 
     def __enter__(self) -> ShardWriter:
-        """The writer itself."""
+        """Return the writer itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,7 +98,7 @@ class ShardWriter:
         self._file.close()
 
     def write(self, place: int, chips: Chips) -> None:
-        """Write chips (N, H, W, C) to ``place`` and those after it; what was there is replaced."""
+        """Write chips (N, H, W, C) to ``place`` and the places after it, replacing what was there."""
         if chips.shape[1:] != self._shape or chips.dtype != self._dtype:
             raise StoreError(
                 f"chips of {chips.dtype} {chips.shape[1:]} do not fit a shard of {self._dtype} {self._shape};"
@@ -112,7 +113,7 @@ class ShardWriter:
         return math.prod(self._shape) * self._dtype.itemsize
 
     def finish(self) -> npt.NDArray[np.int64]:
-        """Close the gaps; returns for each place its chip's position in the shard, or -1 where none was written."""
+        """Close the gaps; return each place's position in the shard (N,), -1 where nothing was written."""
         written = np.flatnonzero(self._written)
         if len(written) < len(self._written):
             temporary = self.path.with_suffix(".part")
@@ -130,9 +131,9 @@ class ShardWriter:
         return positions
 
 
-def qualify(index: pd.DataFrame, part: Path) -> pd.DataFrame:
-    """Return the index of a committed part with its own shards named relative to the store: ``stage/digest/file``."""
-    prefix = f"{part.parent.name}/{part.name}/"
+def qualify(index: pd.DataFrame, artifact: Path) -> pd.DataFrame:
+    """Return the index of a committed artifact with its own shards relative to the store: ``stage/digest/file``."""
+    prefix = f"{artifact.parent.name}/{artifact.name}/"
     named = {
         column: index[column].astype("string").str.replace(r"^\./", prefix, regex=True)
         for column in SHARD_COLUMNS
@@ -153,7 +154,7 @@ class ChipStore:
 
     Attributes:
         index: Rows of the ``CHIPS`` or ``SYNTHETIC`` table.
-        store: Root of the committed parts.
+        store: Root of the committed artifacts.
     """
 
     index: pd.DataFrame
@@ -161,24 +162,24 @@ class ChipStore:
 
     @classmethod
     def open(cls, table: Callable[[Path], pd.DataFrame], path: Path, store: Path) -> ChipStore:
-        """Open the index at ``path`` (in a committed part) with ``table``, e.g. ``tables.CHIPS.read``."""
+        """Open the index at ``path`` (in a committed artifact) with ``table``, e.g. ``tables.CHIPS.read``."""
         return cls(qualify(table(path), path.parent), store)
 
     def where(self, chosen: npt.NDArray[np.bool_] | pd.Series[bool]) -> ChipStore:
-        """The store of the chips for which ``chosen`` is true."""
+        """Return the store of the chips for which ``chosen`` (N,) is true."""
         return ChipStore(self.index[np.asarray(chosen, dtype=bool)].reset_index(drop=True), self.store)
 
     def of(self, chip_ids: Sequence[str] | pd.Series[str]) -> ChipStore:
-        """The store of the named chips, in the order of the names."""
+        """Return the store of the named chips, in the order of the names."""
         rows = self.index.set_index("chip_id", drop=False).loc[list(chip_ids)]
         return ChipStore(rows.reset_index(drop=True), self.store)
 
     def __len__(self) -> int:
-        """How many chips."""
+        """Return the number of chips."""
         return len(self.index)
 
     def read(self, rows: npt.ArrayLike | None = None) -> Chips:
-        """Chips (N, H, W, C) of the given positions in the index, or all of them, in that order.
+        """Read the chips (N, H, W, C) at the given positions of the index, or all of them, in that order.
 
         Raises:
             StoreError: If a shard is missing or chips differ in shape or dtype.
@@ -228,20 +229,22 @@ class ChipStore:
         return out
 
     def pixels(self) -> Chips:
-        """All chips (N, H, W, C): read, or :class:`LazyChips` where they are larger than :data:`IN_MEMORY_BYTES`."""
+        """Return all chips (N, H, W, C): read, or as :class:`LazyChips` if larger than :data:`IN_MEMORY_BYTES`."""
         first = self._shard(str(self.index["shard"].iloc[0]))
         if len(self) * first[0].nbytes <= IN_MEMORY_BYTES:
             return self.read()
-        # For its users an array: they ask for its length, shape and dtype, and index its first axis.
+        # To its users an array: they use its length, shape and dtype, and index its first axis.
         return cast(Chips, LazyChips.of(self))
 
     def _shard(self, shard: str, axes: str = CHIP_AXES) -> npt.NDArray[Any]:
         """Map a shard, an array with the given axes."""
         if not _SHARD.fullmatch(shard):
-            raise StoreError(f"the index names the shard {shard[:80]!r}, which is no shard of a store of parts")
+            raise StoreError(f"the index names the shard {shard[:80]!r}, which is not a shard of a store")
         path = self.store / shard
+        if has_link(path, self.store):
+            raise StoreError(f"chip shard {path} is a link or lies behind one, and satpipe follows none in a store")
         if not path.is_file():
-            raise StoreError(f"chip shard {path} is missing; `satpipe run chips` makes it again")
+            raise StoreError(f"chip shard {path} is missing; `satpipe run chips` creates it again")
         try:
             array = _map(str(path))
         except (OSError, ValueError, SyntaxError, TokenError) as error:
@@ -253,7 +256,7 @@ class ChipStore:
 
 @dataclass(frozen=True)
 class LazyChips:
-    """Chips that stay in their shards until some are asked for; 12 bytes of memory for each.
+    """Chips that stay in their shards until they are indexed; 12 bytes of memory each.
 
     Attributes:
         shards: Mapped shards.
@@ -267,7 +270,7 @@ class LazyChips:
 
     @classmethod
     def of(cls, store: ChipStore) -> LazyChips:
-        """All chips of a store, in its order.
+        """Return all chips of a store, in its order.
 
         Raises:
             StoreError: If a shard is missing or chips differ in shape or dtype.
@@ -280,64 +283,64 @@ class LazyChips:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, H, W, C)."""
+        """Return (N, H, W, C)."""
         return (len(self), *self.shards[0].shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of a value."""
+        """Return the type of a value."""
         return self.shards[0].dtype
 
     def __len__(self) -> int:
-        """How many chips."""
+        """Return the number of chips."""
         return len(self.which)
 
     def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Chips:
-        """The chips of a slice, or of positions or a mask, in that order."""
+        """Read the chips of a slice, or of positions or a boolean mask, in that order."""
         which, positions = self.which[rows], self.positions[rows]
         out = np.empty((len(which), *self.shape[1:]), self.dtype)
-        for number in np.unique(which):
-            here = np.flatnonzero(which == number)
-            out[here] = self.shards[number][positions[here]]
+        for shard in np.unique(which):
+            places = np.flatnonzero(which == shard)
+            out[places] = self.shards[shard][positions[places]]
         return out
 
 
-def followed_by(chips: Chips, store: ChipStore) -> Chips:
-    """Chips with those of a store after them; lazy ones stay so."""
+def with_store_after(chips: Chips, store: ChipStore) -> Chips:
+    """Return chips followed by those of a store; lazy chips stay lazy."""
     lazy: object = chips
     if not isinstance(lazy, LazyChips):
         return np.concatenate([chips, store.read()])
-    more = LazyChips.of(store)
-    which = np.concatenate([lazy.which, more.which + np.int32(len(lazy.shards))])
-    return cast(Chips, LazyChips(lazy.shards + more.shards, which, np.concatenate([lazy.positions, more.positions])))
+    added = LazyChips.of(store)
+    which = np.concatenate([lazy.which, added.which + np.int32(len(lazy.shards))])
+    return cast(Chips, LazyChips(lazy.shards + added.shards, which, np.concatenate([lazy.positions, added.positions])))
 
 
 def is_lazy(chips: Chips) -> bool:
-    """Whether chips stay in their shards."""
+    """Return whether chips stay in their shards."""
     return isinstance(cast(object, chips), LazyChips)
 
 
-def enough(labels: npt.NDArray[np.int64], shape: tuple[int, ...], most: int = LEARNED_CHIPS) -> npt.NDArray[np.int64]:
-    """Positions of the chips that something is learned from: all, or ``most``, or what :data:`LEARNED_BYTES` hold.
+def subsample(labels: npt.NDArray[np.int64], shape: tuple[int, ...], most: int = FITTED_CHIPS) -> npt.NDArray[np.int64]:
+    """Draw positions of chips to fit something on: all, or at most ``most``, or what :data:`FITTED_BYTES` hold.
 
-    Where that is not all, each class keeps its share, and a rare one more: half of an equal share where it has as many.
-    The draw follows from the labels alone.
+    If not all, each class keeps its share, and a rare class more: half of an equal share if it has as many. The draw
+    depends on the labels alone.
 
     Args:
-        labels: Class numbers (N,).
+        labels: Class indices (N,).
         shape: (H, W, C) of a chip.
         most: Chips at most.
     """
-    most = max(1, min(most, LEARNED_BYTES // (4 * math.prod(shape))))
+    most = max(1, min(most, FITTED_BYTES // (4 * math.prod(shape))))
     if len(labels) <= most:
         return np.arange(len(labels))
     rng = np.random.default_rng(len(labels))
-    numbers, counts = np.unique(labels, return_counts=True)
-    least = most // (2 * len(numbers))
-    room = most - sum(min(int(count), least) for count in counts)
+    classes, counts = np.unique(labels, return_counts=True)
+    least = most // (2 * len(classes))
+    remaining = most - sum(min(int(count), least) for count in counts)
     over = counts.clip(least) - least
     drawn = [
-        rng.choice(np.flatnonzero(labels == number), min(int(count), least) + int(room * more / over.sum()), False)
-        for number, count, more in zip(numbers, counts, over, strict=True)
+        rng.choice(np.flatnonzero(labels == label), min(int(count), least) + int(remaining * more / over.sum()), False)
+        for label, count, more in zip(classes, counts, over, strict=True)
     ]
     return np.sort(np.concatenate(drawn))

@@ -1,69 +1,71 @@
-"""A contact sheet: chips side by side, a block of rows for each class."""
+"""Chips as pictures: 8-bit RGB, and contact sheets that show many of them, a block of rows for each group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from .scaling import fit
+from .scaling import Scaling, fit
+
+Pixels = npt.NDArray[np.uint8]
+"""Pictures (N, H, W, 3)."""
 
 COLUMNS = 16
-_GAP = 2
-_TITLE = 16
-_SMALLEST = 64
+SMALLEST_PX = 64
+"""Smaller chips are enlarged to at least this side where people look at single ones, so that nothing blurs them."""
+_GAP_PX = 2
+_TITLE_PX = 16
 
 
 def chosen(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Up to ``most`` positions out of ``count``, drawn without repetition, in ascending order."""
+    """Draw up to ``most`` positions out of ``count`` without repetition, in ascending order."""
     if count <= most:
         return np.arange(count)
     drawn = np.random.default_rng([seed, count, most]).choice(count, most, replace=False)
     return np.sort(drawn).astype(np.int64)
 
 
-def viewable(chips: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Chips (N, H, W, C) of any dtype as RGB (N, H, W, 3): the first three bands, or the first one as grey."""
-    bands = chips[..., :3] if chips.shape[-1] >= 3 else chips[..., :1].repeat(3, axis=-1)
-    scaled = fit(bands).apply(bands)
-    picture: npt.NDArray[np.uint8] = np.rint((scaled + 1) * 127.5).astype(np.uint8)
-    return picture
+def to_rgb(values: npt.NDArray[np.float32]) -> Pixels:
+    """Return chips (N, H, W, C) in [-1, 1] as pictures: the first three bands, or the first as grey; NaN is black."""
+    bands = values[..., :3] if values.shape[-1] >= 3 else values[..., [0, 0, 0]]
+    pictures: Pixels = np.rint((np.clip(np.nan_to_num(bands, nan=-1), -1, 1) + 1) * 127.5).astype(np.uint8)
+    return pictures
 
 
-def write_sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[Any]], path: Path) -> None:
-    """Draw groups of chips as :func:`draw_sheet` does and write them as PNG; without chips nothing is written."""
-    sheet = draw_sheet(titles, groups)
-    if sheet is not None:
-        sheet.save(path, format="PNG", optimize=False)
+def viewable(chips: npt.NDArray[Any], scaling: Scaling | None = None) -> Pixels:
+    """Return chips (N, H, W, C) of any dtype as pictures, by ``scaling`` or one that is fitted on them."""
+    return to_rgb((scaling or fit(chips)).apply(chips))
 
 
-def draw_sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[Any]]) -> Image.Image | None:
-    """Draw groups of chips below each other, each under its title; None without chips.
+def enlarged(pictures: Pixels) -> Pixels:
+    """Enlarge pictures by a whole factor to a side of :data:`SMALLEST_PX` or more."""
+    factor = max(1, -(-SMALLEST_PX // max(1, pictures.shape[1])))
+    return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def draw_sheet(groups: Sequence[Pixels], columns: int = COLUMNS, titles: Sequence[str] = ()) -> Image.Image:
+    """Draw groups of pictures below each other, row by row on white.
 
     Args:
-        titles: Title of each group.
-        groups: Chips (N, H, W, C) of each group, all of one shape and dtype.
+        groups: Pictures of each group, all of one size; a group may be empty.
+        columns: Pictures in a row.
+        titles: Title above each group, or none at all.
     """
     filled = [group for group in groups if len(group)]
-    if not filled:
-        return None
-    pictures = viewable(np.concatenate(filled))
-    zoom = max(1, -(-_SMALLEST // pictures.shape[1]))
-    height, width = pictures.shape[1] * zoom + _GAP, pictures.shape[2] * zoom + _GAP
-    rows = [-(-len(group) // COLUMNS) for group in groups]
-    sheet = Image.new("RGB", (COLUMNS * width + _GAP, sum(rows) * height + len(groups) * _TITLE + _GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    top = start = 0
-    for title, group, lines in zip(titles, groups, rows, strict=True):
-        draw.text((_GAP, top + 2), title, fill="black")
-        top += _TITLE
-        for position, picture in enumerate(pictures[start : start + len(group)]):
-            image = Image.fromarray(picture.repeat(zoom, axis=0).repeat(zoom, axis=1))
-            line, column = divmod(position, COLUMNS)
-            sheet.paste(image, (_GAP + column * width, top + line * height))
-        top, start = top + lines * height, start + len(group)
+    height, width = (side + _GAP_PX for side in (filled[0].shape[1:3] if filled else (0, 0)))
+    heights = [(_TITLE_PX if titles else 0) + -(-len(group) // columns) * height for group in groups]
+    sheet = Image.new("RGB", (columns * width + _GAP_PX, sum(heights) + _GAP_PX), "white")
+    top = 0
+    for position, group in enumerate(groups):
+        first = top + (_TITLE_PX if titles else _GAP_PX)
+        if titles:
+            ImageDraw.Draw(sheet).text((_GAP_PX, top + 2), titles[position], fill="black")
+        for number, picture in enumerate(group):
+            row, column = divmod(number, columns)
+            sheet.paste(Image.fromarray(picture), (_GAP_PX + column * width, first + row * height))
+        top += heights[position]
     return sheet

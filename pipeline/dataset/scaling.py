@@ -1,4 +1,4 @@
-"""Between a chip's own values and the networks' range, per band, fitted on a split's training chips."""
+"""Scaling between chip values and the networks' range, per band, fitted on a split's training chips."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 FITTED_ON = 4096
-"""Chips that a scaling is fitted on where there are more, evenly spaced: more would not move a percentile."""
+"""Most chips that a scaling is fitted on, evenly spaced: more would not move a percentile."""
 FITTED_BYTES = 1 << 28
-"""Bytes of chips that a scaling is fitted on at most."""
+"""Most bytes of chips that a scaling is fitted on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Scaling:
     dtype: str
 
     def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """Chips (..., W, C) in their own dtype to float32 in [-1, 1]; values outside the fitted range are clipped."""
+        """Convert chips (..., W, C) to float32 in [-1, 1]; values outside the fitted range are clipped."""
         low, high = self._line(chips.shape[-2])
         lines = _lines(chips).astype(np.float32)
         lines -= low
@@ -41,7 +41,7 @@ class Scaling:
         return np.clip(lines, -1, 1, out=lines).reshape(chips.shape)
 
     def invert(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:
-        """Values (..., W, C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
+        """Convert values (..., W, C) in [-1, 1] to chips in their own dtype, rounded where that is an integer."""
         low, high = self._line(values.shape[-2])
         lines = np.clip(_lines(values), -1, 1)
         lines += np.float32(1)
@@ -55,7 +55,7 @@ class Scaling:
         return chips
 
     def _line(self, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Low and high for each value of a line of ``width`` pixels: NumPy is slow over an axis of three bands."""
+        """Return low and high for each value of a line of pixels: NumPy is slow over an axis of three bands."""
         low, high = (np.tile(np.asarray(ends, np.float32), width) for ends in (self.low, self.high))
         return low, high
 
@@ -71,7 +71,7 @@ class Scaling:
 
 
 def _lines(chips: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(..., W, C) as lines (..., W * C)."""
+    """Return (..., W, C) as lines (..., W * C)."""
     return chips.reshape(*chips.shape[:-2], -1)
 
 
@@ -81,7 +81,7 @@ def fit(
     method: str = "auto",
     deviations: float = 3.0,
 ) -> Scaling:
-    """Fit a scaling on training chips (N, H, W, C), each band for itself.
+    """Fit a scaling on training chips (N, H, W, C), band by band.
 
     Args:
         chips: The training chips; :data:`FITTED_ON` of them are read where there are more, or what
@@ -93,13 +93,13 @@ def fit(
         deviations: How many standard deviations.
 
     Raises:
-        ValueError: If the method is not known.
+        ValueError: If the method is unknown.
     """
     if method == "auto" and chips.dtype == np.uint8:
         bands = chips.shape[-1]
         return Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
     if method not in ("auto", "percentiles", "deviation"):
-        raise ValueError(f"no scaling {method!r}")
+        raise ValueError(f"unknown scaling {method!r}")
     most = max(1, min(FITTED_ON, FITTED_BYTES // (chips.dtype.itemsize * math.prod(chips.shape[1:]))))
     taken = chips[np.linspace(0, len(chips) - 1, min(len(chips), most)).astype(np.int64)]
     ends = []

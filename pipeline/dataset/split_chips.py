@@ -1,4 +1,4 @@
-"""The real chips of a split, by what it uses them for."""
+"""The real chips of a split, by role."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .tables import CHIPS, SPLIT
 Labels = npt.NDArray[np.int64]
 
 
-def numbers(names: Iterable[str], classes: tuple[str, ...]) -> Labels:
-    """Class numbers (N,) of class names; the position in ``classes`` is the class number."""
-    position = {name: number for number, name in enumerate(classes)}
+def class_indices(names: Iterable[str], classes: tuple[str, ...]) -> Labels:
+    """Return the class indices (N,) of class names: their positions in ``classes``."""
+    position = {name: index for index, name in enumerate(classes)}
     return np.array([position[name] for name in names], np.int64)
 
 
 @dataclass(frozen=True)
 class RealChips:
-    """The chips that a split deals out.
+    """The chips that a split assigns roles to.
 
     Attributes:
         store: All real chips of the run, without their outlines.
         split: The split's table: chip_id, role, unit.
-        classes: Class names; the position is the class number.
+        classes: Class names; the position is the class index.
     """
 
     store: ChipStore
@@ -50,6 +50,6 @@ class RealChips:
         return cls(store, SPLIT.read(split / "split.parquet"), tuple(classes))
 
     def of(self, role: str) -> tuple[ChipStore, Labels]:
-        """The chips of a role, and their class numbers (N,)."""
-        mine = self.store.of(self.split.loc[self.split["role"] == role, "chip_id"])
-        return mine, numbers(mine.index["class"], self.classes)
+        """Return the chips of a role, and their class indices (N,)."""
+        chips = self.store.of(self.split.loc[self.split["role"] == role, "chip_id"])
+        return chips, class_indices(chips.index["class"], self.classes)

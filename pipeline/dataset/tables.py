@@ -9,7 +9,7 @@ QGIS open it as it is; in memory an outline is a text (WKT).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from ..utils.errors import StoreError, first_line
+from .parquet import checked
 
 GROUP_PREFIX = "group_"
 CHUNK = 1 << 14
@@ -47,7 +48,7 @@ class Table:
     optional: dict[str, str] = field(default_factory=dict)
 
     def frame(self, rows: list[dict[str, object]] | pd.DataFrame) -> pd.DataFrame:
-        """Rows as a frame of this table: columns ordered and typed, group columns kept as strings.
+        """Return rows as a frame of this table: columns ordered and typed, group columns as strings.
 
         Raises:
             StoreError: If a column is missing, unknown, or holds a value of another type.
@@ -89,7 +90,7 @@ class Table:
             StoreError: If the file is no such table.
         """
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(checked(path))
             if self.outline and self.outline in table.column_names:
                 table = _with_texts(table, self.outline)
             return self.frame(table.to_pandas())
@@ -101,7 +102,7 @@ class Table:
 
     def read_bare(self, path: Path) -> pd.DataFrame:
         """Read and check a table without its outlines: a column of missing values, in a third of the time."""
-        names = [name for name in pq.read_schema(path).names if name != self.outline]
+        names = [name for name in pq.read_schema(checked(path)).names if name != self.outline]
         frame = pq.read_table(path, columns=names).to_pandas()
         return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
 
@@ -111,7 +112,7 @@ class Table:
         Optional columns that the file lacks are filled with missing values.
         """
         names = list(dict.fromkeys(columns))
-        absent = set(self.optional) - set(pq.read_schema(path).names)
+        absent = set(self.optional) - set(pq.read_schema(checked(path)).names)
         frame = pq.read_table(path, columns=[name for name in names if name not in absent]).to_pandas()
         frame = frame.assign(**{name: pd.NA for name in names if name in absent})[names]
         dtypes = self.columns | self.optional
@@ -119,8 +120,8 @@ class Table:
         return typed
 
     def read_outlines(self, path: Path) -> pa.ChunkedArray:
-        """The outlines of a table as WKB; null where a row has none."""
-        return pq.read_table(path, columns=[self.outline]).column(0)
+        """Read the outlines of a table as WKB; null where a row has none."""
+        return pq.read_table(checked(path), columns=[self.outline]).column(0)
 
 
 def write_pieces(schema: pa.Schema, pieces: Iterable[pa.Table], path: Path) -> None:
@@ -131,25 +132,25 @@ def write_pieces(schema: pa.Schema, pieces: Iterable[pa.Table], path: Path) -> N
 
 
 def _with_outlines(table: pa.Table, column: str) -> pa.Table:
-    """The table with its WKT column as GeoParquet 1.1 wants it: WKB, and a description; no CRS means lon/lat."""
-    place = table.column_names.index(column)
+    """Return a table with its WKT column as GeoParquet 1.1 requires: WKB, and a description; no CRS means lon/lat."""
+    position = table.column_names.index(column)
     texts = table[column].combine_chunks()
     # Some at a time: as polygons they take far more memory than as text.
-    parts = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
-    shapes = [pa.array(shapely.to_wkb(shapely.from_wkt(part)), pa.binary()) for part in parts]
+    chunks = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
+    shapes = [pa.array(shapely.to_wkb(shapely.from_wkt(chunk)), pa.binary()) for chunk in chunks]
     described = {"encoding": "WKB", "geometry_types": ["Polygon"]}
     geo = {"version": "1.1.0", "primary_column": column, "columns": {column: described}}
-    table = table.set_column(place, column, pa.chunked_array(shapes, pa.binary()))
+    table = table.set_column(position, column, pa.chunked_array(shapes, pa.binary()))
     return table.replace_schema_metadata({"geo": json.dumps(geo)})
 
 
 def _with_texts(table: pa.Table, column: str) -> pa.Table:
-    """The table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
-    place = table.column_names.index(column)
+    """Return a table with its WKB column as WKT, to a ten-millionth of a degree (a centimetre)."""
+    position = table.column_names.index(column)
     shapes = table[column].combine_chunks()
-    parts = (shapes.slice(start, CHUNK).to_pylist() for start in range(0, len(shapes), CHUNK))
-    texts = [pa.array(shapely.to_wkt(shapely.from_wkb(part), rounding_precision=7), pa.string()) for part in parts]
-    return table.set_column(place, column, pa.chunked_array(texts, pa.string()))
+    chunks = (shapes.slice(start, CHUNK).to_pylist() for start in range(0, len(shapes), CHUNK))
+    texts = [pa.array(shapely.to_wkt(shapely.from_wkb(chunk), rounding_precision=7), pa.string()) for chunk in chunks]
+    return table.set_column(position, column, pa.chunked_array(texts, pa.string()))
 
 
 SCENES = Table(
@@ -157,7 +158,7 @@ SCENES = Table(
     {
         "scene_id": "string",  # unique over all sources
         "source": "string",  # name of the source
-        "path": "string",  # absolute, or `ingest/<digest>/<file>` relative to the store of parts
+        "path": "string",  # absolute, or `ingest/<digest>/<file>` relative to the store
         "item": "Int64",  # position within a file that holds many scenes (a JSON of chips), else missing
         "width": "Int64",
         "height": "Int64",
@@ -167,7 +168,7 @@ SCENES = Table(
         "bands": "string",  # JSON list of the band numbers that are read, from 1
         "dtype": "string",
         "nodata": "Float64",
-        "mask": "string",  # where valid pixels are known from: `nodata`, `alpha`, `mask`, or missing
+        "mask": "string",  # how valid pixels are known: `nodata`, `alpha`, `mask`, or missing
         "sha256": "string",
         "licence": "string",
         "simulated": "boolean",
@@ -181,7 +182,7 @@ LABELS = Table(
         "label_id": "string",
         "scene_id": "string",
         "class": "string",
-        "kind": "string",  # `box`, `point` or `scene` (covers a chip that arrived cut)
+        "kind": "string",  # `box`, `point` or `scene` (covers a ready-cut chip)
         "row_min": "float64",  # pixel edges in the scene's own grid; a point has min == max
         "col_min": "float64",
         "row_max": "float64",
@@ -202,6 +203,7 @@ OBJECT_COLUMNS = {
     "angle_deg": "Float64",  # of the long axis, from the columns towards the rows, -90 to 90; missing without an axis
     "length_px": "Float64",  # extent along the axis
     "width_px": "Float64",  # extent across it
+    "neighbours": "Int64",  # other labelled objects that the chip shows
 }
 """The mask and the pose of the object that a chip is labelled for; tables of runs without masks lack them."""
 
@@ -217,7 +219,7 @@ CHIPS = Table(
         "col": "Int64",
         "valid_fraction": "float64",
         "footprint": "string",  # WKT polygon in lon/lat, missing without georeference
-        "shard": "string",  # `<stage>/<digest>/<file>.npy` relative to the store of parts
+        "shard": "string",  # `<stage>/<digest>/<file>.npy` relative to the store
         "position": "Int64",  # row in the shard
     },
     outline="footprint",
@@ -238,6 +240,14 @@ SYNTHETIC = Table(
     outline="footprint",
     optional=OBJECT_COLUMNS,
 )
+
+
+def write_synthetic(columns: Mapping[str, Any], path: Path) -> None:
+    """Write a table of synthetic chips from the columns that differ; a synthetic chip has no place and no scene."""
+    frame = pd.DataFrame(dict(columns))
+    absent = {name: pd.array([pd.NA] * len(frame)) for name in ("label_id", "row", "col", "footprint")}
+    SYNTHETIC.write(frame.assign(kind="synthetic", valid_fraction=1.0, **absent), path)
+
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
 """role: `train`, `validation`, `test`, `unused` (outside the drawn fraction) or `dropped` (a leak)."""

@@ -1,4 +1,4 @@
-"""The key of a part: a digest over everything that decides its content, and the difference between two of them."""
+"""The key of a task: a digest over everything that decides its artifact, and the difference between two of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from ..models.device import Profile
 from . import code_digest
-from .store import digest_of
-from .task import ArtifactRef, Task
+from .digests import digest_of
+from .task import Task
 
 
 @cache
@@ -22,28 +22,31 @@ def _version(library: str) -> str:
         return "absent"
 
 
-HANDED = ("satpipe.engine.task:TaskContext", "satpipe.models.device:Profile")
-"""What every maker is handed and calls without naming it."""
+PASSED = ("satpipe.engine.task:TaskContext", "satpipe.models.device:Profile")
+"""Classes of the arguments of every task function, which it calls without naming them."""
 
 
 @cache
-def _code(make: str) -> dict[str, str]:
-    return {title: digest for root in (*HANDED, make) for title, digest in code_digest.definitions_used(root).items()}
+def _code(function: str) -> dict[str, str]:
+    code: dict[str, str] = {}
+    for root in (*PASSED, function):
+        code |= code_digest.definitions_used(root)
+    return code
 
 
 def components(task: Task, profile: Profile) -> dict[str, Any]:
-    """What the key of a part is made from.
+    """Return what the key of a task is made from.
 
     Code enters by definition, configuration as JSON, inputs and files by the digest of their content, libraries by
-    version; the profile where the part is a training.
+    version; the profile where the task is a training.
     """
     inputs = {
-        name: [one.digest for one in ref] if isinstance(ref, tuple) else ref.digest
+        name: [item.digest for item in ref] if isinstance(ref, tuple) else ref.digest
         for name, ref in sorted(task.inputs.items())
     }
     python = ".".join(platform.python_version_tuple()[:2])
     return {
-        "make": task.function,
+        "function": task.function,
         "name": task.name,
         "code": _code(task.function),
         "config": dict(task.config),
@@ -55,14 +58,15 @@ def components(task: Task, profile: Profile) -> dict[str, Any]:
     }
 
 
-def key_of(tasks: Mapping[str, Any]) -> str:
-    """The key that components give."""
-    return digest_of(tasks)
+def key_of(components: Mapping[str, Any]) -> str:
+    """Return the key that components give."""
+    return digest_of(components)
 
 
-def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+def flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys."""
     if isinstance(data, Mapping) and data:
-        return {name: value for key in data for name, value in _flat(data[key], f"{prefix}{key}.").items()}
+        return {name: value for key in data for name, value in flat(data[key], f"{prefix}{key}.").items()}
     return {prefix[:-1]: data}
 
 
@@ -72,36 +76,31 @@ def _shown(value: Any) -> str:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
-    """In words, what makes a new key differ from an old one.
+    """Return in words what makes a new key differ from an old one.
 
     Args:
         before: Components of the old key.
         after: Components of the new key.
-        titles: Names for content digests, so that inputs are named by part.
+        titles: Titles of artifacts by digest, to name inputs by.
     """
-    said = []
-    for kind in ("make", "code", "config", "inputs", "files", "resources", "libraries", "profile"):
-        old, new = _flat(before.get(kind)), _flat(after.get(kind))
+    sentences = []
+    for kind in ("function", "code", "config", "inputs", "files", "resources", "libraries", "profile"):
+        old, new = flat(before.get(kind)), flat(after.get(kind))
         for name in sorted({*old, *new}):
             if old.get(name) == new.get(name):
                 continue
-            said.append(_say(kind, name, old.get(name), new.get(name), titles))
-    return said
+            sentences.append(_sentence(kind, name, old.get(name), new.get(name), titles))
+    return sentences
 
 
-def _say(kind: str, name: str, old: Any, new: Any, titles: Mapping[str, str]) -> str:
+def _sentence(kind: str, name: str, old: Any, new: Any, titles: Mapping[str, str]) -> str:
     if kind == "code":
         where = name.replace(":", ".").rstrip(".")
-        how = "is used now" if old is None else "is used no more" if new is None else "changed"
+        how = "is now used" if old is None else "is no longer used" if new is None else "changed"
         return f"code {where} {how}"
     if kind == "inputs":
-        return f"input {name} ({titles.get(str(new), 'a part')}) has other content"
+        return f"input {name} ({titles.get(str(new), 'an artifact')}) has other content"
     if kind in ("files", "resources"):
         return f"{'file' if kind == 'files' else 'resource'} {name} has other content"
-    label = {"config": "configuration", "libraries": "library", "profile": "profile", "make": "maker"}[kind]
+    label = {"config": "configuration", "libraries": "library", "profile": "profile", "function": "task function"}[kind]
     return f"{label} {name} was {_shown(old)} and is {_shown(new)}"
-
-
-def input_refs(task: Task) -> list[ArtifactRef]:
-    """All inputs of a part, flat."""
-    return [one for ref in task.inputs.values() for one in (ref if isinstance(ref, tuple) else (ref,))]

@@ -1,16 +1,15 @@
-"""The digest of the code that a maker uses.
+"""The digest of the code that a task function uses.
 
-Read from the source's syntax trees and never by importing: a digest is needed to find out that nothing has to be
-imported. From a maker the names it uses are followed through this package, definition by definition, so that a changed
-helper concerns exactly the makers that reach it. Comments, docstrings, layout and the annotations of functions do not
-count. Imports inside functions are followed like any other.
+It is read from syntax trees and never by importing: a digest is needed to find out that nothing has to be imported.
+From a task function the names it uses are followed through this package, definition by definition, so that a changed
+helper affects exactly the task functions that reach it. Comments, docstrings, layout and annotations of
+functions do not count. Imports inside functions are followed like any other.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,12 +20,12 @@ from pathlib import Path
 
 ROOT = __name__.partition(".")[0]
 FILE = "code.json"
-"""Name in the store's cache of what was found."""
+"""Name of the cache in the store."""
 
 
 @dataclass(frozen=True)
 class Alias:
-    """What a name stands for in this package.
+    """The definition of this package that a name stands for.
 
     Attributes:
         module: Full name of a module.
@@ -91,7 +90,7 @@ class _Strip(ast.NodeTransformer):
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module of this package, or None."""
+    """Return the file of a module of this package, or None."""
     base = Path(__file__).resolve().parents[1].joinpath(*module.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file() and (module == ROOT or module.startswith(ROOT + ".")):
@@ -107,9 +106,9 @@ def _aliases(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -
         return
     base = node.module or ""
     if node.level:
-        tasks = module.split(".")
-        tasks = tasks[: len(tasks) - node.level + (1 if is_package else 0)]
-        base = ".".join([*tasks, base] if base else tasks)
+        names = module.split(".")
+        names = names[: len(names) - node.level + (1 if is_package else 0)]
+        base = ".".join([*names, base] if base else names)
     if base != ROOT and not base.startswith(ROOT + "."):
         return
     for item in node.names:
@@ -154,7 +153,7 @@ def _module(name: str) -> Module:
 
 
 def _uses(nodes: list[ast.stmt], module: str) -> Iterator[Alias]:
-    """The definitions of this package that statements of ``module`` use."""
+    """Yield the definitions of this package that statements of ``module`` use."""
     here = _module(module)
     path = _source(module)
     is_package = path is not None and path.name == "__init__.py"
@@ -177,7 +176,7 @@ def _uses(nodes: list[ast.stmt], module: str) -> Iterator[Alias]:
 
 @cache
 def _definition(module: str, name: str) -> tuple[str, tuple[Alias, ...]]:
-    """Digest of one definition (``*``: all of them, empty: what always runs) and what it uses."""
+    """Return the digest of one definition (``*``: all of them, empty: what always runs) and what it uses."""
     here = _module(module)
     if name == "*":
         nodes = [statement for statements in here.definitions.values() for statement in statements]
@@ -190,7 +189,7 @@ def _definition(module: str, name: str) -> tuple[str, tuple[Alias, ...]]:
 
 
 def _follow(alias: Alias) -> Alias:
-    """Where a name that a module only passes on is defined."""
+    """Return where a name that a module only re-exports is defined."""
     for _ in range(8):
         if alias.name in (None, "*", ""):
             break
@@ -204,13 +203,13 @@ def _follow(alias: Alias) -> Alias:
 
 @dataclass
 class _Memory:
-    """What was found before, of the very same source files: reading them is many times faster than parsing them.
+    """Digests found before for the same source files: reading files is many times faster than parsing them.
 
     Attributes:
-        path: Where it is kept, or None where nothing is.
-        sources: Digest of the source files that it is about.
-        stamps: Their sizes and times, to see quickly whether one was edited while this process runs.
-        used: What :func:`definitions_used` gives for each maker.
+        path: Where it is saved; None saves nothing.
+        sources: Digest of the source files.
+        stamps: Their sizes and times, to notice one that is edited while this process runs.
+        used: Result of :func:`definitions_used` for each task function.
         changed: Whether there is something to save.
     """
 
@@ -225,15 +224,16 @@ _memory = _Memory()
 
 
 def remember_in(path: Path) -> None:
-    """Take from ``path`` what :func:`definitions_used` found before, unless a source file has changed since."""
-    from .store import digest_of
+    """Load what :func:`definitions_used` found before from ``path``, unless a source file has changed since."""
+    from ..utils.bounded_files import read_json
+    from .digests import digest_of
 
     if path == _memory.path:
         return
     _memory.path, _memory.stamps, _memory.sources = path, _stamps(), _sources()
     _memory.used, _memory.changed = {}, False
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        raw = read_json(path)
         if raw["sources"] == _memory.sources and raw["digest"] == digest_of(raw["used"]):
             _memory.used = raw["used"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -241,9 +241,9 @@ def remember_in(path: Path) -> None:
 
 
 def save() -> None:
-    """Remember what was found, where the folder is there and can be written to."""
+    """Save what was found, if the folder exists and can be written to."""
     from ..utils.atomic_files import write_atomic
-    from .store import canonical, digest_of
+    from .digests import canonical, digest_of
 
     if _memory.path is None or not _memory.changed or not _memory.path.parent.is_dir():
         return
@@ -261,12 +261,12 @@ def _files() -> list[tuple[str, Path]]:
 
 
 def _stamps() -> list[tuple[str, int, int]]:
-    """Name, size and time of every source file of the package."""
+    """Return name, size and time of every source file of the package."""
     return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in _files()]
 
 
 def _sources() -> str:
-    """Digest of every source file of the package; syntax trees differ between versions of Python, so that counts."""
+    """Return the digest of all source files and the version of Python, whose syntax trees differ."""
     digest = hashlib.sha256(sys.version.encode())
     for name, path in _files():
         digest.update(name.encode())
@@ -275,40 +275,39 @@ def _sources() -> str:
 
 
 @cache
-def definitions_used(make: str) -> dict[str, str]:
-    """Digest of each definition that the maker ``package.module:function`` reaches, itself included.
+def definitions_used(function: str) -> dict[str, str]:
+    """Return the digest of each definition that the function ``package.module:function`` reaches, itself included.
 
     Raises:
         ValueError: If there is no such function.
     """
-    if make in _memory.used and _memory.stamps == _stamps():
-        return _memory.used[make]
-    found = _follow_all(make)
-    _memory.used[make] = found
+    if function in _memory.used and _memory.stamps == _stamps():
+        return _memory.used[function]
+    _memory.used[function] = _follow_all(function)
     _memory.changed = True
-    return found
+    return _memory.used[function]
 
 
-def _follow_all(make: str) -> dict[str, str]:
-    module, _, function = make.partition(":")
-    if function not in _module(module).definitions:
-        raise ValueError(f"no function {function} in {module}")
-    pending, found = [Alias(module, function)], {}
+def _follow_all(function: str) -> dict[str, str]:
+    module, _, name = function.partition(":")
+    if name not in _module(module).definitions:
+        raise ValueError(f"no function {name} in {module}")
+    pending, digests = [Alias(module, name)], {}
     while pending:
         alias = _follow(pending.pop())
         title = f"{alias.module}:{alias.name}"
-        if title in found:
+        if title in digests:
             continue
         digest, uses = _definition(alias.module, str(alias.name))
-        found[title] = digest
+        digests[title] = digest
         pending.extend(uses)
         pending.append(Alias(alias.module, ""))
     empty = hashlib.sha256(b"").hexdigest()
-    return {title: digest for title, digest in sorted(found.items()) if digest != empty}
+    return {title: digest for title, digest in sorted(digests.items()) if digest != empty}
 
 
 def resource_digest(name: str) -> str:
-    """Digest of a file of the package that is no Python, or of all files below a folder of it."""
+    """Return the digest of a file of the package other than Python, or of all files below a folder."""
     base = Path(__file__).resolve().parents[1] / name
     files = sorted(path for path in base.rglob("*") if path.is_file()) if base.is_dir() else [base]
     digest = hashlib.sha256()
@@ -319,7 +318,7 @@ def resource_digest(name: str) -> str:
 
 
 def user_code_digest(module: str) -> str | None:
-    """Digest of the source of a module of the user's, or None where it has no source file."""
+    """Return the digest of the source of a user's module, or None if it has no source file."""
     spec = find_spec(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None

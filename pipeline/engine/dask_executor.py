@@ -1,8 +1,8 @@
-"""Parts on the workers of a Dask cluster, through the interface of ``concurrent.futures``.
+"""Run tasks on the workers of a Dask cluster, through the interface of ``concurrent.futures``.
 
-Dask finds a worker for each part, and another one where a worker died. What is added here is what a cluster of several
-hosts can do wrong and one machine cannot: a host that has other code, or does not see the store. Such a host is named,
-its part goes to another worker, and only if no worker is left the run ends.
+Each worker gets one task at a time, and the next one when it is free: Dask would hand tasks out before it knows how
+long they take. Workers may join and leave at any time. A host that has other code, or does not see the store, is left
+out from then on; the run ends only if no other one is left.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, HostError, SatpipeError, StoreError
-from . import cache_key
 from .process_pool import THREAD_VARIABLES
 from .store import MARKER, Record
 from .task import METADATA, UserFile
 from .worker import TaskSpec
 
 CONNECT_S = 20
-"""How long to wait for a scheduler."""
+"""Seconds to wait for a scheduler."""
 _LOCAL = {
     # Dask has the C library return freed memory at once; trainings then ask for it again at every step.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
@@ -36,19 +35,19 @@ _LOCAL = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
-    # Parts are given out one by one, so there is nothing to steal.
+    # Each task is sent to one worker, so there is nothing to steal.
     "distributed.scheduler.work-stealing": False,
 }
-"""What is set for a cluster of this machine's processes."""
+"""Settings of a cluster of this machine's processes."""
 VISIBLE_S = 60.0
-"""How long a file that one host wrote may take to be seen by another; network file systems cache for up to a minute."""
+"""Seconds that a file of one host may take to be seen by another; network file systems cache for up to a minute."""
 
 
 @contextmanager
 def dask_cluster(
     scheduler: str | None, workers: int, threads: int, memory_gb: float | None = None
 ) -> Iterator[Executor]:
-    """The workers of a Dask cluster, or of one started here for this run.
+    """Open an executor on a Dask cluster, or on one that is started here for this run.
 
     Args:
         scheduler: Address such as ``tcp://host:8786``; None starts a cluster of this machine's processes.
@@ -64,7 +63,7 @@ def dask_cluster(
         from distributed import Client, LocalCluster
     except ImportError:
         raise ConfigError("compute.executor is dask, which is not installed; `pip install satpipe[dask]`") from None
-    # What Dask logs of a lost connection, with a traceback, the run says in a sentence.
+    # Dask logs a lost connection with a traceback; the run reports it in a sentence.
     for name in [name for name in logging.root.manager.loggerDict if name.startswith(("distributed", "tornado"))]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     before = {variable: os.environ.get(variable) for variable in THREAD_VARIABLES}
@@ -75,7 +74,7 @@ def dask_cluster(
             if scheduler is None:
                 start: Any = LocalCluster
                 # Without a limit of the user's there is none, as in a pool of processes: Dask would give each worker
-                # its share of the machine, and end a part that needs more.
+                # its share of the machine, and end a task that needs more.
                 limit = 0 if memory_gb is None else int(memory_gb * 2**30)
                 stack.enter_context(dask.config.set(_LOCAL))
                 options = {"processes": True, "dashboard_address": None, "memory_limit": limit}
@@ -88,10 +87,7 @@ def dask_cluster(
                 raise ConfigError(
                     f"no Dask scheduler answers at {scheduler}: {error}; check compute.scheduler"
                 ) from None
-            # Dask deals parts out before it knows how long they take, and one worker may get most of them. Where the
-            # workers are known, each gets its next part when it is free; a cluster that grows has to see them all.
-            at_once = workers if scheduler is None else None
-            executor = ClusterExecutor(client, scheduler or "this machine's Dask cluster", at_once)
+            executor = ClusterExecutor(client, scheduler or "this machine's Dask cluster")
             try:
                 yield executor
             finally:
@@ -101,113 +97,173 @@ def dask_cluster(
             os.environ.pop(variable, None) if value is None else os.environ.update({variable: value})
 
 
-class ClusterExecutor(Executor):
-    """Sends parts to a Dask client, and a part that a host could not begin to another worker."""
+POLL_S = 1.0
+"""Seconds between two checks for workers that joined or left."""
+MAX_LOST = 3
+"""A task whose worker was lost this often is given up: it may be what ends workers."""
 
-    def __init__(self, client: Any, where: str, at_once: int | None = None) -> None:
-        """Prepare.
+
+@dataclass
+class _Call:
+    """A call that was submitted.
+
+    Attributes:
+        function: What to call.
+        arguments: Its arguments.
+        named: Its named arguments.
+        answer: The future of the caller.
+        lost: How many workers were lost while they ran it.
+        future: Dask's future while a worker has it.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+    answer: Future[Any]
+    lost: int = 0
+    future: Any = None
+
+
+class ClusterExecutor(Executor):
+    """Sends one task at a time to each fit worker of a Dask client."""
+
+    def __init__(self, client: Any, where: str) -> None:
+        """Start to send.
 
         Args:
-            client: Opened and closed by the caller.
+            client: Dask's client; the caller opens and closes it.
             where: Names its scheduler in errors.
-            at_once: Parts that Dask is given at a time; None gives it all of them.
         """
-        self.client, self.where, self.at_once = client, where, at_once
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._given = 0
-        self._lock = threading.Lock()
+        self.client, self.where = client, where
         self.unfit: dict[str, str] = {}
-        self._running: set[Any] = set()
+        self._waiting: deque[_Call] = deque()
+        self._running: dict[str, _Call] = {}
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._is_closed = False
+        threading.Thread(target=self._run, daemon=True).start()
 
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Submit ``run_task`` of an order, or anything else."""
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Submit ``run_task`` of a spec, or any other call."""
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()
-        given = tuple(_everywhere(one) if isinstance(one, TaskSpec) else one for one in arguments)
-        answer.add_done_callback(lambda _: self._ended())
+        everywhere = tuple(_everywhere(item) if isinstance(item, TaskSpec) else item for item in arguments)
         with self._lock:
-            self._waiting.append(lambda: self._send(answer, call, given, named, None))
-        self._give()
+            self._waiting.append(_Call(function, everywhere, named, answer))
+        self._wake.set()
         return answer
 
-    def _ended(self) -> None:
-        with self._lock:
-            self._given -= 1
-        self._give()
-
-    def _give(self) -> None:
-        """Give Dask what it may have."""
-        while True:
+    def _run(self) -> None:
+        """Send what waits to workers that are free, until the executor is closed."""
+        while not self._is_closed:
+            self._wake.wait(POLL_S if self._waiting or self._running else None)
+            self._wake.clear()
+            try:
+                workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
+            except Exception:  # Dask has several for a lost connection
+                self._fail_all(StoreError(self._gone()))
+                continue
             with self._lock:
-                if not self._waiting or (self.at_once is not None and self._given >= self.at_once):
-                    return
-                send = self._waiting.popleft()
-                self._given += 1
-            send()
+                self._take_back(set(workers))
+                for worker in workers:
+                    if self._waiting and worker not in self.unfit and worker not in self._running:
+                        self._send(worker, self._waiting.popleft())
+                is_stuck = bool(workers) and not self._running and all(worker in self.unfit for worker in workers)
+            if is_stuck:
+                self._fail_all(HostError(self.unfit[workers[-1]]))
 
-    def _send(
-        self, answer: Future[Any], call: Callable[..., Any], arguments: Any, named: Any, workers: list[str] | None
-    ) -> None:
-        task = self.client.submit(on_host, call, *arguments, pure=False, workers=workers, **named)
-        self._running.add(task)
+    def _take_back(self, workers: set[str]) -> None:
+        """Take back the tasks of workers that are gone, to send them to others."""
+        for worker in [worker for worker in self._running if worker not in workers]:
+            call = self._running.pop(worker)
+            future, call.future = call.future, None
+            self.client.cancel([future])
+            call.lost += 1
+            if call.lost < MAX_LOST:
+                self._waiting.appendleft(call)
+                continue
+            title = call.arguments[0].task.title if _is_spec(call) else "a task"
+            call.answer.set_exception(
+                StoreError(f"{title} was given up: {MAX_LOST} Dask workers were lost while they ran it; see their logs")
+            )
 
-        def done(task: Any) -> None:
-            self._running.discard(task)
-            if task.status == "finished":
-                self._fetched(answer, task.result(), call, arguments, named)
-            elif task.status == "cancelled":
-                answer.set_exception(StoreError(self._gone()))
-            else:
-                answer.set_exception(_worded(task.exception(), self._gone()))
+    def _send(self, worker: str, call: _Call) -> None:
+        self._running[worker] = call
+        call.future = self.client.submit(
+            on_host, call.function, *call.arguments, pure=False, workers=[worker], **call.named
+        )
+        call.future.add_done_callback(lambda future: self._ended(worker, call, future))
 
-        task.add_done_callback(done)
-
-    def _fetched(self, answer: Future[Any], found: Any, call: Callable[..., Any], arguments: Any, named: Any) -> None:
-        """Hand on what a worker returned, or send the part to another one."""
-        result, worker, unfit = found
-        if unfit is None:
-            if isinstance(result, Record) and isinstance(arguments[0], TaskSpec):
-                threading.Thread(target=_hand_over, args=(answer, result, arguments[0]), daemon=True).start()
-            else:
-                answer.set_result(result)
+    def _ended(self, worker: str, call: _Call, future: Any) -> None:
+        """Pass on what a worker returned, or note that it is unfit."""
+        result, unfit = future.result() if future.status == "finished" else (None, None)
+        with self._lock:
+            if call.future is not future:
+                return  # it was taken back
+            self._running.pop(worker, None)
+            call.future = None
+            if unfit is not None:
+                self.unfit[worker] = unfit
+                self._waiting.appendleft(call)
+        self._wake.set()
+        if unfit is not None:
             return
-        self.unfit[worker] = unfit
-        others = [name for name in self.client.scheduler_info(n_workers=-1)["workers"] if name not in self.unfit]
-        if not others:
-            answer.set_exception(HostError(unfit))
-            return
-        self._send(answer, call, arguments, named, others)
+        if future.status == "error":
+            call.answer.set_exception(_worded(future.exception(), self._gone()))
+        elif future.status != "finished":
+            call.answer.set_exception(StoreError(self._gone()))
+        elif isinstance(result, Record) and _is_spec(call):
+            threading.Thread(target=_hand_over, args=(call.answer, result, call.arguments[0]), daemon=True).start()
+        else:
+            call.answer.set_result(result)
+
+    def _fail_all(self, error: SatpipeError) -> None:
+        with self._lock:
+            calls = [*self._waiting, *self._running.values()]
+            self._waiting.clear()
+            self._running.clear()
+            for call in calls:
+                call.future = None
+        for call in calls:
+            call.answer.set_exception(error)
 
     def _gone(self) -> str:
         return (
             f"the Dask scheduler at {self.where} is gone; start it and its workers again,"
-            " and `satpipe run all` goes on where it was"
+            " then run the same command again to resume"
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Cancel what has not begun; what a worker is making it ends and commits, and the next run finds it."""
+        """Cancel what has not begun; a worker ends and commits what it runs, and the next run finds that."""
         with self._lock:
+            self._is_closed = True
             self._waiting.clear()
-        if cancel_futures and self._running:
-            self.client.cancel(list(self._running))
+            futures = [call.future for call in self._running.values() if call.future is not None]
+        self._wake.set()
+        if cancel_futures and futures:
+            self.client.cancel(futures)
+
+
+def _is_spec(call: _Call) -> bool:
+    return bool(call.arguments) and isinstance(call.arguments[0], TaskSpec)
 
 
 def _everywhere(spec: TaskSpec) -> TaskSpec:
-    """The order with whole paths: a worker's working folder is not the run's."""
+    """Return the spec with absolute paths: a worker has another working folder."""
     files = {name: UserFile(str(Path(file.path).absolute()), file.sha256) for name, file in spec.task.files.items()}
     return replace(spec, store=spec.store.absolute(), task=replace(spec.task, files=files))
 
 
 def _hand_over(answer: Future[Any], record: Record, spec: TaskSpec) -> None:
-    """Give a record away once this host sees what another one committed."""
+    """Deliver a record once this host sees what another one committed."""
     folder = spec.store / "parts" / record.stage / record.digest
     until = time.monotonic() + VISIBLE_S
     while not (folder / METADATA).exists():
         if time.monotonic() > until:
             answer.set_exception(
                 StoreError(
-                    f"part {spec.task.title} was made by a Dask worker, but {folder} is not here; the run's --root"
-                    " must be one folder that all hosts share"
+                    f"task {spec.task.title} was run by a Dask worker, but {folder} is not here; the run's --root must"
+                    " be one folder that all hosts share"
                 )
             )
             return
@@ -215,55 +271,52 @@ def _hand_over(answer: Future[Any], record: Record, spec: TaskSpec) -> None:
     answer.set_result(record)
 
 
-def on_host(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[Any, str, str | None]:
-    """Run on a worker: the result, the worker's address, and why this host is unfit, if it is.
+def on_host(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[Any, str | None]:
+    """Call a function on a worker; return its result, and why this host is unfit, if it is.
 
     Raises:
         Exception: What the call raised, except :class:`HostError`.
     """
-    from distributed import get_worker
-
-    address: str = get_worker().address
     try:
         for argument in arguments:
             if isinstance(argument, TaskSpec):
                 await_store(argument)
-        return call(*arguments, **named), address, None
+        return call(*arguments, **named), None
     except HostError as error:
-        return None, address, str(error)
+        return None, str(error)
     except SatpipeError as error:
         error.args = (f"on {socket.gethostname()}: {error}", *error.args[1:])
         raise
 
 
 def await_store(spec: TaskSpec) -> None:
-    """Wait until this host sees the store, a part's inputs and the user's files as the run's own host does.
+    """Wait until this host sees the store, a task's inputs and user files as the run's own host does.
 
     Raises:
         HostError: If it does not within :data:`VISIBLE_S`.
     """
     store, host = spec.store, socket.gethostname()
-    refs = [*spec.transitive_inputs, *cache_key.input_refs(spec.task)]
-    paths = [store / MARKER, *(store / "parts" / one.stage / one.digest for one in refs)]
+    refs = [*spec.transitive_inputs, *spec.task.input_refs()]
+    paths = [store / MARKER, *(store / "parts" / ref.stage / ref.digest for ref in refs)]
     until = time.monotonic() + VISIBLE_S
     for path in paths:
         while not path.exists():
             if time.monotonic() > until or not store.is_dir():
                 raise HostError(
-                    f"part {spec.task.title} cannot be made on {host}, which does not see {path};"
+                    f"task {spec.task.title} cannot run on {host}, which does not see {path};"
                     " every host needs the run's --root at the same place"
                 )
             time.sleep(0.2)
     for file in spec.task.files.values():
         if not Path(file.path).exists():
             raise HostError(
-                f"part {spec.task.title} cannot be made on {host}, which does not see {file.path};"
+                f"task {spec.task.title} cannot run on {host}, which does not see {file.path};"
                 " every host needs the scenes and labels at the same place"
             )
 
 
 def _worded(error: BaseException, gone: str) -> BaseException:
-    """What a worker or Dask raised, as what the runner knows."""
+    """Return what a worker or Dask raised as an error that the runner knows."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "satpipe":
         return StoreError(
             "a Dask worker has no satpipe; install the same version on every host, in the environment that runs"

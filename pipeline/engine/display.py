@@ -1,4 +1,4 @@
-"""What a run says while it works: progress bars on a terminal, plain lines elsewhere, and everything in a log file."""
+"""Show what a run does: progress bars on a terminal, plain lines elsewhere, and everything in a log file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ..utils.atomic_files import make_folder
 from ..utils.errors import StoreError, one_line, os_error_hint
+from .progress import duration, rate_and_time_left
 from .stages import Stage
 from .store import Record
 from .worker import TaskSpec
@@ -23,20 +24,20 @@ LOG_FILES_KEPT = 20
 """Log files of a run that are kept."""
 LOG_FILES_IN_ALL = 200
 LOG_BYTES = 10_000_000
-"""A longer log starts anew; what it held before is kept once more beside it."""
+"""A longer log starts anew; the previous one is kept beside it."""
 LINE_EVERY_S = 20.0
 
 
 class _LogFile(RotatingFileHandler):
-    """A log that cannot be written to (any more) stops no run, and says nothing in the middle of what the run says."""
+    """A log file that stops no run if it cannot be written to, and prints nothing then."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Nothing."""
+        """Do nothing."""
 
 
 @contextmanager
 def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
-    """A logger that writes to a new file for this run; the oldest files beyond what is kept go.
+    """Open a logger that writes to a new file for this run; delete the oldest files beyond those that are kept.
 
     Raises:
         StoreError: If the folder cannot be written to.
@@ -71,7 +72,7 @@ def _counts(counts: Mapping[str, Any]) -> str:
 
 
 def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
-    """What a stage's parts amount to, in lines: what was kept, what was dropped and why."""
+    """Return lines on what a stage kept, what it dropped and why."""
     if stage == "ingest" and "tables" in metadata:
         tables = metadata["tables"]
         scenes = len(tables["scenes"])
@@ -98,7 +99,7 @@ def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
 
 
 def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Leaks between groups: what was found, joined and dropped. A split with one left is never made."""
+    """Return lines on leaks between groups: found, joined and dropped. No split keeps one."""
     found = metadata.get("duplicates")
     splits = [task for name, task in metadata.items() if name.startswith("split-")]
     if found is None or not splits or not found["overlaps"] + found["duplicates"]:
@@ -117,51 +118,60 @@ class PlainDisplay:
     """Plain lines, for a log, a pipe or a file."""
 
     def __init__(self, console: Console, logger: logging.Logger | None = None) -> None:
-        """Say things on ``console`` and in ``logger``."""
+        """Write to ``console`` and ``logger``."""
         self.console = console
         self.logger = logger
         self._made = self._missing = 0
-        self._said: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+        self._first: dict[str, tuple[float, float]] = {}
+        self._began = 0.0
         self._current = ""
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Write one line."""
         text = text[: len(text) - len(text.lstrip())] + one_line(text)
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         if self.logger:
             self.logger.info("%s", text)
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
-        """Say what the stage does, at its first wave."""
-        self._made, self._missing = 0, missing
+        """Write what the stage does, at its first batch."""
+        self._made, self._missing, self._began = 0, missing, time.monotonic()
         if stage.name != self._current:
             self._current = stage.name
             self.say(f"{stage.name}: {stage.does}")
 
     def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
-        """Say that a part was made, and in which time."""
+        """Write that a task is done, how long it took, and how long the others will take."""
         self._made += 1
-        self._said.pop(spec.key, None)
-        self.say(f"  {spec.task.title} made in {record.seconds:.1f} s ({self._made} of {self._missing})")
+        self._shown.pop(spec.key, None)
+        remaining = self._missing - self._made
+        left = f", {duration((time.monotonic() - self._began) / self._made * remaining)} left" if remaining else ""
+        self.say(f"  {spec.task.title} made in {record.seconds:.1f} s ({self._made} of {self._missing}{left})")
 
     def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
-        """Say how far a part is, now and then."""
+        """Write how far a task is, now and then, with its rate and time left."""
         now = time.monotonic()
-        if now - self._said.setdefault(spec.key, now) >= LINE_EVERY_S:
-            self._said[spec.key] = now
+        done, total, unit = state["done"], state["total"], state["unit"]
+        if now - self._shown.setdefault(spec.key, now) >= LINE_EVERY_S:
+            self._shown[spec.key] = now
+            began, before = self._first.get(spec.key, (now, done))
+            rate = rate_and_time_left(done - before, total - before, now - began, unit)
             note = f", {state['note']}" if state.get("note") else ""
-            self.say(f"  {spec.task.title}: {state['done']:,.0f} of {state['total']:,.0f} {state['unit']}{note}")
+            self.say(f"  {spec.task.title}: {done:,.0f} of {total:,.0f} {unit}{rate}{note}")
+        # From where it is now: what an earlier run did would count as done in no time.
+        self._first.setdefault(spec.key, (now, done))
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
-        """Say what the stage amounts to."""
-        state = f"{made} of {total} parts made" if made else f"up to date, {total} parts"
+        """Write what the stage kept and dropped."""
+        state = f"{made} of {total} tasks run" if made else f"up to date, {total} tasks"
         self.say(f"{stage.name}: {state}")
         if made:
             for line in summary(stage.name, metadata):
                 self.say(f"  {line}")
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
-        """Say what the stage has."""
+        """Write what the stage has."""
         for line in summary(stage.name, metadata):
             self.say(f"  {line}")
 
@@ -175,60 +185,60 @@ class TerminalDisplay(PlainDisplay):
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
         rate = TextColumn("{task.fields[rate]}")
         self.bars = Progress(*columns, rate, TimeRemainingColumn(compact=True), console=console, transient=True)
-        self._parts: dict[str, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._stage: TaskID | None = None
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
         """Draw the stage's bar."""
         self._missing = missing
         if self.logger:
-            self.logger.info("%s: %d of %d parts to make", stage.name, missing, total)
+            self.logger.info("%s: %d of %d tasks to run", stage.name, missing, total)
         self._drop_stage()
-        self._stage = self.bars.add_task(f"{stage.name}: parts", total=missing, rate="")
+        self._stage = self.bars.add_task(f"{stage.name}: tasks", total=missing, rate="")
         self.bars.start()
 
     def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
         """Move the stage's bar."""
         if self.logger:
             self.logger.info("%s made in %.1f s", spec.task.title, record.seconds)
-        if (task := self._parts.pop(spec.key, None)) is not None:
+        if (task := self._tasks.pop(spec.key, None)) is not None:
             self.bars.remove_task(task)
         if self._stage is not None:
             self.bars.advance(self._stage)
 
     def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
-        """Move the part's bar."""
-        if spec.key not in self._parts:
-            # From where it is now: what was done before the first look would count as done in no time.
-            self._parts[spec.key] = self.bars.add_task(
+        """Move the task's bar."""
+        if spec.key not in self._tasks:
+            # From where it is now: what was done before would count as done in no time.
+            self._tasks[spec.key] = self.bars.add_task(
                 f"  {spec.task.name}", total=state["total"], completed=state["done"], rate=""
             )
-        task = self._parts[spec.key]
+        task = self._tasks[spec.key]
         self.bars.update(task, completed=state["done"], total=state["total"])
-        speed = next((one.speed for one in self.bars.tasks if one.id == task), None)
+        speed = next((bar.speed for bar in self.bars.tasks if bar.id == task), None)
         digits = 0 if speed and speed >= 10 else 1
         rate = f"{speed:,.{digits}f} {state['unit']}/s" if speed else str(state["unit"])
         self.bars.update(task, rate=f"{rate} {state.get('note', '')}")
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
-        """Take the bars away and say what the stage amounts to."""
+        """Remove the bars and write what the stage kept and dropped."""
         self._drop_stage()
         self.bars.stop()
         super().stage_ends(stage, made, total, metadata)
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
-        """Take the bars away and say what the stage has."""
+        """Remove the bars and write what the stage has."""
         self._drop_stage()
         self.bars.stop()
         super().stage_stops(stage, metadata)
 
     def _drop_stage(self) -> None:
-        for task in [*self._parts.values(), *([] if self._stage is None else [self._stage])]:
+        for task in [*self._tasks.values(), *([] if self._stage is None else [self._stage])]:
             self.bars.remove_task(task)
-        self._parts.clear()
+        self._tasks.clear()
         self._stage = None
 
 
 def display_for(console: Console, logger: logging.Logger | None) -> PlainDisplay:
-    """Bars on a terminal, plain lines elsewhere."""
+    """Return a display with bars on a terminal, and with plain lines elsewhere."""
     return TerminalDisplay(console, logger) if console.is_terminal else PlainDisplay(console, logger)

@@ -1,7 +1,7 @@
-"""Where makers run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
+"""Where tasks run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
 
-Every part is made by :func:`run_task` in a worker process, never in the calling one, with as many threads as the
-profile says, so that neither the number of workers nor what the caller did before can change a byte.
+Every task is run by ``run_task`` in a worker process, never in the calling one, with as many threads as the profile
+says, so that neither the number of workers nor what the caller did before can change a byte.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .process_pool import process_pool
 
 
 def open_executor(compute: ComputeConfig, workers: int) -> AbstractContextManager[Executor]:
-    """The executor that the configuration names; under torchrun, one that shares what its ranks can share."""
+    """Open the executor that the configuration names; under torchrun, one whose ranks share the tasks that they can."""
     if ranks.place() is not None:
         from .torchrun import sharing_executor
 

@@ -1,80 +1,140 @@
-"""What no run refers to, and its removal."""
+"""Find what no run refers to, and remove it."""
 
 from __future__ import annotations
 
-import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..utils.errors import ConfigError
+from ..utils.bounded_files import remove, walk_files
+from ..utils.errors import ConfigError, StoreError
+from ..utils.suggest import nearest
+from .digests import is_digest
+from .results import Attempt, Damaged, Result, Results, remove_records
+from .stages import NAMES
 from .store import Store
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Folders and files to delete.
+    """What can be deleted.
 
     Attributes:
-        paths: Record files first, so that a record never outlives its content, then folders.
-        parts: Committed parts among them.
+        run_records: Records of the runs to forget.
+        paths: Records of artifacts first, so that a record never outlives its content, then folders.
+        by_stage: Artifacts among them, by stage.
+        forgotten: The results to forget, one line each.
         files: Files in all.
         size_bytes: Their size.
     """
 
+    run_records: tuple[Path, ...]
     paths: tuple[Path, ...]
-    tasks: int
+    by_stage: dict[str, int]
+    forgotten: tuple[str, ...]
     files: int
     size_bytes: int
 
     def delete(self) -> None:
-        """Delete them."""
+        """Delete it; where a path is a link, the link goes and what it leads to stays."""
+        remove_records(list(self.run_records))
         for path in self.paths:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
 
 
 @contextmanager
 def find_garbage(root: Path, forget: Sequence[str] = ()) -> Iterator[Garbage]:
-    """Find what no run in the store at ``root`` refers to, with the store held against writers.
+    """Find what no run in the store at ``root`` refers to, with the store locked.
 
     Args:
         root: Root of the store.
-        forget: Runs that no longer count; their record goes with the garbage.
+        forget: Runs, or results as ``NAME@VERSION``, that no longer count.
 
     Raises:
-        ConfigError: If a run to forget does not exist.
+        ConfigError: If one of them does not exist.
+        StoreError: If the record of another run is damaged, so that nobody knows what it refers to.
         StoreLockedError: If a run is writing to the store.
     """
     store = Store(root)
-    names = store.run_names()
-    unknown = [name for name in forget if name not in names]
-    if unknown:
-        raise ConfigError(f"no run `{unknown[0]}` in {root}; there are: {', '.join(names) or 'none'}")
+    results = Results(root)
     with store.lock():
-        kept_keys, kept_content = _in_use(store, [name for name in names if name not in forget])
-        paths = [root / "runs" / f"{name}.json" for name in forget]
-        paths += [path for path in sorted((root / "records").glob("*/*.json")) if path.stem not in kept_keys]
-        folders = [path for path in sorted((root / "parts").glob("*/*")) if path.name not in kept_content]
-        folders += sorted((root / "parts").glob(".*"))
-        work = [path for path in sorted((root / "work").glob("*")) if path.name not in kept_keys]
-        files = [file for folder in (*folders, *work) for file in folder.rglob("*") if file.is_file()]
-        files += paths
-        size = sum(file.stat().st_size for file in files)
-        yield Garbage((*paths, *folders, *work), len(folders), len(files), size)
+        run_records = [path for title in forget for path in _records(results, title)]
+        keys, digests = _in_use(store, results, run_records)
+        records = [path for path in _entries(root / "records", ".json") if path.stem not in keys]
+        artifacts = [path for path in _entries(root / "parts") if path.name not in digests]
+        staged = sorted(path for path in (root / "parts").glob(".*") if path.name.startswith("."))
+        work = [path for path in sorted((root / "work").glob("*")) if path.name not in keys]
+        paths = (*records, *artifacts, *staged, *work)
+        files = [file for path in (*run_records, *paths) for file in _files(path)]
+        size = sum(file.lstat().st_size for file in files)
+        by_stage = dict(Counter(path.parent.name for path in artifacts))
+        forgotten = tuple(_described(item) for item in _all(results) if _is_below(item, results, run_records))
+        yield Garbage(tuple(run_records), paths, by_stage, forgotten, len(files), size)
 
 
-def _in_use(store: Store, names: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Keys and content digests that the named runs refer to."""
+def _records(results: Results, title: str) -> list[Path]:
+    paths = results.paths(title)
+    if not paths:
+        names = results.names()
+        match = nearest(title, names)
+        hint = f"did you mean {match}?" if match else f"there are: {', '.join(names) or 'none'}"
+        raise ConfigError(f"there is no run {title} in {results.folder.parent}; {hint}")
+    return paths
+
+
+def _entries(folder: Path, suffix: str = "") -> list[Path]:
+    """Return what is named by a digest in the folders of stages, which :class:`Store` refuses if they are links."""
+    paths = [path for stage in NAMES for path in sorted((folder / stage).glob(f"*{suffix}"))]
+    return [path for path in paths if is_digest(path.name.removesuffix(suffix))]
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_symlink() or not path.is_dir() else list(walk_files(path))
+
+
+def _all(results: Results) -> list[Result | Damaged | Attempt]:
+    """Return every record of every run."""
+    records = [record for name in results.names() for record in (*results.versions(name), results.attempt(name))]
+    return [record for record in records if record is not None]
+
+
+def _path(record: Result | Damaged | Attempt, results: Results) -> Path:
+    if isinstance(record, Damaged):
+        return record.path
+    return results.path_of(record)
+
+
+def _is_below(record: Result | Damaged | Attempt, results: Results, paths: Sequence[Path]) -> bool:
+    path = _path(record, results)
+    return path in paths or path.parent in paths
+
+
+def _described(record: Result | Damaged | Attempt) -> str:
+    if isinstance(record, Damaged):
+        return f"{record.title}: a damaged record"
+    if isinstance(record, Attempt):
+        return f"{record.name}: the last attempt, {record.state}"
+    return f"{record.title}: {len(record.digests):,} artifacts; {record.sentence}"
+
+
+def _in_use(store: Store, results: Results, forgotten: Sequence[Path]) -> tuple[set[str], set[str]]:
+    """Return the keys and digests that runs refer to, apart from those to forget."""
     keys: set[str] = set()
-    content: set[str] = set()
-    for name in names:
-        for stage, key in (store.read_run(name) or {}).get("parts", {}).values():
-            keys.add(key)
-            record = store.record(stage, key)
-            if record is not None:
-                content.add(record.digest)
-    return keys, content
+    digests: set[str] = set()
+    for record in _all(results):
+        if _is_below(record, results, forgotten):
+            continue
+        if isinstance(record, Damaged):
+            raise StoreError(
+                f"the record of {record.title} in {record.path} is damaged ({record.reason}), so nobody knows what it"
+                " refers to and nothing is deleted; delete that file if it is not needed, or run that run again"
+            )
+        keys |= set(record.keys.values())
+        digests |= set(record.digests.values()) if isinstance(record, Result) else set()
+        for title, key in record.keys.items():
+            artifact = store.record(title.partition("/")[0], key)
+            if artifact is not None:
+                digests.add(artifact.digest)
+    return keys, digests

@@ -13,14 +13,12 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1
-"""Of <linux/prctl.h>: the signal that this process gets when its parent dies."""
-
-
+"""The option of <linux/prctl.h> that sets the signal which this process gets when its parent dies."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def _start_worker(threads: int, parent: int, memory_gb: float | None = None) -> None:
-    """Prepare a worker: threads, a cap on its memory, no interrupts, no life without its parent."""
+    """Prepare a worker: threads, a cap on its memory, no interrupts; it ends with its parent."""
     import signal
 
     for variable in THREAD_VARIABLES:
@@ -49,17 +47,17 @@ def cap_memory(memory_gb: float) -> None:
     if sys.platform == "linux":
         import resource
 
-        most = int(memory_gb * 2**30)
+        limit = int(memory_gb * 2**30)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 @contextmanager
 def process_pool(workers: int, threads: int, memory_gb: float | None = None) -> Iterator[Executor]:
-    """A pool of ``workers`` processes of ``threads`` threads and at most ``memory_gb`` GiB of memory each.
+    """Open a pool of ``workers`` processes of ``threads`` threads and at most ``memory_gb`` GiB of memory each.
 
-    Workers end with this process, also when it is killed. On an exception they are stopped where they are: what they
-    had not committed is made again by the next run.
+    Workers end with this process, also when it is killed. On an exception they are stopped at once: the next
+    run repeats what they had not committed.
     """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, os.getpid(), memory_gb))

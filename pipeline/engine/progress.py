@@ -1,4 +1,4 @@
-"""How far a part is: written by its maker to a small file, read by whoever shows it.
+"""Progress of a task: written by its task function to a small file, read by whoever shows it.
 
 A file, because it is the one channel that is the same for this process, a pool's process and a worker on another host.
 """
@@ -6,46 +6,61 @@ A file, because it is the one channel that is the same for this process, a pool'
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..utils.atomic_files import write_atomic
+from ..utils.bounded_files import read_json
 
 INTERVAL_S = 0.5
 
 
 @dataclass
 class Progress:
-    """Progress of one part.
+    """Progress of one task.
 
     Attributes:
-        path: Where it is written, or None to keep it to itself.
+        path: Where it is written, or None to write nothing.
     """
 
     path: Path | None = None
     _last: float = field(default=-1.0, repr=False)
 
     def update(self, done: float, total: float, unit: str, note: str = "") -> None:
-        """Say that ``done`` of ``total`` units are made; written at most twice a second, and at the end."""
+        """Report that ``done`` of ``total`` units are done; written at most twice a second, and at the end."""
         now = time.monotonic()
         if self.path is None or (now - self._last < INTERVAL_S and done < total):
             return
         self._last = now
         text = json.dumps({"done": done, "total": total, "unit": unit, "note": note})
-        temporary = self.path.with_suffix(".tmp")
         try:
-            temporary.write_text(text, "utf-8")
-            os.replace(temporary, self.path)
+            write_atomic(self.path, text.encode(), sync=False)
         except OSError:
-            # Progress is a courtesy: a part is not lost because it could not be shown.
+            # A task does not fail because its progress could not be shown.
             self.path = None
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """What was last written to ``path``, or None."""
+    """Return what was last written to ``path``, or None."""
     try:
-        state: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        state = read_json(path)
     except (OSError, ValueError):
         return None
-    return state
+    return state if isinstance(state, dict) and {"done", "total", "unit"} <= set(state) else None
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def rate_and_time_left(done: float, total: float, seconds: float, unit: str) -> str:
+    """Return a clause such as ``, 120 images/s, 4 min left``; empty before anything is done."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    return f", {rate:,.{0 if rate >= 10 else 1}f} {unit}/s, {duration((total - done) / rate)} left"

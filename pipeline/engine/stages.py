@@ -7,36 +7,43 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name, what it does, and its door.
+    """A stage: its name and its planners.
 
     Attributes:
         name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
-        long: Whether its parts come late and take long: their number and seconds are told before they can be planned.
+        long: Whether its tasks take long: their number and seconds are forecast before they can be planned.
+        then: Planners that follow the stage's own, where it needs a task of another stage between two of its own.
     """
 
     name: str
     does: str
     long: bool = False
+    then: tuple[str, ...] = ()
 
     @property
-    def plan(self) -> str:
-        """Its planner as ``package.module:function``."""
-        return f"satpipe.stages.{self.name}.stage:plan"
+    def planners(self) -> tuple[str, ...]:
+        """Return its planners in order, as ``package.module:function``."""
+        return (f"satpipe.stages.{self.name}.stage:plan", *self.then)
 
     @property
     def forecast(self) -> str:
-        """What tells the number and the seconds of its parts, for a stage that is ``long``."""
+        """Return the function that forecasts the number and seconds of its tasks, for a stage that is ``long``."""
         return f"satpipe.stages.{self.name}.stage:forecast"
 
 
 STAGES = (
     Stage("ingest", "read scenes and labels into tables"),
-    Stage("chips", "cut chips and deal them into splits"),
+    Stage("chips", "cut chips and assign them to splits"),
     Stage("gan", "train a conditional generator on each split", long=True),
     Stage("synth", "make labelled synthetic chips for each split", long=True),
     Stage("classify", "train the classifier on each arm of each split", long=True),
-    Stage("report", "answer the question and write the report"),
+    Stage(
+        "report",
+        "answer the question and write the report",
+        # The verdict says which arm the final classifier is trained with, and the page says how that went.
+        then=("satpipe.stages.classify.stage:plan_final", "satpipe.stages.report.stage:plan_page"),
+    ),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)

@@ -1,25 +1,26 @@
-"""Parts on disk: content by digest, records by key, commits that are whole or absent.
+"""Artifacts on disk: content by digest, records by key, commits that are whole or absent.
 
 Layout below the root (``data/``)::
 
     store.json                       version of this layout
-    parts/<stage>/<digest>/          what a maker wrote, and manifest.json with size and SHA-256 of each file
+    parts/<stage>/<digest>/          an artifact, and manifest.json with size and SHA-256 of each file
     records/<stage>/<key>.json       which key led to which digest, from what, when, in how many seconds
-    work/<key>/                      checkpoints and progress of parts that are being made
-    runs/<run>.json                  which keys a run used last
+    work/<key>/                      checkpoints and progress of tasks under way
+    runs/<run>/                      results and the last attempt of a run, see :mod:`.results`
     logs/, cache/                    for people; for speed
 
 A commit writes a temporary folder, syncs it, renames it into place and writes the record last: a record never exists
 without what it records. Content is verified against its manifest when it is opened for work; :meth:`Store.is_current`
-looks at sizes and times and reads a file only where these changed.
+compares sizes and times, and reads a file only where these changed.
+
+The folder may come from somebody else. No link below the root is followed, names in records are checked before they
+become paths, and files are read up to a size.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import socket
 import sys
 import time
@@ -32,50 +33,38 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atomic
+from ..utils.bounded_files import has_link, read_bytes, read_json, remove, walk_files
 from ..utils.errors import CorruptedError, StoreError, StoreLockedError, os_error_hint
 from ..utils.redact import redacted
+from .digests import canonical, digest_of, is_digest, sha256_file
+from .stages import NAMES
 from .task import METADATA, ArtifactRef, Task
 
 MARKER = "store.json"
 """File that says in which version of the layout a store was written."""
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
-DIGEST_LENGTH = 32
+MAX_MANIFEST_BYTES = 1 << 27
+LOCK, HOLDER = "store.lock", "lock.json"
 HOLDER_TRIES = 20
 HOLDER_WAIT_S = 0.05
-_OTHER_STORE = "use the satpipe that made it, or another --root"
+FOLDERS = ("parts", "records", "work", "runs", "logs", "cache")
 _VERIFIED: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
 """Size and time of each file of the content that this process has verified, by store and digest."""
 
 
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def canonical(data: Any) -> bytes:
-    """The one JSON text of ``data``: sorted keys, no spaces, no NaN."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest_of(data: Any) -> str:
-    """Digest of JSON data, in hexadecimal, as keys and parts use it."""
-    return hashlib.sha256(canonical(data)).hexdigest()[:DIGEST_LENGTH]
-
-
 @dataclass(frozen=True)
 class Record:
-    """What is known of a committed part.
+    """What is known of a committed artifact.
 
     Attributes:
         key: Digest of ``components``.
-        stage: Stage of the part.
+        stage: Stage of the artifact.
         name: Name within the stage.
         digest: Digest of the content.
         components: What the key was made from.
         files: Size in bytes and modification time in ns of each file, as last verified.
-        seconds: How long the maker ran.
+        seconds: How long the task function ran.
         made_at: When it was committed, in seconds since the epoch.
     """
 
@@ -90,7 +79,7 @@ class Record:
 
     @property
     def ref(self) -> ArtifactRef:
-        """The content it leads to."""
+        """Return the reference to its content."""
         return ArtifactRef(self.stage, self.name, self.digest)
 
 
@@ -99,7 +88,7 @@ def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this host runs; where that cannot be asked without harm, it is taken to."""
+    """Return whether a process of this host runs; True where that cannot be asked without harm."""
     if os.name == "nt":
         return True
     try:
@@ -112,64 +101,80 @@ def is_alive(pid: int) -> bool:
 
 
 def _files_below(folder: Path) -> dict[str, Path]:
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    """Return the files of an artifact by name.
+
+    Raises:
+        OSError: If one is a link or anything else but a file: no task function leaves that.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in walk_files(folder)}
+    for path in files.values():
+        if path.is_symlink() or not path.is_file():
+            raise OSError(f"{path.name} is not a regular file")
     return {name: files[name] for name in sorted(files) if name != MANIFEST}
 
 
-def stamp_of(path: Path) -> tuple[int, ...]:
-    """Size, time of modification and of the last change of any kind, which nobody can set back, of a file."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 def _stat(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a path of a store or a report that is a link.
+
+    Raises:
+        StoreError: If it is one.
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"{path} is a link to {path.readlink()}, and satpipe follows no links here; replace it by what it leads"
+            " to, or give the folder that holds data/ as --root"
+        )
 
 
 class Store:
-    """The store of parts below one folder; several runs share it."""
+    """The store of artifacts below one folder; several runs share it."""
 
     def __init__(self, root: Path) -> None:
         """Open the store at ``root``, without making it.
 
         Raises:
-            StoreError: If it was written by another version of this layout.
+            StoreError: If it was written in another version of this layout, or a folder of it is a link elsewhere.
         """
         self.root = root
         self.artifacts = root / "parts"
         self._verified = _VERIFIED.setdefault(str(root.absolute()), {})
-        marker = root / MARKER
+        stages = [f"{kind}/{stage}" for kind in ("parts", "records") for stage in NAMES]
+        for name in ("", *FOLDERS, *stages, MARKER, LOCK, HOLDER):
+            refuse_link(root / name)
         try:
-            version = json.loads(marker.read_text("utf-8"))["version"]
+            version = read_json(root / MARKER)["version"]
         except FileNotFoundError:
             return
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{root / MARKER} is damaged; move {root} away or choose another --root") from None
         except OSError as error:
             raise StoreError(f"the store {root} cannot be read: {os_error_hint(error) or error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{marker} is damaged; move {root} away or choose another --root") from None
         if version != VERSION:
-            age = "an earlier" if isinstance(version, int) and version < VERSION else "another"
             raise StoreError(
-                f"{root} was written in version {version!r} of the store's layout, {age} one than this satpipe's"
-                f" ({VERSION}); {_OTHER_STORE}"
+                f"{root} was written in version {version!r} of the store's layout, and this satpipe writes version"
+                f" {VERSION}; run again with another --root to make the results anew, or use the satpipe that wrote it"
             )
 
     @property
     def is_there(self) -> bool:
-        """Whether the store was made already."""
+        """Return whether the store was made already."""
         return (self.root / MARKER).exists()
 
     def create(self) -> None:
         """Make the folders of the store, if they are not there.
 
         Raises:
-            StoreError: If that is not permitted, there is no room, or parts are there whose layout nobody knows.
+            StoreError: If that is not permitted, there is no room, or artifacts of an unknown layout are there.
         """
         try:
             if not self.is_there and any(self.artifacts.glob("[!.]*")):
-                raise StoreError(f"{self.root} holds parts but no {MARKER}; {_OTHER_STORE}")
-            for name in ("parts", "records", "work", "runs", "logs", "cache"):
+                raise StoreError(f"{self.root} holds artifacts but no {MARKER}; choose another --root")
+            for name in FOLDERS:
                 make_folder(self.root / name)
             if not self.is_there:
                 write_atomic(self.root / MARKER, canonical({"version": VERSION}) + b"\n")
@@ -179,11 +184,11 @@ class Store:
     # ------------------------------------------------------------------------------------------------ places
 
     def folder(self, ref: ArtifactRef) -> Path:
-        """Folder of committed content."""
+        """Return the folder of an artifact."""
         return self.artifacts / ref.stage / ref.digest
 
     def work(self, key: str) -> Path:
-        """Folder for what a part under way keeps across a kill."""
+        """Return the folder for what a task under way keeps across a kill."""
         return self.root / "work" / key
 
     def _record_path(self, stage: str, key: str) -> Path:
@@ -192,120 +197,156 @@ class Store:
     # ----------------------------------------------------------------------------------------------- reading
 
     def record(self, stage: str, key: str) -> Record | None:
-        """The record of a key, or None. A record that cannot be read counts as none: its part is made again."""
-        try:
-            raw = json.loads(self._record_path(stage, key).read_text("utf-8"))
-            files = {name: (int(size), int(mtime)) for name, (size, mtime) in raw.pop("files").items()}
-            found = Record(**raw, files=files)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        """Return the record of a key, or None. One that cannot be read counts as none: its task is run again."""
+        path = self._record_path(stage, key)
+        if stage not in NAMES or not is_digest(key) or path.parent.is_symlink():
             return None
-        return found if digest_of(found.components) == key == found.key else None
+        try:
+            raw = read_json(path)
+            files = {str(name): (int(size), int(mtime)) for name, (size, mtime) in raw.pop("files").items()}
+            record = Record(**raw, files=files)
+            sound = digest_of(record.components) == key == record.key and is_digest(record.digest)
+            numbers = all(isinstance(raw.get(name), float | int) for name in ("seconds", "made_at"))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+        return record if sound and numbers and record.stage == stage and isinstance(record.name, str) else None
 
     def records(self, stage: str) -> Iterator[Record]:
-        """All records of a stage."""
+        """Yield all records of a stage."""
         for path in sorted((self.root / "records" / stage).glob("*.json")):
-            if (found := self.record(stage, path.stem)) is not None:
-                yield found
+            if (record := self.record(stage, path.stem)) is not None:
+                yield record
 
     def is_current(self, record: Record) -> bool:
-        """Whether the content of a record is there and unchanged; reads only files whose size or time changed."""
-        folder = self.folder(record.ref)
-        try:
-            seen = {name: _stat(path) for name, path in _files_below(folder).items()}
-        except OSError:
-            return False
-        if seen == dict(record.files) and seen:
-            return self._facts_match(record.ref)
+        """Return whether the content of a record is there and unchanged.
+
+        Reads only files whose size or time changed.
+
+        Raises:
+            StoreError: If this user may not read it.
+        """
+        stamps = self._stamps(record.ref)
+        if stamps and stamps == dict(record.files):
+            return self._metadata_matches(record.ref)
         return self._content_matches(record.ref)
 
-    def _facts_match(self, ref: ArtifactRef) -> bool:
-        """Whether a part's facts, from which planners plan, are those that were committed."""
+    def _stamps(self, ref: ArtifactRef) -> dict[str, tuple[int, int]]:
+        """Return size and time of each file of an artifact; none if it is not there whole."""
         folder = self.folder(ref)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-            known = manifest.get(METADATA)
-            return digest_of(manifest) == ref.digest and (known is None or known[1] == sha256_file(folder / METADATA))
+            if has_link(folder, self.root):
+                return {}
+            return {name: _stat(path) for name, path in _files_below(folder).items()}
+        except PermissionError as error:
+            raise self._unreadable(ref, error) from None
+        except OSError:
+            return {}
+
+    def _unreadable(self, ref: ArtifactRef, error: OSError) -> StoreError:
+        return StoreError(
+            f"artifact {ref.stage}/{ref.name} cannot be read: {error.filename}: {error.strerror}; its owner can make"
+            f" it readable with `chmod -R a+rX {self.artifacts}`"
+        )
+
+    def _metadata_matches(self, ref: ArtifactRef) -> bool:
+        """Return whether an artifact's metadata, from which planners plan, is what was committed."""
+        folder = self.folder(ref)
+        try:
+            manifest = read_json(folder / MANIFEST, MAX_MANIFEST_BYTES)["files"]
+            entry = manifest.get(METADATA)
+            return digest_of(manifest) == ref.digest and (entry is None or entry[1] == sha256_file(folder / METADATA))
+        except PermissionError as error:
+            raise self._unreadable(ref, error) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             return False
 
     def _content_matches(self, ref: ArtifactRef) -> bool:
         folder = self.folder(ref)
         try:
+            if has_link(folder, self.root):
+                return False
             files = _files_below(folder)
-            manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
-            written = (folder / MANIFEST).read_bytes()
-        except OSError:
-            return False
-        if not manifest or digest_of(manifest) != ref.digest or written != _manifest_text(manifest):
+            written = read_bytes(folder / MANIFEST, MAX_MANIFEST_BYTES)
+            manifest = json.loads(written)["files"]
+            if digest_of(manifest) != ref.digest or written != _manifest_text(manifest) or not manifest:
+                return False
+            sizes = {name: path.stat().st_size for name, path in files.items()}
+            if sizes != {name: size for name, (size, _) in manifest.items()}:
+                return False  # before anything large is read
+            if any(sha256_file(path) != manifest[name][1] for name, path in files.items()):
+                return False
+        except PermissionError as error:
+            raise self._unreadable(ref, error) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         self._verified[ref.digest] = {name: _stat(path) for name, path in files.items()}
         return True
 
     def open(self, ref: ArtifactRef) -> Path:
-        """Folder of committed content, verified against its digest once per process and change.
+        """Return the folder of an artifact, verified against its digest once per process and change.
 
         Raises:
-            SpoiltError: If the content is missing or is not what was committed.
+            CorruptedError: If the content is missing or is not what was committed.
+            StoreError: If this user may not read it.
         """
-        folder = self.folder(ref)
-        try:
-            seen = {name: _stat(path) for name, path in _files_below(folder).items()}
-        except OSError:
-            seen = {}
-        if (seen and self._verified.get(ref.digest) == seen) or self._content_matches(ref):
-            return folder
+        stamps = self._stamps(ref)
+        if (stamps and self._verified.get(ref.digest) == stamps) or self._content_matches(ref):
+            return self.folder(ref)
         raise self.corrupted(ref)
 
     def corrupted(self, ref: ArtifactRef) -> CorruptedError:
-        """The error that says what is wrong with committed content."""
+        """Return the error that says what is wrong with an artifact."""
         return CorruptedError(
-            f"part {ref.stage}/{ref.name} in {self.folder(ref)} is not what was committed: {self._first_change(ref)};"
-            " `satpipe run all` makes it again",
+            f"artifact {ref.stage}/{ref.name} in {self.folder(ref)} is not what was committed:"
+            f" {self._first_change(ref)}; `satpipe run all` makes it again",
             ref.stage,
             ref.digest,
         )
 
     def _first_change(self, ref: ArtifactRef) -> str:
         folder = self.folder(ref)
+        if has_link(folder, self.root):
+            return "the folder is a link"
         if not folder.is_dir():
             return "the folder is missing"
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+            manifest = read_json(folder / MANIFEST, MAX_MANIFEST_BYTES)["files"]
             if digest_of(manifest) != ref.digest:
                 return f"{MANIFEST} was changed"
+            files = {path.relative_to(folder).as_posix(): path for path in walk_files(folder)}
             for name, (size, sha256) in manifest.items():
-                path = folder / name
-                if not path.is_file():
+                path = files.get(name)
+                if path is None:
                     return f"{name} is missing"
-                if path.stat().st_size != size or sha256_file(path) != sha256:
+                if path.is_symlink() or path.stat().st_size != size or sha256_file(path) != sha256:
                     return f"{name} was changed"
         except OSError as error:
-            return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+            return f"{Path(error.filename or folder).name} cannot be read ({error.strerror or error})"
         except (ValueError, KeyError, TypeError, AttributeError):
             return f"{MANIFEST} was changed"
-        added = sorted(set(_files_below(folder)) - set(manifest))
+        added = sorted(set(files) - set(manifest) - {MANIFEST})
         return f"{added[0]} was added" if added else f"{MANIFEST} was changed"
 
     def discard(self, stage: str, digest: str) -> None:
-        """Take spoilt content away, so that what needs it is made again."""
-        corrupted = self.artifacts / f".spoilt.{digest}.{os.getpid()}"
+        """Remove corrupted content, so that what needs it is made again."""
+        corrupted = self.artifacts / f".corrupted.{digest}.{os.getpid()}"
         with suppress(FileNotFoundError):
             os.replace(self.artifacts / stage / digest, corrupted)
         self._verified.pop(digest, None)
-        shutil.rmtree(corrupted, ignore_errors=True)
+        remove(corrupted)
 
     # ----------------------------------------------------------------------------------------------- writing
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the store for writing.
+        """Lock the store for writing.
 
         Raises:
-            StoreLockedError: At once, with the holder's pid, host and command.
+            StoreLockedError: If another process holds the lock; at once, with its pid, host and command.
         """
         self.create()
-        info = self.root / "lock.json"
-        lock = FileLock(self.root / "store.lock")
+        info = self.root / HOLDER
+        lock = FileLock(self.root / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -315,7 +356,7 @@ class Store:
         try:
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": redacted(" ".join(sys.argv))}
             write_atomic(info, canonical(holder) + b"\n")
-            self._sweep()
+            self._remove_leftovers()
             yield
         finally:
             with suppress(OSError):
@@ -323,56 +364,61 @@ class Store:
             lock.release()
 
     def holder(self) -> dict[str, Any] | None:
-        """Pid, host and command of the process that writes to the store, or None if it is free."""
+        """Return pid, host and command of the process that writes to the store, or None if it is free."""
         try:
-            holder: dict[str, Any] = json.loads((self.root / "lock.json").read_text("utf-8"))
-            here = holder["host"] == socket.gethostname()
-            return holder if not here or is_alive(int(holder["pid"])) else None
-        except (OSError, ValueError, KeyError, TypeError):
+            holder: dict[str, Any] = read_json(self.root / HOLDER)
+            is_local = holder["host"] == socket.gethostname()
+            return holder if not is_local or is_alive(int(holder["pid"])) else None
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def _who(self) -> str:
-        """Who holds the lock. Who has just taken it has not said so yet, and the one before may not have tidied up."""
+        """Return who holds the lock; its file may not be written yet, or be the one of the holder before."""
         for _ in range(HOLDER_TRIES):
             if (holder := self.holder()) is not None:
                 return f"process {holder['pid']} on {holder['host']} (`{holder.get('command')}`)"
             time.sleep(HOLDER_WAIT_S)
         return "another process"
 
-    def _sweep(self) -> None:
-        """Take away what processes of this host left behind when they were killed. Only the holder of the lock does."""
-        left = [*self.artifacts.glob(f".*.{socket.gethostname()}.*"), *self.artifacts.glob(".spoilt.*")]
-        for kind in ("", "records/*/", "runs/", "cache/"):
-            left += self.root.glob(f"{kind}.*.tmp")
-        for path in left:
+    def _remove_leftovers(self) -> None:
+        """Remove what killed processes of this host left behind; only the holder of the lock may."""
+        leftovers = [*self.artifacts.glob(f".*.{socket.gethostname()}.*"), *self.artifacts.glob(".corrupted.*")]
+        for kind in ("", "records/*/", "runs/*/", "cache/"):
+            leftovers += self.root.glob(f"{kind}.*.tmp")
+        for path in leftovers:
             pid = path.name.removesuffix(".tmp").rpartition(".")[2]
-            if pid.isdigit() and not is_alive(int(pid)):
-                with suppress(OSError):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if pid.isdecimal() and len(pid) < 12 and not is_alive(int(pid)) and not path.parent.is_symlink():
+                remove(path)
         for path in self.root.glob("work/*"):
             if self._is_committed(path.name):
-                # Killed between the record and this.
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)  # killed between writing the record and this
 
     def _is_committed(self, key: str) -> bool:
-        """Whether a key has a record of any stage and the content that it records."""
-        stages = [path.parent.name for path in self.root.glob(f"records/*/{key}.json")]
-        found = [record for stage in stages if (record := self.record(stage, key)) is not None]
-        return any(self.folder(record.ref).is_dir() for record in found)
+        """Return whether a key has a record of any stage and the content that it records."""
+        records = (self.record(stage, key) for stage in NAMES)
+        return any(record is not None and self.folder(record.ref).is_dir() for record in records)
 
     @contextmanager
     def staging(self, key: str) -> Iterator[Path]:
-        """An empty folder beside the committed parts, for a maker to write in; gone afterwards unless committed."""
+        """Yield an empty folder for a task function to write in; it is removed afterwards unless it was committed."""
         folder = self.artifacts / f".{key}.{socket.gethostname()}.{os.getpid()}"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         make_folder(folder)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
+
+    def scratch(self, key: str) -> Path:
+        """Make the folder for what a task under way keeps across a kill; one that holds links is begun anew."""
+        folder = self.work(key)
+        if folder.is_symlink() or (folder.is_dir() and any(path.is_symlink() for path in walk_files(folder))):
+            remove(folder)
+        make_folder(folder)
+        return folder
 
     def commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
-        """Commit what a maker wrote in ``staged`` and record it under ``key``.
+        """Commit what a task function wrote in ``staged`` and record it under ``key``.
 
         Raises:
             StoreError: If there is no room or no permission; nothing is recorded then.
@@ -381,8 +427,8 @@ class Store:
             return self._commit(staged, task, key, components, seconds)
         except OSError as error:
             raise StoreError(
-                f"part {task.title} could not be committed to {self.root}: {os_error_hint(error) or error};"
-                " then `satpipe run all` goes on"
+                f"artifact {task.title} could not be committed to {self.root}: {os_error_hint(error) or error};"
+                " then run the same command again to resume"
             ) from None
 
     def _commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
@@ -390,7 +436,9 @@ class Store:
         manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
         digest = digest_of(manifest)
         (staged / MANIFEST).write_bytes(_manifest_text(manifest))
+        mode = (staged / MANIFEST).stat().st_mode  # the umask's, which libraries that write files need not heed
         for path in [*files.values(), staged / MANIFEST]:
+            path.chmod(mode)
             sync_file(path)
         for folder in sorted({path for path in staged.rglob("*") if path.is_dir()} | {staged}, reverse=True):
             sync_folder(folder)
@@ -398,7 +446,7 @@ class Store:
         target = self.folder(ref)
         make_folder(target.parent)
         if target.exists() and not self._content_matches(ref):
-            # Spoilt since it was committed: out of the way, so that the rename below puts sound content there.
+            # Corrupted since it was committed: out of the way, so that the rename below puts sound content there.
             self.discard(task.stage, digest)
         try:
             os.replace(staged, target)
@@ -411,23 +459,5 @@ class Store:
         self._verified[digest] = dict(stats)
         record = Record(key, task.stage, task.name, digest, components, stats, round(seconds, 3), round(time.time(), 3))
         write_atomic(self._record_path(task.stage, key), canonical(asdict(record)) + b"\n")
-        shutil.rmtree(self.work(key), ignore_errors=True)
+        remove(self.work(key))
         return record
-
-    # ------------------------------------------------------------------------------------------------- runs
-
-    def read_run(self, name: str) -> dict[str, Any] | None:
-        """What the run ``name`` last did, or None."""
-        try:
-            run: dict[str, Any] = json.loads((self.root / "runs" / f"{name}.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return run
-
-    def write_run(self, name: str, run: Mapping[str, Any]) -> None:
-        """Remember what the run ``name`` did."""
-        write_atomic(self.root / "runs" / f"{name}.json", canonical(run) + b"\n")
-
-    def run_names(self) -> list[str]:
-        """Names of the runs that wrote here."""
-        return sorted(path.stem for path in (self.root / "runs").glob("*.json"))

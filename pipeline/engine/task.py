@@ -1,16 +1,19 @@
-"""The words in which stages and runner speak: parts, what they are made from, and what a maker is handed.
+"""Tasks and artifacts: what stages plan, what task functions get, and what the store keeps.
 
-A *part* is what can be made alone: a scene's chips, a split's generator, one classifier's predictions. A stage plans
-parts as data; the runner decides which are missing, hands each to an executor and commits what its maker wrote.
+A *task* is the smallest unit that is run alone: a batch of scenes, one split's generator, one classifier. A stage plans
+tasks as data; the runner decides which are missing, sends each to an executor and commits what its *task function*
+wrote as an *artifact*.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..utils.bounded_files import read_json
+from ..utils.errors import StoreError, first_line
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
@@ -18,15 +21,17 @@ if TYPE_CHECKING:
     from .progress import Progress
 
 METADATA = "metadata.json"
+"""File of an artifact that holds what its task function returned."""
+MAX_METADATA_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
 class ArtifactRef:
-    """A committed part, named by the digest of its content.
+    """A committed artifact, named by the digest of its content.
 
     Attributes:
         stage: Stage that made it.
-        name: Name of the part within its stage.
+        name: Name within its stage.
         digest: SHA-256 over its file names, sizes and contents, in hexadecimal.
     """
 
@@ -37,7 +42,7 @@ class ArtifactRef:
 
 @dataclass(frozen=True)
 class UserFile:
-    """A file of the user's, outside the store; its content is part of a key, its place is not."""
+    """A file outside the store; its content enters the key of a task, its path does not."""
 
     path: str
     sha256: str
@@ -45,19 +50,19 @@ class UserFile:
 
 @dataclass(frozen=True)
 class Task:
-    """A part to be made: everything that decides its content.
+    """A task: everything that decides the content of its artifact.
 
     Attributes:
         stage: Stage that plans it.
         name: Name within the stage, e.g. ``fold0-f100-r3``.
-        function: Task function as ``package.module:function``; called with a :class:`TaskContext`, returns the part's facts.
-        config: What the maker reads of the configuration, as JSON types.
-        inputs: Committed parts it reads, by name; a tuple where there are many of one kind.
-        files: The user's files it reads, by name.
+        function: Task function as ``package.module:function``; takes a :class:`TaskContext`, returns the metadata.
+        config: The values of the configuration that it reads, as JSON types.
+        inputs: Artifacts that it reads, by name; a tuple where there are many of one kind.
+        files: User files that it reads, by name.
         libraries: Distributions whose versions matter, e.g. ``("torch", "numpy")``.
         training: Whether device, precision, memory format and threads decide its bytes.
-        resources: Files of the package that are no Python but shape the result, relative to ``pipeline/``.
-        ranks: Whether torchrun's ranks can share the work; how many there are is no part of its key.
+        resources: Files of the package other than Python that shape the result, relative to ``pipeline/``.
+        ranks: Whether torchrun's ranks can share the work; their number does not enter the key.
         cost: Rough work in seconds on one core, for ``--dry-run`` before there is a record to learn from.
     """
 
@@ -75,36 +80,54 @@ class Task:
 
     @property
     def title(self) -> str:
-        """The part's name for people, e.g. ``gan/fold0-f100-r3``."""
+        """Return stage and name, e.g. ``gan/fold0-f100-r3``."""
         return f"{self.stage}/{self.name}"
+
+    def input_refs(self) -> list[ArtifactRef]:
+        """Return all inputs in one list."""
+        return [item for ref in self.inputs.values() for item in (ref if isinstance(ref, tuple) else (ref,))]
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return what the task function of the artifact in ``folder`` returned.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    try:
+        metadata = read_json(folder / METADATA, MAX_METADATA_BYTES)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder / METADATA} cannot be read: {first_line(error)}") from None
+    if not isinstance(metadata, dict):
+        raise StoreError(f"{folder / METADATA} is damaged: it holds no mapping")
+    return metadata
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A part that is committed: where it is, and the facts its maker returned."""
+    """A committed artifact and its folder."""
 
     ref: ArtifactRef
     path: Path
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the maker returned."""
-        metadata: dict[str, Any] = json.loads((self.path / METADATA).read_text("utf-8"))
-        return metadata
+        """Return what its task function returned."""
+        return read_metadata(self.path)
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a maker is handed.
+    """What a task function gets.
 
     Attributes:
-        part: What is made.
-        out: Empty folder; what the maker leaves there is committed.
-        scratch: Folder for checkpoints; it survives a kill and is the same for the same part.
-        store: Root of the committed parts; chip indexes and scene tables name files relative to it.
-        inputs: Folder of each input part, verified; a tuple where the part has a tuple.
+        task: The task.
+        out: Empty folder; what is written there is committed.
+        scratch: Folder for checkpoints; it survives a kill and is the same for the same task.
+        store: Root of the committed artifacts; chip indexes and scene tables name files relative to it.
+        inputs: Folder of each input, verified; a tuple where the task has a tuple.
         profile: Device, precision, memory format and threads to use.
-        progress: Where to say how far it is.
+        progress: Takes reports of progress.
     """
 
     task: Task
@@ -117,44 +140,44 @@ class TaskContext:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The part's configuration."""
+        """Return the configuration of the task."""
         return self.task.config
 
     def folder(self, name: str) -> Path:
-        """Folder of the single input ``name``."""
+        """Return the folder of the single input ``name``."""
         path = self.inputs[name]
         if isinstance(path, tuple):
-            raise TypeError(f"input {name} of {self.task.title} is a group of parts")
+            raise TypeError(f"input {name} of {self.task.title} is a group of artifacts")
         return path
 
     def folders(self, name: str) -> tuple[Path, ...]:
-        """Folders of the group of inputs ``name``."""
+        """Return the folders of the inputs in group ``name``."""
         path = self.inputs[name]
         return path if isinstance(path, tuple) else (path,)
 
     def file(self, name: str) -> Path:
-        """The user's file ``name``."""
+        """Return the path of the user file ``name``."""
         return Path(self.task.files[name].path)
 
 
 @dataclass(frozen=True)
 class PlanContext:
-    """What a planner may read: the configuration, and what earlier stages committed.
+    """What a stage's planner may read: the configuration, and what earlier stages committed.
 
     Attributes:
         config: The run's configuration.
-        done: Committed parts by stage and name.
-        fingerprint: Turns a path of the user's into a :class:`UserFile`, reading the file only if it changed.
+        done: Artifacts by stage and name.
+        fingerprint: Turns the path of a user file into a :class:`UserFile`; reads the file only if it changed.
     """
 
     config: RunConfig
     done: Mapping[str, Mapping[str, Artifact]]
-    fingerprint: Any
+    fingerprint: Callable[[Path | str], UserFile]
 
-    def one(self, stage: str, name: str) -> Artifact:
-        """The committed part ``stage/name``."""
+    def artifact(self, stage: str, name: str) -> Artifact:
+        """Return the artifact ``stage/name``."""
         return self.done[stage][name]
 
 
 Plan = Generator[Sequence[Task], Sequence[Artifact], None]
-"""A stage's planner: yields the parts of one wave, is sent them back committed, in the same order."""
+"""A stage's planner: yields the tasks of a batch, gets their artifacts back in the same order."""

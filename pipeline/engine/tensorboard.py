@@ -1,7 +1,7 @@
-"""Trainings for TensorBoard: what they log as scalars, their sample sheets as images.
+"""Write trainings for TensorBoard: their log as scalars, their sample sheets as images.
 
-A training writes its log and sheets as files, whether anyone looks or not. Here they are copied into TensorBoard's
-format as they grow, by the process that runs the parts: workers need not have TensorBoard, and no part holds a time.
+A training writes its log and sheets as files. The process that runs the tasks copies them into TensorBoard's format as
+they grow: workers need not have TensorBoard, and no artifact holds a time.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from .worker import TaskSpec
 
 FOLDER = "tensorboard"
-"""Below the store's logs."""
+"""Folder below the store's logs."""
 AXIS = "images"
 """Key of a log's lines that becomes TensorBoard's step."""
 UNSAFE = re.compile(r"[^A-Za-z0-9.=_+, -]")
-"""A sweep's parts are named for values that a folder cannot be named for."""
+"""Characters that the name of a folder may not have, but values of a sweep's keys do."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Board:
     """A training's log in TensorBoard's format.
 
     Attributes:
-        folder: Where it goes; what an earlier process left there is replaced.
+        folder: Where it is written; what an earlier process left there is replaced.
     """
 
     folder: Path
@@ -50,18 +50,17 @@ class Board:
     _drawn: set[str] = field(default_factory=set)
 
     def follow(self, training: Path) -> None:
-        """Write what the log and the sheets in the folder ``training`` have and this does not."""
+        """Write what is new in the log and the sheets in the folder ``training``."""
         try:
             lines = (training / METRICS).read_text("utf-8").splitlines()
         except OSError:
-            return  # no training, or its first look is still to come
+            return  # no training, or before its first evaluation
         if lines[: len(self._written)] != self._written:
-            self._begin_again()  # the training went back to a checkpoint
+            self._begin_again()  # the training resumed from an earlier checkpoint
         for text in lines[len(self._written) :]:
             line = json.loads(text)
             for name, value in scalars(line):
-                add = self._open().add_scalar
-                add(name, value, line[AXIS])
+                self._open().add_scalar(name, value, line[AXIS])
         self._written = lines
         self._draw(training / SHEETS)
 
@@ -92,14 +91,13 @@ class Board:
             try:
                 picture = np.asarray(Image.open(path).convert("RGB"))
             except (OSError, ValueError, SyntaxError):
-                continue  # half written: the next time
-            add = self._open().add_image
-            add("sheet", picture, int(path.stem), dataformats="HWC")
+                continue  # half written: read it the next time
+            self._open().add_image("sheet", picture, int(path.stem), dataformats="HWC")
             self._drawn.add(path.name)
 
 
 def scalars(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Names and values of a log's line; what lies deeper has its place as the beginning of its name."""
+    """Yield names and values of a line of a log; a nested value has the names of its mappings before its own."""
     for name, value in line.items():
         if isinstance(value, Mapping):
             for deeper, number in scalars(value):
@@ -109,7 +107,7 @@ def scalars(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 class Mirror:
-    """A display that also writes trainings for TensorBoard, and passes everything on."""
+    """A display that also writes trainings for TensorBoard, and passes everything on to another display."""
 
     def __init__(self, display: Display, store: Store, run: str) -> None:
         """Write below the logs of ``store``, in a folder of the run's name.
@@ -133,7 +131,7 @@ class Mirror:
         self._boards[spec.key].follow(training)
 
     def complete(self, batches: Iterable[TaskBatch]) -> None:
-        """Write the committed trainings of a run that were not made just now."""
+        """Write the committed trainings of a run that did not run just now."""
         for batch in batches:
             for spec, record in zip(batch.specs, batch.records, strict=True):
                 if record is not None and spec.key not in self._boards:
@@ -141,28 +139,28 @@ class Mirror:
                     self._boards[spec.key].close()
 
     def say(self, text: str) -> None:
-        """Something that a person should know."""
+        """Show a line that a person should read."""
         self.display.say(text)
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
-        """A wave of a stage begins."""
+        """Show that a batch of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
     def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
-        """A part was made."""
+        """Show that a task is done."""
         self.display.task_done(spec, record, metadata)
         self.write(spec, self.store.folder(record.ref))
         self._boards[spec.key].close()
 
     def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
-        """A part under way says how far it is."""
+        """Show how far a running task is."""
         self.display.task_progress(spec, state)
         self.write(spec, self.store.work(spec.key))
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
-        """A stage is complete."""
+        """Show that a stage is complete."""
         self.display.stage_ends(stage, made, total, metadata)
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
-        """A stage cannot go on."""
+        """Show that a stage cannot go on."""
         self.display.stage_stops(stage, metadata)

@@ -1,11 +1,11 @@
 """A run under torchrun: the first rank runs the pipeline, the others wait for trainings and take part in them.
 
 ``torchrun --nproc-per-node 4 -m cli run gan ...`` starts the same command four times. The first rank plans, locks the
-store and commits as it always does, and its parts are made in processes of its own; only a part whose maker can share
-its work (``Task.ranks``) is announced to the other ranks, whose processes then join it. They write nothing.
+store and commits as it always does, and its tasks run in processes of its own; only a task whose work ranks
+can share (``Task.ranks``) is announced to the other ranks, whose processes then join it. They write nothing.
 
-Ranks tell each other through torchrun's own key-value store that they live. One that is not heard of for
-:data:`SILENCE_S`, or that says why it ended, ends the others with a sentence.
+Ranks send heartbeats through torchrun's own key-value store. One that sends none for :data:`SILENCE_S`, or that says
+why it ended, ends the others with a sentence.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from ..utils.errors import ConfigError, SatpipeError, first_line
 from .process_pool import process_pool
 from .worker import TaskSpec, join_task, run_task
 
-BEAT_S = 2.0
-"""Seconds between signs of life."""
+HEARTBEAT_S = 2.0
+"""Seconds between heartbeats."""
 SILENCE_S = 30.0
-"""A rank without a sign of life for so long counts as dead."""
+"""A rank without a heartbeat for this long counts as dead."""
 PATIENCE_S = 5.0
 """How long the first rank may take to end by itself once another one is dead."""
-COUNTER, END = "orders", "end"
+COUNTER, END = "specs", "end"
 
 
 # ------------------------------------------------------------------------------------------------- who lives
 
 
 class Watch:
-    """Gives signs of life of one rank, and calls ``lost`` once with a sentence when another one's stop."""
+    """Sends heartbeats of one rank, and calls ``lost`` once with a sentence when another one's stop."""
 
     def __init__(self, store: Any, rank: int, size: int, lost: Callable[[str], None]) -> None:
         """Prepare a watch over ``store``; :meth:`start` starts its thread.
@@ -60,32 +60,32 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the others are told by whoever ends the run."""
+        """Stop the thread; whoever ends the run tells the others."""
         self._over.set()
-        self._thread.join(BEAT_S)
+        self._thread.join(HEARTBEAT_S)
 
     def _run(self) -> None:
         last = time.monotonic()
-        while not self._over.wait(BEAT_S):
+        while not self._over.wait(HEARTBEAT_S):
             now = time.monotonic()
             if now - last > SILENCE_S / 2:
                 # This process itself was stopped for a while: what it did not hear then says nothing.
                 self.heard = {other: (sign, now) for other, (sign, _) in self.heard.items()}
             last = now
             try:
-                found = self.look(now)
+                reason = self.heartbeat(now)
             except RuntimeError as error:  # torch's errors of its store are of this class
-                found = f"torchrun's store does not answer any more ({first_line(error)})"
-            if found and not self._over.is_set():
-                self.lost(found)
+                reason = f"torchrun's store does not answer any more ({first_line(error)})"
+            if reason and not self._over.is_set():
+                self.lost(reason)
                 return
 
-    def look(self, now: float) -> str | None:
-        """Give a sign, read the others', and say who is lost."""
+    def heartbeat(self, now: float) -> str | None:
+        """Send a heartbeat, read the others', and return a sentence on one that is lost."""
         self.store.set(f"alive{self.rank}", str(now))
         for other in self.others:
             if self.store.check([f"failed{other}"]):
@@ -102,19 +102,19 @@ class Watch:
 # ---------------------------------------------------------------------------------------------- the first rank
 
 _reason: list[str] = []
-"""Why this process was told to end, where that is known."""
+"""Why this process was told to end, if that is known."""
 
 
 def why_ended() -> str | None:
-    """Under torchrun, why this rank was ended; None elsewhere, and for Ctrl-C."""
+    """Return why this rank was ended under torchrun; None elsewhere, and for Ctrl-C."""
     if _reason:
-        return f"{_reason[0]}; the same command goes on from the latest checkpoint"
+        return f"{_reason[0]}; run the same command again to resume from the latest checkpoint"
     return None
 
 
 @contextmanager
 def started() -> Iterator[bool]:
-    """For the command line: whether this process is to run the pipeline.
+    """Yield whether this process is to run the pipeline.
 
     Outside torchrun, and on the first rank, it is. On any other the context does that rank's work before it opens, and
     then there is nothing left to do.
@@ -148,7 +148,7 @@ def started() -> Iterator[bool]:
 
 
 def _end_first(reason: str) -> None:
-    """Interrupt the run, so that it says what is known and stops its processes; if it cannot, end it here."""
+    """Interrupt the run, so that it says why and stops its processes; if it cannot, end it here."""
     _reason.append(reason)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE_S)
@@ -161,22 +161,22 @@ def _exit(sentence: str) -> None:
 
 
 def announce(store: Any, text: str) -> int:
-    """Tell the waiting ranks what is next; returns its number."""
+    """Tell the waiting ranks what is next; return its number."""
     number = int(store.add(COUNTER, 1))
-    store.set(f"order{number}", text)
+    store.set(f"spec{number}", text)
     return number
 
 
 @contextmanager
 def sharing_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]:
-    """The first rank's executor: parts that ranks can share go to one process that leads them, others to ``workers``.
+    """Open the first rank's executor: tasks that ranks can share go to one process that leads them.
 
     Raises:
         ConfigError: If the configuration names Dask.
     """
     if compute.executor == "dask":
         raise ConfigError(
-            "compute.executor is dask, and torchrun started this: Dask spreads parts, torchrun one training over"
+            "compute.executor is dask, and torchrun started this: Dask spreads tasks, torchrun one training over"
             " several processes; use one of them"
         )
     rest = compute.threads, compute.memory_gb
@@ -185,21 +185,21 @@ def sharing_executor(compute: ComputeConfig, workers: int) -> Iterator[Executor]
 
 
 class SharingExecutor(Executor):
-    """Sends parts that ranks can share to the one process that leads them, and all others to the usual ones."""
+    """Sends tasks that ranks can share to the one process that leads them, and all others to the usual ones."""
 
     def __init__(self, leading: Executor, usual: Executor) -> None:
         """Both are opened and closed by the caller."""
         self.leading, self.usual = leading, usual
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Submit ``run_task`` of an order, or anything else to the usual processes."""
+        """Submit ``run_task`` of a spec, or any other call."""
         if arguments and isinstance(arguments[0], TaskSpec) and arguments[0].task.ranks:
             return self.leading.submit(lead_task, *arguments)
         return self.usual.submit(call, *arguments, **named)
 
 
 def lead_task(spec: TaskSpec) -> Any:
-    """Make a part together with the other ranks; runs in a process of the first rank's."""
+    """Run a task together with the other ranks; called in a process of the first rank."""
     place = ranks.place()
     assert place is not None, "only started under torchrun"
     session = ranks.session
@@ -245,22 +245,22 @@ def _follow(place: ranks.Place, store: Any) -> None:
 
 
 def _next(store: Any, number: int) -> str:
-    """Wait for an order; the watch ends the process if the first rank is lost."""
-    while not store.check([f"order{number}"]):
+    """Wait for a spec; the watch ends the process if the first rank is lost."""
+    while not store.check([f"spec{number}"]):
         time.sleep(0.05)
-    text: str = store.get(f"order{number}").decode()
+    text: str = store.get(f"spec{number}").decode()
     return text
 
 
-# ----------------------------------------------------------------------------------------------- orders as text
+# ----------------------------------------------------------------------------------------------- specs as text
 
 
 def spec_as_text(spec: TaskSpec) -> str:
-    """An order for the store, pickled as a pool of processes does it."""
+    """Return a spec for the key-value store, pickled as a pool of processes does it."""
     return base64.b64encode(pickle.dumps(spec)).decode()
 
 
 def spec_from_text(text: str) -> TaskSpec:
-    """The order that :func:`spec_as_text` gave; read from torchrun's own store only, whose ranks run one command."""
+    """Return the spec that :func:`spec_as_text` gave; read only from torchrun's store, whose ranks run one command."""
     spec: TaskSpec = pickle.loads(base64.b64decode(text))  # noqa: S301
     return spec

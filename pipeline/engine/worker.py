@@ -13,24 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from ..models.device import Profile
-from ..utils.atomic_files import make_folder
 from ..utils.errors import HostError, InputError, SatpipeError, StoreError, TaskFailedError, one_line, os_error_hint
 from . import cache_key, code_digest
+from .digests import canonical, sha256_file, stamp_of
 from .progress import Progress
-from .store import Record, Store, canonical, sha256_file, stamp_of
+from .store import Record, Store
 from .task import METADATA, ArtifactRef, Task, TaskContext
 
 PROGRESS = "progress.json"
-
-
 _ONE_AT_A_TIME = threading.Lock()
-"""Threads and deterministic algorithms are settings of a whole process: a Dask worker of several threads makes one
-part after the other all the same."""
+"""Threads and deterministic algorithms are settings of a whole process: even a Dask worker of several threads runs one
+task after the other."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A part to make, with its key already known."""
+    """A task to run, with its key.
+
+    Attributes:
+        task: The task.
+        key: Digest of ``components``.
+        components: What the key was made from.
+        store: Root of the store.
+        profile: How to train.
+        transitive_inputs: Artifacts that the inputs were made from: an index of chips names shards of other artifacts.
+        stamps: Size and times of each user file when its digest was taken: while they stay, so does the content.
+        memory_gb: Memory that a worker may take, for messages.
+    """
 
     task: Task
     key: str
@@ -38,32 +47,28 @@ class TaskSpec:
     store: Path
     profile: Profile
     transitive_inputs: tuple[ArtifactRef, ...] = ()
-    """Parts that the inputs were made from: an index of chips names shards of other parts, a scene table scenes."""
     stamps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Size and times of each of the user's files when its digest was taken: while they stay, so does the content."""
     memory_gb: float | None = None
-    """Memory that a worker may take, for messages."""
 
 
-def resolve(make: str) -> Any:
-    """The function that ``package.module:function`` names."""
-    module, _, function = make.partition(":")
-    return getattr(importlib.import_module(module), function)
+def resolve(function: str) -> Any:
+    """Return the function that ``package.module:function`` names."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def run_task(spec: TaskSpec) -> Record:
-    """Make one part and commit it; runs in a worker.
+    """Run one task and commit its artifact; called in a worker.
 
     Raises:
-        SatpipeError: What the maker raised, if that is a user's error.
-        PartFailedError: Anything else, with the last line of its traceback in the sentence.
+        SatpipeError: What the task function raised, if that is a user's error.
+        TaskFailedError: Anything else, with the last line of its traceback in the sentence.
     """
     task, store = spec.task, Store(spec.store)
     with _ONE_AT_A_TIME, _sentences(spec):
         started = time.perf_counter()
         inputs = _open_inputs(spec, store)
-        scratch = store.work(spec.key)
-        make_folder(scratch)
+        scratch = store.scratch(spec.key)
         with store.staging(spec.key) as staged, _threads(spec.profile.threads):
             progress = Progress(scratch / PROGRESS)
             context = TaskContext(task, staged, scratch, store.artifacts, inputs, spec.profile, progress)
@@ -74,7 +79,7 @@ def run_task(spec: TaskSpec) -> Record:
 
 
 def join_task(spec: TaskSpec) -> None:
-    """Help another process to make a part that several can share, and write nothing.
+    """Help another process to run a task that several can share, and write nothing.
 
     Raises:
         SatpipeError: As :func:`run_task`.
@@ -90,20 +95,20 @@ def join_task(spec: TaskSpec) -> None:
 
 
 def _open_inputs(spec: TaskSpec, store: Store) -> dict[str, Any]:
-    """The folder of each input, verified with what it refers to; refuses code that is not what was ordered."""
+    """Return the folder of each input, verified with what it refers to; refuse if the code differs from the key's."""
     code_digest.remember_in(spec.store / "cache" / code_digest.FILE)
     _check_same_code(spec)
     for ref in spec.transitive_inputs:
         store.open(ref)
     return {
-        name: tuple(store.open(one) for one in ref) if isinstance(ref, tuple) else store.open(ref)
+        name: tuple(store.open(item) for item in ref) if isinstance(ref, tuple) else store.open(ref)
         for name, ref in spec.task.inputs.items()
     }
 
 
 @contextmanager
 def _sentences(spec: TaskSpec) -> Iterator[None]:
-    """What a maker raises that no user can cause becomes a :class:`TaskFailedError`, which names the part."""
+    """Turn an error that no user can cause into a :class:`TaskFailedError` that names the task."""
     try:
         yield
     except SatpipeError:
@@ -113,25 +118,25 @@ def _sentences(spec: TaskSpec) -> Iterator[None]:
 
 
 def _explained(error: Exception, spec: TaskSpec) -> SatpipeError:
-    """What a maker raised, in one sentence."""
+    """Return what a task function raised in one sentence."""
     import traceback
 
     title = spec.task.title
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         cap = spec.memory_gb
         limit = "" if cap is None else f" than the {cap:g} GiB of compute.memory_gb; raise that, or"
-        return StoreError(f"part {title} needs more memory{limit or ' than there is;'} lower compute.workers")
+        return StoreError(f"task {title} needs more memory{limit or ' than there is;'} lower compute.workers")
     _check_same_files(spec)  # a file that vanished explains more than what its absence led to
-    if (said := os_error_hint(error)) is not None:
-        return StoreError(f"part {title} could not be made: {said}, then `satpipe run all` goes on")
+    if (hint := os_error_hint(error)) is not None:
+        return StoreError(f"task {title} could not run: {hint}, then run the same command again to resume")
     if isinstance(error, FileNotFoundError) and str(spec.store) in str(error.filename):
-        return StoreError(f"part {title} could not be made: {error.filename} vanished; run again, nothing else is lost")
+        return StoreError(f"task {title} could not run: {error.filename} vanished; run again, nothing else is lost")
     detail = traceback.format_exc()
-    return TaskFailedError(f"part {title} failed: {type(error).__name__}: {one_line(str(error))}\n{detail}")
+    return TaskFailedError(f"task {title} failed: {type(error).__name__}: {one_line(str(error))}\n{detail}")
 
 
 def _check_same_files(spec: TaskSpec) -> None:
-    """Refuse a part whose files of the user's are not those that its key was made from.
+    """Refuse a task whose user files are not those that its key was made from.
 
     Raises:
         InputError: If one vanished or was changed while it was read.
@@ -140,31 +145,31 @@ def _check_same_files(spec: TaskSpec) -> None:
         try:
             if spec.stamps.get(name) == stamp_of(Path(file.path)) or sha256_file(Path(file.path)) == file.sha256:
                 continue
-            what = "was changed while it was read"
+            change = "was changed while it was read"
         except OSError as error:
-            what = f"could be read no more ({error.strerror}) before part {spec.task.title} was made"
-        raise InputError(f"{file.path} {what}; leave the files alone until the run has ended, and run again")
+            change = f"could no longer be read ({error.strerror}) before task {spec.task.title} was complete"
+        raise InputError(f"{file.path} {change}; leave the files alone until the run has ended, and run again")
 
 
 def _check_same_code(spec: TaskSpec) -> None:
-    """Refuse to make a part with other code or libraries than its key says.
+    """Refuse to run a task with other code or libraries than its key says.
 
     Raises:
         HostError: If this worker's host has another satpipe, or its code was edited since the run began.
     """
-    mine = cache_key.components(spec.task, spec.profile)
+    local = cache_key.components(spec.task, spec.profile)
     for kind in ("code", "resources", "libraries"):
-        if mine[kind] != spec.components[kind]:
-            first = cache_key.difference({kind: spec.components[kind]}, {kind: mine[kind]}, {})[0]
+        if local[kind] != spec.components[kind]:
+            first = cache_key.difference({kind: spec.components[kind]}, {kind: local[kind]}, {})[0]
             raise HostError(
-                f"part {spec.task.title} was ordered from other {kind} than {socket.gethostname()} has ({first});"
+                f"task {spec.task.title} was planned with other {kind} than {socket.gethostname()} has ({first});"
                 " use one version of satpipe and its libraries everywhere, and run again"
             )
 
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Numerical libraries use this many threads inside."""
+    """Have numerical libraries use this many threads."""
     import numpy as np  # noqa: F401 - loads the library that is limited
     from threadpoolctl import threadpool_limits
 

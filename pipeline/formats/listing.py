@@ -16,8 +16,6 @@ from pathlib import Path
 from ..utils.errors import InputError
 
 IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jp2")
-WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".bpw", ".bmpw", ".j2w", ".wld")
-"""Suffixes of files with six numbers that place an image; such a file can name no other."""
 REMOTE = re.compile(r"(^|[/\\])[A-Za-z][A-Za-z0-9+.-]+:[/\\]")
 """A URL; also one that was already resolved against a folder, which made it `/folder/https:/host`."""
 
@@ -210,13 +208,3 @@ def named_like(scenes: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
         elif len(candidates) == 1 and count[name] == 1:
             label_of[scene] = candidates[0]
     return label_of
-
-
-def world_files(path: Path) -> list[Path]:
-    """Return the world file beside an image, and the file with its CRS, where they exist; both decide its place."""
-    for suffix in WORLD_FILES:
-        for name in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
-            if name.is_file():
-                projection = path.with_suffix(".prj")
-                return [name, projection] if projection.is_file() else [name]
-    return []

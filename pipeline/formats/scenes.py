@@ -16,7 +16,7 @@ from ..dataset.tables import SCENES, Table
 from ..raster import gdal
 from ..raster.gdal import SceneFile
 from ..utils.errors import InputError
-from .listing import world_files
+from ..utils.world_file import world_files
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..dataset.orientations import BY_FLIPS, STEPS
 from ..dataset.scaling import Scaling
+from ..utils.bounded_files import read_json
 from ..utils.errors import ConfigError, StoreError, first_line
 from .device import Profile
 
@@ -248,7 +250,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         StoreError: If the folder holds no classifier, a damaged one, or one of an architecture the caller did not name.
     """
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+        card: dict[str, Any] = read_json(folder / CARD)
         names = tuple(str(name) for name in card["classes"])
         architecture = Architecture(
             str(card["architecture"]), int(card["bands"]), names, int(card["size_px"]), int(card["base_channels"])
@@ -263,7 +265,8 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         ) from None
     if architecture.name not in (SHIP_CONVNET, model):
         raise StoreError(
-            f"the classifier in {folder} was made by {architecture.name}; name it as classify.model if you trust it"
+            f"the network of the classifier in {folder} is built by {architecture.name}, which is not bundled;"
+            f" if you trust that function, name it: --model {architecture.name}, in Python model="
         )
     try:
         weights = load_file(folder / WEIGHTS)
@@ -302,19 +305,20 @@ def run_blocks(
     with torch.inference_mode():
         for start in range(0, len(chips), BLOCK):
             block = to_tensor(scaling.apply(chips[start : start + BLOCK])).to(device)
-            turned = [network(oriented(block, number)).float().cpu() for number in range(orientations)]
-            parts.append(torch.stack(turned).mean(dim=0))
+            logits_of_each = [network(oriented(block, number)).float().cpu() for number in BY_FLIPS[:orientations]]
+            parts.append(torch.stack(logits_of_each).mean(dim=0))
     if not parts:
         return np.zeros((0, 0), np.float32)
     logits: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
 
 
-def oriented(chips: Tensor, number: int) -> Tensor:
-    """Chips (N, C, S, S) in one of eight orientations; number 0 leaves them as they are."""
-    turned = chips.transpose(2, 3) if number & 4 else chips
-    sides = [side for bit, side in ((1, 2), (2, 3)) if number & bit]
-    return turned.flip(sides) if sides else turned
+def oriented(chips: Tensor, orientation: int) -> Tensor:
+    """Return chips (N, C, S, S) in one of the eight orientations, numbered as :mod:`..dataset.orientations` does."""
+    swapped, *flipped = STEPS[orientation]
+    sides = [side for side, flip in zip((2, 3), flipped, strict=True) if flip]
+    view = chips.transpose(2, 3) if swapped else chips
+    return view.flip(sides) if sides else view
 
 
 def softmax(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> npt.NDArray[np.float64]:

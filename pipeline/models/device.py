@@ -36,6 +36,9 @@ HOPELESS = 3.0
 """A combination whose first step needs this many times the best step is not timed further."""
 TIMING_S = 3.0
 """Time to spend on timing, beside the import of torch."""
+NEAR_TIE = (0.8, 1.0)
+"""Shares of the plain combination's time between which another one is timed again: noise must not decide."""
+MAX_TIMING_S = 12.0
 
 # Of glibc's malloc.h: what is as large as the first is mapped from the system, and more than the second, free at the
 # end of the heap, is given back.
@@ -171,6 +174,20 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
     return Profile(device, precision, memory_format, config.threads)
 
 
+def profile_cache(fallback: Path) -> Path:
+    """Return where timings are remembered: for this machine and user, so that equal runs in two folders train alike.
+
+    Args:
+        fallback: A file below the store, for a machine where the user's cache cannot be written.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "satpipe"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, or one that is read-only
+        return fallback
+    return folder / "profile.json" if os.access(folder, os.W_OK) else fallback
+
+
 def machine_key(threads: int) -> str:
     """What makes the timings of one machine those of another: processor, accelerator, version of torch, threads."""
     accelerator = "nvidia" if _has_nvidia() else "none"
@@ -245,13 +262,20 @@ def _time_steps(device: str, threads: int) -> dict[str, float]:
                 if seconds < HOPELESS * min(best.values(), default=seconds):
                     steps[name] = step
                 best[name] = seconds
-        until = time.monotonic() + TIMING_S
-        while time.monotonic() < until:
+        started = time.monotonic()
+        while (spent := time.monotonic() - started) < TIMING_S or (spent < MAX_TIMING_S and _is_near_tie(best)):
             for name, step in steps.items():
                 best[name] = min(best[name], step())
     finally:
         torch.set_num_threads(threads_before)
     return {name: float(f"{seconds:.3g}") for name, seconds in best.items()}
+
+
+def _is_near_tie(step_s: dict[str, float]) -> bool:
+    """Return whether a combination is so much or little faster than the plain one that noise could decide."""
+    plain = step_s.get(" ".join(PLAIN))
+    low, high = NEAR_TIE
+    return plain is not None and any(low < seconds / plain < high for seconds in step_s.values())
 
 
 def _trial(profile: Profile, channels: int = 32, batch: int = 16, z_dim: int = 64) -> Callable[[], float]:

@@ -10,15 +10,23 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..config.gan_presets import Preset
-from .generator import INITIAL, Architecture, GeneratorNetwork, pyramid
 from .layers import halve
+from .networks import INITIAL, Architecture, GeneratorNetwork, pyramid
 
 
-def architecture(preset: Preset, shape: tuple[int, int, int], classes: int) -> Architecture:
-    """The generator's architecture for chips (H, W, C) and a number of classes."""
-    size_px, _, bands = shape
+def architecture(preset: Preset, shape: tuple[int, int, int], classes: int, layer: bool = False) -> Architecture:
+    """Return the generator's architecture for chips (H, W, C) or layers (rows, cols, C + 1)."""
+    height, width, channels = shape
     return Architecture(
-        size_px, bands, classes, preset.z_dim, preset.base_channels, preset.condition, preset.upsampling
+        size_px=height,
+        bands=channels - layer,
+        classes=classes,
+        z_dim=preset.z_dim,
+        base_channels=preset.base_channels,
+        condition=preset.condition,
+        upsampling=preset.upsampling,
+        width_px=None if width == height else width,
+        layer=layer,
     )
 
 
@@ -39,16 +47,17 @@ class Halving(nn.Module):
 class DiscriminatorNetwork(nn.Module):
     """A chip and its label to a logit: positive is real (DCGAN's discriminator with a label)."""
 
-    def __init__(self, preset: Preset, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, preset: Preset, shape: tuple[int, int, int], classes: int, layer: bool = False) -> None:
         """Weights drawn from torch's default generator: N(0, 0.02) as in DCGAN where batch norm rescales them.
 
         Without it logits would start and stay at nothing, so the weights keep the variance instead (He et al. 2015,
         arXiv:1502.01852, eq. 15).
         """
         super().__init__()
-        size_px, _, bands = shape
-        start, channels = pyramid(size_px, preset.base_channels)
+        height, width, bands = shape
+        (rows, cols), channels = pyramid((height, width), preset.base_channels)
         self.classes = classes
+        self.layer = layer
         self.group = preset.deviation_group
         self.by_planes = preset.judge == "planes"
         self.has_batch_norm = batch_norm = preset.judge_norm == "batch"
@@ -61,7 +70,7 @@ class DiscriminatorNetwork(nn.Module):
         features = channels[-1] + (1 if self.group else 0)
         # Column 0 judges the chip, column 1 + y how well it goes with the label y: psi(h) + <v_y, h>, Miyato and Koyama
         # 2018, eq. 3. By planes the label is in h already.
-        self.exit = nn.Linear(features * start**2, 1 + (0 if self.by_planes else classes))
+        self.exit = nn.Linear(features * rows * cols, 1 + (0 if self.by_planes else classes))
         for module in [module for module in self.modules() if isinstance(module, Halving | nn.Linear)]:
             if batch_norm:
                 nn.init.normal_(module.weight, 0.0, INITIAL)
@@ -71,8 +80,8 @@ class DiscriminatorNetwork(nn.Module):
                 spectral_norm(module)
 
     def forward(self, chips: Tensor, labels: Tensor) -> Tensor:
-        """Chips (N, C, H, W) in [-1, 1] and labels (N,) to logits (N,) float32."""
-        x = chips
+        """Chips (N, C, H, W) in [-1, 1], or layers (N, C + 1, H, W), and labels (N,) to logits (N,) float32."""
+        x = torch.cat([chips[:, :-1], 2 * chips[:, -1:] - 1], dim=1) if self.layer else chips  # alpha as wide as bands
         if self.by_planes:
             planes = F.one_hot(labels, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
             x = torch.cat([x, planes], dim=1)
@@ -110,9 +119,10 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 def build(
-    preset: Preset, shape: tuple[int, int, int], classes: int, seed: int
+    preset: Preset, shape: tuple[int, int, int], classes: int, seed: int, layer: bool = False
 ) -> tuple[GeneratorNetwork, DiscriminatorNetwork]:
     """Both networks with weights that follow from ``seed`` alone; torch's own random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return GeneratorNetwork(architecture(preset, shape, classes)), DiscriminatorNetwork(preset, shape, classes)
+        generator = GeneratorNetwork(architecture(preset, shape, classes, layer))
+        return generator, DiscriminatorNetwork(preset, shape, classes, layer)

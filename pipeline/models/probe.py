@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from ..dataset.orientations import SYMMETRIES, each_turned
+from ..dataset.orientations import ORIENTATIONS, orient_each
 from .classifier import ShipConvNet, place, to_tensor
 from .device import Profile
 
@@ -56,7 +56,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
     for step in range(STEPS):
         rng = np.random.default_rng([seed, step])
         chosen = drawn_equally(rng, pools, BATCH)
-        shown = each_turned(chips[chosen], rng.integers(0, SYMMETRIES, len(chosen)))
+        shown = orient_each(chips[chosen], rng.integers(0, ORIENTATIONS, len(chosen)))
         with profile.autocast():
             logits = network(to_tensor(shown).to(device))
         for group in adam.param_groups:

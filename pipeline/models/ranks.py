@@ -176,7 +176,7 @@ def training_ranks(device: str) -> Iterator[Ranks]:
     def blame(reason: str) -> str:
         return (
             f"{session.title}: rank {mine.rank} of {mine.size} lost another one ({reason});"
-            " the same command goes on from the latest checkpoint"
+            " run the same command again to resume from the latest checkpoint"
         )
 
     try:

@@ -23,7 +23,7 @@ from .rows import SHARES, Pixels, Rows, Spans, Valid, block_height, joined, nati
 PANEL_BYTES = 192 << 20
 """Pixels of one row of a scene's blocks that are in memory at a time."""
 CHUNK_BYTES = 16 << 20
-"""Chips that are handed over together."""
+"""Chips that are yielded together."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Cut:
     Attributes:
         windows: Positions (N,) of the chips in the windows that were asked for.
         chips: Chips (N, S, S, C) in the scene's dtype. Pixels outside the scene or without data hold the mean of the
-            chip's other pixels, so that nobody sees an edge or a -9999 that is not there; 0 where there are no others.
-            The array is used again for the next ones.
-        valid: Share (N,) of each chip's pixels that lie in the scene and hold data.
+            chip's other pixels, so that no network sees an edge or a -9999 that is not there; 0 where there are none.
+            The array is reused for the next chips.
+        valid: Share (N,) of each chip's pixels that lie in the scene and have data.
     """
 
     windows: npt.NDArray[np.int64]
@@ -75,11 +75,11 @@ def cut(
     for panel, (first, last) in _panels(scene, windows, size, grid):
         with grid_rows(scene, grid, (first, last), kernel, workers, gdal) as rows:
             local = windows[panel] - (0, first)
-            for chosen, block in _blocks(rows, local, size):
-                for start in range(0, len(chosen), most):
-                    part = chosen[start : start + most]
-                    out = chips[: len(part)]
-                    yield Cut(panel[part], out, _shared(rows, block, local[part], out))
+            for inside, block in _blocks(rows, local, size):
+                for start in range(0, len(inside), most):
+                    positions = inside[start : start + most]
+                    out = chips[: len(positions)]
+                    yield Cut(panel[positions], out, _copy_shared(rows, block, local[positions], out))
 
 
 def cut_all(
@@ -99,11 +99,10 @@ def cut_all(
             for chosen, block in _blocks(rows, local, size):
                 places = panel[chosen]
                 if (np.diff(places) == 1).all():
-                    valid[places] = _shared(rows, block, local[chosen], out[places[0] : places[-1] + 1])
+                    valid[places] = _copy_shared(rows, block, local[chosen], out[places[0] : places[-1] + 1])
                 else:
                     for position, place in zip(chosen, places, strict=True):
-                        one = slice(position, position + 1)
-                        valid[place] = block.copy(local[one], out[place : place + 1])[0]
+                        valid[place] = block.copy(local[position : position + 1], out[place : place + 1])[0]
     return out, valid
 
 
@@ -116,7 +115,7 @@ def grid_rows(
     workers: int,
     gdal: Mapping[str, str | int | bool],
 ) -> Iterator[Rows]:
-    """Rows of a range of the target grid's columns.
+    """Open the rows of a range of the target grid's columns.
 
     Raises:
         ValueError: If the grid is not the scene's own and no kernel was given.
@@ -133,7 +132,7 @@ def grid_rows(
 
 
 def panel_columns(scene: SceneFile, grid: Target, size: int) -> int:
-    """Columns of the target grid to read at a time: all of them, unless the scene is very wide.
+    """Return how many columns of the target grid to read at a time: all, unless the scene is very wide.
 
     A row of deep blocks of a wide scene with many bands does not fit into memory. Such a scene is read panel by panel,
     and blocks that two panels share are read for both.
@@ -148,7 +147,7 @@ def panel_columns(scene: SceneFile, grid: Target, size: int) -> int:
 def _panels(
     scene: SceneFile, windows: Windows, size: int, grid: Target
 ) -> Iterator[tuple[npt.NDArray[np.int64], tuple[int, int]]]:
-    """Windows by the range of columns in which they are cut; see :func:`panel_columns`."""
+    """Yield windows (positions) and the range of columns in which they are cut; see :func:`panel_columns`."""
     widest = panel_columns(scene, grid, size)
     number = np.clip(windows[:, 1], 0, grid.width - 1) // widest
     for panel in np.unique(number):
@@ -185,10 +184,10 @@ class _Block:
             corner = (int(rows[start]) - self.top, int(cols[start]))
             _run(self.pixels, corner, step, out[start:stop])
             if self.valid is not None:
-                known = _strided(self.valid, corner, step, stop - start, size)
-                share[start:stop] = known.mean(axis=(1, 2))
+                valid = _strided(self.valid, corner, step, stop - start, size)
+                share[start:stop] = valid.mean(axis=(1, 2))
                 for partial in np.flatnonzero(share[start:stop] < 1):
-                    _fill(out[start + partial], known[partial])
+                    _fill(out[start + partial], valid[partial])
         for outside in np.flatnonzero(~inside):
             share[outside] = self._pad(int(rows[outside]), int(cols[outside]), out[outside])
         return share
@@ -196,26 +195,26 @@ class _Block:
     def _pad(self, row: int, col: int, chip: Pixels) -> float:
         """Copy a window that crosses the scene's edge."""
         size = len(chip)
-        known = np.zeros((size, size), dtype=bool)
+        valid = np.zeros((size, size), dtype=bool)
         low, high = max(row, 0), min(row + size, self.height)
         left, right = max(col, 0), min(col + size, self.pixels.shape[1])
         if low < high and left < right:
-            here = slice(low - self.top, high - self.top), slice(left, right)
-            there = slice(low - row, high - row), slice(left - col, right - col)
-            chip[there] = self.pixels[here]
-            known[there] = True if self.valid is None else self.valid[here]
-        _fill(chip, known)
-        return float(known.mean())
+            source = slice(low - self.top, high - self.top), slice(left, right)
+            target = slice(low - row, high - row), slice(left - col, right - col)
+            chip[target] = self.pixels[source]
+            valid[target] = True if self.valid is None else self.valid[source]
+        _fill(chip, valid)
+        return float(valid.mean())
 
 
-def _fill(chip: Pixels, known: Valid) -> None:
-    """Give the pixels of a chip (S, S, C) that are not known the mean of the others."""
-    mean = chip[known].mean(axis=0, dtype=np.float64) if known.any() else np.zeros(chip.shape[-1])
-    chip[~known] = np.rint(mean) if chip.dtype.kind in "iu" else mean
+def _fill(chip: Pixels, valid: Valid) -> None:
+    """Set the invalid pixels of a chip (S, S, C) to the mean of the others."""
+    mean = chip[valid].mean(axis=0, dtype=np.float64) if valid.any() else np.zeros(chip.shape[-1])
+    chip[~valid] = np.rint(mean) if chip.dtype.kind in "iu" else mean
 
 
-def _shared(rows: Rows, block: _Block, windows: Windows, out: Pixels) -> npt.NDArray[np.float64]:
-    """Copy windows with all workers, each a part of them."""
+def _copy_shared(rows: Rows, block: _Block, windows: Windows, out: Pixels) -> npt.NDArray[np.float64]:
+    """Copy windows with all workers, each a share of them."""
     if rows.pool is None:
         return block.copy(windows, out)
     edges = np.linspace(0, len(windows), min(len(windows), rows.workers * SHARES) + 1).astype(int)
@@ -224,7 +223,7 @@ def _shared(rows: Rows, block: _Block, windows: Windows, out: Pixels) -> npt.NDA
 
 
 def _strided(array: Pixels, corner: tuple[int, int], step: int, count: int, size: int) -> Pixels:
-    """``count`` windows of ``array`` (R, W, ...) side by side, ``step`` columns apart, as a view (count, S, S, ...)."""
+    """Return ``count`` windows of ``array`` (R, W, ...), ``step`` columns apart, as a view (count, S, S, ...)."""
     base = array[corner[0] :, corner[1] :]
     row, col, *rest = base.strides
     return as_strided(base, (count, size, size, *base.shape[2:]), (step * col, row, col, *rest), writeable=False)
@@ -245,7 +244,7 @@ def _run(pixels: Pixels, corner: tuple[int, int], step: int, out: Pixels) -> Non
 def _runs(
     rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:
-    """Ranges [start, stop) of windows that lie inside, in one row, equally far apart: each is copied at once."""
+    """Yield ranges [start, stop) of windows inside, in one row and equally spaced: each range is copied at once."""
     count = len(rows)
     start = 0
     joins = np.zeros(count, dtype=bool)
@@ -267,7 +266,7 @@ def _runs(
 
 
 def _blocks(rows: Rows, windows: Windows, size: int) -> Iterator[tuple[npt.NDArray[np.int64], _Block]]:
-    """Rows that hold windows wholly, with the positions of these windows; every window comes once."""
+    """Yield rows that contain windows wholly, with the positions of these windows; every window comes once."""
     order = np.lexsort((windows[:, 1], windows[:, 0]))
     low = np.clip(windows[order, 0], 0, rows.height - 1)
     high = np.clip(windows[order, 0] + size, 1, rows.height)
@@ -283,7 +282,7 @@ def _blocks(rows: Rows, windows: Windows, size: int) -> Iterator[tuple[npt.NDArr
 
 
 def _spans(cols: npt.NDArray[np.int64], size: int, width: int) -> Spans:
-    """The columns that windows from ``cols`` on cover, as disjoint ranges inside the scene."""
+    """Return the columns that windows starting at ``cols`` cover, as disjoint ranges inside the scene."""
     first = np.unique(cols)
     spans = np.stack([np.maximum(first, 0), np.minimum(first + size, width)], axis=1)
     return joined([(int(start), int(end)) for start, end in spans if end > start])

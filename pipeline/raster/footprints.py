@@ -11,13 +11,13 @@ import pyproj
 import shapely
 
 _CHUNK = 1 << 14
-"""Outlines that are made at a time: as polygons they take far more memory than as text."""
+"""Outlines that are built at a time: as polygons they take far more memory than as text."""
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
 """Upper left, lower left, lower right, upper right, in (row, col): counter-clockwise where north is up."""
 
 
 def footprints(chips: pd.DataFrame, scenes: pd.DataFrame, size: int) -> pd.Series[str]:
-    """Outline of each chip as WKT, missing where its scene has no georeference.
+    """Return the outline of each chip as WKT, missing where its scene has no georeference.
 
     Args:
         chips: Chips with scene_id, row and col on the target grid.
@@ -39,7 +39,7 @@ def footprints(chips: pd.DataFrame, scenes: pd.DataFrame, size: int) -> pd.Serie
 
 
 def _lonlat(corners: npt.NDArray[np.float64], crs: str, transform: str) -> npt.NDArray[np.float64]:
-    """Scene pixels (N, 5, 2) as row, col to longitude and latitude (N, 5, 2)."""
+    """Convert scene pixels (N, 5, 2), as row, col, to longitude and latitude (N, 5, 2)."""
     a, b, c, d, e, f = json.loads(transform)[:6]
     row, col = corners[..., 0], corners[..., 1]
     to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
@@ -47,7 +47,7 @@ def _lonlat(corners: npt.NDArray[np.float64], crs: str, transform: str) -> npt.N
 
 
 def _wkt(rings: npt.NDArray[np.float64]) -> list[str | None]:
-    """Rings (N, 5, 2) as WKT; None where a corner has no position."""
+    """Return rings (N, 5, 2) as WKT; None where a corner has no position."""
     known = np.isfinite(rings).all(axis=(1, 2))
     lon = rings[..., 0]
     # Across the antimeridian longitudes go on beyond 180, so that the outline stays one small polygon.

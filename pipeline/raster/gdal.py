@@ -1,9 +1,9 @@
-"""The one door to scenes: opens untrusted rasters safely, and says which of their pixels are valid.
+"""The entry point to scenes: open untrusted rasters safely, and tell which of their pixels are valid.
 
 A ``.tif`` can be a VRT that reads any file on disk or on the network, a small file can claim billions of pixels, and a
-truncated one opens well. Therefore: plain local paths only; the content decides the driver, and that driver alone may
-open it; drivers that read other files or the network are switched off before GDAL starts, in this process and in those
-it starts; side-car files are not read, since they could name other files; dimensions are checked before pixels.
+truncated one opens without an error. Therefore: plain local paths only; the content decides the driver, and only that
+driver may open it; drivers that read other files or the network are switched off before GDAL starts, here and in the
+processes it starts; side-car files are not read, since they could name other files; dimensions are checked first.
 
 Scenes come from two kinds of file: rasters (GeoTIFF and COG, PNG, JPEG), and ``.npy`` arrays (N, H, W, C) in the store,
 into which ingest turns a JSON of chips; there ``item`` is the scene's position.
@@ -29,12 +29,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..utils.errors import InputError
+from ..utils.world_file import world_files
 
 ALLOWED_DRIVERS = (
     *("GTiff", "COG", "PNG", "JPEG", "BMP", "JP2OpenJPEG", "MEM", "Memory", "GPKG", "ESRI Shapefile", "GeoJSON"),
     "FlatGeobuf",
 )
-"""The only drivers of GDAL that are left switched on: what scenes and labels are read with, and chips written."""
+"""The only GDAL drivers that stay switched on: those that read scenes and labels and write chips."""
 REFUSED_DRIVERS = (
     # Files that stand for other files, and files that are requests.
     "VRT DERIVED GTI STACTA STACIT MRF WMS WMTS WCS PLMOSAIC PLSCENES EEDA EEDAI DAAS HTTP Zarr KMLSUPEROVERLAY PDS4"
@@ -42,7 +43,7 @@ REFUSED_DRIVERS = (
     " GMLAS PMTiles MVT GNMFile GNMDatabase HDF4 HDF4Image KEA ECW JP2ECW MrSID JP2MrSID JP2KAK JPEGXL AVIF HEIF GTA"
     " LIBERTIFF EXR PostGISRaster GeoRaster RDB TileDB Arrow Parquet PostgreSQL MySQL MSSQLSpatial MongoDBv3 OCI ODBC"
     " PGeo HANA IDB SOSI CAD DWG NAS OGR_DODS FITS"
-    # What is in the builds that pip installs and nobody here needs: code that a file could otherwise reach.
+    # In the builds that pip installs, and not needed: code that a file could otherwise reach.
     " AAIGrid ACE2 ADRG AIG AIVector AVCBin AVCE00 AirSAR BAG BIGGIF BLX BSB BT BYN CALS CEOS COASP COSAR CPG CSV"
     " CTG CTable2 DGN DIMAP DIPEx DOQ1 DOQ2 DTED DXF ECRGTOC EDIGEO EHdr EIR ELAS ENVI ERS ESAT ESRIJSON FAST FIT"
     " GFF GIF GML GPX GRASSASCIIGrid GRIB GS7BG GSAG GSBG GSC GTFS GTX GXF GenBin GeoJSONSeq GeoRSS HF2 HFA"
@@ -101,7 +102,7 @@ _SAFE: dict[str, str | int | bool] = {
 
 @dataclass(frozen=True)
 class SceneFile:
-    """What a reader needs of one row of the scene table.
+    """The part of a row of the scene table that a reader needs.
 
     Attributes:
         scene_id: Name of the scene.
@@ -133,29 +134,29 @@ class SceneFile:
 
 
 def scene_file(row: Mapping[str, Any], store: Path) -> SceneFile:
-    """The scene of one row (as a mapping) of the scene table; paths below ``store`` are resolved."""
-    known = {name: None if pd.isna(value) else value for name, value in row.items()}
+    """Return the scene of one row (a mapping) of the scene table; relative paths are relative to ``store``."""
+    values = {name: None if pd.isna(value) else value for name, value in row.items()}
     return SceneFile(
-        scene_id=str(known["scene_id"]),
-        path=store / str(known["path"]),  # an absolute path stays what it is
-        item=None if known["item"] is None else int(known["item"]),
+        scene_id=str(values["scene_id"]),
+        path=store / str(values["path"]),  # an absolute path stays what it is
+        item=None if values["item"] is None else int(values["item"]),
         width=int(row["width"]),
         height=int(row["height"]),
         bands=tuple(json.loads(row["bands"])),
         dtype=str(row["dtype"]),
-        nodata=None if known["nodata"] is None else float(row["nodata"]),
-        mask=known["mask"],
-        crs=known["crs"],
-        transform=None if known["transform"] is None else tuple(json.loads(row["transform"])),
-        gsd_m=None if known["gsd_m"] is None else float(row["gsd_m"]),
+        nodata=None if values["nodata"] is None else float(row["nodata"]),
+        mask=values["mask"],
+        crs=values["crs"],
+        transform=None if values["transform"] is None else tuple(json.loads(row["transform"])),
+        gsd_m=None if values["gsd_m"] is None else float(row["gsd_m"]),
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ door
+# --------------------------------------------------------------------------------------------------------- opening
 
 
 def local_file(path: Path | str) -> Path:
-    """The absolute path of a regular file that is not empty.
+    """Return the absolute path of a regular file that is not empty.
 
     Raises:
         InputError: If the path is a URL, a GDAL virtual path or inline data, or no regular file with content.
@@ -177,7 +178,7 @@ def local_file(path: Path | str) -> Path:
 
 
 def _driver(path: Path) -> str:
-    """The driver that a file's first bytes call for; its suffix says nothing (a JPEG is often named .png)."""
+    """Return the driver that a file's first bytes call for; its suffix is not trusted (a JPEG is often named .png)."""
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -187,7 +188,7 @@ def _driver(path: Path) -> str:
         if start.startswith(magic):
             return driver
     raise InputError(
-        f"{path.name} is no TIFF, PNG, JPEG, BMP or JPEG 2000 by its first bytes; convert it, or take it out"
+        f"{path.name} is no TIFF, PNG, JPEG, BMP or JPEG 2000 according to its first bytes; convert it, or take it out"
     )
 
 
@@ -205,7 +206,7 @@ def open_scene(path: Path, max_pixels: int | None = None, **gdal: str | int | bo
 
     Raises:
         InputError: If it is not such a file, or cannot be read in bounded memory. The message holds no folder names,
-            so that it may be kept in a part.
+            so that it may be stored in an artifact.
     """
     path = local_file(path)
     driver = _driver(path)
@@ -215,7 +216,7 @@ def open_scene(path: Path, max_pixels: int | None = None, **gdal: str | int | bo
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(path, driver=driver)
         except (RasterioError, ValueError, OSError) as error:
-            raise InputError(f"{path.name} is not a readable {driver}: {_said(error, path)}") from None
+            raise InputError(f"{path.name} is not a readable {driver}: {_message(error, path)}") from None
         with dataset:
             _check_size(dataset, path.name, max_pixels)
             turned = _exif_orientation(dataset, path, driver)
@@ -232,7 +233,8 @@ def _exif_orientation(dataset: DatasetReader, path: Path, driver: str) -> int:
     Viewers and labelling programs show such a picture upright, so its rows and columns are those of the upright one.
     What is placed on the ground stays as it is stored.
     """
-    if driver not in ("JPEG", "PNG", "GTiff") or not dataset.transform.is_identity or dataset.gcps[0]:
+    placed = not dataset.transform.is_identity or dataset.gcps[0] or world_files(path)
+    if driver not in ("JPEG", "PNG", "GTiff") or placed:
         return 1
     from PIL import ExifTags, Image
 
@@ -271,7 +273,8 @@ def _upright(dataset: DatasetReader, name: str, orientation: int) -> Iterator[Da
         pixels = dataset.read()
         mask = dataset.nodata
     except (RasterioError, ValueError, OSError) as error:
-        raise InputError(f"{name} cannot be read (truncated or damaged?): {_said(error, Path(dataset.name))}") from None
+        reason = _message(error, Path(dataset.name))
+        raise InputError(f"{name} cannot be read (truncated or damaged?): {reason}") from None
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(0, 2, 1)
     if orientation in (2, 3, 6, 7):
@@ -292,9 +295,9 @@ def _upright(dataset: DatasetReader, name: str, orientation: int) -> Iterator[Da
 
 @contextmanager
 def new_geotiff(path: Path, **profile: Any) -> Iterator[DatasetWriter]:
-    """A GeoTIFF that is made in memory, and written to ``path`` as a whole at the end.
+    """Open a GeoTIFF in memory for writing; it is written to ``path`` as a whole at the end.
 
-    What the disk refuses while GDAL closes a file GDAL tells nobody, and a damaged scene would be taken for sound.
+    GDAL does not report write errors when it closes a file, and a damaged scene would be taken for sound.
 
     Args:
         path: The file.
@@ -309,7 +312,7 @@ def new_geotiff(path: Path, **profile: Any) -> Iterator[DatasetWriter]:
         path.write_bytes(memory.getbuffer())
 
 
-def _said(error: Exception, path: Path) -> str:
+def _message(error: Exception, path: Path) -> str:
     return str(error).replace(str(path), path.name).split("\n")[0][:200]
 
 
@@ -334,7 +337,7 @@ def _block_bytes(dataset: DatasetReader) -> int:
 
 
 def _itemsize(dataset: DatasetReader) -> int:
-    """Bytes of one value; NumPy lacks GDAL's pairs of small integers, which are counted as complex numbers."""
+    """Return the bytes of one value; NumPy lacks GDAL's pairs of small integers, which count as complex numbers."""
     try:
         return int(np.dtype(dataset.dtypes[0]).itemsize)
     except TypeError:
@@ -345,7 +348,7 @@ def _itemsize(dataset: DatasetReader) -> int:
 
 
 def aligned_windows(dataset: DatasetReader, max_bytes: int = 16 << 20) -> Iterator[Extent]:
-    """Windows of whole blocks that cover the dataset once, in block order.
+    """Yield windows of whole blocks that cover the dataset once, in block order.
 
     Args:
         dataset: An open dataset.
@@ -389,16 +392,16 @@ def read_window(
     except (RasterioError, ValueError, OSError) as error:
         raise InputError(
             f"{name} cannot be read at row {row}, column {col} (truncated or damaged?):"
-            f" {_said(error.__cause__ if isinstance(error.__cause__, Exception) else error, Path(dataset.name))}"
+            f" {_message(error.__cause__ if isinstance(error.__cause__, Exception) else error, Path(dataset.name))}"
         ) from None
     pixels = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     return pixels, valid_mask(pixels, scene, given)
 
 
 def valid_mask(pixels: Pixels, scene: SceneFile, given: npt.NDArray[Any] | None = None) -> Valid | None:
-    """Which pixels (H, W) hold data; None where all of them do.
+    """Return which pixels (H, W) have data; None where all of them do.
 
-    A pixel is without data where the alpha or mask band ``given`` (H, W) is 0; where all of its bands equal the nodata
+    A pixel has no data where the alpha or mask band ``given`` (H, W) is 0; where all of its bands equal the nodata
     value (one band may hold that value by right: zero is a value); and, in floats, where any band is not finite.
     """
     valid: Valid | None = None if given is None else np.asarray(given != 0)
@@ -412,9 +415,9 @@ def valid_mask(pixels: Pixels, scene: SceneFile, given: npt.NDArray[Any] | None 
 
 
 def alpha_band(dataset: DatasetReader) -> int | None:
-    """Number of the alpha band, from 1; None where there is none."""
-    found = [band for band, meaning in enumerate(dataset.colorinterp, 1) if meaning == ColorInterp.alpha]
-    return found[0] if found else None
+    """Return the number of the alpha band, from 1; None where there is none."""
+    bands = (band for band, meaning in enumerate(dataset.colorinterp, 1) if meaning == ColorInterp.alpha)
+    return next(bands, None)
 
 
 @lru_cache(maxsize=64)
@@ -424,7 +427,7 @@ def _items(path: str) -> Pixels:
 
 
 def read_item(scene: SceneFile) -> tuple[Pixels, Valid | None]:
-    """Pixels (H, W, C) of a scene that is an item of an array, and which are valid, as :func:`read_window` gives them.
+    """Read pixels (H, W, C) of a scene that is an item of an array, and which are valid, like :func:`read_window`.
 
     Raises:
         InputError: If the array has no such item.
@@ -441,7 +444,7 @@ def read_item(scene: SceneFile) -> tuple[Pixels, Valid | None]:
 
 
 def pixel_size_m(crs: str, transform: tuple[float, ...], width: int, height: int) -> tuple[float, float]:
-    """Width and height in metres on the ground of the pixel at the scene's centre.
+    """Return width and height in metres on the ground of the pixel at the scene's centre.
 
     Measured along the ellipsoid, since degrees, feet and Web Mercator's metres are no metres on the ground. Where the
     nominal size of a projected CRS is within 0.5 % of that (UTM's scale is 0.9996 to 1.001), the nominal one is
@@ -455,12 +458,12 @@ def pixel_size_m(crs: str, transform: tuple[float, ...], width: int, height: int
 
     a, b, c, d, e, f = transform[:6]
     row, col = height / 2, width / 2
-    at = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
+    points = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
     try:
         system = pyproj.CRS.from_user_input(crs)
         to_lonlat = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
         lons, lats = to_lonlat.transform(
-            [a * x + b * y + c for x, y in at], [d * x + e * y + f for x, y in at], errcheck=True
+            [a * x + b * y + c for x, y in points], [d * x + e * y + f for x, y in points], errcheck=True
         )
         geod = pyproj.Geod(ellps="WGS84")
         across = geod.inv(lons[0], lats[0], lons[1], lats[1])[2]

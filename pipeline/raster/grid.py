@@ -1,4 +1,4 @@
-"""The target grid of a scene: which size it has at the chips' GSD, and whether it must be resampled for that.
+"""The target grid of a scene: its size at the chips' GSD, and whether it must be resampled to that GSD.
 
 Row and column scales are *scene pixels per target pixel*: a target coordinate times the scale is a scene coordinate.
 """
@@ -22,7 +22,7 @@ FINEST = 16
 
 @dataclass(frozen=True)
 class Extent:
-    """What is known of a scene's grid.
+    """Size and GSD of a scene.
 
     Attributes:
         scene_id: Name of the scene.
@@ -55,20 +55,20 @@ class Target:
 
     @property
     def resampled(self) -> bool:
-        """Whether the scene's pixels are not the target's."""
+        """Return whether the target's pixels differ from the scene's."""
         return (self.scale_row, self.scale_col) != (1.0, 1.0)
 
 
 def targets(scenes: Sequence[Extent], gsd_m: float | None, resampling: str | None) -> list[Target]:
-    """The target grid of each scene.
+    """Return the target grid of each scene.
 
     Args:
         scenes: The scenes.
-        gsd_m: The chips' GSD; None keeps the scenes' own, which then has to be one.
+        gsd_m: The chips' GSD; None keeps the scenes' own, which must then be the same for all.
         resampling: Kernel for scenes of another GSD, or None to refuse them.
 
     Raises:
-        ConfigError: If a scene's GSD differs and no kernel is named or it is far coarser, or is not known but needed.
+        ConfigError: If a scene's GSD differs and no kernel is named or it is far coarser, or is needed but unknown.
     """
     if gsd_m is None:
         gsd_m = _common_gsd(scenes)
@@ -76,12 +76,12 @@ def targets(scenes: Sequence[Extent], gsd_m: float | None, resampling: str | Non
 
 
 def _common_gsd(scenes: Sequence[Extent]) -> float | None:
-    """The one GSD of scenes that are to keep their own, or None if it is nowhere known."""
+    """Return the GSD that all scenes share, or None if no scene has one."""
     known = [scene for scene in scenes if scene.gsd_m is not None]
     unknown = [scene for scene in scenes if scene.gsd_m is None]
     if known and unknown:
         raise ConfigError(
-            f"the GSD of scene {known[0].scene_id} is known and that of {unknown[0].scene_id} is not;"
+            f"the GSD of scene {known[0].scene_id} is known, that of {unknown[0].scene_id} is not;"
             " set gsd_m of its source in ingest.sources"
         )
     if not known:
@@ -124,7 +124,7 @@ def _target(scene: Extent, gsd_m: float | None, resampling: str | None) -> Targe
 
 
 def _near_whole(scale: float) -> float:
-    """The whole number (or its reciprocal) that a scale is meant to be: 3.001 m to 6 m halves the rows."""
+    """Return the whole number (or its reciprocal) that a scale is meant to be: 3.001 m to 6 m halves the rows."""
     whole = round(scale) if scale >= 1 else 1 / round(1 / scale)
     return float(whole) if not _differs(scale, whole) else scale
 

@@ -1,4 +1,4 @@
-"""Rows of a scene at another GSD, made by GDAL's warper from rows in memory.
+"""Rows of a scene at another GSD, resampled by GDAL's warper from rows in memory.
 
 A ``WarpedVRT`` would read the scene itself, in its own order and a block more than once, and does not work on scenes
 without georeference. Feeding the warper from :class:`.rows.Rows` keeps "each block once" and works in pixels alone. A
@@ -21,7 +21,7 @@ from .grid import Target
 from .rows import STEP_BYTES, Pixels, Rows, Spans, Valid
 
 _RADIUS = {"nearest": 1, "average": 1, "bilinear": 1, "cubic": 2, "lanczos": 3}
-"""Source pixels that a kernel looks at on each side, at scale 1."""
+"""Source pixels that a kernel uses on each side, at scale 1."""
 # Any projected system does: source and result share it, so that only the pixel grids differ.
 _PLANE = "EPSG:3857"
 # GDAL takes a grid from (0, 0) with pixels of 1 for one without position, and warps nothing.
@@ -29,7 +29,7 @@ _ORIGIN = 1024.0
 
 
 def margin(kernel: str, scale: float) -> int:
-    """Source pixels that a kernel looks at on each side, rounded up."""
+    """Return how many source pixels a kernel uses on each side, rounded up."""
     return math.ceil(_RADIUS[kernel] * max(1.0, scale)) + 1
 
 
@@ -66,12 +66,10 @@ class Resampler:
         low = max(math.floor(top * scale) - self._margin, 0)
         high = min(math.ceil((top + len(pixels)) * scale) + self._margin, self._source.height)
         high = self._source.end_of_step(high)
-        source, known = self._source.view(low, high, [(0, self._source.width)])
-        if known is not None and not known.all():
-            share = self._warp(known[..., None].astype(np.float32), low, top, pixels.shape[:2])
-            data = np.where(known[..., None], source, 0).astype(
-                np.float64 if source.dtype == np.float64 else np.float32
-            )
+        source, mask = self._source.view(low, high, [(0, self._source.width)])
+        if mask is not None and not mask.all():
+            share = self._warp(mask[..., None].astype(np.float32), low, top, pixels.shape[:2])
+            data = np.where(mask[..., None], source, 0).astype(np.float64 if source.dtype == np.float64 else np.float32)
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = np.where(share > 0, self._warp(data, low, top, pixels.shape[:2]) / share, 0)
             pixels[:] = _cast(values, pixels.dtype)
@@ -83,13 +81,13 @@ class Resampler:
             valid[:] = True
 
     def _warp(self, source: Pixels, low: int, top: int, shape: tuple[int, ...]) -> Pixels:
-        """Target rows (H, W, C) from ``top`` on, out of source rows from ``low`` on, in the source's dtype."""
+        """Return target rows (H, W, C) from ``top`` on, from source rows from ``low`` on, in the source's dtype."""
         down, along = self._target.scale_row, self._target.scale_col
         bands = np.ascontiguousarray(source.transpose(2, 0, 1))
-        made: npt.NDArray[Any] = np.zeros((bands.shape[0], *shape), source.dtype)
+        target: npt.NDArray[Any] = np.zeros((bands.shape[0], *shape), source.dtype)
         reproject(
             bands,
-            made,
+            target,
             src_transform=Affine(1, 0, _ORIGIN + self._lefts[0], 0, -1, _ORIGIN - low),
             src_crs=_PLANE,
             dst_transform=Affine(along, 0, _ORIGIN + self._lefts[1] * along, 0, -down, _ORIGIN - top * down),
@@ -100,11 +98,11 @@ class Resampler:
             XSCALE=1 / along,
             YSCALE=1 / down,
         )
-        return made.transpose(1, 2, 0)
+        return target.transpose(1, 2, 0)
 
 
 def _cast(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Values in another dtype, rounded and clipped where that is an integer."""
+    """Return values in another dtype, rounded and clipped where that is an integer."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         values = np.clip(np.floor(values + 0.5), limits.min, limits.max)
@@ -112,7 +110,7 @@ def _cast(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def resampled_rows(source: Rows, source_left: int, target: Target, columns: tuple[int, int], kernel: str) -> Rows:
-    """Rows of a scene on its target grid, resampled from its rows as they are.
+    """Return rows of a scene on its target grid, resampled from its own rows.
 
     Args:
         source: The scene's rows, of the columns that :func:`source_columns` names.
@@ -129,7 +127,7 @@ def resampled_rows(source: Rows, source_left: int, target: Target, columns: tupl
 
 
 def source_columns(target: Target, columns: tuple[int, int], width: int, kernel: str) -> tuple[int, int]:
-    """The scene's columns, of ``width``, that columns of its target grid are made of."""
+    """Return the scene's columns, of ``width``, that columns of its target grid are computed from."""
     beside = margin(kernel, target.scale_col)
     first, last = (column * target.scale_col for column in columns)
     return max(math.floor(first) - beside, 0), min(math.ceil(last) + beside, width)

@@ -25,7 +25,7 @@ from .gdal import SceneFile, alpha_band, open_scene, read_item, valid_mask
 Pixels = npt.NDArray[Any]
 """Pixels (H, W, C)."""
 Valid = npt.NDArray[np.bool_]
-"""Which pixels (H, W) hold data."""
+"""Which pixels (H, W) have data."""
 Spans = Sequence[tuple[int, int]]
 """Column ranges [start, stop) that are wanted of some rows."""
 Fill = Callable[[int, Pixels, "Valid | None", Spans], None]
@@ -34,7 +34,7 @@ Fill = Callable[[int, Pixels, "Valid | None", Spans], None]
 STEP_BYTES = 32 << 20
 """Pixels that one step reads: enough for many blocks, little enough to stay near the processor's caches."""
 SHARES = 2
-"""Parts of a step for each worker: where one is held up, the others take over."""
+"""Pieces of a step for each worker: where one is held up, the others take over."""
 _CACHE_BYTES = 32 << 20
 """GDAL's cache while a scene is read, whatever it is elsewhere: each block is read once, and small caches stay warm."""
 # Decoding a PNG or JPEG from the middle starts at its top: a second handle would do the first one's work again.
@@ -42,7 +42,7 @@ _THREADED = ("GTiff", "COG")
 
 
 class Rows:
-    """Rows of a scene on some grid, seen through a window that only moves down."""
+    """Rows of a scene on some grid, buffered in a window that only moves down."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Rows:
             dtype: Type of the pixels.
             step: Rows of a step.
             masked: Whether pixels may be without data.
-            pool: Threads that whoever uses the rows may use too, or None.
+            pool: Threads that users of the rows may use too, or None.
             workers: How many they are.
         """
         self.pool = pool
@@ -77,11 +77,11 @@ class Rows:
         self._low = self._high = 0
 
     def end_of_step(self, row: int) -> int:
-        """End of the step that holds the row before ``row``."""
+        """Return the end of the step that contains the row before ``row``."""
         return min(-(-row // self.step) * self.step, self.height)
 
     def view(self, low: int, high: int, spans: Spans) -> tuple[Pixels, Valid | None]:
-        """Rows ``low`` to ``high`` (a step's end), of which new ones are read at least in the columns of ``spans``.
+        """Return rows ``low`` to ``high`` (a step's end); new ones are read at least in the columns of ``spans``.
 
         ``low`` must not be less than in an earlier call. Steps that lie wholly above ``low`` are never read.
         """
@@ -100,15 +100,14 @@ class Rows:
         """Move the rows from ``low`` on to the buffer's start where those to ``high`` would not fit behind them."""
         if high - self._low <= len(self._pixels):
             return
-        have = self._high - self._low
-        kept = slice(min(low - self._low, have), have)
+        filled = self._high - self._low
+        kept = slice(min(low - self._low, filled), filled)
         count = kept.stop - kept.start
         needed = count + high - self._high
         if needed > len(self._pixels):
-            # No larger than it has to be: the same few megabytes, used again for each step, stay in the caches.
-            room = needed
-            pixels = np.empty((room, self.width, self.bands), self.dtype)
-            valid = np.empty((room, self.width), bool) if self.masked else None
+            # No larger than needed: the same few megabytes, reused for each step, stay in the caches.
+            pixels = np.empty((needed, self.width, self.bands), self.dtype)
+            valid = np.empty((needed, self.width), bool) if self.masked else None
         else:
             pixels, valid = self._pixels, self._valid
         pixels[:count] = self._pixels[kept]
@@ -128,7 +127,7 @@ class _Task:
 
 
 def block_height(scene: SceneFile) -> int:
-    """Rows of a block of a raster file."""
+    """Return the rows of a block of a raster file."""
     with open_scene(scene.path) as file:
         return int(min(file.block_shapes[0][0], file.height))
 
@@ -137,7 +136,7 @@ def block_height(scene: SceneFile) -> int:
 def native_rows(
     scene: SceneFile, columns: tuple[int, int], workers: int = 1, **gdal: str | int | bool
 ) -> Iterator[Rows]:
-    """Rows of a scene as they are on disk; each block is read once, by one of ``workers`` threads.
+    """Open the rows of a scene as they are on disk; each block is read once, by one of ``workers`` threads.
 
     Args:
         scene: The scene.
@@ -208,14 +207,14 @@ def _from_memory(pixels: Pixels, valid: Valid | None) -> Fill:
 def _tasks(
     rows: tuple[int, int], columns: tuple[int, int], spans: Spans, block: tuple[int, int], workers: int
 ) -> Iterator[_Task]:
-    """Runs of blocks that hold the wanted columns, in block order; enough of them for all workers.
+    """Yield runs of blocks that contain the wanted columns, in block order; enough of them for all workers.
 
     Args:
         rows: Range of the rows; begins with a block.
         columns: Range of the columns to stay in.
         spans: Wanted columns.
         block: Height and width of a block.
-        workers: Who shares them.
+        workers: Workers that share them.
     """
     top, stop = rows
     block_height, block_width = block
@@ -234,14 +233,14 @@ def _tasks(
 
 
 def joined(runs: Spans) -> list[tuple[int, int]]:
-    """Ranges in ascending order, those that touch or overlap as one."""
-    wide: list[tuple[int, int]] = []
+    """Merge ranges, given in ascending order, that touch or overlap."""
+    merged: list[tuple[int, int]] = []
     for first, last in runs:
-        if wide and first <= wide[-1][1]:
-            wide[-1] = (wide[-1][0], max(last, wide[-1][1]))
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
-            wide.append((first, last))
-    return wide
+            merged.append((first, last))
+    return merged
 
 
 def _read(handle: Any, scene: SceneFile, alpha: int | None, task: _Task, pixels: Pixels, valid: Valid | None) -> None:
@@ -261,5 +260,5 @@ def _read(handle: Any, scene: SceneFile, alpha: int | None, task: _Task, pixels:
             " from the scenes, or fetch it again"
         ) from error
     if valid is not None:
-        found = valid_mask(pixels, scene, given)
-        valid[:] = True if found is None else found
+        mask = valid_mask(pixels, scene, given)
+        valid[:] = True if mask is None else mask

@@ -22,9 +22,9 @@ from .table import Row, best
 SVG_FILE = "sweep.svg"
 PNG_FILE = "sweep.png"
 MOST_LINES = 6
-"""With more combinations of the other keys than this, dots are not joined."""
+"""With more combinations of the other keys than this, points are not joined by lines."""
 MOST_TICKS = 4
-"""So many values or fewer are written at the axis as they are."""
+"""Up to this many values are labelled on the axis one by one."""
 LOG_SPAN = 8.0
 """Values that span more than this factor are drawn on a logarithmic axis."""
 DPI = 150
@@ -42,7 +42,7 @@ INK, MUTED = "#1b2126", "#8b949e"
 
 
 def draw(sweep: Sweep, rows: Sequence[Row]) -> Figure | None:
-    """One panel for each measure (down) and swept key (across); None while no point is measured."""
+    """Draw one panel for each measure (down) and swept key (across); return None while no point is measured."""
     done = [row for row in rows if row.state == "done"]
     measures = [name for name in MEASURES if any(row.number(name) is not None for row in done)]
     measures.sort(key=lambda name: name != sweep.metric)
@@ -65,7 +65,7 @@ def draw(sweep: Sweep, rows: Sequence[Row]) -> Figure | None:
                     panel.set_ylabel(f"{name}\n({'higher' if MEASURES[name].higher else 'lower'} is better)")
                 if down == len(measures) - 1:
                     panel.set_xlabel(short[key])
-        figure.suptitle(f"{sweep.name}: ringed, the best by {sweep.metric}", fontsize=9.5, x=0.01, ha="left")
+        figure.suptitle(f"{sweep.name}: the ring marks the best by {sweep.metric}", fontsize=9.5, x=0.01, ha="left")
         return figure
 
 
@@ -96,12 +96,12 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str, key: str, sweep: Sweep, 
         )
         _bars(panel, group, x, y, name, colour)
     if winner is not None and winner in rows:
-        at = place[show(winner.point.changes[key])], winner.number(name) or 0.0
-        panel.plot(*at, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK)
+        position = place[show(winner.point.changes[key])], winner.number(name) or 0.0
+        panel.plot(*position, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK)
 
 
 def _bars(panel: Axes, rows: Sequence[Row], x: list[float], y: list[float], name: str, colour: str) -> None:
-    """Intervals of the difference; of other measures the standard deviation over splits."""
+    """Draw intervals of the difference, and for other measures the standard deviation over splits."""
     below, above = [], []
     for row, value in zip(rows, y, strict=True):
         low, high, spread = row.number("low"), row.number("high"), row.number(f"{name} sd")
@@ -116,7 +116,7 @@ def _bars(panel: Axes, rows: Sequence[Row], x: list[float], y: list[float], name
 
 
 def _places(panel: Axes, rows: Sequence[Row], key: str) -> dict[str, float]:
-    """Where each value of a key is on the axis: numbers where they are, anything else side by side."""
+    """Return the position of each value of a key on the axis: numbers at their value, others side by side."""
     values = [row.point.changes[key] for row in rows]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) == len(values):
@@ -134,7 +134,7 @@ def _places(panel: Axes, rows: Sequence[Row], key: str) -> dict[str, float]:
 
 
 def write(sweep: Sweep, rows: Sequence[Row], folder: Path) -> bool:
-    """Draw the plot into a folder; false while there is nothing to draw.
+    """Draw the plot into a folder; return False while there is nothing to draw.
 
     Raises:
         StoreError: If the folder cannot be written.

@@ -1,4 +1,4 @@
-"""What a sweep is asked to do: from a YAML file and the options of the command to points, or one sentence."""
+"""Turn a YAML file and the options of the command into the points of a sweep, or one sentence on what is wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,29 @@ import yaml
 from ..config.load import load, read_yaml, resolve_path
 from ..config.run import RunConfig
 from ..utils.errors import ConfigError
+from ..utils.suggest import nearest
 from .measures import MEASURES
 from .space import Axis, Changes, draws, grid, labels, range_axis, text_overrides, values_axis
 
 LONGEST_NAME = 64
 LASTS = ("gan", "report")
-"""Stages that a sweep may end at: where generators are judged, and where the question is answered."""
+"""Stages that a sweep may end at: the evaluation of generators, and the report."""
 KEYS = ("name", "config", "set", "to", "metric", "grid", "range", "random", "seed")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A sweep as it was asked for.
+    """A sweep as requested.
 
     Attributes:
-        name: Of the sweep and of its folder under ``reports/``; None names it for the configuration.
-        config: Configuration that every point starts from; None is the default one.
+        name: Name of the sweep and of its folder in ``reports/``; None names it after the configuration.
+        config: Configuration that every point starts from; None for the default.
         overrides: ``key=value`` texts that hold for every point.
         last: Stage to end at, one of :data:`LASTS`.
-        metric: Measure that orders the table; None takes the usual one of the last stage.
-        axes: Keys and what they may be.
-        random: How many points to draw; None runs the grid.
-        seed: Of the draws.
+        metric: Measure that orders the table; None for the usual one of the last stage.
+        axes: Keys and their possible values.
+        random: Number of points to draw; None runs the grid.
+        seed: Seed of the draws.
     """
 
     name: str | None = None
@@ -55,10 +55,10 @@ class Point:
     """One configuration of a sweep.
 
     Attributes:
-        label: The keys in which it differs from the others, for people.
-        run: Its name as a run.
+        label: The keys in which it differs from the others.
+        run: Name of its run.
         changes: The value of each swept key.
-        config: What is run.
+        config: Its configuration.
     """
 
     label: str
@@ -72,11 +72,11 @@ class Sweep:
     """A sweep that can be run.
 
     Attributes:
-        name: Of the sweep and of its folder under ``reports/``.
+        name: Name of the sweep and of its folder in ``reports/``.
         last: Stage to end at.
         metric: Measure that orders the table.
         keys: The swept keys.
-        points: In the order in which they are shown while none is measured.
+        points: The points, in the order of the grid or the draws.
     """
 
     name: str
@@ -95,8 +95,8 @@ def read_request(path: Path) -> Request:
     raw = read_yaml(path)
     unknown = [key for key in raw if key not in KEYS]
     if unknown:
-        near = get_close_matches(unknown[0], KEYS, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"a sweep has {', '.join(KEYS)}"
+        match = nearest(unknown[0], KEYS)
+        hint = f"did you mean `{match}`?" if match else f"a sweep has {', '.join(KEYS)}"
         raise ConfigError(f"sweep {path}: unknown key `{unknown[0]}`; {hint}")
     for key, kind in (("name", str), ("config", str), ("to", str), ("metric", str), ("random", int), ("seed", int)):
         if raw.get(key) is not None and (not isinstance(raw[key], kind) or isinstance(raw[key], bool)):
@@ -122,10 +122,10 @@ def read_request(path: Path) -> Request:
 
 
 def parse_grid(text: str) -> Axis:
-    """An axis from ``key=value,value``.
+    """Return the axis that ``key=value,value`` describes.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If the text is not valid.
     """
     key, equals, values = text.partition("=")
     if not equals:
@@ -137,10 +137,10 @@ def parse_grid(text: str) -> Axis:
 
 
 def parse_range(text: str) -> Axis:
-    """An axis from ``key=low:high`` or ``key=low:high:log``.
+    """Return the axis that ``key=low:high`` or ``key=low:high:log`` describes.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If the text is not valid.
     """
     key, _, ends = text.partition("=")
     found = re.fullmatch(r"([^:]+):([^:]+?)(:log)?", ends.strip())
@@ -154,22 +154,22 @@ def parse_range(text: str) -> Axis:
 
 
 def merged(request: Request, axes: Sequence[Axis]) -> Request:
-    """The request with further axes; one of the same key takes the place of the earlier one."""
+    """Return the request with further axes; one of the same key replaces the earlier one."""
     twice = [key for key, count in Counter(axis.key for axis in axes).items() if count > 1]
     if twice:
-        raise ConfigError(f"sweep: `{twice[0]}` is swept twice; give it once, with all its values")
+        raise ConfigError(f"sweep: `{twice[0]}` is swept twice; give it once, with all values")
     found = {axis.key: axis for axis in (*request.axes, *axes)}
     return replace(request, axes=tuple(found.values()))
 
 
 def prepare(request: Request) -> Sweep:
-    """Check a request and make its points.
+    """Check a request and return its points.
 
     Raises:
-        ConfigError: If it cannot be used, or one of its points cannot.
+        ConfigError: If it or one of its points cannot be used.
     """
     if request.last not in LASTS:
-        raise ConfigError(f"sweep: it ends at {' or '.join(LASTS)}, not at {request.last!r}; change --to")
+        raise ConfigError(f"sweep: --to must be {' or '.join(LASTS)}, got {request.last!r}")
     usual = "kid" if request.last == "gan" else "difference"
     metric = request.metric or usual
     allowed = [name for name, measure in MEASURES.items() if request.last == "report" or measure.of_gan]
@@ -202,9 +202,9 @@ def _point(request: Request, run: str, label: str, changes: Mapping[str, Any]) -
 
 
 def run_names(sweep: str, shown: Sequence[str]) -> list[str]:
-    """A run's name for each point: that of the sweep and what the point is called, in letters that a folder may have.
+    """Return a run's name for each point: that of the sweep and its label, in characters that a folder may have.
 
-    Where such names would be too long, or two the same, they end in a digest of what the point is called.
+    Names that would be too long, or the same for two points, end in a digest of the label.
     """
     slugs = [re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-") for label in shown]
     often = Counter(slug.lower() for slug in slugs)

@@ -1,7 +1,7 @@
-"""Run the points of a sweep together: parts that several need are made once, and one that fails takes no other along.
+"""Run the points of a sweep together: tasks that several need run once, and a point that fails stops no other.
 
-Stage by stage, the missing parts of all points go to one executor. What is made is committed as in any run, so a sweep
-that was stopped goes on where it was.
+Stage by stage, the missing tasks of all points go to one executor. Artifacts are committed as in any run, so a sweep
+that was stopped resumes where it was.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rich.console import Console
 from ..dataset.names import FINAL
 from ..engine.display import PlainDisplay
 from ..engine.executors import open_executor
-from ..engine.plan import BlockedError, Planner, TaskBatch
+from ..engine.plan import Planner, TaskBatch
 from ..engine.runner import Display, Runner
 from ..engine.stages import NAMES, STAGES, Stage
 from ..engine.store import Record
-from ..engine.task import METADATA
+from ..engine.task import read_metadata
 from ..engine.worker import TaskSpec
 from ..utils.errors import ConfigError, CorruptedError, SatpipeError, StoreError, first_line
 from .measures import Values, of_answer, of_generators
@@ -30,36 +30,36 @@ from .request import Point, Sweep
 
 
 @dataclass
-class Course:
+class PointState:
     """How far a point is.
 
     Attributes:
         point: The point.
-        walk: The walk over its stages.
-        records: Its committed parts, by title.
-        missing: Orders of the stage that it waits for, by key; empty where it is complete or failed.
+        planner: What planned it.
+        records: Its committed artifacts, by title.
+        missing: Specs of the stage that it waits for, by key; empty where it is complete or failed.
         stage: That stage.
-        trouble: Why it failed, in one sentence.
+        failure: Why it failed, in one sentence.
     """
 
     point: Point
-    walk: Planner
+    planner: Planner
     records: dict[str, Record] = field(default_factory=dict)
     missing: dict[str, TaskSpec] = field(default_factory=dict)
     stage: Stage | None = None
-    os_error_hint: str | None = None
+    failure: str | None = None
 
     @property
     def state(self) -> str:
-        """``done``, ``failed`` or ``waiting``."""
-        return "failed" if self.os_error_hint else "waiting" if self.missing else "done"
+        """Return ``done``, ``failed`` or ``waiting``."""
+        return "failed" if self.failure else "waiting" if self.missing else "done"
 
 
-Changed = Callable[[Sequence[Course]], None]
+Changed = Callable[[Sequence[PointState]], None]
 
 
 class Named:
-    """Tells a display which point a part belongs to."""
+    """Tells a display which point a task belongs to."""
 
     def __init__(self, display: Display) -> None:
         """Pass everything on to ``display``."""
@@ -74,93 +74,84 @@ class Named:
         return replace(spec, task=replace(spec.task, name=f"{spec.task.name} of {owners[0]}{more}"))
 
     def say(self, text: str) -> None:
-        """Something that a person should know."""
+        """Show a line that a person should read."""
         self.display.say(text)
 
     def stage_begins(self, stage: Stage, missing: int, total: int) -> None:
-        """A wave of a stage begins."""
+        """Show that a batch of a stage begins."""
         self.display.stage_begins(stage, missing, total)
 
     def task_done(self, spec: TaskSpec, record: Record, metadata: dict[str, Any]) -> None:
-        """A part was made."""
+        """Show that a task is done."""
         self.display.task_done(self._named(spec), record, metadata)
 
     def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
-        """A part under way says how far it is."""
+        """Show how far a running task is."""
         self.display.task_progress(self._named(spec), state)
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
-        """A stage is complete."""
+        """Show that a stage is complete."""
         self.display.stage_ends(stage, made, total, metadata)
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
-        """A stage cannot go on."""
+        """Show that a stage cannot go on."""
         self.display.stage_stops(stage, metadata)
 
 
-def look(runner: Runner, point: Point, last: str) -> Course:
+def plan_point(runner: Runner, point: Point, last: str) -> PointState:
     """Plan a point as far as what is committed allows.
 
-    A sweep that ends at generators leaves out that of the split `final`, which is judged by nothing.
+    A sweep that ends at generators leaves out that of the split `final`, which nothing evaluates.
+
+    Raises:
+        ConfigError: If its configuration cannot be used.
     """
-    course = Course(point, runner.walk(point.config))
-
-    def handle(batch: TaskBatch) -> Sequence[Record]:
-        found = zip(batch.specs, batch.records, strict=True)
-        course.records |= {spec.task.title: record for spec, record in found if record is not None}
-        needed = [batch.specs[position] for position in batch.missing]
-        if batch.stage.name == last == "gan":
-            needed = [spec for spec in needed if spec.task.name != FINAL]
-        if batch.missing:
-            course.missing, course.stage = {spec.key: spec for spec in needed}, batch.stage
-            raise BlockedError
-        return [record for record in batch.records if record is not None]
-
+    state = PointState(point, runner.planner(point.config))
     try:
-        for stage in STAGES[: NAMES.index(last) + 1]:
-            for _ in course.walk.stage(stage, handle):
-                pass
-    except BlockedError:
-        pass
+        state.planner.plan_ahead(last)
     except ConfigError as error:
         raise ConfigError(f"point {point.label}: {error}") from None
     except SatpipeError as error:
-        course.os_error_hint = first_line(error)
-    finally:
-        course.walk.fingerprints.save()
-    return course
+        state.failure = first_line(error)
+    for batch in state.planner.batches:
+        for spec, record in zip(batch.specs, batch.records, strict=True):
+            if record is not None:
+                state.records[spec.task.title] = record
+            elif not (batch.stage.name == last == "gan" and spec.task.name == FINAL):
+                state.missing[spec.key], state.stage = spec, batch.stage
+    return state
 
 
-def run(sweep: Sweep, runner: Runner, changed: Changed) -> list[Course]:
+def run(sweep: Sweep, runner: Runner, changed: Changed) -> list[PointState]:
     """Run every point to the sweep's last stage.
 
     Args:
         sweep: What to run.
         runner: Of the root folder; its display is told what happens.
-        changed: Called with all courses whenever a point is complete or has failed.
+        changed: Called with the states of all points whenever one is complete or has failed.
 
     Raises:
-        StoreError: If nothing can be made any more, such as on a full disk.
+        StoreError: If nothing can run any more, such as on a full disk.
     """
     named = Named(runner.display)
     runner = Runner(runner.root, named)
     with runner.store.lock():
-        courses = [look(runner, point, sweep.last) for point in sweep.points]
+        points = [plan_point(runner, point, sweep.last) for point in sweep.points]
         try:
-            for course in courses:
-                runner.remember(course.point.config, course.walk, "running", "in a sweep")
-            changed(courses)
-            _make_all(courses, runner, named, sweep, changed)
+            for point in points:
+                runner.remember(point.point.config, point.planner, sweep.last, "running", "in a sweep")
+            changed(points)
+            _run_all(points, runner, named, sweep, changed)
         finally:
-            for course in courses:
-                _remember(runner, course, sweep.last)
+            for point in points:
+                _remember(runner, point, sweep.last)
     if sweep.last == NAMES[-1]:
-        _publish(courses, runner)
-    changed(courses)
-    return courses
+        _publish(points, runner)
+    changed(points)
+    return points
 
 
-def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep, changed: Changed) -> None:
+def _run_all(points: list[PointState], runner: Runner, named: Named, sweep: Sweep, changed: Changed) -> None:
     compute = sweep.points[0].config.compute
     with ExitStack() as stack:
         pool: list[Executor] = []
@@ -172,81 +163,73 @@ def _make_all(courses: list[Course], runner: Runner, named: Named, sweep: Sweep,
                 pool.append(stack.enter_context(open_executor(compute, workers)))
             return pool[0]
 
-        while waiting := [course for course in courses if course.state == "waiting"]:
-            first = min(NAMES.index(course.stage.name) for course in waiting if course.stage)
-            mine = [course for course in waiting if course.stage == STAGES[first]]
-            specs = {key: spec for course in mine for key, spec in course.missing.items()}
-            named.owners = {key: [course.point.label for course in mine if key in course.missing] for key in specs}
+        while waiting := [point for point in points if point.state == "waiting"]:
+            first = min(NAMES.index(point.stage.name) for point in waiting if point.stage)
+            affected = [point for point in waiting if point.stage == STAGES[first]]
+            specs = {key: spec for point in affected for key, spec in point.missing.items()}
+            named.owners = {key: [point.point.label for point in affected if key in point.missing] for key in specs}
             batch = TaskBatch(STAGES[first], list(specs.values()), [None] * len(specs))
             for position, outcome in runner.make(batch, executor):
                 if isinstance(outcome, CorruptedError) and outcome.digest not in corrupted:
-                    # Found when it was opened, after it had been planned as sound: the next look plans it anew.
+                    # Found when it was opened, after it had been planned as sound: the next round plans it anew.
                     corrupted.add(outcome.digest)
                     runner.store.discard(outcome.stage, outcome.digest)
                     named.say(f"{first_line(outcome).partition(';')[0]}; it is made again")
                     continue
-                _take(outcome, batch.specs[position], mine)
+                _take(outcome, batch.specs[position], affected)
                 if sweep.last == STAGES[first].name:
-                    changed(courses)
+                    changed(points)
             named.stage_stops(batch.stage, {})
-            for course in mine:
-                if course.os_error_hint is None:
-                    seen = look(runner, course.point, sweep.last)
-                    course.walk, course.records = seen.walk, seen.records
-                    course.missing, course.stage, course.os_error_hint = seen.missing, seen.stage, seen.os_error_hint
-                    runner.remember(course.point.config, course.walk, "running", "in a sweep")
-            changed(courses)
+            for point in affected:
+                if point.failure is None:
+                    vars(point).update(vars(plan_point(runner, point.point, sweep.last)))
+                    runner.remember(point.point.config, point.planner, sweep.last, "running", "in a sweep")
+            changed(points)
 
 
-def _take(outcome: Record | SatpipeError, spec: TaskSpec, courses: Sequence[Course]) -> None:
-    """Note for each point that needs a part that it was made, or why it was not."""
+def _take(outcome: Record | SatpipeError, spec: TaskSpec, points: Sequence[PointState]) -> None:
+    """Note for each point that needs a task that it is done, or why it is not."""
     if isinstance(outcome, StoreError):
         raise outcome
-    for course in courses:
-        if spec.key not in course.missing:
+    for point in points:
+        if spec.key not in point.missing:
             continue
         if isinstance(outcome, SatpipeError):
-            course.os_error_hint = course.os_error_hint or first_line(outcome)
+            point.failure = point.failure or first_line(outcome)
         else:
-            course.records[spec.task.title] = outcome
-            del course.missing[spec.key]
+            point.records[spec.task.title] = outcome
+            del point.missing[spec.key]
 
 
-def _remember(runner: Runner, course: Course, last: str) -> None:
-    words = {
-        "done": ("finished", f"complete up to {last}"),
-        "failed": ("failed", course.os_error_hint or ""),
-        "waiting": ("interrupted", "interrupted"),
-    }
-    runner.remember(course.point.config, course.walk, *words[course.state])
+def _remember(runner: Runner, point: PointState, last: str) -> None:
+    if point.state == "done" and last != NAMES[-1]:
+        runner.complete(point.point.config, point.planner, last)
+    elif point.state != "done":
+        state, sentence = ("failed", point.failure or "") if point.state == "failed" else ("interrupted",) * 2
+        runner.remember(point.point.config, point.planner, last, state, sentence)
 
 
-def _publish(courses: Sequence[Course], runner: Runner) -> None:
-    """Publish the report of every complete point, as running it alone would: nothing is left to be made."""
+def _publish(points: Sequence[PointState], runner: Runner) -> None:
+    """Publish the report of every complete point, as running it alone would: nothing is left to run."""
     quiet = Runner(runner.root, PlainDisplay(Console(quiet=True)))
-    for course in courses:
-        if course.state == "done":
+    for point in points:
+        if point.state == "done":
             try:
-                quiet.run(course.point.config)
+                quiet.run(point.point.config)
             except SatpipeError as error:
-                course.os_error_hint = first_line(error)
+                point.failure = first_line(error)
 
 
-def measure(course: Course, runner: Runner) -> Values:
-    """What a point is measured by, as far as it is made."""
+def measure(point: PointState, runner: Runner) -> Values:
+    """Return the measures of a point, as far as it is complete."""
     generators = [
-        record for title, record in course.records.items() if title.startswith("gan/") and title != f"gan/{FINAL}"
+        record for title, record in point.records.items() if title.startswith("gan/") and title != f"gan/{FINAL}"
     ]
-    metadata = [_facts(runner, record) for record in generators]
-    found = of_generators(metadata, [record.seconds for record in generators])
-    verdict = course.records.get("report/verdict")
+    metadata = [read_metadata(runner.store.folder(record.ref)) for record in generators]
+    values = of_generators(metadata, [record.seconds for record in generators])
+    verdict = point.records.get("report/verdict")
     if verdict is not None:
         path = runner.store.folder(verdict.ref) / "verdict.json"
         if path.is_file():
-            found |= of_answer(json.loads(path.read_text("utf-8")))
-    return found
-
-
-def _facts(runner: Runner, record: Record) -> dict[str, Any]:
-    metadata: dict[str, Any] = json.loads((runner.store.folder(record.ref) / METADATA).read_text("utf-8"))
-    return metadata
+            values |= of_answer(json.loads(path.read_text("utf-8")))
+    return values

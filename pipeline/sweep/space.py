@@ -1,4 +1,4 @@
-"""Which values a sweep tries: the grid of all combinations, or draws that follow from a seed. Pure logic."""
+"""The values that a sweep tries: the grid of all combinations, or draws that follow from a seed. Pure logic."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import yaml
 from ..utils.errors import ConfigError
 
 MOST_POINTS = 10_000
-"""A grid with more is taken for a mistake."""
+"""A larger grid is taken for a mistake."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 DIGITS = 3
-"""Significant digits of a drawn value: a name shows it whole, and no recipe hangs on the fourth."""
+"""Significant digits of a drawn value: a name shows all of them, and a fourth would not matter."""
 UNCHANGING = ("name", "compute.workers", "compute.executor", "compute.scheduler")
 """Keys that change no result."""
 
@@ -29,11 +29,11 @@ Changes = dict[str, Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """A key and what it may be.
+    """A key and its possible values.
 
     Attributes:
         key: Dotted key of the configuration, list items by number.
-        values: The values to try, or, for a range, none.
+        values: The values to try; empty for a range.
         low: Least value of a range.
         high: Greatest value of a range.
         log: Whether a range is drawn evenly in its logarithm.
@@ -46,15 +46,15 @@ class Axis:
     log: bool = False
 
     def at(self, share: float) -> Any:
-        """The value at a share, in [0, 1), of the way from the first to the last; whole where both ends of a range are.
+        """Return the value at a share, in [0, 1), of the way from first to last, whole if both ends of a range are.
 
-        A list is cut into equal pieces, one for each value.
+        A list is divided into equal pieces, one for each value.
         """
         if self.values:
             return self.values[int(share * len(self.values))]
         if isinstance(self.low, int) and isinstance(self.high, int):
             if self.log:
-                # Half below and half above each end, so that the ends are drawn like the others.
+                # Half below and half above each end, so that the ends are as likely as the others.
                 low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
                 return min(self.high, max(self.low, round(math.exp(low + share * (high - low)))))
             return self.low + int(share * (self.high - self.low + 1))
@@ -69,15 +69,15 @@ def _short(value: float) -> float:
 
 
 def as_value(raw: Any) -> Any:
-    """A value as YAML gave it, where ``1e-4`` came as text; a number written in that way is one."""
+    """Return a value that YAML gave, with numbers such as ``1e-4``, which YAML reads as text, as numbers."""
     return float(raw) if isinstance(raw, str) and NUMBER.fullmatch(raw) else raw
 
 
 def values_axis(key: str, values: Any) -> Axis:
-    """An axis of listed values.
+    """Return an axis of listed values.
 
     Raises:
-        ConfigError: If there is none, or one twice.
+        ConfigError: If there is none, or one is listed twice.
     """
     _check_key(key)
     if not isinstance(values, list) or not values:
@@ -85,15 +85,15 @@ def values_axis(key: str, values: Any) -> Axis:
     found = tuple(as_value(value) for value in values)
     texts = [json.dumps(value, sort_keys=True, default=str) for value in found]
     if len(set(texts)) < len(texts):
-        raise ConfigError(f"sweep: `{key}` has a value twice; each makes a point of its own, so give it once")
+        raise ConfigError(f"sweep: `{key}` lists a value twice; list it once")
     return Axis(key, found)
 
 
 def range_axis(key: str, low: Any, high: Any, log: bool) -> Axis:
-    """An axis of all values between two.
+    """Return an axis of all values between two.
 
     Raises:
-        ConfigError: If the ends are no numbers in order, or have no logarithm where they need one.
+        ConfigError: If the ends are not two rising numbers, or are not positive on a logarithmic axis.
     """
     _check_key(key)
     low, high = as_value(low), as_value(high)
@@ -102,7 +102,7 @@ def range_axis(key: str, low: Any, high: Any, log: bool) -> Axis:
     if not low < high:
         raise ConfigError(f"sweep: the range of `{key}` must rise, got {low:g} to {high:g}")
     if log and low <= 0:
-        raise ConfigError(f"sweep: a logarithmic range begins above 0, that of `{key}` begins at {low:g}")
+        raise ConfigError(f"sweep: a logarithmic range must begin above 0; that of `{key}` begins at {low:g}")
     return Axis(key, low=low, high=high, log=log)
 
 
@@ -112,7 +112,7 @@ def _check_key(key: str) -> None:
 
 
 def grid(axes: Sequence[Axis]) -> list[Changes]:
-    """Every combination, the last key changing fastest.
+    """Return every combination, the last key changing fastest.
 
     Raises:
         ConfigError: If there is no axis, one is a range, or there are more than :data:`MOST_POINTS`.
@@ -133,9 +133,9 @@ def grid(axes: Sequence[Axis]) -> list[Changes]:
 
 
 def draws(axes: Sequence[Axis], count: int, seed: int) -> list[Changes]:
-    """Points drawn at random, none twice; fewer where there are no more to draw.
+    """Return points drawn at random without repetition; fewer if there are not that many.
 
-    A point follows from the seed and its number alone, so that more draws keep the earlier ones.
+    A point depends on the seed and its number alone, so that more draws keep the earlier ones.
 
     Raises:
         ConfigError: If there is no axis.
@@ -153,11 +153,11 @@ def draws(axes: Sequence[Axis], count: int, seed: int) -> list[Changes]:
 
 def _check_axes(axes: Sequence[Axis]) -> None:
     if not axes:
-        raise ConfigError("sweep: no key is swept; name one, such as --grid gan.base_channels=16,32")
+        raise ConfigError("sweep: nothing to sweep; name a key, such as --grid gan.base_channels=16,32")
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each dotted key that no other key ends in."""
+    """Return for each dotted key its shortest end that no other key has."""
     short = {}
     for key in keys:
         words = key.split(".")
@@ -168,14 +168,14 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
 
 
 def show(value: Any) -> str:
-    """A value as names and tables show it."""
+    """Return a value as names and tables show it."""
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def labels(points: Sequence[Changes]) -> list[str]:
-    """What people call the points: the keys in which they differ, such as ``base_channels=16 r1=0.1``."""
+    """Return a label for each point: the keys in which points differ, such as ``base_channels=16 r1=0.1``."""
     keys = list(points[0])
     differing = [key for key in keys if len({show(point[key]) for point in points}) > 1] or keys
     short = short_keys(keys)
@@ -183,7 +183,7 @@ def labels(points: Sequence[Changes]) -> list[str]:
 
 
 def text_overrides(changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The changes as ``--set`` takes them."""
-    # YAML and not JSON: of 1e-05, as JSON has it, YAML reads a text.
+    """Return the changes as ``--set`` takes them."""
+    # YAML and not JSON: YAML reads JSON's 1e-05 as text.
     texts = {key: yaml.safe_dump(value, default_flow_style=True, width=math.inf) for key, value in changes.items()}
     return tuple(f"{key}={text.removesuffix('...' + chr(10)).strip()}" for key, text in texts.items())

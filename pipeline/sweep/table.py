@@ -24,28 +24,28 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Row:
-    """A point and what came of it.
+    """A row of the table: a point and its measures.
 
     Attributes:
         point: The point.
         state: ``done``, ``failed`` or ``waiting``.
-        trouble: Why it failed.
-        values: What it is measured by.
+        failure: Why it failed.
+        values: Its measures.
     """
 
     point: Point
     state: str
-    os_error_hint: str | None
+    failure: str | None
     values: Values
 
     def number(self, name: str) -> float | None:
-        """A measure that is a number, or None."""
+        """Return a measure if it is a number, else None."""
         value = self.values.get(name)
         return value if isinstance(value, float) else None
 
 
 def ordered(rows: Sequence[Row], metric: str) -> list[Row]:
-    """Best first by a measure; then points without it, complete ones before waiting and failed ones."""
+    """Return rows best first by a measure; then those without it, complete ones before waiting and failed ones."""
     sign = -1.0 if MEASURES[metric].higher else 1.0
 
     def place(row: Row) -> tuple[int, float]:
@@ -58,28 +58,28 @@ def ordered(rows: Sequence[Row], metric: str) -> list[Row]:
 
 
 def best(rows: Sequence[Row], metric: str) -> Row | None:
-    """The best point, or None where no point has the measure."""
+    """Return the best row, or None if no point has the measure."""
     first = ordered(rows, metric)[:1]
     return first[0] if first and first[0].state == "done" and first[0].number(metric) is not None else None
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """Names of all measures that some point has: overall ones first, then those of single classes."""
+    """Return the names of all measures that a point has: overall ones first, then those of single classes."""
     names = dict.fromkeys(name for row in rows for name in row.values)
     return sorted(names, key=lambda name: (" of " in name, list(names).index(name)))
 
 
 def as_csv(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """A line per point, best first: the swept keys, state, and every measure."""
+    """Return the table as CSV: a line per point, best first, with the swept keys, state, and every measure."""
     names = columns(rows)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["point", "run", *sweep.keys, "state", *names, "trouble"])
+    writer.writerow(["point", "run", *sweep.keys, "state", *names, "failure"])
     for row in ordered(rows, sweep.metric):
         point = row.point
         values = ["" if row.values.get(name) is None else _cell(row.values[name]) for name in names]
         keys = [show(point.changes[key]) for key in sweep.keys]
-        writer.writerow([point.label, point.run, *keys, row.state, *values, row.os_error_hint or ""])
+        writer.writerow([point.label, point.run, *keys, row.state, *values, row.failure or ""])
     return out.getvalue()
 
 
@@ -88,8 +88,8 @@ def _cell(value: Any) -> str:
 
 
 def as_json(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
-    """The same as data."""
-    found = best(rows, sweep.metric)
+    """Return the table as JSON data."""
+    best_row = best(rows, sweep.metric)
     return {
         "format": FORMAT,
         "sweep": sweep.name,
@@ -97,14 +97,14 @@ def as_json(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
         "metric": sweep.metric,
         "better": "higher" if MEASURES[sweep.metric].higher else "lower",
         "keys": list(sweep.keys),
-        "best": found.point.label if found else None,
+        "best": best_row.point.label if best_row else None,
         "points": [
             {
                 "point": row.point.label,
                 "run": row.point.run,
                 "changes": row.point.changes,
                 "state": row.state,
-                "trouble": row.os_error_hint,
+                "failure": row.failure,
                 "measures": row.values,
             }
             for row in ordered(rows, sweep.metric)
@@ -136,7 +136,7 @@ def check_folder(folder: Path) -> None:
 
 
 def printed(sweep: Sweep, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of the table for people."""
+    """Return heads and cells of the table for a terminal."""
     measures = [name for name in MEASURES if any(row.number(name) is not None for row in rows)]
     short = short_keys(sweep.keys)
     extra = [name for name in ("verdict", "seconds") if any(row.values.get(name) is not None for row in rows)]

@@ -44,7 +44,8 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             if sync:

@@ -1,12 +1,14 @@
-"""Read files that somebody else may have written: regular files only, through no link, up to a size."""
+"""Handle files that somebody else may have written: regular ones only, through no link, up to a size."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,12 @@ def walk_files(folder: Path) -> Iterator[Path]:
                 yield from walk_files(folder / entry.name)
             else:
                 yield folder / entry.name
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (and not what it leads to) or a folder, as far as that is permitted."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

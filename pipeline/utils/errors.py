@@ -33,7 +33,7 @@ def without_controls(text: str, keep: str = "") -> str:
 
 
 def first_line(error: BaseException, max_characters: int | None = None) -> str:
-    """Return the first line of an error's message, or its type where there is none; at most ``max_characters`` of it."""
+    """Return the first line of an error's message, or its type if there is none, cut to ``max_characters``."""
     lines = str(error).splitlines()
     return (lines[0] if lines else type(error).__name__)[:max_characters]
 

@@ -55,8 +55,8 @@ def test_variances_that_were_planted_are_found_again(verdicts):
     found = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        tasks = verdicts.margins(rng, verdicts.Size(8, 60, 3, 40), planted, 0.0)
-        found.append(verdicts.estimate(as_predictions(*tasks), ("classic", "classic+gan"), "non-ship"))
+        simulated = verdicts.margins(rng, verdicts.Size(8, 60, 3, 40), planted, 0.0)
+        found.append(verdicts.estimate(as_predictions(*simulated), ("classic", "classic+gan"), "non-ship"))
     for name in ("chip", "unit", "arm_chip", "arm_unit", "quality", "bias", "training_unit", "rest"):
         mean = np.sqrt(np.mean([getattr(one, name) ** 2 for one in found]))
         assert mean == pytest.approx(getattr(planted, name), rel=0.2), name
@@ -76,7 +76,35 @@ def test_without_a_difference_verdicts_are_rarely_false_and_claimed_errors_are_t
 
 def test_a_planted_difference_is_found_on_its_own_side(verdicts):
     clear = replace(verdicts.Components(), quality=0.1, bias=0.2, training_unit=0.2, arm_fold=0.05)
-    found = verdicts.rates(verdicts.SIZES[1], clear, 0.8, 100, 0, (3,))
-    assert found.helps > 0.9
-    assert found.hurts == 0.0
-    assert found.effect > 0.03
+    fixed = verdicts.rates(replace(verdicts.SIZES[1], fold_effects="fixed"), clear, 0.8, 100, 0, (3,))
+    areas = verdicts.rates(verdicts.SIZES[1], clear, 0.8, 100, 0, (3,))
+    assert fixed.helps > 0.95
+    assert 0.75 < areas.helps < fixed.helps
+    assert fixed.hurts == areas.hurts == 0.0
+    assert fixed.effect > 0.03
+
+
+def test_units_are_as_uneven_as_scenarios_say(verdicts):
+    simulation = sys.modules["verdicts_simulation"]
+    rng = np.random.default_rng(0)
+    rows = {row.kind: row.size for table in verdicts.scenarios().values() for row in table}
+    for share in (0.4, 0.6, 0.75, 0.9):
+        sizes = simulation.unit_sizes(rng, rows[f"one unit holds {100 * share:.0f} %, one fold"])
+        assert sizes.max() / sizes.sum() == pytest.approx(share, abs=0.02)
+        assert len(np.unique(sizes)) == 2
+    for spread in (1.0, 1.5):
+        size = replace(rows[f"log-normal sizes, {spread:g}, one fold"], units=4000)
+        assert np.std(np.log(simulation.unit_sizes(rng, size))) == pytest.approx(spread, rel=0.1)
+
+
+def test_every_scenario_simulates_what_it_names(verdicts):
+    """Replicates by chips of two arms, chips in as many folds, and folds counted as the table's title says."""
+    rng = np.random.default_rng(1)
+    for title, rows in verdicts.scenarios().items():
+        for row in rows:
+            components = replace(verdicts.Components(), **row.changes)
+            margin, true, unit, fold = verdicts.margins(rng, row.size, components, 0.0)
+            assert margin.shape == (2, row.size.replicates, len(true))
+            assert len(np.unique(fold[unit])) == row.size.folds
+            if row.bounded and row.size.fold_effects == "fixed":
+                assert components.arm_fold == 0.0, (title, row.kind)

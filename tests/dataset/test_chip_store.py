@@ -15,9 +15,9 @@ from satpipe.dataset.chip_store import (
     ChipStore,
     LazyChips,
     ShardWriter,
-    enough,
-    followed_by,
     is_lazy,
+    subsample,
+    with_store_after,
     write_masks,
     write_shard,
 )
@@ -70,13 +70,13 @@ def test_lazy_chips_need_few_bytes_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("lazily")
-def test_chips_of_another_store_come_after_lazy_ones_as_after_others(tmp_path: Path) -> None:
+def test_a_store_is_appended_to_lazy_chips_as_to_others(tmp_path: Path) -> None:
     real, made = store(tmp_path), store(tmp_path, (4,), first=7)
     expected = np.concatenate([real.read(), made.read()])
-    joined = followed_by(real.pixels(), made)
+    joined = with_store_after(real.pixels(), made)
     assert is_lazy(joined)
     np.testing.assert_array_equal(joined[np.arange(12)], expected)
-    np.testing.assert_array_equal(followed_by(real.read(), made), expected)
+    np.testing.assert_array_equal(with_store_after(real.read(), made), expected)
 
 
 @pytest.mark.usefixtures("lazily")
@@ -88,11 +88,11 @@ def test_lazy_chips_of_several_sizes_are_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=4), st.integers(1, 300))
-def test_what_is_learned_from_keeps_to_its_bytes_and_to_every_class(counts: list[int], most: int) -> None:
+def test_subsamples_keep_to_their_bytes_and_to_every_class(counts: list[int], most: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chip_store, "LEARNED_BYTES", most * 4 * 12)
-        rows = enough(labels, (2, 2, 3))
+        patch.setattr(chip_store, "FITTED_BYTES", most * 4 * 12)
+        rows = subsample(labels, (2, 2, 3))
     assert len(rows) <= max(most, 0)
     assert (np.diff(rows) > 0).all()
     if sum(counts) <= most:
@@ -163,7 +163,7 @@ def test_masks_written_one_by_one_close_their_gaps(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ChipStore(index, tmp_path).masks(), masks[::-1])
 
 
-def test_an_index_without_mask_columns_is_read_as_one_without_masks(tmp_path: Path) -> None:
+def test_an_index_without_mask_columns_has_no_masks(tmp_path: Path) -> None:
     chips_with_masks(tmp_path)
     path = tmp_path / "chips" / "d1" / "index.parquet"
     pd.read_parquet(path)[list(CHIPS.columns)].to_parquet(path)

@@ -58,7 +58,7 @@ def test_elsewhere_there_are_plain_lines_that_say_the_same(capsys: pytest.Captur
     assert out.getvalue().splitlines() == [
         "gan: train a conditional generator on each split",
         "  gan/fold0-f100-r0 made in 12.3 s (1 of 1)",
-        "gan: 1 of 2 parts made",
+        "gan: 1 of 2 tasks run",
     ]
 
 

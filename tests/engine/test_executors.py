@@ -96,7 +96,7 @@ def test_part_that_fails_on_a_worker_is_told_with_the_host(cluster: Cluster) -> 
     finally:
         again.stop()
     assert done.returncode == 1
-    assert f"on {socket.gethostname()}: part synth/r" in done.stderr
+    assert f"on {socket.gethostname()}: task synth/r" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -125,5 +125,5 @@ def test_worker_with_other_code_is_refused(cluster: Cluster) -> None:
         "run", "all", "--config", "letters.yaml", "--executor", "dask", "--scheduler", cluster.address
     )
     assert done.returncode == 2
-    assert "was ordered from other code than" in done.stderr
+    assert "was planned with other code than" in done.stderr
     assert "code satpipe.shared.loud changed" in done.stderr

@@ -1,14 +1,10 @@
-"""How many trainings a run has is told before anything starts."""
+"""The number of trainings of a run is forecast before anything starts."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from rich.console import Console
 from satpipe.config.run import RunConfig
-from satpipe.engine.display import PlainDisplay
-from satpipe.engine.runner import Runner
+from satpipe.engine.forecast import later_stages
 from satpipe.engine.stages import NAMES
 
 
@@ -22,12 +18,9 @@ from satpipe.engine.stages import NAMES
         ({"scheme": "leave-one-out"}, 1),
     ],
 )
-def test_forecast_counts_every_fold_fraction_and_replicate(
-    tmp_path: Path, split: dict[str, object], folds: int
-) -> None:
+def test_forecast_counts_every_fold_fraction_and_replicate(split: dict[str, object], folds: int) -> None:
     ask = {"fractions": [0.5, 1.0], "replicates": 5, "random_replicates": 0}
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "split": split | ask})
-    display = PlainDisplay(Console(quiet=True))
-    tasks = {stage: number for stage, number, _ in Runner(tmp_path, display).forecast(config, NAMES)}
+    tasks = {stage: number for stage, number, _ in later_stages(config, NAMES)}
     splits = folds * 2 * 5
     assert tasks == {"gan": splits + 1, "synth": splits + 1, "classify": splits * 4 + 1}

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 from fixtures.letters_project import LettersProject
-from rich.console import Console
 from satpipe.config import load
-from satpipe.engine.display import PlainDisplay
-from satpipe.engine.runner import Runner
+from satpipe.engine.forecast import later_stages
 from satpipe.engine.store import Store
 
 ALL = [
@@ -60,7 +58,7 @@ def test_first_run_makes_everything_and_publishes_the_report(project: LettersPro
 def test_second_run_makes_nothing_and_says_so(finished: LettersProject) -> None:
     before = finished.content()
     done = finished.call("run", "all", "--config", "letters.yaml")
-    assert "everything is up to date (12 parts)" in done.stdout
+    assert "everything is up to date (12 tasks)" in done.stdout
     assert "2 counts" in done.stdout
     assert finished.content() == before
 
@@ -145,7 +143,7 @@ def test_without_remaking_a_run_stops_at_a_part_that_was_changed_and_names_the_f
     (finished.folder_of("gan", "r1") / "model.txt").unlink()
     stopped = finished.call("run", "all", "--config", "letters.yaml", "--no-remake")
     assert stopped.returncode == 2
-    assert "part gan/r1 in " in stopped.stderr
+    assert "artifact gan/r1 in " in stopped.stderr
     assert "model.txt is missing" in stopped.stderr
     assert finished.run() == ["gan/r1"]
     assert finished.call("run", "all", "--config", "letters.yaml", "--no-remake").returncode == 0
@@ -249,7 +247,7 @@ def test_interrupted_run_ends_with_130_and_says_how_to_go_on(project: LettersPro
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on where it was" in err
+    assert "interrupted; run the same command again to resume" in err
     assert "Traceback" not in err
     project.environment = {}
     assert "ingest/a" not in project.run()
@@ -279,7 +277,7 @@ def test_failed_part_ends_in_one_sentence_and_the_rest_is_kept(project: LettersP
     project.edit("satpipe/stages/synth/stage.py", "(context.out", "raise RuntimeError('no ink')\n    (context.out")
     done = project.call("run", "all", "--config", "letters.yaml")
     assert done.returncode == 1
-    assert "part synth/r" in done.stderr
+    assert "task synth/r" in done.stderr
     assert "RuntimeError: no ink" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     project.edit("satpipe/stages/synth/stage.py", "raise RuntimeError('no ink')\n    (context.out", "(context.out")
@@ -315,7 +313,7 @@ def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(project: Lett
         stage.write_text(stage.read_text() + "\n\ndef forecast(config, splits):\n    return splits + 1, 600.0\n")
     done = project.call("run", "all", "--config", "letters.yaml", "--dry-run", "--set", "split.fractions=[0.5, 1]")
     # Three folds, two fractions, two replicates, and the final one.
-    assert "gan: 13 parts of about 10 min" in done.stdout, done.stderr
+    assert "gan: 13 tasks of about 10 min" in done.stdout, done.stderr
     assert "about 3.3 h in all with 2 workers" in done.stdout
     assert not (project.folder / "data" / "parts").exists()
 
@@ -332,8 +330,7 @@ def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(project: Lett
 def test_every_way_to_deal_groups_is_forecast(tmp_path: Path, split: str, folds: int) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(f"ingest: {{sources: [{{type: simulated}}]}}\nsplit:\n  replicates: 5\n  {split}\n")
-    runner = Runner(tmp_path, PlainDisplay(Console()))
-    [(stage, tasks, seconds)] = runner.forecast(load.load(path), ["gan", "report"])
+    [(stage, tasks, seconds)] = later_stages(load.load(path), ["gan", "report"])
     assert (stage, tasks) == ("gan", 5 * folds + 1)
     assert seconds > 0
 
@@ -361,7 +358,7 @@ def test_status_and_why_name_what_changed(finished: LettersProject) -> None:
     assert status.returncode == 0, status.stderr
     assert "code satpipe.shared.loud changed" in status.stdout
     why = finished.call("why", "chips", "--config", "letters.yaml")
-    assert "chips/loud-a: to be made: code satpipe.shared.loud changed" in why.stdout
+    assert "chips/loud-a: to run: code satpipe.shared.loud changed" in why.stdout
     assert "ingest/a: up to date: made 20" in finished.call("why", "ingest", "--config", "letters.yaml").stdout
 
 

@@ -58,7 +58,7 @@ def make(context: TaskContext) -> dict[str, Any]:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> LettersProject:
-    """The letters project with a gan stage whose parts ranks can share."""
+    """The letters project with a gan stage whose tasks ranks can share."""
     made = LettersProject.build(tmp_path / "letters")
     stage = made.folder / "satpipe" / "stages" / "gan" / "stage.py"
     stage.write_text(stage.read_text().partition("def plan")[0] + GAN)
@@ -70,7 +70,7 @@ def start(project: LettersProject, *arguments: str) -> subprocess.Popen[str]:
     """The project's command line, twice, by torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [*command, "-m", "cli", "run", *arguments, "--config", "letters.yaml"],
+        [*command, "-m", "satpipe", "run", *arguments, "--config", "letters.yaml"],
         cwd=project.folder,
         env={**os.environ, "PYTHONPATH": str(project.folder), "PYTHONDONTWRITEBYTECODE": "1"} | project.environment,
         stdout=subprocess.PIPE,
@@ -120,7 +120,7 @@ def test_dead_rank_ends_the_job_with_a_sentence_and_one_process_goes_on_from_the
     _, err = run.communicate(timeout=60)  # the promise: within a minute
     assert run.returncode != 0
     told = [line for line in err.splitlines() if line.startswith("satpipe: ")]
-    assert any("the same command goes on from the latest checkpoint" in line for line in told), err
+    assert any("run the same command again to resume from the latest checkpoint" in line for line in told), err
     shared.environment["LETTERS_SLEEP_S"] = "0"
     shared.run()
     assert any("r0 rank 0 of 1 from step" in line and "step 0" not in line for line in log(shared))
@@ -140,7 +140,7 @@ def test_failure_on_one_host_is_told_with_its_rank(shared: LettersProject) -> No
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchrun, "BEAT_S", 0.02)
+    monkeypatch.setattr(torchrun, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(torchrun, "SILENCE_S", 1.0)
 
 

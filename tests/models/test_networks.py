@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from satpipe.config.gan_presets import PRESETS, Preset
 from satpipe.models.discriminator import build, minibatch_deviation
-from satpipe.models.generator import BLOCK, Generator, generate, latents, load, pyramid, save
+from satpipe.models.generator import Generator, generate, load, save
+from satpipe.models.networks import BLOCK, latents, pyramid
 from satpipe.stages.gan.losses import LOSSES, gradient_penalty
 from satpipe.stages.gan.step import judge_both
 from satpipe.utils.errors import StoreError
@@ -19,26 +20,28 @@ from torch import nn
 
 
 @pytest.mark.parametrize(
-    ("size_px", "expected"),
+    ("sides", "expected"),
     [
-        (16, (4, [4, 8])),
-        (32, (4, [4, 8, 16])),
-        (48, (6, [4, 8, 16])),
-        (64, (4, [4, 8, 16, 32])),
-        (80, (5, [4, 8, 16, 32])),
-        (160, (5, [4, 8, 16, 32, 32])),
-        (176, (11, [4, 8, 16, 32])),
-        (256, (4, [4, 8, 16, 32, 32, 32])),
+        ((16, 16), ((4, 4), [4, 8])),
+        ((32, 32), ((4, 4), [4, 8, 16])),
+        ((48, 48), ((6, 6), [4, 8, 16])),
+        ((64, 64), ((4, 4), [4, 8, 16, 32])),
+        ((80, 80), ((5, 5), [4, 8, 16, 32])),
+        ((160, 160), ((5, 5), [4, 8, 16, 32, 32])),
+        ((176, 176), ((11, 11), [4, 8, 16, 32])),
+        ((256, 256), ((4, 4), [4, 8, 16, 32, 32, 32])),
+        ((32, 80), ((2, 5), [4, 8, 16, 32])),
+        ((24, 40), ((3, 5), [4, 8, 16])),
     ],
 )
-def test_pyramid_ends_at_a_small_map(size_px: int, expected: tuple[int, list[int]]) -> None:
-    assert pyramid(size_px, 4) == expected
+def test_pyramid_ends_at_a_small_map(sides: tuple[int, int], expected: object) -> None:
+    assert pyramid(sides, 4) == expected
 
 
-@pytest.mark.parametrize("size_px", [0, 8, 40, -16])
-def test_other_sizes_are_refused(size_px: int) -> None:
-    with pytest.raises(ValueError, match="multiple of 16"):
-        pyramid(size_px, 4)
+@pytest.mark.parametrize("sides", [(0, 0), (8, 8), (40, 40), (-16, -16), (20, 40), (8, 32)])
+def test_other_sizes_are_refused(sides: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="multiples of"):
+        pyramid(sides, 4)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -86,7 +89,7 @@ def trained(preset: Preset) -> Generator:
     network, _ = build(preset, (32, 32, 3), 2, seed=1)
     with torch.no_grad():
         network(torch.randn(64, preset.z_dim), torch.arange(64) % 2)
-    return Generator(network.eval().to(memory_format=torch.channels_last), ("sea", "ship"), {})
+    return Generator(network.eval().to(memory_format=torch.channels_last), ("sea", "ship"), {}, (0, 1))
 
 
 @pytest.mark.parametrize("preset", [small(), replace(small(), upsampling="transposed")], ids=["resize", "transposed"])

@@ -33,7 +33,7 @@ from satpipe.config.sources import SimulatedSource
 from satpipe.engine import runner
 from satpipe.models import probe
 from satpipe.stages.gan import features
-from satpipe.stages.ingest.simulator.write import write_scene
+from satpipe.stages.ingest.simulator.scene import write_scene
 from satpipe.stages.synth import scorer
 from satpipe.sweep import request
 from satpipe.sweep import run as sweep

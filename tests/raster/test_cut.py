@@ -60,10 +60,10 @@ def small_steps(monkeypatch):
     monkeypatch.setattr(cut, "CHUNK_BYTES", 10_000)
 
 
-def streamed(found, windows, size, **more):
+def streamed(opened, windows, size, **more):
     """All pieces of :func:`cut` put together, in the order of the windows."""
     chips, share, times = None, np.full(len(windows), -1.0), np.zeros(len(windows), int)
-    for piece in cut.cut(found, windows, size, **more):
+    for piece in cut.cut(opened, windows, size, **more):
         chips = np.zeros((len(windows), *piece.chips.shape[1:]), piece.chips.dtype) if chips is None else chips
         chips[piece.windows], share[piece.windows] = piece.chips, piece.valid
         times[piece.windows] += 1
@@ -75,10 +75,10 @@ def streamed(found, windows, size, **more):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_chips_are_the_pixels_of_the_file(layout, workers, tmp_path, small_steps):
     pixels = noise(301, 203)
-    found = scene(write_tif(tmp_path / "a.tif", pixels, **LAYOUTS[layout]), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, **LAYOUTS[layout]), pixels)
     windows = anywhere(301, 203, 40)
     chips, share = expected(pixels, windows, 40)
-    for got in (streamed(found, windows, 40, workers=workers), cut.cut_all(found, windows, 40, workers=workers)):
+    for got in (streamed(opened, windows, 40, workers=workers), cut.cut_all(opened, windows, 40, workers=workers)):
         assert (got[0] == chips).all()
         assert got[1] == pytest.approx(share)
 
@@ -94,10 +94,10 @@ def test_chips_are_the_pixels_of_the_file(layout, workers, tmp_path, small_steps
 def test_any_windows_of_any_small_scene(height, width, size, seed, step, tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "STEP_BYTES", step)
     pixels = noise(height, width, 2, "uint16", seed)
-    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=16, blockysize=16), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=16, blockysize=16), pixels)
     windows = anywhere(height, width, size, 20, seed)
     chips, share = expected(pixels, windows, size)
-    got = streamed(found, windows, size)
+    got = streamed(opened, windows, size)
     assert (got[0] == chips).all()
     assert got[1] == pytest.approx(share)
 
@@ -105,8 +105,8 @@ def test_any_windows_of_any_small_scene(height, width, size, seed, step, tmp_pat
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
 def test_every_dtype_keeps_its_values(dtype, tmp_path):
     pixels = noise(70, 60, 1, dtype) * np.dtype(dtype).type(-3 if dtype[0] in "if" else 1)
-    found = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
-    chips, _ = cut.cut_all(found, w.grid(70, 60, 20, 20), 20)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
+    chips, _ = cut.cut_all(opened, w.grid(70, 60, 20, 20), 20)
     assert chips.dtype == dtype
     assert (chips == expected(pixels, w.grid(70, 60, 20, 20), 20)[0]).all()
 
@@ -122,16 +122,16 @@ def test_pixels_without_data_count_as_such_and_are_filled(kind, tmp_path, small_
     path = tmp_path / "a.tif"
     if kind == "nodata":
         pixels[~known] = 0
-        found = scene(write_tif(path, pixels, nodata=0), pixels, "nodata", 0.0)
+        opened = scene(write_tif(path, pixels, nodata=0), pixels, "nodata", 0.0)
     elif kind == "nan":
         pixels[~known] = np.nan
-        found = scene(write_tif(path, pixels), pixels)
+        opened = scene(write_tif(path, pixels), pixels)
     else:
-        found = scene(write_tif(path, pixels, known, internal=kind == "mask"), pixels, kind)
+        opened = scene(write_tif(path, pixels, known, internal=kind == "mask"), pixels, kind)
     windows = anywhere(150, 160, 32)
     chips, share = expected(pixels, windows, 32, known)
     for workers in (1, 2):
-        got = streamed(found, windows, 32, workers=workers)
+        got = streamed(opened, windows, 32, workers=workers)
         assert got[1] == pytest.approx(share)
         assert np.allclose(got[0], chips)
         assert np.isfinite(got[0]).all()
@@ -139,12 +139,12 @@ def test_pixels_without_data_count_as_such_and_are_filled(kind, tmp_path, small_
 
 def test_zero_is_a_value_where_it_is_not_nodata(tmp_path):
     pixels = np.zeros((50, 50, 3), np.uint8)
-    found = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
-    assert (cut.cut_all(found, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
+    opened = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
+    assert (cut.cut_all(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
     pixels[..., 0] = 7
-    found = scene(write_tif(tmp_path / "b.tif", pixels, nodata=0), pixels, "nodata", 0.0)
+    opened = scene(write_tif(tmp_path / "b.tif", pixels, nodata=0), pixels, "nodata", 0.0)
     # Zero in two of three bands is still a colour.
-    assert (cut.cut_all(found, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
+    assert (cut.cut_all(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
 
 
 class Spy:
@@ -155,10 +155,10 @@ class Spy:
         self.threads = set()
         true = rows._read
 
-        def spied(handle, found, alpha, task, pixels, valid):
+        def spied(handle, opened, alpha, task, pixels, valid):
             self.times[task.row : task.stop, task.col : task.end] += 1
             self.threads.add(id(handle))
-            true(handle, found, alpha, task, pixels, valid)
+            true(handle, opened, alpha, task, pixels, valid)
 
         monkeypatch.setattr(rows, "_read", spied)
 
@@ -166,19 +166,19 @@ class Spy:
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_each_block_is_read_once_by_one_of_the_workers(workers, tmp_path, monkeypatch, small_steps):
     pixels = noise(401, 333)
-    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
     spy = Spy(monkeypatch, pixels.shape[:2])
-    streamed(found, w.grid(401, 333, 40, 25), 40, workers=workers)
+    streamed(opened, w.grid(401, 333, 40, 25), 40, workers=workers)
     assert (spy.times == 1).all()
     assert len(spy.threads) <= workers
 
 
 def test_blocks_that_hold_no_window_are_not_read(tmp_path, monkeypatch, small_steps):
     pixels = noise(640, 640)
-    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=64, blockysize=64), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=64, blockysize=64), pixels)
     spy = Spy(monkeypatch, pixels.shape[:2])
     windows = np.array([[10, 10], [600, 600], [300, 120]])
-    chips, _ = streamed(found, windows, 40)
+    chips, _ = streamed(opened, windows, 40)
     assert (chips == expected(pixels, windows, 40)[0]).all()
     assert set(np.unique(spy.times)) == {0, 1}
     blocks = spy.times.reshape(10, 64, 10, 64).max(axis=(1, 3))
@@ -191,18 +191,18 @@ def test_memory_does_not_grow_with_the_scene(tmp_path, monkeypatch):
     largest = []
     for height in (640, 2560):
         pixels = noise(height, 200)
-        found = scene(write_tif(tmp_path / f"{height}.tif", pixels, tiled=True, blockxsize=64, blockysize=64), pixels)
+        opened = scene(write_tif(tmp_path / f"{height}.tif", pixels, tiled=True, blockxsize=64, blockysize=64), pixels)
         held = []
-        with rows.native_rows(found, (0, 200)) as native:
+        with rows.native_rows(opened, (0, 200)) as native:
             for _ in cut._blocks(native, w.grid(height, 200, 40, 40), 40):
                 held.append(native._pixels.nbytes)
         largest.append(max(held))
     assert largest[0] == largest[1] <= (64 + 64 + 40) * 200 * 3
 
 
-def test_a_wide_scene_of_deep_blocks_and_many_bands_is_held_in_bounded_memory(tmp_path, monkeypatch):
+def test_wide_scenes_of_deep_blocks_are_read_in_bounded_memory(tmp_path, monkeypatch):
     pixels = noise(256, 1600, bands=4, dtype="uint16")
-    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=128, blockysize=128), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=128, blockysize=128), pixels)
     monkeypatch.setattr(cut, "PANEL_BYTES", 128 * 400 * 4 * 2)
     monkeypatch.setattr(rows, "STEP_BYTES", 1)
     held = []
@@ -214,23 +214,23 @@ def test_a_wide_scene_of_deep_blocks_and_many_bands_is_held_in_bounded_memory(tm
 
     monkeypatch.setattr(rows.Rows, "_make_room", spy)
     windows = w.grid(256, 1600, 32, 32)
-    chips, _ = streamed(found, windows, 32)
+    chips, _ = streamed(opened, windows, 32)
     assert (chips == expected(pixels, windows, 32)[0]).all()
     # A row of blocks, what of the row above a window still needs, and the width that the last window reaches over.
     assert max(held) <= (128 + 32) * (400 + 32) * 4 * 2
 
 
 @pytest.mark.parametrize("columns", [1, 50, 130])
-def test_very_wide_scenes_are_cut_panel_by_panel_into_the_same_chips(columns, tmp_path, monkeypatch, small_steps):
+def test_wide_scenes_cut_panel_by_panel_give_the_same_chips(columns, tmp_path, monkeypatch, small_steps):
     pixels = noise(90, 500)
-    found = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
+    opened = scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=32, blockysize=32), pixels)
     windows = anywhere(90, 500, 12)
     monkeypatch.setattr(cut, "PANEL_BYTES", columns * 32 * 3)
-    got = streamed(found, windows, 12)
+    got = streamed(opened, windows, 12)
     chips, share = expected(pixels, windows, 12)
     assert (got[0] == chips).all()
     assert got[1] == pytest.approx(share)
-    assert (cut.cut_all(found, windows, 12)[0] == chips).all()
+    assert (cut.cut_all(opened, windows, 12)[0] == chips).all()
 
 
 def test_items_of_an_array_are_cut_like_scenes(tmp_path):
@@ -238,8 +238,8 @@ def test_items_of_an_array_are_cut_like_scenes(tmp_path):
     np.save(tmp_path / "items.npy", items)
     from dataclasses import replace
 
-    found = replace(scene(tmp_path / "items.npy", items[2]), item=2)
-    chips, share = cut.cut_all(found, np.array([[0, 0], [2, 2], [-5, 0]]), 16)
+    opened = replace(scene(tmp_path / "items.npy", items[2]), item=2)
+    chips, share = cut.cut_all(opened, np.array([[0, 0], [2, 2], [-5, 0]]), 16)
     assert (chips == expected(items[2], np.array([[0, 0], [2, 2], [-5, 0]]), 16)[0]).all()
     assert share.tolist() == [1, 1, 11 / 16]
 
@@ -275,7 +275,7 @@ def warped(pixels, target, kernel):
 
 @pytest.mark.parametrize("kernel", ["nearest", "average", "bilinear", "cubic", "lanczos"])
 @pytest.mark.parametrize(("gsd", "tolerance"), [(6.0, 0), (1.5, 0), ((6.0, 12.0), 0), (5.0, 1)])
-def test_resampled_chips_are_what_rasterio_makes_of_the_whole_scene(kernel, gsd, tolerance, tmp_path, monkeypatch):
+def test_resampled_chips_are_those_of_rasterio_on_whole_scenes(kernel, gsd, tolerance, tmp_path, monkeypatch):
     if kernel == "lanczos" and tolerance:
         pytest.skip("GDAL's Lanczos at 5/3 depends on the last bit of its coordinates, also within GDAL")
     pixels = np.clip(np.random.default_rng(0).normal(120, 50, (211, 187, 2)), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The door to scenes: what it refuses, and what it says of pixels."""
+"""The entry point to scenes: what it refuses, and which pixels it reads as valid."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refusal(path: Path | str, **options: object) -> str:
 def test_a_vrt_named_tif_is_refused(tmp_path: Path) -> None:
     write_tif(tmp_path / "secret.tif")
     (tmp_path / "scene.tif").write_text(VRT.format(tmp_path / "secret.tif"))
-    assert "no TIFF, PNG, JPEG" in refusal(tmp_path / "scene.tif")
+    assert "no TIFF, PNG or JPEG" in refusal(tmp_path / "scene.tif")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_side_car_files_are_not_read(tmp_path: Path) -> None:
         assert dataset.files == [str(tmp_path / "scene.tif")]
 
 
-def test_drivers_that_stand_for_other_files_are_off_in_every_process_that_uses_the_door(tmp_path: Path) -> None:
+def test_drivers_that_read_other_files_are_off_in_each_process(tmp_path: Path) -> None:
     code = (
         "from satpipe import raster; import rasterio, geopandas, pyogrio\n"
         "with rasterio.Env() as env: raster_drivers = set(env.drivers())\n"
@@ -270,7 +270,7 @@ def test_a_centre_that_is_nowhere_is_an_error() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_geotiff_that_a_full_disk_did_not_take_is_an_error_and_not_a_damaged_file() -> None:
+def test_a_geotiff_on_a_full_disk_is_an_error_not_a_damaged_file() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (1, 64, 64), dtype=np.uint8)
     with (
         pytest.raises(OSError, match="No space left"),

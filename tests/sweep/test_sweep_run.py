@@ -104,11 +104,11 @@ def test_an_interrupted_sweep_ends_with_130_and_its_points_are_interrupted_runs(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on where it was" in err
+    assert "interrupted; run the same command again to resume" in err
     assert {run["state"] for run in json.loads(project.call("runs", "--json").stdout)} == {"interrupted"}
 
 
-FAILS = """from ..errors import TrainingError
+FAILS = """from ...utils.errors import TrainingError
     if context.config["seed"] in SEEDS:
         raise TrainingError("it diverged; lower something")
     import os, time"""
@@ -121,7 +121,7 @@ def test_a_point_that_fails_is_in_the_table_with_its_reason_and_the_others_go_on
     assert "failed: seed=2: it diverged; lower something" in done.stdout
     found = table(project)
     assert list(found)[-1] == "seed=2"
-    assert (found["seed=2"]["state"], found["seed=2"]["trouble"]) == ("failed", "it diverged; lower something")
+    assert (found["seed=2"]["state"], found["seed=2"]["failure"]) == ("failed", "it diverged; lower something")
     assert found["seed=1"]["state"] == found["seed=3"]["state"] == "done"
     assert not (project.folder / "reports" / "s-seed-2").exists()
 
@@ -157,8 +157,8 @@ def test_dry_run_lists_the_points_and_makes_nothing(project: LettersProject) -> 
     done = project.call(*SEEDS, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "seed=1: 2 parts of ingest to make"
-    assert lines[1] == "seed=2: 2 parts of ingest to make, 2 of them with points above"
+    assert lines[0] == "seed=1: 2 tasks of ingest to run"
+    assert lines[1] == "seed=2: 2 tasks of ingest to run, 2 of them with points above"
     # Three folds of one replicate: three parts of ten minutes in each of three stages, for three points.
     assert lines[3] == "3 points, about 2.3 h in all with 2 workers"
     assert not (project.folder / "data" / "parts").exists()

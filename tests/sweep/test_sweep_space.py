@@ -136,10 +136,10 @@ def test_a_sweep_file_says_what_the_options_say_and_options_win(tmp_path: Path) 
         ("random: many", "`random` must be a whole number"),
         ("grid: [1]", "`grid` must be a mapping"),
         ("grid: {gan.batch: 8}", "`gan.batch` needs a list of values"),
-        ("grid: {gan.batch: [8, 8]}", "has a value twice"),
+        ("grid: {gan.batch: [8, 8]}", "lists a value twice"),
         ("range: {gan.r1: {low: 1}}", "needs low, high"),
         ("range: {gan.r1: {low: 2, high: 1}}", "must rise"),
-        ("range: {gan.r1: {low: 0, high: 1, log: true}}", "begins above 0"),
+        ("range: {gan.r1: {low: 0, high: 1, log: true}}", "must begin above 0"),
     ],
 )
 def test_a_wrong_sweep_file_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -153,7 +153,7 @@ def test_a_wrong_sweep_file_is_one_sentence(tmp_path: Path, text: str, words: st
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(), "no key is swept"),
+        (Request(), "nothing to sweep"),
         (Request(axes=(Axis("gan.r1", low=0.1, high=1.0),)), "a grid needs values"),
         (Request(axes=tuple(Axis(f"gan.k{n}", tuple(range(100))) for n in range(3))), "1,000,000 points"),
         (Request(axes=(Axis("gan.bach", (8,)),)), "did you mean `gan.batch`"),

@@ -96,9 +96,9 @@ def test_csv_and_json_hold_every_point_with_keys_state_and_measures(tmp_path: Pa
         "state": "done",
         "kid": "0.3",
         "kid of ship": "0.2",
-        "trouble": "",
+        "failure": "",
     }
-    assert (lines[1]["state"], lines[1]["kid"], lines[1]["trouble"]) == ("failed", "", "it diverged, twice")
+    assert (lines[1]["state"], lines[1]["kid"], lines[1]["failure"]) == ("failed", "", "it diverged, twice")
     data = json.loads((tmp_path / "sweep.json").read_text())
     assert [point["changes"]["gan.base_channels"] for point in data["points"]] == [8, 16]
     assert data["points"][0]["measures"] == {"kid": 0.3, "kid of ship": 0.2}

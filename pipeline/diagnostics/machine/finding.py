@@ -1,25 +1,33 @@
-"""What a check says."""
+"""The result of one check of the environment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["good", "warning", "bad"]
-
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes:
-        topic: What it is about, in a word or two.
-        state: ``good``, ``warning`` (it runs, but not as well as it could) or ``bad`` (a run would fail).
-        says: What was found.
-        do: What to do about it; empty where nothing is to be done.
+        topic: What was checked, in a word or two.
+        message: What is the case.
+        advice: What to do about it; empty where nothing needs doing.
+        state: ``ok``, ``warning`` (a run works, but not as well as it could) or ``error`` (a run would fail).
     """
 
     topic: str
-    state: State
-    says: str
-    do: str = ""
+    message: str
+    advice: str = ""
+    state: Literal["ok", "warning", "error"] = "ok"
+
+    @classmethod
+    def warning(cls, topic: str, message: str, advice: str) -> Finding:
+        """Return a finding that a run works with."""
+        return cls(topic, message, advice, "warning")
+
+    @classmethod
+    def error(cls, topic: str, message: str, advice: str) -> Finding:
+        """Return a finding that a run would fail with."""
+        return cls(topic, message, advice, "error")

@@ -1,4 +1,4 @@
-"""Checks of the machine: processors and threads, the profile of trainings, memory, the folder that runs write to."""
+"""Checks of the machine: processors, the profile of trainings, memory, and the folder that runs write to."""
 
 from __future__ import annotations
 
@@ -8,187 +8,167 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ...config.run import ComputeConfig
-from ...models.device import Profile, cores, machine_key, resolve_profile
+from ...models.device import cores, machine_key, resolve_profile
 from ...utils.errors import SatpipeError
 from .finding import Finding
 
 WORKER_BYTES = 1 << 30
 """Memory of one worker: torch and GDAL take half a gigabyte before the first chip."""
 SPARE_BYTES = 2 << 30
-"""Free space below which a run may not end: a run on whole scenes writes gigabytes of chips."""
+"""Free space below which a run may not finish: a run on whole scenes writes gigabytes of chips."""
 LEAST_BYTES = 200 << 20
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-MOST_FILES = 512
-LIMITS = (
+OPEN_FILES = 512
+CGROUP = Path("/sys/fs/cgroup")
+PROCESSOR_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+MEMORY_FILES = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
-"""Files of a container's limit and use of memory, in both versions of control groups."""
+"""Files of a container's limits, in both versions of control groups: quota and period; limit and use."""
 
 
 def processors() -> int:
-    """Processors that this process may use, in whole ones: affinity and the limit of a container count."""
+    """Return how many processors this process may use: its affinity, or the limit of its container."""
     allowed = cores()
     limit = container_processors()
     return max(1, min(allowed, int(limit))) if limit else allowed
 
 
-def container_processors(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """How many processors' time a container may use; None without a limit."""
-    try:
-        quota, period = (root / "cpu.max").read_text("ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        granted = int((root / "cpu" / "cpu.cfs_quota_us").read_text("ascii"))
-        return granted / int((root / "cpu" / "cpu.cfs_period_us").read_text("ascii")) if granted > 0 else None
-    except (OSError, ValueError):
-        return None
+def container_processors(root: Path = CGROUP) -> float | None:
+    """Return how many processors' time a container may use; None without a limit."""
+    for names in PROCESSOR_FILES:
+        with suppress(OSError, ValueError):
+            quota, period = (int(word) for name in names for word in (root / name).read_text("ascii").split())
+            return quota / period if quota > 0 else None
+    return None
 
 
-def memory_bytes(root: Path = Path("/sys/fs/cgroup"), table: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
-    """Memory of the machine or container and what of it is free; None where that is not known."""
+def memory_bytes(root: Path = CGROUP, table: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
+    """Return the memory of the machine or container, and how much of it is free; None where that is unknown."""
     try:
         lines = dict(line.split(":", 1) for line in table.read_text("ascii").splitlines() if ":" in line)
         total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     except (OSError, ValueError, KeyError):
         return None
-    for limit, used in LIMITS:
-        try:
-            most = int((root / limit).read_text("ascii"))
-            if most < total:
-                total, free = most, min(free, most - int((root / used).read_text("ascii")))
-        except (OSError, ValueError):
-            continue
+    for limit_file, use_file in MEMORY_FILES:
+        with suppress(OSError, ValueError):
+            limit = int((root / limit_file).read_text("ascii"))
+            if limit < total:
+                total, free = limit, min(free, limit - int((root / use_file).read_text("ascii")))
     return total, max(0, free)
 
 
 def threads(compute: ComputeConfig) -> Iterator[Finding]:
-    """Processors, and how parts share them."""
-    allowed = cores()
-    there = processors()
+    """Check that workers and their threads do not outnumber the processors."""
+    allowed, available = cores(), processors()
     workers = compute.workers or max(1, allowed // compute.threads)
-    says = f"{there} processors; {workers} parts at a time with {compute.threads} threads each"
-    if workers * compute.threads > there:
-        limit = f" (a container limits {allowed} to {there})" if there < allowed else ""
-        do = f"set compute.workers={max(1, there // compute.threads)}"
-        yield Finding("threads", "warning", f"{says}{limit}: they wait for each other", do)
+    message = f"{available} processors; {workers} tasks at a time with {compute.threads} threads each"
+    if workers * compute.threads > available:
+        limit = f" (a container limits {allowed} to {available})" if available < allowed else ""
+        advice = f"set compute.workers={max(1, available // compute.threads)}"
+        yield Finding.warning("threads", f"{message}{limit}: they wait for each other", advice)
     else:
-        yield Finding("threads", "good", says)
+        yield Finding("threads", message)
     given = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name)]
     if given:
-        says = f"{', '.join(given)} is set; trainings go by compute.threads all the same"
-        yield Finding("environment", "good", says)
+        yield Finding("environment", f"{', '.join(given)} is set, but trainings use compute.threads")
 
 
 def profile(compute: ComputeConfig, cache: Path) -> Iterator[Finding]:
-    """Device, precision and memory format of trainings; timed now where this machine is new.
+    """Check the device, precision and memory format of trainings; time them where this machine is not in the cache.
 
     Args:
         compute: The section of the configuration.
-        cache: The file of earlier answers; a machine that is not in it is timed without writing there.
+        cache: The file of earlier timings; nothing is written to it.
     """
-    known = _was_timed(cache, compute.threads)
+    timed = False
+    with suppress(OSError, ValueError):
+        timed = machine_key(compute.threads) in json.loads(cache.read_text("utf-8"))
     try:
-        if known:
-            found = resolve_profile(compute, cache)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                found = resolve_profile(compute, Path(folder, "profile.json"))
+        with tempfile.TemporaryDirectory() as folder:
+            best = resolve_profile(compute, cache if timed else Path(folder, "profile.json"))
     except SatpipeError as error:
-        yield Finding("profile", "bad", str(error), "set compute.device and compute.precision to auto")
+        yield Finding.error("profile", str(error), "set compute.device and compute.precision to auto")
         return
-    when = "as timed in an earlier run" if known else "timed now; the first run times it again"
-    yield Finding("profile", "good", f"{_words(found)}, {when}")
-
-
-def _was_timed(cache: Path, threads: int) -> bool:
-    try:
-        return machine_key(threads) in json.loads(cache.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-
-
-def _words(found: Profile) -> str:
-    form = found.memory_format.replace("_", " ")
-    return f"{found.device}, {found.precision}, {form}, {found.threads} thread{'s' if found.threads > 1 else ''}"
+    when = "as timed in an earlier run" if timed else "timed now; the first run times it again"
+    threads = f"{best.threads} thread{'s' if best.threads > 1 else ''}"
+    form = best.memory_format.replace("_", " ")
+    yield Finding("profile", f"{best.device}, {best.precision}, {form}, {threads}, {when}")
 
 
 def memory(compute: ComputeConfig) -> Iterator[Finding]:
-    """Whether the workers fit into memory."""
-    known = memory_bytes()
-    if known is None:
-        yield Finding("memory", "good", "not known on this system; each worker needs about 1 GiB")
+    """Check that the workers fit into memory."""
+    sizes = memory_bytes()
+    if sizes is None:
+        yield Finding("memory", "unknown on this system; each worker needs about 1 GiB")
         return
-    total, free = known
+    total, free = sizes
     workers = compute.workers or max(1, processors() // compute.threads)
-    says = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free; {workers} workers need about {workers} GiB"
+    message = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free; {workers} workers need about {workers} GiB"
     if free < WORKER_BYTES // 2:
-        yield Finding("memory", "bad", says, "end other programs, or use a machine with more memory")
+        yield Finding.error("memory", message, "end other programs, or use a machine with more memory")
     elif free < workers * WORKER_BYTES:
-        do = f"set compute.workers={max(1, free // WORKER_BYTES)}, or end other programs"
-        yield Finding("memory", "warning", says, do)
+        advice = f"set compute.workers={max(1, free // WORKER_BYTES)}, or end other programs"
+        yield Finding.warning("memory", message, advice)
     else:
-        yield Finding("memory", "good", says)
+        yield Finding("memory", message)
 
 
 def folder(root: Path) -> Iterator[Finding]:
-    """Whether runs can write below ``root`` as they need to: free space, renames, locks."""
+    """Check that runs can write below ``root`` as they need to: free space, renames, locks."""
     place = root.absolute()
-    there = next(path for path in (place, *place.parents) if path.exists())
-    if not there.is_dir():
-        yield Finding("folder", "bad", f"{there} is no folder", "give another one with --root")
+    existing = next(path for path in (place, *place.parents) if path.exists())
+    if not existing.is_dir():
+        yield Finding.error("folder", f"{existing} is no folder", "give another one with --root")
         return
     try:
-        _commit(there)
-    except OSError as error:
-        says = f"{place} cannot be written as the store needs it: {error.strerror or error}"
-        yield Finding("folder", "bad", says, "give another one with --root, on a local disk")
+        _try_commit(existing)
+    except (OSError, TimeoutError) as error:
+        problem = getattr(error, "strerror", None) or ("no file locks" if isinstance(error, TimeoutError) else error)
+        message = f"{place} cannot be written as the store needs it: {problem}"
+        yield Finding.error("folder", message, "give another one with --root, on a local disk")
         return
-    except TimeoutError:
-        says = f"{place} is on a file system without locks"
-        yield Finding("folder", "bad", says, "give another one with --root, on a local disk")
-        return
-    free = shutil.disk_usage(there).free
-    says = f"{place}: {free / 2**30:.1f} GiB free, can be written, renamed and locked"
+    free = shutil.disk_usage(existing).free
+    message = f"{place}: {free / 2**30:.1f} GiB free; files can be written, renamed and locked"
+    advice = "free some space (`satpipe clean` deletes what no run uses), or use --root"
     if free < LEAST_BYTES:
-        yield Finding("disk", "bad", says, "free some space (`satpipe clean` deletes what no run uses), or use --root")
+        yield Finding.error("disk", message, advice)
     elif free < SPARE_BYTES:
-        yield Finding("disk", "warning", says, "free some space (`satpipe clean`), or use --root")
+        yield Finding.warning("disk", message, advice)
     else:
-        yield Finding("disk", "good", says)
+        yield Finding("disk", message)
 
 
-def _commit(folder: Path) -> None:
-    """What the store does with a part: write, sync, rename, lock. Leaves nothing behind."""
+def _try_commit(folder: Path) -> None:
+    """Do what the store does with an artifact: write, sync, rename, lock. Leaves nothing behind."""
     from filelock import FileLock
 
     with tempfile.TemporaryDirectory(prefix=".satpipe-doctor-", dir=folder) as place:
-        first, then = Path(place, "new"), Path(place, "part")
-        first.mkdir()
-        with (first / "file").open("wb") as stream:
+        new, committed = Path(place, "new"), Path(place, "committed")
+        new.mkdir()
+        with (new / "file").open("wb") as stream:
             stream.write(b"0" * 4096)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(first, then)
+        os.replace(new, committed)
         with FileLock(Path(place, "lock"), timeout=5):
-            (then / "file").read_bytes()
+            (committed / "file").read_bytes()
 
 
 def limits() -> Iterator[Finding]:
-    """Open files, and the encoding of what is printed."""
+    """Check the limit of open files, and the encoding of what is printed."""
     if sys.platform != "win32":
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if 0 <= soft < MOST_FILES:
-            says, do = f"at most {soft} (hard limit {hard})", f"`ulimit -n {MOST_FILES * 2}`"
-            yield Finding("open files", "warning", says, do)
+        if 0 <= soft < OPEN_FILES:
+            yield Finding.warning("open files", f"at most {soft} (hard limit {hard})", f"`ulimit -n {OPEN_FILES * 2}`")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if encoding not in ("utf8", "utf8sig"):
-        says = f"output is in {encoding or 'no encoding'}: other letters show as ?"
-        yield Finding("encoding", "warning", says, "set PYTHONUTF8=1, or a locale such as C.UTF-8")
+        message = f"output is encoded as {encoding or 'nothing known'}: other letters show as ?"
+        yield Finding.warning("encoding", message, "set PYTHONUTF8=1, or a locale such as C.UTF-8")

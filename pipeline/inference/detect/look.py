@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from numpy.lib.stride_tricks import as_strided
 
+from ...dataset.orientations import BY_FLIPS
 from ...models.classifier import Classifier, oriented, softmax, to_tensor
 from ...raster.cut import grid_rows, panel_columns
 from ...stages.chips.windows import starts
@@ -111,8 +112,8 @@ class Scorer:
     def _logits(self, chips: Values, orientations: int) -> Values:
         with torch.inference_mode():
             batch = to_tensor(chips).to(self.device)
-            turned = [self.classifier.network(oriented(batch, number)).float() for number in range(orientations)]
-            logits: Values = torch.stack(turned).mean(dim=0).cpu().numpy()
+            each = [self.classifier.network(oriented(batch, number)).float() for number in BY_FLIPS[:orientations]]
+            logits: Values = torch.stack(each).mean(dim=0).cpu().numpy()
         return logits
 
 

@@ -57,6 +57,7 @@ class Wish:
         points: Whether geometries are centres instead of windows.
         overview: Whether to draw a picture of each scene.
         table: Whether to write a CSV.
+        model: Function that builds the network, where it is not a bundled one; what the run names is not called.
     """
 
     score: float | None = None
@@ -67,6 +68,7 @@ class Wish:
     points: bool = False
     overview: bool = True
     table: bool = True
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,19 @@ class Outcome:
         )
 
 
-def load(run: Run, device: str = "cpu") -> tuple[Classifier, float | None]:
-    """The run's final classifier, and the GSD of the chips that it learned from.
+def load(run: Run, device: str = "cpu", model: str | None = None) -> tuple[Classifier, float | None]:
+    """Return the run's final classifier, and the GSD of the chips that it learned from.
+
+    Args:
+        run: The run.
+        device: Where to compute.
+        model: Function that builds its network, where that is not a bundled one.
 
     Raises:
         ConfigError: If the run has none; names the command that makes one.
     """
     part = run.artifact(f"classify/{FINAL}", "classifier", "all")
-    return classifiers.load(part.path, device, run.config.classify.model or SHIP_CONVNET), run.gsd_m
+    return classifiers.load(part.path, device, model or SHIP_CONVNET), run.gsd_m
 
 
 def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable[[float, float], None]) -> Outcome:
@@ -158,7 +165,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
     """
     if to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {to.name}: detections are written as .geojson or .gpkg")
-    classifier, gsd_m = load(run)
+    classifier, gsd_m = load(run, model=wish.model)
     size = classifier.architecture.size_px
     stride = max(2, size // STRIDES_PER_SIDE) if wish.stride is None else wish.stride
     if stride > size:

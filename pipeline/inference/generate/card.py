@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.runs import Run
+from ...engine.task import Artifact
 from ...models.generator import Generator
+from ...models.quality import generator_verdict
 from .files import Marks
 from .sample import Tally
 
@@ -23,17 +25,20 @@ def marks_of(run: Run) -> Marks:
     return Marks(f"{sentence} it shows no place on earth.", licence, f"satpipe {version('satpipe')}")
 
 
-def card_of(run: Run, generator: Generator, digest: str, settings: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
+def card_of(
+    run: Run, generator: Generator, artifact: Artifact, settings: Mapping[str, Any], tally: Tally
+) -> dict[str, Any]:
     """The card as JSON types. It holds no time and no folder, so that the same call gives the same bytes.
 
     Args:
         run: The run.
         generator: Its final generator.
-        digest: Digest of the part that holds the generator.
+        artifact: The artifact that holds the generator, with what was measured of it.
         settings: What the user asked for.
         tally: What was made.
     """
     config, trained = run.config, generator.card
+    verdict = generator_verdict(artifact.metadata)
     names = generator.classes
     return {
         "synthetic": True,
@@ -52,11 +57,14 @@ def card_of(run: Run, generator: Generator, digest: str, settings: Mapping[str, 
             "chips": (trained.get("data") or {}).get("index"),
         },
         "generator": {
-            "part": digest,
+            "part": artifact.ref.digest,
             "preset": trained.get("preset"),
             "images": trained.get("best_images"),
             "architecture": trained.get("architecture"),
             "precision": (trained.get("profile") or {}).get("precision"),
+            "learned": verdict.learned,
+            "warning": verdict.sentence,
+            **{name: artifact.metadata[name] for name in ("quality", "usefulness") if name in artifact.metadata},
         },
         "software": {name: version(name) for name in ("satpipe", "torch", "numpy")},
     }
@@ -68,9 +76,11 @@ def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path
     data, settings = card["data"], card["settings"]
     simulated = ", which are themselves simulated" if data["simulated"] else ""
     screened = "screened" if settings["screened"] else "not screened"
+    warning = card["generator"]["warning"]
     lines = [
         f"# {card['what']}",
         "",
+        *([f"**{warning}**", ""] if warning else []),
         "**These chips are synthetic.** A generative adversarial network made them; they show no place on earth, and",
         "must not be taken for observations.",
         "",

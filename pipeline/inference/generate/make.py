@@ -150,7 +150,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
             "truncation": truncation,
             "screened": screening is not None,
         }
-        about = card.card_of(run, generator, part.ref.digest, settings, tally)
+        about = card.card_of(run, generator, part, settings, tally)
         card.write_card(about, dict(zip(COLUMNS, MEANINGS, strict=True)), folder)
     return tally
 

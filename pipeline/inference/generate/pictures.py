@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.contact_sheet import COLUMNS, draw_sheet
+from ...dataset.contact_sheet import COLUMNS, draw_sheet, enlarged, viewable
 from ...dataset.scaling import Scaling
-from ...models import generator as generators
 from ...models.generator import Generator
+from ...models.networks import latents
 from .sample import chips_of, first_seed
 
 SHEET, WAY, SAME = "sheet.png", "interpolation.png", "same-z.png"
@@ -45,18 +45,20 @@ def write_same(
 ) -> None:
     """Write chips of the same z under each label: a column for each z, a row for each class."""
     seeds = first_seed(seed, 0) + np.arange(COLUMNS)
-    z = generators.latents(seeds, generator.network.architecture.z_dim, truncation)
+    z = latents(seeds, generator.z_dim, truncation)
     _rows(generator, labels, z, scaling, "the same z in each column", path)
 
 
 def _ends(generator: Generator, seed: int, truncation: float) -> tuple[Floats, Floats]:
     seeds = first_seed(seed, 0) + np.arange(2)
-    first, last = generators.latents(seeds, generator.network.architecture.z_dim, truncation)
+    first, last = latents(seeds, generator.z_dim, truncation)
     return first, last
 
 
 def _rows(generator: Generator, labels: Sequence[int], z: Floats, scaling: Scaling, what: str, path: Path) -> None:
-    rows = [scaling.invert(chips_of(generator, z, np.full(len(z), label))) for label in labels]
+    # One number for all: what differs within a row is the latent alone, not pose and background.
+    numbers = np.zeros(len(z), np.int64)
+    rows = [scaling.invert(chips_of(generator, z, np.full(len(z), label), numbers)) for label in labels]
     _save([f"synthetic {generator.classes[label]}: {what}" for label in labels], rows, path)
 
 
@@ -77,7 +79,8 @@ def slerp(first: Floats, last: Floats, steps: int) -> Floats:
 
 
 def _save(titles: Sequence[str], groups: Sequence[npt.NDArray[np.generic]], path: Path) -> None:
-    sheet = draw_sheet(titles, groups)
-    if sheet is not None:
+    if groups:
+        pictures = enlarged(viewable(np.concatenate(groups)))
+        sheet = draw_sheet(np.split(pictures, np.cumsum([len(group) for group in groups])[:-1]), titles=titles)
         # The highest level takes longer than a thousand chips do, for a twentieth of the size.
         sheet.save(path, format="PNG", compress_level=1)

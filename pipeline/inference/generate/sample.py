@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ...models import generator as generators
 from ...models.device import Profile
-from ...models.generator import BLOCK, Generator
+from ...models.generator import Generator
+from ...models.networks import BLOCK, latents
 from ...stages.synth.screening import Screening
 
 Floats = npt.NDArray[np.float64]
@@ -166,8 +166,8 @@ def _block(
 ) -> tuple[Block, npt.NDArray[np.object_]]:
     """The block of candidates whose seeds count up from ``start``."""
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
-    z = generators.latents(seeds, generator.network.architecture.z_dim, truncation)
-    values = chips_of(generator, z, labels)
+    z = latents(seeds, generator.z_dim, truncation)
+    values = chips_of(generator, z, labels, seeds)
     if screening is None:
         nothing = np.full(BLOCK, np.nan)
         return Block(label, values, seeds, nothing, nothing), np.full(BLOCK, "", object)
@@ -175,9 +175,11 @@ def _block(
     return Block(label, values, seeds, measures.label_score, measures.distance), why
 
 
-def chips_of(generator: Generator, z: npt.NDArray[np.float32], labels: Labels) -> npt.NDArray[np.float32]:
-    """Chips (N, H, W, C) of at most a block of latents (N, z_dim) and labels (N,), in the training's precision."""
+def chips_of(
+    generator: Generator, z: npt.NDArray[np.float32], labels: Labels, numbers: Labels
+) -> npt.NDArray[np.float32]:
+    """Return chips (N, H, W, C) as :meth:`Generator.sample` does, in the training's precision."""
     precision = str((generator.card.get("profile") or {}).get("precision", "fp32"))
     device = next(generator.network.parameters()).device.type
     with Profile(device=device, precision=precision).autocast():
-        return generators.sample(generator.network, z, labels)
+        return generator.sample(z, labels, numbers)

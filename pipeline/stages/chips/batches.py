@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 
 from ...dataset.tables import LABELS, SCENES
 from ...raster.grid import Extent, targets
@@ -70,6 +71,7 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
             continue
         _write(chosen, out / f"scenes-{name}.parquet")
         _write(windows, out / f"windows-{name}.parquet")
+        _write(_objects(labels, chosen, config["classes"][0]), out / f"objects-{name}.parquet")
         megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6
         batches.append({"name": name, "scenes": len(chosen), "windows": len(windows), "megapixels": megapixels})
     first = planned.windows.drop_duplicates("chip_id")
@@ -80,6 +82,22 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         "dropped": planned.dropped,
         "resampled": sum(grid.resampled for grid in grids),
     }
+
+
+def _objects(labels: pd.DataFrame, scenes: pd.DataFrame, background: str) -> pd.DataFrame:
+    """Return the labels of objects in some scenes, in pixels of the chips' grid; their outlines as (col, row)."""
+    own = labels[labels["scene_id"].isin(scenes["scene_id"]) & (labels["class"] != background)]
+    scales = scenes.set_index("scene_id")[["scale_row", "scale_col"]].loc[own["scene_id"]].to_numpy(np.float64)
+    edges = own[["row_min", "col_min", "row_max", "col_max"]].div(np.concatenate([scales, scales], axis=1))
+    outlines = own["outline"].to_list() if "outline" in own else [None] * len(own)
+    scaled = [
+        shapely.to_wkt(shapely.transform(shapely.from_wkt(text), lambda points, by=by: points / by[::-1]))
+        if isinstance(text, str)
+        else None
+        for text, by in zip(outlines, scales, strict=True)
+    ]
+    named = own[["label_id", "scene_id", "class", "kind"]].astype("string")
+    return named.join(edges).assign(outline=pd.array(scaled, dtype="string")).reset_index(drop=True)
 
 
 def deal(pixels: npt.NDArray[np.float64], names: list[str]) -> npt.NDArray[Any]:

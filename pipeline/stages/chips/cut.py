@@ -28,6 +28,7 @@ TOO_SMALL = "the scene is smaller than a chip"
 def cut_batch(
     scenes: pd.DataFrame,
     windows: pd.DataFrame,
+    objects: pd.DataFrame,
     settings: dict[str, Any],
     store: Path,
     out: Path,
@@ -39,7 +40,8 @@ def cut_batch(
     Args:
         scenes: Rows of the scene table with the columns of the target grid.
         windows: Rows of the planner, for these scenes in this order.
-        settings: ``size_px``, ``resampling`` and ``min_valid_fraction`` of the chips section.
+        objects: Labels of objects in these scenes, see :func:`.object_masks.add_masks`.
+        settings: ``size_px``, ``resampling``, ``min_valid_fraction`` and ``masks`` of the chips section.
         store: Root of the committed parts, for scenes that lie in it.
         out: Folder of the part.
         workers: Threads that read a scene.
@@ -72,11 +74,23 @@ def cut_batch(
     missing = index[positions < 0]
     index = index[positions >= 0]
     index = index.assign(footprint=footprints(index, scenes, size))
-    CHIPS.write(index[list(CHIPS.columns)], out / "index.parquet")
+    if settings["masks"] == "auto" and len(index):
+        from .object_masks import add_masks
+
+        index = add_masks(index.reset_index(drop=True), objects, np.load(out / f"{SHARD}.npy", mmap_mode="r"), out)
+    columns = [name for name in (*CHIPS.columns, *CHIPS.optional) if name in index]
+    CHIPS.write(index[columns], out / "index.parquet")
     reasons = Counter(_why_not(missing, scenes, size))
     classes = Counter(str(name) for name in index["class"])
     kinds = Counter(str(name) for name in index["kind"])
-    return {"chips": dict(sorted(classes.items())), "kinds": dict(sorted(kinds.items())), "dropped": dict(reasons)}
+    masks = index["mask_reason"] if "mask_reason" in index else pd.Series(dtype="string")
+    return {
+        "chips": dict(sorted(classes.items())),
+        "kinds": dict(sorted(kinds.items())),
+        "dropped": dict(reasons),
+        "masks": int(index["mask_shard"].notna().sum()) if "mask_shard" in index else 0,
+        "without_mask": dict(sorted(Counter(masks.dropna().astype(str)).items())),
+    }
 
 
 def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str]:

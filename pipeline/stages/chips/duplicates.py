@@ -23,7 +23,7 @@ import shapely
 from scipy.fft import dctn
 
 from ...dataset.chip_store import ChipStore
-from ...dataset.orientations import SYMMETRIES, turned, turned_back
+from ...dataset.orientations import ORIENTATIONS, inverse, oriented
 from .index import SCENE
 
 THUMB = 32
@@ -107,7 +107,7 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
         if textured.any():
             rows.append(chosen[textured])
             thumbs = _standard(small[textured])
-            hashes.append(np.stack([perceptual_hash(turned(thumbs, turn)) for turn in range(SYMMETRIES)], axis=1))
+            hashes.append(np.stack([perceptual_hash(oriented(thumbs, turn)) for turn in range(ORIENTATIONS)], axis=1))
             norms.append(_norms(thumbs))
             file.write(thumbs.tobytes())
     found = np.concatenate(rows)
@@ -179,9 +179,9 @@ def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: 
     wide[2 * _EDGE : -2 * _EDGE, 2 * _EDGE : -2 * _EDGE] = inner - inner.mean()
     moved = np.lib.stride_tricks.sliding_window_view(wide, (THUMB, THUMB))[::-1, ::-1]
     # To turn the one picture back costs less than to turn all others.
-    templates = turned(moved.reshape(-1, THUMB, THUMB), turned_back(turn)).reshape(len(moved) ** 2, -1)
+    templates = oriented(moved.reshape(-1, THUMB, THUMB), inverse(turn)).reshape(len(moved) ** 2, -1)
     common = found.thumbs[others].reshape(len(others), -1) @ templates.T
-    norms = turned(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, _EDGE, _EDGE]
+    norms = oriented(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, _EDGE, _EDGE]
     best: npt.NDArray[np.float64] = (common / np.maximum(norms, 1e-12)).max(axis=1).astype(np.float64)
     return best
 

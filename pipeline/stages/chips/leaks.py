@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...dataset.chip_store import ChipStore
+from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
 from . import split as splitting
 from .components import components
@@ -86,7 +87,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     """
     grouped = [group_name(column) for column in (config["by"], config["unit"])]
     frame = CHIPS.read_columns(index / "index.parquet", ["chip_id", "class", SCENE, "row", "col", *grouped])
-    chips = _chips(frame, pd.read_parquet(duplicates / PAIRS), config)
+    chips = _chips(frame, pd.read_parquet(checked(duplicates / PAIRS)), config)
     request = splitting.Request(
         test_groups=frozenset(config["test"]),
         fraction=config["fraction"],

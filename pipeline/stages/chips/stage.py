@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ...utils.section import as_json
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
+from ...dataset.parquet import checked
 from ...engine.task import METADATA, Artifact, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError
+from ...utils.section import as_json
 from .folds import Rule, bundled, deal, group_column
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 _MAKE = "satpipe.stages.chips.stage:make_"
 _TABLES = ("numpy", "pandas", "pyarrow")
-_PIXELS = (*_TABLES, "rasterio")
+_PIXELS = (*_TABLES, "rasterio", "opencv-python-headless")
 
 
 def plan(context: PlanContext) -> Plan:
@@ -26,8 +28,8 @@ def plan(context: PlanContext) -> Plan:
     config = context.config
     chips = as_json(config.chips)
     classes, seed = list(config.ingest.classes), config.seed
-    tables = context.one("ingest", "tables")
-    later = ("min_valid_fraction", "duplicates", "scaling")
+    tables = context.artifact("ingest", "tables")
+    later = ("min_valid_fraction", "duplicates", "scaling", "masks")
     windows_config = {name: value for name, value in chips.items() if name not in later}
     [windows] = yield [
         Task(
@@ -39,7 +41,7 @@ def plan(context: PlanContext) -> Plan:
             libraries=_TABLES,
         )
     ]
-    cut_config = {name: chips[name] for name in ("size_px", "resampling", "min_valid_fraction")}
+    cut_config = {name: chips[name] for name in ("size_px", "resampling", "min_valid_fraction", "masks")}
     cuts = yield [
         Task(
             "chips",
@@ -168,7 +170,7 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
 
     folder, batch = context.folder("windows"), context.config["batch"]
     batches = json.loads((folder / METADATA).read_text("utf-8"))["batches"]
-    scenes = pd.read_parquet(folder / f"scenes-{batch}.parquet")
+    scenes = pd.read_parquet(checked(folder / f"scenes-{batch}.parquet"))
     for row in records(scenes):
         path = scene_file(row, context.store).path
         if not path.exists():
@@ -178,7 +180,8 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
             )
     return cut_batch(
         scenes,
-        pd.read_parquet(folder / f"windows-{batch}.parquet"),
+        pd.read_parquet(checked(folder / f"windows-{batch}.parquet")),
+        pd.read_parquet(checked(folder / f"objects-{batch}.parquet")),
         dict(context.config["chips"]),
         context.store,
         context.out,
@@ -198,11 +201,17 @@ def make_index(context: TaskContext) -> dict[str, Any]:
     scenes = SCENES.read(context.folder("tables") / "scenes.parquet")
     folders = context.folders("cuts")
     metadata = build(folders, scenes, context.config["classes"], context.store, context.out, context.config["seed"])
-    dropped: dict[str, int] = {}
-    for folder in (context.folder("windows"), *folders):
-        for reason, count in json.loads((folder / METADATA).read_text("utf-8"))["dropped"].items():
-            dropped[reason] = dropped.get(reason, 0) + count
-    return metadata | {"dropped": dropped}
+    parts = [json.loads((folder / METADATA).read_text("utf-8")) for folder in (context.folder("windows"), *folders)]
+    masks = {"masks": sum(part.get("masks", 0) for part in parts), "without_mask": _summed(parts, "without_mask")}
+    return metadata | {"dropped": _summed(parts, "dropped")} | masks
+
+
+def _summed(parts: Sequence[Mapping[str, Any]], key: str) -> dict[str, int]:
+    """Return the sum over some metadata of the counts by reason below a key."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.get(key, {}))
+    return dict(counts)
 
 
 def make_duplicates(context: TaskContext) -> dict[str, Any]:

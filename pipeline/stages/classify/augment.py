@@ -10,6 +10,7 @@ nothing is left to worker processes: what a step sees follows from (seed, step, 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,10 @@ import albumentations
 import cv2
 
 from ...config.run import AugmentConfig
+from ...dataset.orientations import BY_FLIPS, orient_each
 
 Batch = npt.NDArray[Any]
 """Chips (N, H, W, C), uint8 or float32 in [0, 1]."""
-
-ORIENTATIONS = 8
 
 
 class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
@@ -55,8 +55,8 @@ class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return self.apply(images, **params)
 
 
-def transforms(config: AugmentConfig) -> albumentations.Compose:
-    """The albumentations pipeline of one view; works for any number of bands."""
+def classic(config: AugmentConfig) -> albumentations.Compose:
+    """Return the albumentations pipeline of one view; works for any number of bands."""
     steps = [
         albumentations.Affine(
             scale=(1 - config.scale, 1 + config.scale),
@@ -75,57 +75,28 @@ def transforms(config: AugmentConfig) -> albumentations.Compose:
     return albumentations.Compose(steps)
 
 
-def orient(chips: Batch, orientation: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> Batch:
-    """Flip and turn square chips (N, S, S, C) into one of the eight orientations each.
-
-    Args:
-        chips: Any dtype.
-        orientation: Number 0 to 7 for each chip of the result: bit 0 flips rows, bit 1 flips columns, bit 2 transposes
-            first.
-        rows: Which chips to take (B,); by default all of them.
-
-    Returns:
-        Copies (B, S, S, C).
-    """
-    # A pixel moves as one item: NumPy copies items with strides, and single bytes would take several times as long.
-    pixels = np.ascontiguousarray(chips).view(np.dtype((np.void, chips.shape[3] * chips.itemsize)))
-    rows = np.arange(len(chips)) if rows is None else rows
-    out = np.empty((len(rows), *pixels.shape[1:]), pixels.dtype)
-    for number in range(ORIENTATIONS):
-        places = np.flatnonzero(orientation == number)
-        if len(places):
-            out[places] = oriented(pixels.take(rows[places], axis=0), number)
-    return out.view(chips.dtype)
-
-
-def oriented(chips: Batch, number: int) -> Batch:
-    """All chips (N, S, S, C) in one orientation, as a view."""
-    if number & 4:
-        chips = chips.transpose(0, 2, 1, 3)
-    if number & 1:
-        chips = chips[:, ::-1]
-    if number & 2:
-        chips = chips[:, :, ::-1]
-    return chips
+AUGMENTATIONS: dict[str, Callable[[AugmentConfig], albumentations.Compose]] = {"classic": classic}
+"""Online augmentations by the name that an arm of :data:`satpipe.dataset.arms.ARMS` gives."""
 
 
 class Views:
     """Chips as the training sees them, step by step."""
 
-    def __init__(self, chips: Batch, config: AugmentConfig, seed: int) -> None:
+    def __init__(self, chips: Batch, config: AugmentConfig, seed: int, augmentation: str = "classic") -> None:
         """Hold the chips and their present views.
 
         Args:
             chips: (N, S, S, C), uint8 or float32 in [0, 1]; not changed.
             config: What may vary.
             seed: Seed of every draw.
+            augmentation: Name in :data:`AUGMENTATIONS`.
         """
         # OpenCV's own threads cost more than they bring for chips, and would take the cores of other trainings.
         cv2.setNumThreads(0)
         self._chips = chips
         self._views = chips.copy()
         self._uses = np.zeros(len(chips), np.int64)
-        self._transforms = transforms(config)
+        self._transforms = AUGMENTATIONS[augmentation](config)
         self._config = config
         self._seed = seed
 
@@ -139,4 +110,4 @@ class Views:
             some = due[start : start + self._config.chips_of_a_draw]
             self._views[some] = self._transforms(images=self._chips[some])["images"]
         self._uses[seen] += 1
-        return orient(self._views, rng.integers(ORIENTATIONS, size=len(rows)), rows)
+        return orient_each(self._views, np.array(BY_FLIPS)[rng.integers(len(BY_FLIPS), size=len(rows))], rows)

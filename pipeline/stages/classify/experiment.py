@@ -14,13 +14,13 @@ import pandas as pd
 
 from ...config.run import ClassifyConfig
 from ...dataset import scaling as scalings
-from ...dataset.chip_store import ChipStore, followed_by
-from ...dataset.split_chips import numbers
+from ...dataset.arms import Arm, parse
+from ...dataset.chip_store import ChipStore, with_store_after
+from ...dataset.split_chips import class_indices
 from ...dataset.tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
 from ...engine.task import TaskContext
 from ...models.classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
 from ...utils.errors import TooLittleDataError
-from .arms import Arm, parse
 from .calibrate import balanced_accuracy, fit_temperature, fit_threshold
 from .train import ChipSet, Trained, train
 
@@ -55,7 +55,7 @@ class SplitChips:
         rows = self.rows[self.rows["role"] == role].reset_index(drop=True)
         store = self.chips.of(rows["chip_id"])
         chips = store.pixels() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
-        labels = numbers(rows["class"], self.classes)
+        labels = class_indices(rows["class"], self.classes)
         return rows, ChipSet(chips, labels, np.zeros(len(rows), bool))
 
 
@@ -106,7 +106,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
         scaling,
         config,
         context.profile,
-        augmented=arm.augmented,
+        augmentation=arm.augmentation,
         seed=training_seed(context.config),
         report=lambda step: context.progress.update(step, config.steps, "steps"),
     )
@@ -127,7 +127,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
         "synthetic": counts(training, split.classes, synthetic=True),
     }
     without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
-    if arm.synthetic and without:
+    if arm.source is not None and without:
         metadata["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
     card = {name: metadata[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
     classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
@@ -135,25 +135,34 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
 
 
 def with_synthetic(real: ChipSet, context: TaskContext, arm: Arm, classes: tuple[str, ...]) -> ChipSet:
-    """The training chips with the accepted synthetic chips of the arm, real ones first.
+    """Return the training chips with the accepted synthetic chips of the arm, real ones first.
 
-    Shuffled labels are dealt out anew among the synthetic chips: as many of each class as before, on any chip.
+    Where some synthetic chips are composites, they alone are used: the other classes have real chips in plenty.
     """
-    if not arm.synthetic:
+    if arm.source is None:
         return real
     store = ChipStore.open(SYNTHETIC.read_bare, context.folder("synth") / INDEX, context.store)
     store = store.where(store.index["accepted"].to_numpy(bool))
+    if store.has_masks.any():
+        store = store.where(store.has_masks)
     if not len(store):
         return real
-    labels = numbers(store.index["class"], classes)
+    labels = class_indices(store.index["class"], classes)
     if arm.shuffled:
-        labels = np.random.default_rng([training_seed(context.config), 6]).permutation(labels)
+        labels = shuffled(labels, len(classes), training_seed(context.config))
     made = np.ones(len(labels), bool)
     return ChipSet(
-        followed_by(real.chips, store),
+        with_store_after(real.chips, store),
         np.concatenate([real.labels, labels]),
         np.concatenate([real.synthetic, made]),
     )
+
+
+def shuffled(labels: npt.NDArray[np.int64], classes: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return labels (N,) that tell nothing: as many of each class as before, or of all classes where there is one."""
+    if len(np.unique(labels)) < 2:
+        labels = np.arange(len(labels)) % classes
+    return np.random.default_rng([seed, 6]).permutation(labels)
 
 
 def training_seed(config: Mapping[str, Any]) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.checks import model_source
 from ...config.run import RunConfig
-from ...dataset.names import CLASSIC, REAL, synth_part
+from ...dataset.arms import CLASSIC, REAL, Arm, parse
+from ...dataset.names import FINAL
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
-from .arms import Arm, parse, settings
+from ...utils.section import as_json
+from .arms import settings
 
 SPLIT = "split-"
 EXPERIMENT, RANDOM = f"{SPLIT}fold", f"{SPLIT}random"
@@ -39,19 +41,32 @@ def leaky_arm(config: RunConfig) -> Arm | None:
     No generator is trained on a random split, which serves but to show what leakage claims.
     """
     named = [config.report.baseline, *(name for name in (CLASSIC, REAL) if name in config.classify.arms)]
-    return next((arm for arm in map(parse, named) if not arm.synthetic), None)
+    return next((arm for arm in map(parse, named) if arm.source is None), None)
+
+
+def plan_final(context: PlanContext) -> Plan:
+    """Plan the classifier of all labelled chips, with the arm that the verdict favours.
+
+    An arm with chips of a folder that holds none for all labelled chips gives way to the baseline.
+    """
+    split, config = context.artifact("chips", f"{SPLIT}{FINAL}"), context.config
+    arms = (context.artifact("report", "verdict").metadata["favoured"], config.report.baseline, CLASSIC)
+    available = {None, *context.done["synth"]}
+    arm = next(arm for arm in map(parse, arms) if arm.synthetic_artifact(FINAL) in available)
+    function = "satpipe.stages.classify.stage:make_final"
+    yield [replace(_task(context, FINAL, split, arm), name=FINAL, function=function)]
 
 
 def _task(context: PlanContext, split: str, done: Artifact, arm: Arm) -> Task:
     metadata = done.metadata
     config = context.config
     inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
-        "index": context.one("chips", "index").ref,
+        "index": context.artifact("chips", "index").ref,
         "split": done.ref,
     }
-    made = synth_part(arm.name, split)
-    if made is not None:
-        inputs["synth"] = context.one("synth", made).ref
+    synthetic = arm.synthetic_artifact(split)
+    if synthetic is not None:
+        inputs["synth"] = context.artifact("synth", synthetic).ref
     return Task(
         stage="classify",
         name=f"{split}-{arm.name}",

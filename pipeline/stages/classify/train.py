@@ -63,7 +63,7 @@ def train(
     config: ClassifyConfig,
     profile: Profile,
     *,
-    augmented: bool,
+    augmentation: str | None,
     seed: int,
     report: Callable[[int], None] = lambda step: None,
 ) -> Trained:
@@ -76,7 +76,7 @@ def train(
         scaling: From chip values to the network's range.
         config: Steps, batch, rates.
         profile: Device, precision, memory format, threads.
-        augmented: Whether chips are augmented.
+        augmentation: Name of the online augmentation in :data:`.augment.AUGMENTATIONS`, or None.
         seed: Seed of weights, order and augmentation.
         report: Told the number of steps done.
 
@@ -91,7 +91,7 @@ def train(
     shares = synthetic_shares(config.synthetic_use, config.synthetic_share, config.steps)
     batches = schedule(training.labels, training.synthetic, shares, config.batch, seed)
     labels = torch.from_numpy(training.labels)
-    batch_of = loader(training.chips, scaling, config, augmented, seed)
+    batch_of = loader(training.chips, scaling, config, augmentation, seed)
 
     history: list[dict[str, float]] = []
     best: tuple[float, int, dict[str, torch.Tensor]] | None = None
@@ -141,7 +141,7 @@ def _optimiser(
 
 
 def loader(
-    chips: Chips, scaling: Scaling, config: ClassifyConfig, augmented: bool, seed: int
+    chips: Chips, scaling: Scaling, config: ClassifyConfig, augmentation: str | None, seed: int
 ) -> Callable[[int, Rows], torch.Tensor]:
     """A function from (step, rows) to the step's batch (B, C, S, S) in [-1, 1], float32, channels-last.
 
@@ -155,12 +155,13 @@ def loader(
         return some if as_bytes else (scaling.apply(some) + np.float32(1)) / np.float32(2)
 
     pool = chips if lazy else ready(chips)
-    views = Views(pool, config.augment, seed) if augmented and not lazy else None
+    views = Views(pool, config.augment, seed, augmentation) if augmentation and not lazy else None
 
     def batch(step: int, rows: Rows) -> torch.Tensor:
         if lazy:
             values = ready(pool[rows])
-            values = Views(values, config.augment, seed).batch(step, np.arange(len(rows))) if augmented else values
+            if augmentation:
+                values = Views(values, config.augment, seed, augmentation).batch(step, np.arange(len(rows)))
         else:
             values = pool[rows] if views is None else views.batch(step, rows)
         return to_tensor(values).float().mul_(factor).sub_(1)

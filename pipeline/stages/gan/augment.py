@@ -38,15 +38,18 @@ class Changes:
         return type(self)(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
-def draw(rng: np.random.Generator, count: int, size_px: int, colour: float, translation: float) -> Changes | None:
-    """Changes for ``count`` chips of ``size_px``, or None where both strengths are 0.
+def draw(
+    rng: np.random.Generator, count: int, sides: tuple[int, int], colour: float, translation: float
+) -> Changes | None:
+    """Return changes for ``count`` chips of ``sides`` (height, width) in pixels, or None where both strengths are 0.
 
     At strength 1: brightness from U(-0.5, 0.5), saturation from U(0, 2), contrast from U(0.5, 1.5), as in DiffAugment.
     """
     if colour == 0 and translation == 0:
         return None
     unit = rng.random((3, count), dtype=np.float32)
-    reach = round(translation * size_px)
+    down, across = (round(translation * side) for side in sides)
+    reach = down if down == across else np.array([down, across])
     return Changes(
         torch.from_numpy(np.float32(colour) * (unit[0] - np.float32(0.5))),
         torch.from_numpy(1 + np.float32(colour) * (2 * unit[1] - 1)),
@@ -55,11 +58,14 @@ def draw(rng: np.random.Generator, count: int, size_px: int, colour: float, tran
     )
 
 
-def augment(chips: Tensor, changes: Changes | None) -> Tensor:
-    """Chips (N, C, H, W) float32 changed; differentiable. What moves in at an edge is 0, the middle of the range."""
+def augment(chips: Tensor, changes: Changes | None, layer: bool = False) -> Tensor:
+    """Return chips (N, C, H, W) float32 changed; differentiable.
+
+    What moves in at an edge is 0: the middle of a chip's range, and nothing of a layer.
+    """
     if changes is None:
         return chips
-    return translate(colour(chips, changes), changes.shift_px)
+    return translate((layer_colour if layer else colour)(chips, changes), changes.shift_px)
 
 
 def colour(chips: Tensor, changes: Changes) -> Tensor:
@@ -72,6 +78,19 @@ def colour(chips: Tensor, changes: Changes) -> Tensor:
     grey = chips.mean(dim=1, keepdim=True)
     rest = c * (1 - s) * grey + ((1 - c) * grey.mean(dim=(2, 3), keepdim=True) + b)
     return torch.addcmul(rest, chips, c * s)
+
+
+def layer_colour(layers: Tensor, changes: Changes) -> Tensor:
+    """Change brightness, saturation and contrast of the object in layers (N, C + 1, H, W).
+
+    With x = l / a an object's colour, :func:`colour` makes c s x + c (1 - s) m + (1 - c) M + b of it, with M its mean
+    over the object; times alpha a, that is c s l + c (1 - s) grey + a ((1 - c) M + b), grey the mean of the bands of l.
+    """
+    b, s, c = (one[:, None, None, None] for one in (changes.brightness, changes.saturation, changes.contrast))
+    bands, alpha = layers[:, :-1], layers[:, -1:]
+    grey = bands.mean(dim=1, keepdim=True)
+    middle = grey.sum(dim=(2, 3), keepdim=True) / alpha.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
+    return torch.cat([c * s * bands + c * (1 - s) * grey + alpha * ((1 - c) * middle + b), alpha], dim=1)
 
 
 def translate(chips: Tensor, shift_px: Tensor) -> Tensor:

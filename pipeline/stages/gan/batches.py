@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.orientations import SYMMETRIES, each_turned
+from ...dataset.orientations import ORIENTATIONS, orient_each
 from ...dataset.scaling import Scaling
 
 ORDER, TURNS, LATENTS, CHANGES = range(4)
@@ -22,7 +22,7 @@ class Batches:
     Attributes:
         chips: Training chips (N, H, W, C) in their own dtype.
         labels: Class numbers (N,).
-        scaling: To [-1, 1].
+        scaling: To [-1, 1]; None where ``chips`` are layers in that range already.
         size: Chips in a batch.
         seed: Two non-negative integers that name this training.
         balanced: Equal class shares; otherwise those of the training chips.
@@ -31,7 +31,7 @@ class Batches:
 
     chips: npt.NDArray[np.generic]
     labels: npt.NDArray[np.int64]
-    scaling: Scaling
+    scaling: Scaling | None
     size: int
     seed: tuple[int, int]
     balanced: bool
@@ -63,13 +63,23 @@ class Batches:
         """Chips (B, H, W, C) float32 in [-1, 1] and labels (B,), or those rows of them."""
         chosen = self.choose(step)[rows]
         chips = self.chips[chosen]
+        if self.scaling is None:
+            # A layer lies along its canvas, and which of its ends is ahead nobody knows.
+            flips = self.rng(TURNS, step).integers(0, 4, self.size)[rows]
+            return mirrored(np.asarray(chips, np.float32), flips), self.labels[chosen]
         if self.symmetries:
-            chips = each_turned(chips, self.rng(TURNS, step).integers(0, SYMMETRIES, self.size)[rows])
+            chips = orient_each(chips, self.rng(TURNS, step).integers(0, ORIENTATIONS, self.size)[rows])
         return self.scaling.apply(chips), self.labels[chosen]
 
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
         """Latents (B, z_dim) from N(0, 1)."""
         return self.rng(LATENTS, step).standard_normal((self.size, z_dim), dtype=np.float32)
+
+
+def mirrored(layers: npt.NDArray[np.float32], flips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return layers (N, rows, cols, C) with rows (bit 0 of ``flips``) and columns (bit 1) in the other order."""
+    turned = [one[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1] for one, flip in zip(layers, flips, strict=True)]
+    return np.ascontiguousarray(turned)
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ than shape, and TSTR is noisy where few chips validate, so neither decides alone
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...models.device import Profile
-from ...models.generator import GeneratorNetwork
 from ...models.probe import Examples
 from . import metrics
 from .augment import slightly_changed
 from .features import Embedding, learn
 from .inputs import Inputs
 from .metrics import Features
-from .utility import Task, draw_chips
+from .utility import Sampler, Tstr
 
 LEAST_VALIDATION = 4
 """Fewer validation chips of a class than this say nothing about it."""
@@ -69,33 +69,38 @@ class Evaluator:
     embedding: Embedding
     floors: tuple[ClassFloor, ...]
     seed: int
-    task: Task | None = None
+    tstr: Tstr | None = None
 
-    def look(self, generator: GeneratorNetwork) -> dict[str, Any]:
-        """Quality per class, what the chips teach, and the `score` that chooses the checkpoint; lower is better.
+    def evaluate(self, sampler: Sampler, labels: Collection[int] | None = None) -> dict[str, Any]:
+        """Return quality per class, what the chips train, and the `score` that chooses the checkpoint; lower is better.
 
-        The score is the mean kernel distance over classes, plus :data:`USE_WEIGHT` times what a classifier taught by
+        The score is the mean kernel distance over classes, plus :data:`USE_WEIGHT` times what a classifier trained on
         generated chips lacks to an average precision of 1 on validation chips, where each class has some.
+
+        Args:
+            sampler: Draws generated chips.
+            labels: Class indices that it can draw; None for all of them.
         """
-        if not self.floors:
+        floors = [floor for floor in self.floors if labels is None or floor.number in labels]
+        if not floors:
             return {}
-        classes = {}
-        for floor in self.floors:
-            chips = self.chips(generator, floor)
-            classes[floor.name] = compare(floor.validation, self.embedding(chips))
+        classes = {
+            floor.name: compare(floor.validation, self.embedding(sampler(floor.number, GENERATED, self.seed)))
+            for floor in floors
+        }
         score = float(np.mean([values["kid"] for values in classes.values()]))
         collapsed = [name for name, values in classes.items() if values["diversity"] < COLLAPSED]
         line: dict[str, Any] = {"quality": classes, "collapsed": collapsed}
-        if self.task is not None:
-            line["taught"] = self.task.taught_by(generator, self.seed + LOOK_SEEDS)["average_precision"]
-            score += USE_WEIGHT * (1 - float(np.mean(list(line["taught"].values()))))
+        if self.tstr is not None and labels is None:
+            line["tstr"] = self.tstr.grade(sampler, self.seed + LOOK_SEEDS)["average_precision"]
+            score += USE_WEIGHT * (1 - float(np.mean(list(line["tstr"].values()))))
         return {"score": rounded(score), **line}
 
-    def thorough(self, generator: GeneratorNetwork) -> dict[str, dict[str, float]]:
-        """Quality per class with floors and the share of copies."""
+    def thorough(self, sampler: Sampler) -> dict[str, dict[str, float]]:
+        """Return quality per class with floors and the share of copies."""
         report = {}
         for floor in self.floors:
-            chips = self.chips(generator, floor)
+            chips = sampler(floor.number, GENERATED, self.seed)
             values: dict[str, float] = {}
             for name, value in compare(floor.validation, self.embedding(chips)).items():
                 values[name] = value
@@ -104,10 +109,6 @@ class Evaluator:
             values["copies_floor"] = floor.values["copies"]
             report[floor.name] = values
         return report
-
-    def chips(self, generator: GeneratorNetwork, floor: ClassFloor) -> npt.NDArray[np.float32]:
-        """Generated chips (N, H, W, C) of a class; the same latents at every look."""
-        return draw_chips(generator, floor.number, GENERATED, self.seed)
 
 
 def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
@@ -128,8 +129,9 @@ def prepare_evaluator(inputs: Inputs, seed: int, profile: Profile) -> Evaluator:
         here, there = train_labels == number, validation_labels == number
         if there.sum() >= LEAST_VALIDATION:
             floors.append(_floor(embedding, number, name, train[here], validation[there]))
-    task = Task(inputs.classes, Examples(*held_out), seed, profile) if len(floors) == len(inputs.classes) else None
-    return Evaluator(embedding, tuple(floors), seed, task)
+    complete = len(floors) == len(inputs.classes)
+    tstr = Tstr(inputs.classes, Examples(*held_out), seed, profile) if complete else None
+    return Evaluator(embedding, tuple(floors), seed, tstr)
 
 
 def _floor(

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...dataset.orientations import SYMMETRIES, each_turned
+from ...dataset.orientations import ORIENTATIONS, orient_each
 from ...models.device import Profile
 from ...models.probe import drawn_equally
 from .augment import augment, draw
@@ -164,9 +164,9 @@ def contrast(projected: Tensor, same: Tensor) -> Tensor:
 
 def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torch.device) -> Tensor:
     """Chips flipped or turned, shifted and tinted a little, as a tensor (N, C, H, W)."""
-    count, size_px = len(chips), chips.shape[1]
-    tensor = torch.from_numpy(each_turned(chips, rng.integers(0, SYMMETRIES, count))).to(device).permute(0, 3, 1, 2)
-    changes = draw(rng, count, size_px, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION)
+    count, sides = len(chips), (chips.shape[1], chips.shape[2])
+    tensor = torch.from_numpy(orient_each(chips, rng.integers(0, ORIENTATIONS, count))).to(device).permute(0, 3, 1, 2)
+    changes = draw(rng, count, sides, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION)
     return augment(tensor, changes and changes.each(lambda one: one.to(device)))
 
 

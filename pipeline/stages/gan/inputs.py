@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dataset import scaling
-from ...dataset.chip_store import enough
+from ...dataset.chip_store import ChipStore, subsample
 from ...dataset.split_chips import RealChips
 from ...engine.task import TaskContext
 from ...models.probe import TESTED
@@ -31,7 +31,8 @@ class Inputs:
         validation: Validation chips (M, H, W, C).
         validation_labels: Class numbers (M,).
         scaling: Fitted on the training chips.
-        classes: Class names; the position is the class number.
+        classes: Class names; the position is the class index.
+        store: The training chips with their masks.
     """
 
     train: npt.NDArray[Any]
@@ -40,6 +41,7 @@ class Inputs:
     validation_labels: npt.NDArray[np.int64]
     scaling: scaling.Scaling
     classes: tuple[str, ...]
+    store: ChipStore
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,8 +51,8 @@ class Inputs:
 
     def few(self) -> tuple[Scaled, Scaled]:
         """Training and validation chips (N, H, W, C) in [-1, 1] with their labels, as many as judging learns from."""
-        train = enough(self.train_labels, self.shape)
-        validation = enough(self.validation_labels, self.shape, TESTED)
+        train = subsample(self.train_labels, self.shape)
+        validation = subsample(self.validation_labels, self.shape, TESTED)
         return (
             (self.scaling.apply(self.train[train]), self.train_labels[train]),
             (self.scaling.apply(self.validation[validation]), self.validation_labels[validation]),
@@ -86,4 +88,4 @@ def read_inputs(context: TaskContext) -> Inputs:
             )
     validation, validation_labels = of("validation")
     fitted = scaling.fit(train, **context.config["scaling"])
-    return Inputs(train, train_labels, validation, validation_labels, fitted, real.classes)
+    return Inputs(train, train_labels, validation, validation_labels, fitted, real.classes, real.of("train")[0])

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...models.generator import BLOCK, GeneratorNetwork, latents, sample
+from ...dataset.contact_sheet import draw_sheet, to_rgb
+from ...models.networks import BLOCK, GeneratorNetwork, latents, sample
 from .batches import Batches
 from .log import Line
-from .sheets import write_sheet
 
 SETTLE_STEPS = 16
 """Batches over which batch norm statistics are taken anew."""
@@ -53,10 +53,11 @@ def look(network: GeneratorNetwork, batches: Batches, line: Line, measure: Measu
     return line | measure(settle(network, batches))
 
 
-def draw_sheet(network: GeneratorNetwork, path: Path) -> None:
-    """Rows of chips of each class; the latents are the same in every sheet, so that sheets can be compared."""
+def write_sheet(network: GeneratorNetwork, path: Path) -> None:
+    """Write rows of chips of each class as PNG, of the same latents in every sheet, so that they can be compared."""
     path.parent.mkdir(exist_ok=True)
     labels = np.repeat(np.arange(network.architecture.classes), SHEET_ROWS * SHEET_COLUMNS)
     z = latents(range(len(labels)), network.architecture.z_dim)
     blocks = [slice(at, at + BLOCK) for at in range(0, len(z), BLOCK)]
-    write_sheet(np.concatenate([sample(network, z[block], labels[block]) for block in blocks]), SHEET_COLUMNS, path)
+    values = np.concatenate([sample(network, z[block], labels[block]) for block in blocks])
+    draw_sheet([to_rgb(values)], SHEET_COLUMNS).save(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.orientations import SYMMETRIES, turned
+from ...dataset.orientations import ORIENTATIONS, oriented
 
 Features = npt.NDArray[np.float64]
 """One row per chip, (N, D)."""
@@ -158,7 +158,7 @@ def nearest(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> n
 
 def nearest_thumbnail(chips: npt.NDArray[np.float32], known: Features) -> npt.NDArray[np.float64]:
     """The same with the thumbnails (M, D) of the known chips, which take a hundredth of their memory."""
-    views = (turned(chips, number) for number in range(SYMMETRIES))
+    views = (oriented(chips, number) for number in range(ORIENTATIONS))
     found: npt.NDArray[np.float64] = np.min([distances(thumbnails(view), known).min(1) for view in views], axis=0)
     return found
 

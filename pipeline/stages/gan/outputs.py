@@ -1,29 +1,57 @@
-"""What a training leaves: weights and card, scaling, the log, sample sheets, and the facts of the part."""
+"""Outputs of a training: weights and card, scaling, logs, sample sheets, and the metadata of the artifact."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ...dataset.names import METRICS, SHEETS
 from ...engine.task import TaskContext
-from ...models.generator import SCALING, GeneratorNetwork, save
+from ...models.generator import SCALING, save
+from ...models.layered import LayerGenerator
+from ...models.networks import GeneratorNetwork
 from .inputs import Inputs
 from .log import Log
 
+WHOLE_METRICS = "metrics-whole.jsonl"
+"""Log of the classes that are generated whole beside layers."""
 
-def write_outputs(
-    context: TaskContext, inputs: Inputs, generator: GeneratorNetwork, log: Log, found: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the part's files and return its facts.
+
+@dataclass(frozen=True)
+class Trained:
+    """What a split's trainings gave.
+
+    Attributes:
+        network: Makes whole chips.
+        log: Of its training.
+        folder: Where its checkpoints and sheets are.
+        layers: Makes layers; None where there are none.
+        layers_log: Of that training.
+        layers_folder: Where its checkpoints and sheets are.
+    """
+
+    network: GeneratorNetwork
+    log: Log
+    folder: Path
+    layers: LayerGenerator | None = None
+    layers_log: Log | None = None
+    layers_folder: Path | None = None
+
+
+def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, found: dict[str, Any]) -> dict[str, Any]:
+    """Write the files of an artifact and return its metadata.
+
+    The log, the sheets and the lengths are those of the layers where there are any.
 
     Args:
-        context: The part's job.
+        context: What the task was handed.
         inputs: What was trained on.
-        generator: The best one.
-        log: Of the training.
-        found: What judging the generator gave, by name.
+        trained: What came out.
+        found: What evaluating the generator gave, by name.
     """
+    log, folder = trained.layers_log or trained.log, trained.layers_folder or trained.folder
     assert log.best is not None
     metadata = {
         "preset": context.config["preset"],
@@ -45,8 +73,10 @@ def write_outputs(
         "licences": context.config["licences"],
         "data": {name: getattr(context.task.inputs[name], "digest", None) for name in ("index", "split")},
     }
-    save(generator, inputs.classes, card, context.out)
+    save(trained.network, inputs.classes, card, context.out, trained.layers)
     inputs.scaling.save(context.out / SCALING)
     (context.out / METRICS).write_text(log.as_text(), "utf-8")
-    shutil.copytree(context.scratch / SHEETS, context.out / SHEETS)
+    if log is not trained.log:
+        (context.out / WHOLE_METRICS).write_text(trained.log.as_text(), "utf-8")
+    shutil.copytree(folder / SHEETS, context.out / SHEETS)
     return metadata

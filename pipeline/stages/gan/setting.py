@@ -26,7 +26,8 @@ class TrainingConfig:
         most_restarts: Divergences after which it fails.
         folder: Where checkpoints and sheets go; survives a kill.
         name: What errors call the training.
-        ranks: The processes that train together; the first judges and writes.
+        ranks: The processes that train together; the first one evaluates and writes.
+        layer: Whether layers are trained on: ``shape`` is (rows, cols, C + 1) then.
     """
 
     preset: Preset
@@ -40,6 +41,7 @@ class TrainingConfig:
     folder: Path
     name: str = "the GAN"
     ranks: Ranks = ALONE
+    layer: bool = False
 
     @property
     def steps(self) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.gan_presets import as_json as preset_json
 from ...config.gan_presets import resolve
 from ...config.run import RunConfig
 from ...dataset.names import FINAL, FINAL_REPLICATE
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext
+from ...utils.section import as_json
 
 STAGE = "gan"
 MAKE = "satpipe.stages.gan.stage:make_generator"
@@ -21,7 +21,7 @@ PIXEL_S = 5.0e-8
 
 def plan(context: PlanContext) -> Plan:
     """One generator for every split of the experiment, and one for the final split of all labelled chips."""
-    index = context.one("chips", "index")
+    index = context.artifact("chips", "index")
     splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
     wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
     yield [_task(context, name, index, splits[name]) for name in wanted]
@@ -44,10 +44,10 @@ def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> 
             "scaling": as_json(config.chips.scaling),
             "classes": list(config.ingest.classes),
             "seed": [config.seed, replicate],
-            "licences": list(context.one("ingest", "tables").metadata["licences"]),
+            "licences": list(context.artifact("ingest", "tables").metadata["licences"]),
         },
         inputs={"index": index.ref, "split": split.ref},
-        libraries=("torch", "numpy", "safetensors"),
+        libraries=("torch", "numpy", "safetensors", "opencv-python-headless"),
         training=True,
         ranks=True,
         cost=expected_seconds(config),
@@ -56,8 +56,12 @@ def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> 
 
 def expected_seconds(config: RunConfig) -> float:
     """Rough seconds of one training on one core, its looks at validation included."""
-    preset = resolve(as_json(config.gan))
-    return 5.0 + preset.images * (STEP_S + PIXEL_S * config.chips.size_px**2 * preset.base_channels)
+    preset, pixels = resolve(as_json(config.gan)), config.chips.size_px**2
+    if not (preset.layers and config.chips.masks == "auto"):
+        return 5.0 + preset.images * (STEP_S + PIXEL_S * pixels * preset.base_channels)
+    # A canvas has about half the pixels of a chip.
+    step_s = preset.layer_images * (STEP_S + PIXEL_S * pixels / 2 * preset.base_channels)
+    return 20.0 + step_s + preset.whole_images * (STEP_S + PIXEL_S * pixels * preset.base_channels)
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
@@ -67,48 +71,6 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
 
 def make_generator(context: TaskContext) -> dict[str, Any]:
     """Train a split's generator; write weights, card, scaling, metrics and sample sheets."""
-    from ...config.gan_presets import Preset
-    from ...models.device import prepare
-    from ...models.ranks import training_ranks
-    from .batches import Batches
-    from .evaluate import prepare_evaluator
-    from .inputs import read_inputs
-    from .outputs import write_outputs
-    from .setting import TrainingConfig
-    from .train import train
-    from .utility import of_generator
+    from .make import make
 
-    prepare(context.profile)
-    preset = Preset(**context.config["training"])
-    seed, replicate = context.config["seed"]
-    with training_ranks(context.profile.device) as ranks:
-        inputs = read_inputs(context)
-        batches = Batches(
-            inputs.train,
-            inputs.train_labels,
-            inputs.scaling,
-            preset.batch,
-            (seed, replicate),
-            preset.balanced,
-            preset.symmetries,
-        )
-        setting = TrainingConfig(
-            preset,
-            batches,
-            inputs.shape,
-            len(inputs.classes),
-            context.profile,
-            context.config["checkpoint_images"],
-            context.config["patience_images"],
-            context.config["restarts"],
-            context.scratch,
-            context.task.title,
-            ranks,
-        )
-        if not ranks.first:
-            train(setting, lambda _: {}, context.progress)  # the first rank judges
-            return {}
-        judge = prepare_evaluator(inputs, seed, context.profile)
-        generator, log = train(setting, judge.look, context.progress)
-    quality, useful = judge.thorough(generator), of_generator(generator, inputs, seed, context.profile)
-    return write_outputs(context, inputs, generator, log, {"quality": quality, "usefulness": useful})
+    return make(context)

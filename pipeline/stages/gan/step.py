@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...config.gan_presets import Preset
 from ...models.discriminator import DiscriminatorNetwork
-from ...models.generator import GeneratorNetwork
+from ...models.networks import GeneratorNetwork
 from .augment import Changes, augment, draw
 from .batches import CHANGES
 from .cuda_graph import Recording
@@ -95,12 +95,12 @@ def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
     """Everything random about a step, and its chips; on the host, so that it is the same with every device."""
     preset, batches, rows = setting.preset, setting.batches, setting.ranks.rows(setting.preset.batch)
     chips, labels = batches.real(step, rows)
-    rng, size_px = batches.rng(CHANGES, step), setting.shape[0]
+    rng, sides = batches.rng(CHANGES, step), setting.shape[:2]
     return StepInputs(
         torch.from_numpy(chips),
         torch.from_numpy(labels),
         torch.from_numpy(batches.latents(step, preset.z_dim)[rows]),
-        tuple(rows_of(draw(rng, preset.batch, size_px, preset.colour, preset.translation), rows) for _ in range(3)),
+        tuple(rows_of(draw(rng, preset.batch, sides, preset.colour, preset.translation), rows) for _ in range(3)),
         torch.tensor([average_weight(preset, step)], dtype=torch.float64),
     )
 
@@ -118,7 +118,8 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
 
     # The discriminator learns; the generated chips are data to it.
     networks.discriminator.requires_grad_(True)
-    seen = augment(real, of_real), augment(fake.detach(), of_fake)
+    layer = setting.layer
+    seen = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
     with profile.autocast():
         real_logits, fake_logits = judge_both(networks.discriminator, *seen, labels)
     loss = LOSSES[preset.loss]
@@ -135,7 +136,7 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     # The generator learns; the discriminator is frozen.
     networks.discriminator.requires_grad_(False)
     with profile.autocast():
-        logits = networks.discriminator(augment(fake, of_turn), labels)
+        logits = networks.discriminator(augment(fake, of_turn, layer), labels)
     loss_g = loss.generator(logits)
     torch.autograd.backward(loss_g)
     average_gradients(networks.generator, ranks)

@@ -19,13 +19,13 @@ from ...dataset.names import METRICS, SHEETS
 from ...engine.progress import Progress
 from ...models.device import prepare
 from ...models.discriminator import build
-from ...models.generator import GeneratorNetwork
+from ...models.networks import GeneratorNetwork
 from ...utils.errors import TrainingError
 from . import checkpoint
 from .cuda_graph import Recording
 from .distributed import broadcast_state, check, share_statistics
 from .log import LOWER, MEASURES, Line, Log, divergence, is_better, over_trained, training_failure
-from .look import Measure, draw_sheet, look
+from .look import Measure, look, write_sheet
 from .setting import TrainingConfig
 from .step import Networks, StepInputs, train_step
 
@@ -84,7 +84,7 @@ def start(setting: TrainingConfig, device: torch.device) -> Networks:
     """Networks and optimisers before the first step."""
     preset = setting.preset
     seed = int(np.random.default_rng(setting.batches.seed).integers(2**31))
-    pair = build(preset, setting.shape, setting.classes, seed)
+    pair = build(preset, setting.shape, setting.classes, seed, setting.layer)
     layout = setting.profile.torch_format()
     generator, discriminator = (network.to(device, memory_format=layout).train() for network in pair)  # type: ignore[call-overload]
 
@@ -116,7 +116,7 @@ def keep(setting: TrainingConfig, networks: Networks, log: Log) -> None:
     looks = len(log.lines)
     if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
         sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
-        draw_sheet(generator, sheet)
+        write_sheet(generator, sheet)
         checkpoint.settle(sheet)
     save(networks, log, setting.folder / (GOOD if training_failure(log.lines, setting.images) is None else LATEST))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...models.device import Profile
-from ...models.generator import BLOCK, GeneratorNetwork, latents, sample
+from ...models.networks import BLOCK, GeneratorNetwork, latents, sample
 from ...models.probe import PER_CLASS, Chips, Examples, Labels, grade, probabilities, teach
 from .inputs import Inputs
 
@@ -24,14 +25,27 @@ def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -
     return np.concatenate([sample(generator, z[block], labels[block]) for block in blocks])
 
 
-def draw_examples(generator: GeneratorNetwork, classes: int, seed: int) -> Examples:
-    """:data:`PER_CLASS` generated chips of each class."""
-    chips = np.concatenate([draw_chips(generator, number, PER_CLASS, seed) for number in range(classes)])
+Sampler = Callable[[int, int, int], Chips]
+"""Draws chips (count, H, W, C) in [-1, 1] of (class index, count, seed)."""
+
+
+def whole_sampler(generator: GeneratorNetwork, classes: Sequence[int] | None = None) -> Sampler:
+    """Return what draws whole chips; class k of the network is ``classes[k]``, or k."""
+
+    def draw(label: int, count: int, seed: int) -> Chips:
+        return draw_chips(generator, label if classes is None else list(classes).index(label), count, seed)
+
+    return draw
+
+
+def draw_examples(sampler: Sampler, classes: int, seed: int) -> Examples:
+    """Return :data:`PER_CLASS` generated chips of each class."""
+    chips = np.concatenate([sampler(label, PER_CLASS, seed) for label in range(classes)])
     return Examples(chips, np.repeat(np.arange(classes), PER_CLASS))
 
 
 @dataclass(frozen=True)
-class Task:
+class Tstr:
     """Held-out real chips that a classifier taught by generated ones is tested on.
 
     Attributes:
@@ -46,10 +60,10 @@ class Task:
     seed: int
     profile: Profile
 
-    def taught_by(self, generator: GeneratorNetwork, seed: int) -> dict[str, Any]:
-        """The grade of a classifier that has seen only what the generator makes of the latents of ``seed``."""
-        taught = teach(*draw_examples(generator, len(self.classes), seed), len(self.classes), self.seed, self.profile)
-        return grade(probabilities(taught, self.held_out.chips), self.held_out.labels, self.classes)
+    def grade(self, sampler: Sampler, seed: int) -> dict[str, Any]:
+        """Return the grade of a classifier that has seen only generated chips of ``seed``."""
+        trained = teach(*draw_examples(sampler, len(self.classes), seed), len(self.classes), self.seed, self.profile)
+        return grade(probabilities(trained, self.held_out.chips), self.held_out.labels, self.classes)
 
 
 def usefulness(
@@ -79,10 +93,10 @@ def usefulness(
     }
 
 
-def of_generator(generator: GeneratorNetwork, inputs: Inputs, seed: int, profile: Profile) -> dict[str, Any]:
+def of_generator(sampler: Sampler, inputs: Inputs, seed: int, profile: Profile) -> dict[str, Any]:
     """Usefulness of a trained generator; empty where a class has no validation chips."""
     if set(inputs.validation_labels.tolist()) != set(range(len(inputs.classes))):
         return {}
-    synthetic = draw_examples(generator, len(inputs.classes), seed + APART)
+    synthetic = draw_examples(sampler, len(inputs.classes), seed + APART)
     real, held_out = inputs.few()
     return usefulness(real, synthetic, held_out, inputs.classes, seed, profile)

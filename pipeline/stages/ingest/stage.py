@@ -13,9 +13,10 @@ from ...config.run import IngestConfig
 from ...config.sources import KaggleSource, SimulatedSource
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from ...formats.label import FAR, WITH_ITS_SCENE
-from ...formats.listing import batches, world_files
+from ...formats.listing import batches
 from ...utils.errors import InputError
 from ...utils.section import as_json
+from ...utils.world_file import world_files
 from .sources import SIDECAR, Fingerprint, PlannedSource, SceneArtifact, label_files, plan_sources
 
 MAKERS = "satpipe.stages.ingest.stage:"
@@ -207,7 +208,7 @@ def _check(tables: Artifact, ingest: IngestConfig) -> None:
 
 def make_simulated(context: TaskContext) -> dict[str, Any]:
     """Write one simulated scene and its labels."""
-    from .simulator.write import write_scene
+    from .simulator.scene import write_scene
 
     return write_scene(SimulatedSource(**context.config["source"]), context.config["number"], context.out)
 

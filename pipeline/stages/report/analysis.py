@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ...models.quality import experiment_verdict
 from .html import words
 from .stats.metrics import METRICS, Floats, Scorer, describe
 from .stats.panel import Ensemble, panel, tested
@@ -59,17 +62,23 @@ def finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def write_json(data: Any, path: Path) -> None:
+    """Write JSON for people and programs: sorted as given, no NaN."""
+    path.write_text(json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
 def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tuple[str, str]]:
     """Pairs (arm, what it is compared with), the primary one first.
 
     An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
-    `gan`, whose chips it has.
+    `gan`, whose chips it has; GAN chips also with real objects that were cut out and composited in the same way, which
+    tells what of a gain is the composition's and what the GAN's.
     """
     pairs = [(treatment, baseline)]
     for arm in arms:
         other = "classic" if arm.startswith("classic+") else "real"
         pairs.append((arm, other))
-    pairs.append(("gan", "shuffled"))
+    pairs += [("gan", "shuffled"), ("gan", "cutpaste"), ("classic+gan", "classic+cutpaste")]
     return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1] and set(pair) <= set(arms)]
 
 
@@ -102,12 +111,12 @@ def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | Non
     for metric in metric_names(view.classes):
         scorers = {arm: view.scorer(arm, metric) for arm in view.arms}
         for arm, score in scorers.items():
-            found = interval(score, stratum, question.confidence)
+            found = interval(score, stratum, question.confidence, view.share, question.folds)
             bounded = Interval(**{**asdict(found), "low": max(found.low, 0.0), "high": min(found.high, 1.0)})
             rows.append(_row(bounded, view, kind="arm", arm=arm, metric=metric, **where))
         for arm, other in comparisons(view.arms, question.treatment, question.baseline):
             score = difference(scorers[arm], scorers[other])
-            found = interval(score, stratum, question.confidence)
+            found = interval(score, stratum, question.confidence, view.share, question.folds)
             rng = np.random.default_rng([question.seed, 1])
             primary = (arm, other, metric, fraction, fold) == (
                 question.treatment,
@@ -121,7 +130,8 @@ def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | Non
             row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
             rows.append(row)
         if len(view.replicates) >= 2 * MIN_HALF:
-            found = interval(halves(scorers[question.baseline]), stratum, question.confidence)
+            control = halves(scorers[question.baseline])
+            found = interval(control, stratum, question.confidence, view.share, question.folds)
             what = {"arm": question.baseline, "baseline": f"{question.baseline}, {OTHER_SEEDS}", "metric": metric}
             row = _row(found, view, kind="difference", **what, **where)
             rows.append(row | {"role": "control", "replicates": len(view.replicates) // 2})
@@ -177,6 +187,21 @@ def analyse(
     return finite(found), table
 
 
+def add_generators(answer: dict[str, Any], generators: Sequence[Mapping[str, Any]]) -> None:
+    """Add to the answer whether the generators behind it learned; where they did not, its sentence begins with that.
+
+    Args:
+        answer: What :func:`analyse` gave.
+        generators: Metadata of the generators whose chips the treatment trains on; empty where it needs none.
+    """
+    if not generators:
+        return
+    quality = experiment_verdict(generators)
+    answer["generator"] = {"learned": quality.learned, "reasons": list(quality.reasons)}
+    if quality.sentence is not None:
+        answer["sentence"] = f"{quality.sentence} {words.NOT_ABOUT_GANS} {answer['sentence']}"
+
+
 def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:
     """What a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
     fraction = float(predictions["fraction"].max())
@@ -197,7 +222,7 @@ def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
     treatment = view.scorer(question.treatment, question.metric)
     baseline = view.scorer(question.baseline, question.metric)
     score = difference(treatment, baseline)
-    verdict = decide(score, stratum, len(view.replicates), question.confidence)
+    verdict = decide(score, stratum, len(view.replicates), question.confidence, view.share, question.folds)
     draws = crossed_bootstrap(score, stratum, question.draws, np.random.default_rng([question.seed, 0]))
     low, high = percentile_interval(draws, question.confidence)
     values = {
@@ -216,6 +241,7 @@ def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
         "detectable": verdict.detectable,
         "replicates": verdict.replicates,
         "units": verdict.units,
+        "effective_units": verdict.effective_units,
         "folds": folds,
         "chips": len(view.chip_id),
         "by_replicate": dict(zip(map(str, view.replicates.tolist()), score(ones)[0].tolist(), strict=True)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from ...utils.errors import InputError, first_line
+from ...dataset.parquet import checked
+from ...utils.bounded_files import read_json
+from ...utils.errors import InputError, StoreError, first_line
 from .analysis import finite
 from .html.words import number, plural, points
 from .schema import FORMAT
@@ -68,6 +69,9 @@ class _Needed(BaseModel):
     data: _Data
     provenance: _Provenance
     gan: _Gan | None = None
+
+
+MAX_REPORT_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,11 @@ def load(folder: Path) -> Run:
         InputError: If there is none, or one of another format.
     """
     try:
-        report = json.loads((folder / "report.json").read_text("utf-8"))
-        predictions = pd.read_parquet(folder / "predictions.parquet")
+        report = read_json(folder / "report.json", MAX_REPORT_BYTES)
+        predictions = pd.read_parquet(checked(folder / "predictions.parquet"))
     except FileNotFoundError as error:
         raise InputError(f"{folder} has no {Path(error.filename).name}; `satpipe run all` writes it") from None
-    except (OSError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, NotImplementedError, RecursionError, StoreError) as error:
         raise InputError(f"the report in {folder} cannot be read: {first_line(error, 160)}") from None
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise InputError(f"{folder / 'report.json'} is of another format than {FORMAT}; run its report again")
@@ -322,7 +326,14 @@ def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
     classes = first.report["provenance"]["configuration"]["ingest"]["classes"]
     view = panel(joined, classes, ["first", "other"], 1.0)
     scorers = [view.scorer(name, question["metric"]) for name in view.arms]
-    verdict = decide(difference(scorers[1], scorers[0]), view.stratum, len(view.replicates), question["confidence"])
+    verdict = decide(
+        difference(scorers[1], scorers[0]),
+        view.stratum,
+        len(view.replicates),
+        question["confidence"],
+        view.share,
+        question.get("folds", "random"),
+    )
     ones = np.ones((1, len(view.units)))
     values = [float(np.nanmean(score(ones))) for score in scorers]
     return {

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...dataset.chip_store import ChipStore
+from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
 from ...engine.task import METADATA, ArtifactRef, TaskContext
 from ...utils.csv_safety import unescaped_table
@@ -52,6 +53,7 @@ class Material:
         chips: The real chips, without their outlines.
         outlines: File of their index, which has the outlines.
         splits: Splits of the experiment, by name.
+        classifiers: Folders of the classifiers of the experiment, by split and arm such as ``fold0-f100-r3-classic``.
         final: Folder of the final classifier.
         store: Root of the committed parts.
         provenance: Stage, name and digest of each part that was read.
@@ -67,6 +69,7 @@ class Material:
     chips: ChipStore
     outlines: Path
     splits: Mapping[str, Split]
+    classifiers: Mapping[str, Path]
     final: Path
     store: Path
     provenance: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
@@ -86,7 +89,7 @@ class Material:
         )
 
 
-def facts_of(folder: Path) -> dict[str, Any]:
+def metadata_of(folder: Path) -> dict[str, Any]:
     """Facts of a committed part."""
     metadata: dict[str, Any] = json.loads((folder / METADATA).read_text("utf-8"))
     return metadata
@@ -104,7 +107,7 @@ def read(context: TaskContext) -> Material:
     verdict, index = context.folder("verdict"), context.folder("index")
     gans, synths = by_name(context, "gan"), by_name(context, "synth")
     splits = {
-        name: Split(name, facts_of(folder), folder, gans.get(name), synths.get(name))
+        name: Split(name, metadata_of(folder), folder, gans.get(name), synths.get(name))
         for name, folder in (
             (name.removeprefix("split-"), folder) for name, folder in by_name(context, "splits").items()
         )
@@ -114,13 +117,14 @@ def read(context: TaskContext) -> Material:
         config=context.config["config"],
         answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
         metrics=unescaped_table(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
-        predictions=pd.read_parquet(verdict / "predictions.parquet"),
-        tables=facts_of(context.folder("tables")),
+        predictions=pd.read_parquet(checked(verdict / "predictions.parquet")),
+        tables=metadata_of(context.folder("tables")),
         scenes=context.folder("tables"),
-        index=facts_of(index),
+        index=metadata_of(index),
         chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", context.store),
         outlines=index / "index.parquet",
         splits=splits,
+        classifiers=by_name(context, "classifiers"),
         final=context.folder("final"),
         store=context.store,
         provenance=sorted(_row(ref) for ref in refs),
@@ -148,15 +152,20 @@ def synthetic(split: Split, store: Path) -> ChipStore | None:
 def sample(chips: ChipStore, label: str, count: int, seed: Sequence[int]) -> ChipStore:
     """Up to ``count`` chips of a class, drawn at random so that nobody chose the pretty ones."""
     rows = np.flatnonzero((chips.index["class"] == label).to_numpy(dtype=bool))
-    drawn = np.random.default_rng(list(seed)).permutation(rows)[:count]
-    chosen: npt.NDArray[np.bool_] = np.zeros(len(chips), dtype=bool)
-    chosen[drawn] = True
-    return chips.where(chosen)
+    selected: npt.NDArray[np.bool_] = np.zeros(len(chips), dtype=bool)
+    selected[rows[chosen_mask(len(rows), count, seed)]] = True
+    return chips.where(selected)
 
 
-def curve(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a generator's metrics.jsonl."""
-    path = folder / "metrics.jsonl"
+def chosen_mask(size: int, count: int, seed: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Return which of ``size`` things are drawn (size,): up to ``count`` of them, at random."""
+    chosen: npt.NDArray[np.bool_] = np.zeros(size, dtype=bool)
+    chosen[np.random.default_rng(list(seed)).permutation(size)[:count]] = True
+    return chosen
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a training's log, such as a generator's metrics.jsonl; none where there is none."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]

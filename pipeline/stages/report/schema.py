@@ -42,6 +42,8 @@ class Question(Model):
     """Seed of the draws."""
     unit: str
     """Column that the test units come from."""
+    folds: Literal["random", "fixed"]
+    """Random effects, such as areas, or fixed: units were assigned to them at random."""
 
 
 class Difference(Model):
@@ -60,7 +62,7 @@ class Difference(Model):
     variance_units: Number
     """Share that comes from test units."""
     variance_folds: Number
-    """Share that comes from folds that disagree by more than replicates and units explain."""
+    """Share that comes from folds that disagree by more than replicates and units explain; 0 where they are fixed."""
     variance_rest: Number
     """Share that comes from none of them alone."""
 
@@ -89,6 +91,15 @@ class RandomSplit(Model):
     chips: int
 
 
+class GeneratorQuality(Model):
+    """Whether the generators behind the treatment learned, by measured rules."""
+
+    learned: bool | None
+    """False where at least half of them did not; null where too little was measured."""
+    reasons: list[str]
+    """What they fail by."""
+
+
 class Answer(Model):
     """The verdict and what stands behind it."""
 
@@ -106,6 +117,8 @@ class Answer(Model):
     replicates: int
     units: int
     """Test units."""
+    effective_units: float
+    """Test units of equal size that they are worth."""
     folds: int
     chips: int
     """Test chips."""
@@ -117,6 +130,8 @@ class Answer(Model):
     """The metric of each arm in each replicate."""
     bootstrap: Bootstrap
     random_split: RandomSplit | None = None
+    generator: GeneratorQuality | None = None
+    """Null where the treatment needs no generator."""
 
 
 class Gain(Model):

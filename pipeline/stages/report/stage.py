@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...utils.section import as_json
 from ...config.run import RunConfig
-from ...dataset.names import CLASSIC, FINAL, FINAL_REPLICATE, synth_part
-from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
+from ...dataset.arms import parse
+from ...dataset.names import FINAL
+from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext
+from ...utils.section import as_json
+
+if TYPE_CHECKING:
+    from ...config.run import SplitConfig
+    from .stats.statistics import Folds
 
 VERDICT_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 TRAINED_WITH = ("torch", "albumentations", "rasterio")
@@ -24,10 +28,13 @@ PATH_KEYS = frozenset({"path", "labels", "groups_csv"})
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan the verdict from all predictions, then the final classifier, then the page."""
-    (verdict,) = yield [verdict_part(context)]
-    (final,) = yield [final_part(context, str(verdict.metadata["favoured"]))]
-    yield [page_part(context, verdict, final)]
+    """Plan the verdict on all predictions."""
+    yield [verdict_task(context)]
+
+
+def plan_page(context: PlanContext) -> Plan:
+    """Plan the page, once the final classifier is there."""
+    yield [page_task(context)]
 
 
 def predictions(context: PlanContext) -> tuple[ArtifactRef, ...]:
@@ -39,7 +46,22 @@ def _classifiers(context: PlanContext, prefix: str) -> tuple[ArtifactRef, ...]:
     return tuple(done.ref for name, done in sorted(context.done["classify"].items()) if name.startswith(prefix))
 
 
-def verdict_part(context: PlanContext) -> Task:
+def generators(context: PlanContext) -> tuple[ArtifactRef, ...]:
+    """Return the generators whose chips the treatment trains on, at the verdict's fraction."""
+    arm, fraction = parse(context.config.report.treatment), verdict_fraction(context.config)
+    if arm.source != "gan" or arm.shuffled:
+        return ()
+    splits = {name: context.done["chips"].get(f"split-{name}") for name in sorted(context.done["gan"]) if name != FINAL}
+    wanted = [name for name, split in splits.items() if split and math.isclose(split.metadata["fraction"], fraction)]
+    return tuple(context.artifact("gan", name).ref for name in wanted)
+
+
+def verdict_fraction(config: RunConfig) -> float:
+    """Return the real fraction that the verdict is on."""
+    return config.report.fraction if config.report.fraction is not None else max(config.split.fractions)
+
+
+def verdict_task(context: PlanContext) -> Task:
     """The part that answers the question."""
     config = context.config
     asked = config.report
@@ -54,64 +76,32 @@ def verdict_part(context: PlanContext) -> Task:
             "metric": asked.metric,
             "treatment": asked.treatment,
             "baseline": asked.baseline,
-            "fraction": asked.fraction if asked.fraction is not None else max(config.split.fractions),
+            "fraction": verdict_fraction(config),
             "confidence": asked.confidence,
             "bootstrap": asked.bootstrap,
             "unit": config.split.unit or config.split.by,
+            "folds": fold_effects(config.split),
         },
-        inputs={"predictions": predictions(context), "random": _classifiers(context, RANDOM)},
+        inputs={
+            "predictions": predictions(context),
+            "random": _classifiers(context, RANDOM),
+            "generators": generators(context),
+        },
         libraries=VERDICT_LIBRARIES,
         cost=3.0,
     )
 
 
-def final_part(context: PlanContext, favoured: str) -> Task:
-    """The classifier of all labelled chips, with the arm that the verdict favours.
+def fold_effects(split: SplitConfig) -> Folds:
+    """Return whether folds are random effects, or fixed because the test units were assigned to them at random.
 
-    An arm with chips of a folder that holds none for all labelled chips gives way to the baseline.
+    Where a fold tests whole groups of units, such as areas of several sites, it has an effect that its units share.
     """
-    config = context.config
-    arms = (favoured, config.report.baseline, CLASSIC)
-    arm = next(arm for arm in arms if (made := synth_part(arm, FINAL)) is None or made in context.done["synth"])
-    inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {
-        "index": context.one("chips", "index").ref,
-        "split": context.one("chips", f"split-{FINAL}").ref,
-    }
-    made = synth_part(arm, FINAL)
-    if made is not None:
-        inputs["synth"] = context.one("synth", made).ref
-    classify = as_json(config.classify)
-    classify.pop("arms")
-    return Task(
-        stage="classify",
-        name=FINAL,
-        function="satpipe.stages.classify.stage:make_final",
-        config={
-            "classify": classify,
-            "scaling": as_json(config.chips.scaling),
-            "classes": list(config.ingest.classes),
-            "seed": config.seed,
-            "arm": arm,
-            "fold": 0,
-            "fraction": 1.0,
-            "replicate": FINAL_REPLICATE,
-        },
-        inputs=inputs,
-        files=users_model(context),
-        libraries=("torch", "numpy", "albumentations", "opencv-python-headless", "scipy"),
-        training=True,
-        cost=30.0,
-    )
+    by_chance = split.scheme in ("folds", "holdout") and split.unit in (None, split.by)
+    return "fixed" if by_chance else "random"
 
 
-def users_model(context: PlanContext) -> dict[str, UserFile]:
-    """The source of the user's network, so that an edited one is trained again; the experiment found it before."""
-    name = context.config.classify.model
-    spec = find_spec(name.partition(":")[0]) if name is not None else None
-    return {"model": context.fingerprint(spec.origin)} if spec is not None and spec.origin is not None else {}
-
-
-def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
+def page_task(context: PlanContext) -> Task:
     """The page, from everything that the run committed."""
 
     def group(stage: str, prefix: str = "") -> tuple[ArtifactRef, ...]:
@@ -123,13 +113,14 @@ def page_part(context: PlanContext, verdict: Artifact, final: Artifact) -> Task:
         function="satpipe.stages.report.stage:make_page",
         config={"config": shown_config(context.config)},
         inputs={
-            "verdict": verdict.ref,
-            "final": final.ref,
-            "tables": context.one("ingest", "tables").ref,
-            "index": context.one("chips", "index").ref,
+            "verdict": context.artifact("report", "verdict").ref,
+            "final": context.artifact("classify", FINAL).ref,
+            "tables": context.artifact("ingest", "tables").ref,
+            "index": context.artifact("chips", "index").ref,
             "splits": group("chips", "split-"),
             "gan": group("gan"),
             "synth": group("synth"),
+            "classifiers": group("classify"),
         },
         libraries=PAGE_LIBRARIES,
         resources=RESOURCES,
@@ -164,7 +155,8 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
 
     from ...dataset.tables import PREDICTIONS
     from ...utils.csv_safety import csv_escaped_table
-    from .analysis import analyse
+    from .analysis import add_generators, analyse, write_json
+    from .gather import metadata_of
     from .stats.question import Question
 
     config = context.config
@@ -190,8 +182,10 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
         draws=config["bootstrap"],
         seed=config["seed"],
         unit=config["unit"],
+        folds=config["folds"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
+    add_generators(answer, [metadata_of(folder) for folder in context.folders("generators")])
     metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
     csv_escaped_table(metrics).to_csv(
         context.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n"
@@ -205,6 +199,7 @@ def make_page(context: TaskContext) -> dict[str, Any]:
     import shutil
 
     from . import gather
+    from .analysis import write_json
     from .html import page
 
     material = gather.read(context)
@@ -218,10 +213,3 @@ def make_page(context: TaskContext) -> dict[str, Any]:
 def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What the end of a run says of its answer, and what decides the final classifier."""
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
-
-
-def write_json(data: Any, path: Path) -> None:
-    """Write JSON for people and programs: sorted as given, no NaN."""
-    from .analysis import finite
-
-    path.write_text(json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

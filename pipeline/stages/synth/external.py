@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...dataset.chip_store import write_shard
+from ...dataset.contact_sheet import COLUMNS, draw_sheet, viewable
+from ...dataset.tables import write_synthetic
 from ...engine.task import METADATA, TaskContext
 from ...raster.gdal import alpha_band, open_scene
 from ...utils.errors import InputError
-from .rows import write_rows
-from .sheet import write_sheet
-
-SHEET_COLUMNS = 16
 
 
 def run(context: TaskContext) -> dict[str, Any]:
@@ -49,9 +47,10 @@ def run(context: TaskContext) -> dict[str, Any]:
         "accepted": True,
         "reason": [None] * len(names),
     }
-    write_rows(columns, context.out / "index.parquet")
-    blocks = [_shown(chips[np.flatnonzero(labels == one)[: 2 * SHEET_COLUMNS]]) for one in range(len(classes))]
-    write_sheet(blocks, SHEET_COLUMNS, context.out / "sheet.png")
+    write_synthetic(columns, context.out / "index.parquet")
+    shown = [np.flatnonzero(labels == index)[: 2 * COLUMNS] for index in range(len(classes))]
+    pictures = viewable(chips[np.concatenate(shown)])
+    draw_sheet(np.split(pictures, np.cumsum([len(rows) for rows in shown])[:-1])).save(context.out / "sheet.png")
     counts = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
     return {"accepted": counts, "candidates": counts, "reasons": {}, "screened": False, "brought": origin}
 
@@ -68,9 +67,3 @@ def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype
                 f" {dtype} {expected}; bring chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))
-
-
-def _shown(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Chips stretched to [-1, 1] for the sheet."""
-    top = float(np.iinfo(chips.dtype).max) if chips.dtype == np.uint8 else float(np.max(chips, initial=1.0))
-    return (chips.astype(np.float32) * (2 / top) - 1).clip(-1, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.orientations import SYMMETRIES, turned
+from ...dataset.orientations import ORIENTATIONS, oriented
 
 Chips = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -96,8 +96,8 @@ def copy_correlation(candidates: Chips, training: Chips, min_texture: float, val
     small, base = shrunk(candidates), shrunk(training)
     ours = _unit_vectors(small)
     best = np.full(len(small), -1.0)
-    for number in range(SYMMETRIES):
-        theirs = _unit_vectors(turned(base, number))
+    for number in range(ORIENTATIONS):
+        theirs = _unit_vectors(oriented(base, number))
         for start in range(0, len(ours), ROWS):
             rows = slice(start, start + ROWS)
             best[rows] = np.maximum(best[rows], (ours[rows] @ theirs.T).max(axis=1, initial=-1.0))

@@ -1,249 +1,227 @@
-"""The synthetic chips of one split: generate, screen, write, and see what the accepted ones teach."""
+"""The synthetic chips of one split: make candidates, screen them, write them, and see what the accepted ones train."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...composition.compose import Composer, Settings
+from ...composition.split_objects import composers, layered_classes, pose_columns
 from ...config.run import SynthConfig
-from ...dataset.chip_store import enough, write_shard
+from ...dataset import scaling as scalings
+from ...dataset.chip_store import subsample, write_masks, write_shard
+from ...dataset.contact_sheet import COLUMNS, draw_sheet, to_rgb
 from ...dataset.names import FINAL
 from ...dataset.scaling import Scaling
-from ...dataset.split_chips import Labels, RealChips
+from ...dataset.split_chips import RealChips
+from ...dataset.tables import write_synthetic
 from ...engine.task import TaskContext
 from ...models import generator as generators
 from ...models.device import prepare
-from ...models.generator import Generator
 from ...models.probe import PER_CLASS, TESTED, Examples, grade, probabilities, teach
-from ...utils.errors import TooLittleDataError
 from . import screening
-from .filters import Limits, Measures, copy_correlation, reasons
-from .rows import write_rows
-from .scorer import Ensemble, train_ensemble
-from .sheet import write_sheet
-
-Chips = npt.NDArray[Any]
+from .candidates import Candidates, Source, candidates_of, generated_objects, real_objects, whole_chips
+from .model import MIN_TEXTURE, ScreeningModel, first_seed, train_screening_model, training_chips
 
 PER_SHARD = 2048
-SHEET_COLUMNS = 16
-MIN_TEXTURE = 0.02
-"""Chips flatter than this share of the value range are never called copies: flat water resembles all water."""
-SEEDS_PER_CLASS = 2**24
-"""Distance between the first seeds of two classes; more candidates of a class than this are never made."""
-
-
-@dataclass(frozen=True)
-class ScreeningModel:
-    """What the split's training chips teach about candidates.
-
-    Attributes:
-        chips: Training chips (N, S, S, C) in their own dtype.
-        labels: Class numbers (N,).
-        scaling: The generator's scaling, fitted on the same chips.
-        panel: Networks trained on them, or None where they are too few to teach anything.
-        limits: What a candidate must keep to.
-    """
-
-    chips: Chips
-    labels: Labels
-    scaling: Scaling
-    panel: Ensemble | None
-    limits: Limits
-
-    def measure(self, values: npt.NDArray[np.float32], labels: Labels) -> Measures:
-        """Measures of candidates (N, S, S, C) in [-1, 1]."""
-        nothing = np.full(len(labels), np.nan)
-        score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
-        correlation = copy_correlation(values, self.scaling.apply(self.chips), MIN_TEXTURE, value_range=2.0)
-        return Measures(score, distance, correlation)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Candidates of one round, with what was found out about them.
-
-    Attributes:
-        values: (N, S, S, C) float32 in [-1, 1].
-        labels: Class numbers (N,).
-        seeds: Seed of each one's z (N,).
-        measures: What screening measured, or None without screening.
-        reasons: Why each is not kept (N,); empty for the kept ones.
-    """
-
-    values: npt.NDArray[np.float32]
-    labels: Labels
-    seeds: Labels
-    measures: Measures | None
-    reasons: npt.NDArray[np.object_]
 
 
 def run(context: TaskContext) -> dict[str, Any]:
-    """Make the synthetic chips of the job's split: chips-*.npy, index.parquet, sheet.png.
+    """Make the synthetic chips of a split with its generator: shards, masks, index.parquet, sheet.png.
 
-    The final split also keeps what screening learned, so that `satpipe generate` needs no training chips.
+    Classes with layers are composed on the split's own backgrounds, as the labelled chips show them. The final split
+    also keeps what screening learned, so that `satpipe generate` needs no training chips.
 
     Raises:
         TooLittleDataError: If the split has no training chips.
     """
     prepare(context.profile)
     config = SynthConfig.model_validate(context.config["synth"])
-    real = RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
-    classes = real.classes
-    chips, labels, largest = training_chips(context, real)
+    real = _open(context)
     generator = generators.load(context.folder("generator"), context.profile.device)
     scaling = Scaling.load(context.folder("generator") / generators.SCALING)
-    wanted = config.per_class or largest
-    teacher = train_screening_model(chips, labels, classes, scaling, config, context) if config.screen else None
-
-    rounds: list[Candidates] = []
-    for number in range(len(classes)):
-        rounds += candidates_of(number, wanted, generator, teacher, config, first_seed(context.config, number))
-        context.progress.update(number + 1, len(classes), "classes")
-    write(context, rounds, scaling, classes)
-    if teacher is not None and context.task.name == FINAL:
-        screening.save(teacher, MIN_TEXTURE, context.out)
-    return {**metadata(rounds, classes, wanted, teacher), "taught": taught(context, accepted(rounds), scaling, real)}
+    layered = [] if generator.layers is None else list(generator.layers.classes)
+    by_class = _composers(context, real, layered, config)
+    sources: dict[int, Source] = {}
+    for label in range(len(real.classes)):
+        if generator.layers is not None and label in by_class:
+            sources[label] = generated_objects(generator.layers, label, by_class[label], scaling, config.truncation)
+        else:
+            sources[label] = whole_chips(generator, label, scaling, config.truncation)
+    return _make(context, real, scaling, config, sources, layered)
 
 
-def training_chips(context: TaskContext, real: RealChips) -> tuple[Chips, Labels, int]:
-    """Chips (N, S, S, C) and class numbers (N,) of training chips to learn from, and how many the largest class has."""
+def run_cutpaste(context: TaskContext) -> dict[str, Any]:
+    """Make the chips of the arm `cutpaste`: real objects of the split, cut out, composed as the generated ones are."""
+    prepare(context.profile)
+    config = SynthConfig.model_validate(context.config["synth"])
+    real = _open(context)
     train, labels = real.of("train")
-    if not len(train):
-        raise TooLittleDataError(f"split {context.task.name} has no training chips; use more labels or fewer folds")
-    rows = enough(labels, train.read([0]).shape[1:])
-    return train.read(rows), labels[rows], int(np.bincount(labels).max())
+    why = layered_classes(train, labels, real.classes)
+    layered = [label for label, name in enumerate(real.classes) if not why[name]]
+    scaling = scalings.fit(train.pixels(), **context.config["scaling"])
+    sources = {
+        label: real_objects(composer, scaling) for label, composer in _composers(context, real, layered, config).items()
+    }
+    return _make(context, real, scaling, config, sources, layered) | {
+        "whole": {name: said for name, said in why.items() if said}
+    }
 
 
-def train_screening_model(
-    chips: Chips, labels: Labels, classes: tuple[str, ...], scaling: Scaling, config: SynthConfig, context: TaskContext
-) -> ScreeningModel:
-    """Learn from the training chips what real chips of each class look like to a network that has not seen them."""
-    panel = train_ensemble(chips, labels, classes, scaling, context.profile, first_seed(context.config, len(classes)))
-    farthest = [np.inf] * len(classes)
-    if panel is not None:
-        away = panel.real_distance
-        farthest = [float(np.quantile(away[labels == one], config.distance_quantile)) for one in range(len(classes))]
-    return ScreeningModel(
-        chips, labels, scaling, panel, Limits(config.min_label_score, farthest, config.copy_correlation)
-    )
+def _open(context: TaskContext) -> RealChips:
+    return RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
 
 
-def first_seed(config: Mapping[str, Any], number: int) -> int:
-    """Seed of the first candidate of a class; the others count up from it."""
-    words = [config["seed"], config["replicate"], config["fold"], round(1000 * config["fraction"]), 4]
-    return int(np.random.SeedSequence(words).generate_state(1)[0]) * 2**30 + number * SEEDS_PER_CLASS
+def _composers(context: TaskContext, real: RealChips, layered: list[int], config: SynthConfig) -> dict[int, Composer]:
+    """Return what composes the objects of each class that has layers."""
+    if not layered:
+        return {}
+    train, labels = real.of("train")
+    return composers(train, labels, layered, context.config["seed"], Settings(in_place=config.in_place))
 
 
-def candidates_of(
-    number: int, wanted: int, generator: Generator, teacher: ScreeningModel | None, config: SynthConfig, seed: int
-) -> list[Candidates]:
-    """Rounds of candidates of one class, until as many as wanted are kept or the limit is reached."""
-    limit = int(np.ceil(wanted * config.oversample))
-    made = kept = 0
-    rounds = []
-    while kept < wanted and made < limit:
-        count = min(wanted - kept, limit - made)
-        labels, seeds = np.full(count, number), seed + made + np.arange(count)
-        values = generators.generate(generator, labels, seeds, config.truncation)
-        measures = teacher.measure(values, labels) if teacher else None
-        why = reasons(measures, labels, teacher.limits) if teacher and measures else np.full(count, "", object)
-        rounds.append(Candidates(values, labels, seeds, measures, why))
-        made, kept = made + count, kept + int((why == "").sum())
-    return rounds
+def _make(
+    context: TaskContext,
+    real: RealChips,
+    scaling: Scaling,
+    config: SynthConfig,
+    sources: dict[int, Source],
+    composed: list[int],
+) -> dict[str, Any]:
+    """Make, screen and write the chips of each class that has a source."""
+    classes = real.classes
+    chips, labels, largest = training_chips(context, real)
+    wanted = config.per_class or largest
+    model = None
+    if config.screen:
+        model = train_screening_model(chips, labels, classes, scaling, config, context, composed)
+    rounds: list[Candidates] = []
+    for done, (label, source) in enumerate(sources.items(), start=1):
+        rounds += candidates_of(label, wanted, source, model, config, first_seed(context.config, label))
+        context.progress.update(done, len(sources), "classes")
+    write(context, rounds, classes)
+    if model is not None and context.task.name == FINAL:
+        screening.save(model, MIN_TEXTURE, context.out)
+    return {**metadata(rounds, classes, wanted, model), "tstr": tstr(context, accepted(rounds), scaling, real)}
 
 
 def accepted(rounds: list[Candidates]) -> Examples:
-    """The first accepted chips of each class, as many as a classifier is taught by, as they were generated."""
-    chips, labels = [], []
-    for number in sorted({int(some.labels[0]) for some in rounds}):
-        mine = [some.values[some.reasons == ""] for some in rounds if some.labels[0] == number]
-        chips.append(np.concatenate(mine)[:PER_CLASS])
-        labels.append(np.full(len(chips[-1]), number))
+    """Return the first accepted chips of each class, as many as a classifier is trained on, as they were made."""
+    chips: list[npt.NDArray[np.float32]] = []
+    labels: list[npt.NDArray[np.int64]] = []
+    for label in sorted({int(some.labels[0]) for some in rounds}):
+        own = [some.made.values[some.reasons == ""] for some in rounds if some.labels[0] == label]
+        chips.append(np.concatenate(own)[:PER_CLASS])
+        labels.append(np.full(len(chips[-1]), label))
+    if not chips:
+        return Examples(np.empty((0, 1, 1, 1), np.float32), np.empty(0, np.int64))
     return Examples(np.concatenate(chips), np.concatenate(labels))
 
 
-def taught(context: TaskContext, examples: Examples, scaling: Scaling, real: RealChips) -> dict[str, Any]:
-    """Grade on validation chips of a classifier that saw the examples alone; empty where a class is missing."""
+def tstr(context: TaskContext, examples: Examples, scaling: Scaling, real: RealChips) -> dict[str, Any]:
+    """Return the grade on validation chips of a classifier that saw the examples alone; empty where a class lacks."""
     (store, labels), classes = real.of("validation"), real.classes
     if any(set(those.tolist()) != set(range(len(classes))) for those in (labels, examples.labels)):
         return {}
-    rows = enough(labels, examples.chips.shape[1:], TESTED)
+    rows = subsample(labels, examples.chips.shape[1:], TESTED)
     # Rounded to the chips' own dtype, as classifiers get them.
-    handed_on = scaling.apply(scaling.invert(examples.chips))
-    network = teach(handed_on, examples.labels, len(classes), context.config["seed"], context.profile)
+    rounded = scaling.apply(scaling.invert(examples.chips))
+    network = teach(rounded, examples.labels, len(classes), context.config["seed"], context.profile)
     return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 
-def write(context: TaskContext, rounds: list[Candidates], scaling: Scaling, classes: tuple[str, ...]) -> None:
-    """Write shards, index and sheet."""
-    values = np.concatenate([some.values for some in rounds])
-    labels = np.concatenate([some.labels for some in rounds])
-    why = np.concatenate([some.reasons for some in rounds])
-    chips = scaling.invert(values)
+def write(context: TaskContext, rounds: list[Candidates], classes: tuple[str, ...]) -> None:
+    """Write shards, masks, index and sheet."""
+    if not rounds:
+        write_synthetic(_columns(context, [], [], [], classes), context.out / "index.parquet")
+        draw_sheet([]).save(context.out / "sheet.png")
+        return
+    chips = np.concatenate([some.made.chips for some in rounds])
     shards = [
         write_shard(chips[start : start + PER_SHARD], context.out, f"chips-{start // PER_SHARD:03d}")
         for start in range(0, len(chips), PER_SHARD)
     ]
-    row = np.arange(len(chips))
-    seeds = np.concatenate([some.seeds for some in rounds])
-    names = np.array(classes)[labels]
-    split = context.task.name
-    columns = {
-        "chip_id": [f"synthetic/{split}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
-        "scene_id": [f"synthetic/{split}"] * len(chips),
+    composed = [some for some in rounds if some.alphas is not None]
+    masks = [np.rint(some.alphas * 255).astype(np.uint8) for some in composed if some.alphas is not None]
+    mask_shard = [write_masks(np.concatenate(masks), context.out)] if masks else []
+    write_synthetic(_columns(context, rounds, shards, mask_shard, classes), context.out / "index.parquet")
+    labels = np.concatenate([some.labels for some in rounds])
+    why = np.concatenate([some.reasons for some in rounds])
+    values = np.concatenate([some.made.values for some in rounds])
+    shown = [np.flatnonzero((labels == index) & (why == ""))[: 2 * COLUMNS] for index in range(len(classes))]
+    draw_sheet([to_rgb(values[rows]) for rows in shown]).save(context.out / "sheet.png")
+
+
+def _columns(
+    context: TaskContext,
+    rounds: list[Candidates],
+    shards: list[str],
+    mask_shard: list[str],
+    classes: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return the columns of the table of synthetic chips."""
+    split = str(context.config["split"])
+    labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
+    seeds = np.concatenate([some.seeds for some in rounds]) if rounds else np.empty(0, np.int64)
+    why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
+    has_mask = np.repeat([some.alphas is not None for some in rounds], [len(some.labels) for some in rounds]).astype(bool)
+    row, names = np.arange(len(labels)), np.array(classes)[labels]
+    origin = f"synthetic/{context.task.name}"
+    position = np.cumsum(has_mask) - 1
+    return {
+        "chip_id": [f"{origin}/{name}/{seed}" for name, seed in zip(names, seeds, strict=True)],
+        "scene_id": [origin] * len(labels),
         "class": names,
         "shard": [shards[number] for number in row // PER_SHARD],
         "position": row % PER_SHARD,
-        "split": [split] * len(chips),
+        "split": [split] * len(labels),
         "seed": seeds,
         "label_score": _joined(rounds, "label_score"),
         "nearest_distance": _joined(rounds, "distance"),
         "accepted": why == "",
         "reason": [reason or None for reason in why],
+        "mask_shard": [mask_shard[0] if has else None for has in has_mask],
+        "mask_position": [int(number) if has else None for number, has in zip(position, has_mask, strict=True)],
+        **pose_columns([pose for some in rounds for pose in some.poses]),
     }
-    write_rows(columns, context.out / "index.parquet")
-    sheet_rows = [
-        values[np.flatnonzero((labels == one) & (why == ""))[: 2 * SHEET_COLUMNS]] for one in range(len(classes))
-    ]
-    write_sheet(sheet_rows, SHEET_COLUMNS, context.out / "sheet.png")
 
 
 def _joined(rounds: list[Candidates], measure: str) -> npt.NDArray[np.float64]:
-    """One measure of all candidates, NaN without screening."""
-    tasks = [
+    """Return one measure of all candidates, NaN without screening."""
+    values = [
         np.asarray(getattr(some.measures, measure)) if some.measures else np.full(len(some.labels), np.nan)
         for some in rounds
     ]
-    return np.concatenate(tasks)
+    return np.concatenate(values) if values else np.empty(0)
 
 
 def metadata(
-    rounds: list[Candidates], classes: tuple[str, ...], wanted: int, teacher: ScreeningModel | None
+    rounds: list[Candidates], classes: tuple[str, ...], wanted: int, model: ScreeningModel | None
 ) -> dict[str, Any]:
-    """Kept, dropped, why; and which share of unseen real chips the same screening would keep."""
-    labels = np.concatenate([some.labels for some in rounds])
-    why = np.concatenate([some.reasons for some in rounds])
+    """Return what was accepted and rejected and why; and which share of unseen real chips screening would accept."""
+    labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
+    why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
     accepted = {name: int(((labels == number) & (why == "")).sum()) for number, name in enumerate(classes)}
     found: dict[str, Any] = {
         "wanted": wanted,
         "accepted": accepted,
         "candidates": {name: int((labels == number).sum()) for number, name in enumerate(classes)},
+        "composites": sum(len(some.labels) for some in rounds if some.alphas is not None),
         "reasons": dict(sorted(Counter(reason for reason in why if reason).items())),
-        "screened": teacher is not None,
+        "screened": model is not None,
     }
-    short = [name for name, number in accepted.items() if number < wanted]
+    made = {classes[label] for label in labels.tolist()}
+    short = [name for name, number in accepted.items() if number < wanted and name in made]
     if short:
         found["note"] = f"fewer chips than the {wanted} wanted were accepted of: {', '.join(short)}"
-    if teacher is not None and teacher.panel is None:
+    if model is not None and model.panel is None:
         found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
-    if teacher is not None and teacher.panel is not None:
-        panel, farthest = teacher.panel, np.asarray(teacher.limits.max_distance)
-        kept = (panel.real_score >= teacher.limits.min_label_score) & (panel.real_distance <= farthest[panel.labels])
+    if model is not None and model.panel is not None:
+        panel, farthest = model.panel, np.asarray(model.limits.max_distance)
+        kept = (panel.real_score >= model.limits.min_label_score) & (panel.real_distance <= farthest[panel.labels])
         found["unseen_real_kept"] = {
             name: round(float(kept[panel.labels == number].mean()), 4) for number, name in enumerate(classes)
         }

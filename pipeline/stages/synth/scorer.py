@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from ...dataset.orientations import SYMMETRIES, turned
+from ...dataset.orientations import ORIENTATIONS, oriented
 from ...dataset.scaling import Scaling
 from ...models.classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, place, to_tensor
 from ...models.device import Profile, prepare
@@ -157,7 +157,7 @@ def _train(
     members = [np.flatnonzero(labels == number) for number in range(len(architecture.classes))]
     for _ in range(STEPS):
         rows = drawn_equally(rng, members, BATCH)
-        chips = to_tensor(np.ascontiguousarray(turned(scaled[rows], int(rng.integers(SYMMETRIES)))))
+        chips = to_tensor(np.ascontiguousarray(oriented(scaled[rows], int(rng.integers(ORIENTATIONS)))))
         gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(rows), 1, 1, 1)).astype(np.float32))
         shift = torch.from_numpy(rng.uniform(-0.2, 0.2, (len(rows), 1, 1, 1)).astype(np.float32))
         with profile.autocast():

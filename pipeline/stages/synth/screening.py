@@ -20,7 +20,7 @@ from .filters import Limits, Measures, copy_correlation, reasons, shrunk
 from .scorer import BASE_CHANNELS, Ensemble, Scorer
 
 if TYPE_CHECKING:
-    from .generate import ScreeningModel
+    from .model import ScreeningModel
 
 Labels = npt.NDArray[np.int64]
 

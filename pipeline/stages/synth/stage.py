@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...utils.section import as_json
 from ...config.checks import SPLIT_PLACEHOLDER, no_folder
 from ...config.run import ExternalFolder, RunConfig
-from ...dataset.names import FINAL, synth_part
+from ...dataset.arms import cutpaste_artifact, external_artifact, parse
+from ...dataset.names import FINAL
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.errors import ConfigError
+from ...utils.section import as_json
 
 SPLIT = "split-"
 IMAGES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
@@ -26,13 +28,14 @@ def plan(context: PlanContext) -> Plan:
         for split in splits
         if split != FINAL or _folder(folder, split).is_dir()
     ]
-    yield generated + brought
+    pasted = [_cutpaste(context, split) for split in splits if _wants_cutpaste(context.config)]
+    yield generated + pasted + brought
 
 
 def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
     """The chips of the split's own generator."""
     config = context.config
-    dealt = context.one("chips", f"{SPLIT}{split}")
+    dealt = context.artifact("chips", f"{SPLIT}{split}")
     metadata = dealt.metadata
     return Task(
         stage="synth",
@@ -40,14 +43,32 @@ def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
         function="satpipe.stages.synth.stage:make_synthetic",
         config={
             "synth": as_json(config.synth),
+            "split": split,
             "classes": list(config.ingest.classes),
             "seed": config.seed,
             **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
-        inputs={"index": context.one("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
-        libraries=("torch", "numpy"),
+        inputs={"index": context.artifact("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
+        libraries=("torch", "numpy", "opencv-python-headless"),
         training=True,
         cost=expected_seconds(config),
+    )
+
+
+def _wants_cutpaste(config: RunConfig) -> bool:
+    return any(parse(name).source == "cutpaste" for name in config.classify.arms)
+
+
+def _cutpaste(context: PlanContext, split: str) -> Task:
+    """The real objects of a split, cut out and composed; needs no generator."""
+    generated = _generated(context, split, context.done["gan"][split])
+    inputs = {name: ref for name, ref in generated.inputs.items() if name != "generator"}
+    return replace(
+        generated,
+        name=cutpaste_artifact(split),
+        function="satpipe.stages.synth.stage:make_cutpaste",
+        config={**generated.config, "scaling": as_json(context.config.chips.scaling)},
+        inputs=inputs,
     )
 
 
@@ -58,7 +79,8 @@ def expected_seconds(config: RunConfig) -> float:
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     """How many chip sets an experiment of so many splits has, and the seconds of each; the final one counts."""
-    return (splits + 1) * (1 + len(config.classify.folders)), expected_seconds(config)
+    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config)
+    return (splits + 1) * sources, expected_seconds(config)
 
 
 def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
@@ -66,10 +88,10 @@ def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
     classes = context.config.ingest.classes
     return Task(
         stage="synth",
-        name=synth_part(folder.name, split) or folder.name,
+        name=external_artifact(folder.name, split),
         function="satpipe.stages.synth.stage:import_external",
         config={"name": folder.name, "classes": list(classes), "split": split},
-        inputs={"index": context.one("chips", "index").ref},
+        inputs={"index": context.artifact("chips", "index").ref},
         files=images(_folder(folder, split), classes, context),
         libraries=("rasterio", "numpy"),
     )
@@ -107,6 +129,13 @@ def make_synthetic(context: TaskContext) -> dict[str, Any]:
     from .generate import run
 
     return run(context)
+
+
+def make_cutpaste(context: TaskContext) -> dict[str, Any]:
+    """Compose the real objects of one split; writes the same files."""
+    from .generate import run_cutpaste
+
+    return run_cutpaste(context)
 
 
 def import_external(context: TaskContext) -> dict[str, Any]:

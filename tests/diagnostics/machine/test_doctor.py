@@ -1,4 +1,4 @@
-"""`satpipe doctor`: each trouble is found where it is made, told with what to do, and counts in the exit code."""
+"""``satpipe doctor``: each problem is found, comes with advice, and counts in the exit code."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from satpipe.models.device import machine_key
 PINNED = ComputeConfig(device="cpu", precision="fp32", memory_format="contiguous")
 
 
-def one(findings: Iterable[Finding], topic: str) -> Finding:
-    """The one finding about a topic."""
+def only(findings: Iterable[Finding], topic: str) -> Finding:
+    """Return the only finding about a topic."""
     (found,) = [finding for finding in findings if finding.topic == topic]
     return found
 
 
-def test_this_machine_is_ready_and_each_topic_is_told(tmp_path: Path) -> None:
+def test_this_machine_is_ready_and_each_topic_is_reported(tmp_path: Path) -> None:
     (tmp_path / "pinned.yaml").write_text(
         "ingest: {sources: [{type: simulated}]}\n"
         "compute: {device: cpu, precision: fp32, memory_format: contiguous, workers: 1}\n"
@@ -42,69 +42,67 @@ def test_this_machine_is_ready_and_each_topic_is_told(tmp_path: Path) -> None:
         timeout=300,
     )
     found = [Finding(**finding) for finding in json.loads(done.stdout)]
-    here = {"memory", "disk"}  # a machine that runs tests may be busy or nearly full
-    assert not [finding for finding in found if finding.state == "bad" and finding.topic not in here], done.stdout
+    busy = {"memory", "disk"}  # a machine that runs tests may be busy or nearly full
+    assert not [finding for finding in found if finding.state == "error" and finding.topic not in busy], done.stdout
     assert {"Python", "libraries", "torch", "GDAL", "vector files", "PROJ", "threads", "profile", "memory", "disk"} <= {
         finding.topic for finding in found
     }
-    assert all(bool(finding.do) == (finding.state != "good") for finding in found)
+    assert all(bool(finding.advice) == (finding.state != "ok") for finding in found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pinned.yaml"]  # it leaves nothing behind
 
 
-@pytest.mark.parametrize(("state", "code"), [("good", 0), ("warning", 0), ("bad", 1)])
-def test_only_what_would_stop_a_run_counts_in_the_exit_code(
-    state: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finding = Finding("disk", state, "as it is", "" if state == "good" else "do this")
+@pytest.mark.parametrize(("state", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
+def test_only_errors_count_in_the_exit_code(state: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = Finding("disk", "as it is", "" if state == "ok" else "do this", state)
     monkeypatch.setattr(doctor, "_checks", lambda root, compute: iter([finding]))
     done = CliRunner().invoke(commands.cli, ["doctor"])
     assert done.exit_code == code
-    assert ("-> do this" in done.stdout) == (state != "good")
+    assert ("-> do this" in done.stdout) == (state != "ok")
 
 
-def test_a_library_that_is_missing_or_of_the_wrong_version_is_told_with_its_command(
+def test_missing_and_outdated_libraries_come_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(libraries, "requires", lambda name: ["numpy>=999", "no-such-library>=1.0", "click>=8"])
     found = [finding for finding in libraries.libraries() if finding.topic == "libraries"]
-    assert [finding.state for finding in found] == ["bad", "bad"]
-    assert "must be >=999" in found[0].says
-    assert found[1].do == "`pip install 'no-such-library>=1.0'`"
+    assert [finding.state for finding in found] == ["error", "error"]
+    assert "must be >=999" in found[0].message
+    assert found[1].advice == "`pip install 'no-such-library>=1.0'`"
 
 
-def test_a_library_that_cannot_be_imported_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_imported_comes_with_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "requires", lambda name: ["pyproj>=3"])
     monkeypatch.setitem(sys.modules, "pyproj", None)
-    found = one(libraries.libraries(), "libraries")
-    assert found.state == "bad"
-    assert "cannot be imported" in found.says
+    found = only(libraries.libraries(), "libraries")
+    assert found.state == "error"
+    assert "cannot be imported" in found.message
 
 
-def test_a_torch_for_the_cpu_beside_a_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_build_of_torch_beside_a_gpu_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(libraries.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    found = one(libraries.torch_build(), "torch")
+    found = only(libraries.torch_build(), "torch")
     assert found.state == "warning"
-    assert "CUDA build" in found.do
+    assert "CUDA build" in found.advice
     monkeypatch.setattr(torch.version, "cuda", "12.8")
-    assert "driver" in one(libraries.torch_build(), "torch").do
+    assert "driver" in only(libraries.torch_build(), "torch").advice
 
 
-def test_a_proj_of_another_installation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proj_of_another_installation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROJ_LIB", "/opt/other/share/proj")
-    found = one(libraries.gdal(), "PROJ")
-    assert found.state in ("warning", "bad")
-    assert "PROJ_LIB" in found.do
+    found = only(libraries.proj(), "PROJ")
+    assert found.state in ("warning", "error")
+    assert "PROJ_LIB" in found.advice
 
 
-def test_gdal_drivers_that_read_other_files_are_bad_when_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsafe_gdal_drivers_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rasterio.env.Env.drivers", lambda self: dict.fromkeys(("GTiff", "PNG", "JPEG", "VRT"), ""))
-    found = [finding for finding in libraries.gdal() if finding.state == "bad"]
-    assert "VRT" in found[0].says
+    found = [finding for finding in libraries.gdal() if finding.state == "error"]
+    assert "VRT" in found[0].message
 
 
 @pytest.mark.parametrize(
@@ -125,47 +123,45 @@ def test_processors_of_a_container_are_known(files: dict[str, str], expected: fl
     assert machine.container_processors(tmp_path) == expected
 
 
-def test_more_workers_than_a_container_grants_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_workers_than_the_container_allows_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(machine, "container_processors", lambda: 2.0)
-    found = one(machine.threads(ComputeConfig()), "threads")
+    found = only(machine.threads(ComputeConfig()), "threads")
     assert found.state == "warning"
-    assert found.do == "set compute.workers=2"
+    assert found.advice == "set compute.workers=2"
     assert machine.processors() == 2
 
 
-def test_memory_of_a_container_counts_and_too_little_for_the_workers_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_of_the_container_limits_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       33554432 kB\nMemFree: 1 kB\nMemAvailable:   16777216 kB\n")
     assert machine.memory_bytes(tmp_path, tmp_path / "meminfo") == (32 << 30, 16 << 30)
     (tmp_path / "memory.max").write_text(str(4 << 30))
     (tmp_path / "memory.current").write_text(str(1 << 30))
     assert machine.memory_bytes(tmp_path, tmp_path / "meminfo") == (4 << 30, 3 << 30)
     monkeypatch.setattr(machine, "memory_bytes", lambda: (4 << 30, 3 << 30))
-    assert one(machine.memory(ComputeConfig(workers=3)), "memory").state == "good"
-    assert one(machine.memory(ComputeConfig(workers=4)), "memory").do.startswith("set compute.workers=3")
+    assert only(machine.memory(ComputeConfig(workers=3)), "memory").state == "ok"
+    assert only(machine.memory(ComputeConfig(workers=4)), "memory").advice.startswith("set compute.workers=3")
     monkeypatch.setattr(machine, "memory_bytes", lambda: (4 << 30, 100 << 20))
-    assert one(machine.memory(ComputeConfig(workers=4)), "memory").state == "bad"
+    assert only(machine.memory(ComputeConfig(workers=4)), "memory").state == "error"
 
 
-def test_a_folder_that_cannot_be_written_is_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    assert one(machine.folder(tmp_path / "file"), "folder").state == "bad"
+    assert only(machine.folder(tmp_path / "file"), "folder").state == "error"
 
     def refuse(folder: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(machine, "_commit", refuse)
-    found = one(machine.folder(tmp_path / "new"), "folder")
-    assert found.state == "bad"
-    assert "Permission denied" in found.says
+    monkeypatch.setattr(machine, "_try_commit", refuse)
+    found = only(machine.folder(tmp_path / "new"), "folder")
+    assert found.state == "error"
+    assert "Permission denied" in found.message
 
 
-def test_a_disk_that_is_nearly_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for free, state in ((1 << 20, "bad"), (1 << 30, "warning"), (1 << 40, "good")):
+def test_a_nearly_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, state in ((1 << 20, "error"), (1 << 30, "warning"), (1 << 40, "ok")):
         monkeypatch.setattr(machine.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
-        assert one(machine.folder(tmp_path), "disk").state == state
+        assert only(machine.folder(tmp_path), "disk").state == state
 
 
 def test_a_machine_that_was_timed_is_not_timed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +170,14 @@ def test_a_machine_that_was_timed_is_not_timed_again(tmp_path: Path, monkeypatch
     timings = {"bf16 contiguous": 0.1, "fp32 channels_last": 0.5, "fp32 contiguous": 0.6, "bf16 channels_last": 0.7}
     cache.write_text(json.dumps({key: {"devices": ["cpu"], "step_s": {"cpu": timings}}}))
     monkeypatch.setattr("satpipe.models.device._time_steps", lambda device, threads: pytest.fail("timed again"))
-    found = one(machine.profile(ComputeConfig(), cache), "profile")
-    assert found.says.startswith("cpu, bf16, contiguous, 1 thread")
-    assert "earlier run" in found.says
+    found = only(machine.profile(ComputeConfig(), cache), "profile")
+    assert found.message.startswith("cpu, bf16, contiguous, 1 thread")
+    assert "earlier run" in found.message
 
 
-def test_a_device_that_is_not_there_is_bad(tmp_path: Path) -> None:
+def test_a_missing_device_is_an_error(tmp_path: Path) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES"):
         pytest.skip("this machine has a GPU")
-    found = one(machine.profile(PINNED.model_copy(update={"device": "mps"}), tmp_path / "none.json"), "profile")
-    assert found.state == "bad"
-    assert "compute.device" in found.do
+    found = only(machine.profile(PINNED.model_copy(update={"device": "mps"}), tmp_path / "none.json"), "profile")
+    assert found.state == "error"
+    assert "compute.device" in found.advice

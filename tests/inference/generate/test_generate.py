@@ -15,6 +15,7 @@ from fixtures.finished_run import SIZE, Finished, read_json, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from satpipe import load_generator
 from satpipe.commands import cli
 from satpipe.engine.runs import find_run
 from satpipe.inference.generate import png
@@ -231,3 +232,19 @@ def test_the_way_between_two_z_keeps_their_length() -> None:
     way = slerp(first, last, 5)
     np.testing.assert_allclose(np.linalg.norm(way, axis=1), 3.0, rtol=1e-6)
     np.testing.assert_allclose(way[2], [3 / np.sqrt(2)] * 2, rtol=1e-6)
+
+
+def test_a_generator_that_did_not_learn_is_warned_of(tmp_path: Path) -> None:
+    far = {"kid": 50.0, "kid_floor": 0.5, "precision": 0.0, "precision_floor": 0.7, "coverage": 0.0}
+    measured = {"quality": {"ship": far | {"coverage_floor": 0.9}}}
+    done = Finished(tmp_path / "run").generator(measured=measured).write()
+    code, output = invoke(done, "--count", 4, "--no-screen", "--to", tmp_path / "chips")
+    assert code == 0, output
+    warning = "This generator did not learn: its ship chips are 100 times as far from real ones"
+    assert f"warning: {warning}" in " ".join(output.split())
+    card = read_json(tmp_path / "chips" / "card.json")
+    assert card["generator"]["learned"] is False
+    assert card["generator"]["quality"] == measured["quality"]
+    assert warning in (tmp_path / "chips" / "card.md").read_text("utf-8")
+    with pytest.warns(UserWarning, match=warning):
+        load_generator(root=done.root)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from fixtures.classify_project import SIZE, SPLIT_NAME, draw_chips
 from satpipe.config.run import ClassifyConfig
+from satpipe.dataset.arms import parse
 from satpipe.dataset.tables import PREDICTIONS
 from satpipe.engine.plan import Fingerprints
 from satpipe.models import classifier
-from satpipe.stages.classify.arms import parse
 from satpipe.stages.classify.experiment import SplitChips, with_synthetic
 from satpipe.stages.classify.stage import forecast, make_classifier, make_final
 from satpipe.stages.classify.train import ChipSet
@@ -232,7 +232,7 @@ def test_a_brought_folder_is_an_arm_alone_and_over_classic(shop):
     shop.run_settings["report"] = {"treatment": "classic+diffusion", "baseline": "classic"}
     shop.write_synthetic([0, 1] * 8, [True] * 16)
     tasks = shop.planned()
-    assert tasks["diffusion"].inputs["synth"].name == f"brought-diffusion-{SPLIT_NAME}"
+    assert tasks["diffusion"].inputs["synth"].name == f"external-diffusion-{SPLIT_NAME}"
     assert tasks["classic+diffusion"].inputs == tasks["diffusion"].inputs
     assert make_classifier(shop.task_context(tasks["classic+diffusion"]))["synthetic"] == {"non-ship": 8, "ship": 8}
 

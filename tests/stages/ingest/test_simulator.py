@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from rasterio.features import rasterize
 from satpipe.config.sources import SimulatedSource
-from satpipe.stages.ingest.simulator.write import simulate, write_scene
+from satpipe.stages.ingest.simulator.scene import simulate, write_scene
 
 CLEAR: dict[str, Any] = {
     "land_share": 0.0, "clutter": 0.0, "haze": 0.0, "cloud_share": 0.0, "nodata_wedge_share": 0.0, "waves": 0.3,
@@ -78,7 +78,7 @@ def test_scenes_of_a_source_lie_apart(tmp_path: Path) -> None:
             )
 
 
-def test_geopandas_reads_the_labels_in_the_scene_crs_and_inside_it(tmp_path: Path) -> None:
+def test_geopandas_reads_labels_inside_the_scene_in_its_crs(tmp_path: Path) -> None:
     metadata = write_scene(source(ships_per_scene=8.0), 1, tmp_path)
     labels = geopandas.read_file(tmp_path / metadata["labels"])
     with rasterio.open(tmp_path / metadata["scene"]) as file:
@@ -126,7 +126,7 @@ def test_labels_lie_on_the_hulls_that_the_pixels_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "cut"), [(0.0, 0), (0.5, 4), (1.0, 8)])
-def test_missing_data_is_where_the_configuration_says_and_nowhere_else(share: float, cut: int) -> None:
+def test_missing_data_is_where_the_configuration_says(share: float, cut: int) -> None:
     config = source(size_px=128, ships_per_scene=1.0, nodata_wedge_share=share)
     missing = [(simulate(config, number)[0] == 0).all(axis=2).mean() for number in range(8)]
     assert abs(sum(task > 0 for task in missing) - cut) <= 1 if 0 < share < 1 else sum(map(bool, missing)) == cut
@@ -166,7 +166,7 @@ def test_ship_numbers_and_lengths_follow_the_configuration() -> None:
     assert np.log(lengths).std() == pytest.approx(0.27, abs=0.06)
 
 
-def test_shares_of_moored_and_moving_ships_follow_the_configuration() -> None:
+def test_shares_of_moored_and_moving_ships_are_as_configured() -> None:
     def states(**changes: float) -> list[str]:
         config = source(size_px=320, ships_per_scene=5.0, land_share=1.0, **changes)
         return [ship.state for number in range(2) for ship in simulate(config, number)[1]]

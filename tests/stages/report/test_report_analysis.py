@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from satpipe.config.run import SplitConfig
 from satpipe.stages.report.analysis import analyse
+from satpipe.stages.report.stage import fold_effects
+from satpipe.stages.report.stats.panel import panel
 from satpipe.stages.report.stats.question import Question
 from satpipe.utils.errors import StoreError
 from sklearn.metrics import balanced_accuracy_score
@@ -16,7 +19,7 @@ QUESTION = Question("balanced_accuracy", "classic+gan", "classic", 1.0, 0.95, 20
 
 
 def predictions(folds: int, repeats: int = 1, classes: int = 3, replicates: int = 6) -> pd.DataFrame:
-    """Twelve units of 20 chips, dealt to ``folds`` folds anew in each repeat."""
+    """Twelve units of 20 chips, assigned to ``folds`` folds anew in each repeat."""
     rng = np.random.default_rng(0)
     unit = np.repeat(np.arange(12), 20)
     true = np.tile(np.arange(20) % classes, 12)
@@ -75,3 +78,42 @@ def test_folds_of_repeats_are_those_of_the_predictions() -> None:
 def test_a_class_that_nobody_knows_is_no_background() -> None:
     with pytest.raises(StoreError, match="predictions of class tanker, which is none of non-ship, ship"):
         analyse(predictions(3), CLASSES[:2], ARMS, QUESTION)
+
+
+def test_the_share_of_a_unit_is_its_mean_share_over_classes() -> None:
+    rows = predictions(3, classes=2)
+    held = rows["unit"] != "s0"
+    rows = rows[held | (rows["class"] == "ship")]
+    chips = rows.drop_duplicates("chip_id")
+    expected = pd.crosstab(chips["unit"], chips["class"], normalize="columns").mean(axis=1)
+    view = panel(rows, CLASSES[:2], ARMS, 1.0)
+    assert dict(zip(view.units, view.share, strict=True)) == pytest.approx(expected.to_dict())
+
+
+def test_a_scene_with_most_of_the_chips_is_named_in_the_sentence() -> None:
+    rows = predictions(3, classes=2)
+    copies = [rows[rows["unit"] == "s0"].assign(chip_id=lambda one, n=n: one["chip_id"] + f"-{n}") for n in range(30)]
+    found, _ = analyse(pd.concat([rows, *copies], ignore_index=True), CLASSES[:2], ARMS, QUESTION)
+    share = np.array([31, *11 * [1]]) / 42
+    worth = 1 / (share**2).sum()
+    assert found["verdict"] == "too little data to tell"
+    assert found["effective_units"] == pytest.approx(worth)
+    assert (
+        f"so many of the chips that all are worth {worth:.1f}, where a verdict needs 6 and 10 worth 4"
+        in found["sentence"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "effects"),
+    [
+        ({"scheme": "folds"}, "fixed"),
+        ({"scheme": "holdout"}, "fixed"),
+        ({"scheme": "folds", "by": "site", "unit": "site"}, "fixed"),
+        ({"scheme": "folds", "by": "aoi", "unit": "site"}, "random"),
+        ({"scheme": "leave-one-out", "by": "aoi"}, "random"),
+        ({"scheme": "lists", "test_lists": [["a"], ["b"]]}, "random"),
+    ],
+)
+def test_folds_are_fixed_where_units_are_assigned_by_chance(split: dict[str, object], effects: str) -> None:
+    assert fold_effects(SplitConfig.model_validate(split)) == effects

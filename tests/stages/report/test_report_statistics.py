@@ -89,6 +89,27 @@ def test_folds_that_disagree_and_nothing_else_give_the_t_interval_of_scipy_over_
     assert found.variance_folds == pytest.approx(1.0)
 
 
+def test_two_random_folds_have_one_degree_of_freedom():
+    stratum = np.repeat([0, 1], 6)
+    values = crossed(np.random.default_rng(16), 6, 12, replicate=0.1, unit=0.1, rest=0.1) + np.where(stratum, 2.0, 0.0)
+    result = statistics.interval(mean_of(values), stratum)
+    expected = stats.ttest_1samp([values[:, stratum == fold].mean() for fold in (0, 1)], 0.0).confidence_interval(0.95)
+    assert result.df == pytest.approx(1.0)
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_fixed_folds_may_differ_without_widening_the_interval():
+    stratum = np.repeat([0, 1, 2], 5)
+    values = crossed(np.random.default_rng(17), 6, 15)
+    shifted = values + np.array([-4.0, 0.0, 4.0])[stratum]
+    same, fixed = (statistics.interval(mean_of(table), stratum, folds="fixed") for table in (values, shifted))
+    assert (fixed.low, fixed.high, fixed.df) == pytest.approx((same.low, same.high, same.df))
+    assert fixed.variance_folds == 0.0
+    random = statistics.interval(mean_of(shifted), stratum)
+    assert random.se > 2 * fixed.se
+    assert random.variance_folds > 0.8
+
+
 def test_folds_that_agree_widen_nothing():
     stratum = np.repeat([0, 1, 2], 6)
     values = crossed(np.random.default_rng(3), 6, 18)
@@ -139,6 +160,62 @@ def test_the_jackknife_of_a_ratio_agrees_with_scipys_bootstrap():
         method="basic", rng=np.random.default_rng(0),
     )  # fmt: skip
     assert found.se == pytest.approx(expected.standard_error, rel=0.08)
+
+
+# -------------------------------------------------------------------------------------------- units of uneven size
+
+
+def weighted(values, share):
+    """The scorer of the mean of a table (R, U) whose units hold these shares of the chips."""
+
+    def score(weights):
+        return (weights * share) @ values.T / (weights @ share)[:, None]
+
+    return score
+
+
+def jackknife_variances(values, share):
+    """Jackknife variances (N,) of the weighted means of rows (N, U), by leaving out one unit at a time."""
+    units = len(share)
+    mean = values @ share / share.sum()
+    left_out = [
+        np.delete(values, unit, 1) @ np.delete(share, unit) / (share.sum() - share[unit]) for unit in range(units)
+    ]
+    return (units - 1) / units * sum((without - mean) ** 2 for without in left_out)
+
+
+def test_the_variance_of_uneven_units_is_that_of_the_jackknife():
+    share = np.array([0.3, 0.25, 0.2, 0.1, 0.1, 0.05])
+    unit = np.random.default_rng(18).normal(size=(1, 6))
+    stratum = one_stratum(6)
+    full, influence = statistics.pseudo_values(weighted(unit.repeat(4, 0), share), stratum, share)
+    _, by_unit, _, _ = statistics.crossed_variance(full, influence, stratum, share)
+    assert by_unit == pytest.approx(jackknife_variances(unit, share)[0])
+
+
+@pytest.mark.parametrize("share", [[0.4, 0.2, 0.2, 0.1, 0.1], [0.75] + 11 * [0.25 / 11]])
+def test_degrees_of_freedom_are_those_of_simulated_variances(share):
+    """A multiple of chi-squared with d degrees of freedom has 2 mean^2 / variance = d."""
+    share = np.array(share)
+    variances = jackknife_variances(np.random.default_rng(19).normal(size=(200_000, len(share))), share)
+    expected = 2 * variances.mean() ** 2 / variances.var()
+    assert statistics.jackknife_df(one_stratum(len(share)), share) == pytest.approx(expected, rel=0.03)
+
+
+def test_equal_units_have_as_many_degrees_of_freedom_as_units_less_strata():
+    stratum = np.array([0, 0, 0, 1, 1, 1])
+    assert statistics.jackknife_df(stratum, np.full(6, 1 / 6)) == pytest.approx(4.0)
+    assert statistics.jackknife_df(one_stratum(2), np.array([0.9, 0.1])) == pytest.approx(1.0)
+
+
+def test_one_unit_with_most_of_the_chips_leaves_too_little_data():
+    values = 5 + 0.01 * np.random.default_rng(20).normal(size=(6, 12))
+    share = np.array([0.6] + 11 * [0.4 / 11])
+    verdict = statistics.decide(weighted(values, share), one_stratum(12), 6, share=share)
+    assert verdict.answer == "too little data to tell"
+    assert verdict.effective_units == pytest.approx(1 / (0.36 + 0.16 / 11))
+    even = statistics.decide(mean_of(values), one_stratum(12), 6)
+    assert (even.answer, even.effective_units) == ("helps", pytest.approx(12.0))
 
 
 # ------------------------------------------------------------------------------------------------------ bootstrap
@@ -311,3 +388,16 @@ def test_false_verdicts_are_rare_where_percentiles_are_wrong_about_replicates():
         percentile += low > 0 or high < 0
     assert wrong / 300 < 0.08
     assert percentile > wrong
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_areas_that_differ_by_chance_are_rarely_an_effect(folds):
+    """400 experiments whose areas differ three times as much as all else explains, without an effect in general."""
+    rng = np.random.default_rng([21, folds])
+    stratum = np.arange(15) % folds
+    wrong = 0
+    for _ in range(400):
+        values = crossed(rng, 6, 15, replicate=0.3, unit=1.0, rest=0.5) + rng.normal(size=folds)[stratum]
+        result = statistics.interval(mean_of(values), stratum)
+        wrong += result.low > 0 or result.high < 0
+    assert wrong / 400 <= 0.06 + 2.33 * math.sqrt(0.06 * 0.94 / 400)

@@ -51,7 +51,7 @@ def job_for(bench, task) -> TaskContext:
 
 def test_a_brought_folder_is_read_with_its_labels(bench, folder):
     root, chips = folder
-    context = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
+    context = job_for(bench, planned(bench, root)[f"external-other-{NAME}"])
     metadata = import_external(context)
     assert metadata["accepted"] == {"non-ship": 2, "ship": 3}
     index = SYNTHETIC.read(context.out / "index.parquet")
@@ -65,22 +65,22 @@ def test_a_brought_folder_is_read_with_its_labels(bench, folder):
 
 def test_the_split_in_a_path_stands_for_its_name(bench, folder):
     root, _ = folder
-    task = planned(bench, root.parent / "{split}")[f"brought-other-{NAME}"]
+    task = planned(bench, root.parent / "{split}")[f"external-other-{NAME}"]
     assert len(task.files) == 5
 
 
 def test_an_edited_chip_changes_what_the_part_is_made_from(bench, folder):
     root, chips = folder
-    before = planned(bench, root)[f"brought-other-{NAME}"].files
+    before = planned(bench, root)[f"external-other-{NAME}"].files
     Image.fromarray(255 - chips[3]).save(root / "non-ship" / "3.png")
-    after = planned(bench, root)[f"brought-other-{NAME}"].files
+    after = planned(bench, root)[f"external-other-{NAME}"].files
     assert {name for name in before if before[name] != after[name]} == {"non-ship/3.png"}
 
 
 def test_chips_of_another_size_are_one_sentence(bench, folder):
     root, _ = folder
     Image.new("RGB", (20, 20)).save(root / "ship" / "9.png")
-    context = job_for(bench, planned(bench, root)[f"brought-other-{NAME}"])
+    context = job_for(bench, planned(bench, root)[f"external-other-{NAME}"])
     with pytest.raises(InputError, match=r"ship/9\.png.*\(20, 20, 3\).*\(16, 16, 3\)"):
         import_external(context)
 

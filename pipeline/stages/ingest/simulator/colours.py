@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .canvas import Colour, linear
+from .drawing import Colour, Frame, linear
 
 Palette = list[tuple[float, tuple[int, int, int]]]
 
@@ -38,19 +37,34 @@ ROOFS: Palette = [
     (3.0, (214, 206, 192)), (2.0, (176, 170, 160)), (2.0, (168, 96, 76)), (1.0, (128, 120, 112)),
     (1.0, (110, 132, 150)), (1.0, (196, 124, 94)), (1.0, (120, 140, 118)), (1.5, (250, 246, 238)),
 ]  # fmt: skip
+CRANES: Palette = [(2.0, (70, 96, 140)), (2.0, (206, 200, 190)), (1.0, (190, 90, 60)), (1.0, (90, 92, 96))]
 ROCKS: Palette = [(2.0, (150, 142, 128)), (1.0, (118, 112, 104)), (1.0, (180, 168, 148))]
 
 
-def pick(rng: np.random.Generator, palette: Palette, jitter: float = 0.08) -> Colour:
-    """One colour (3,) of a weighted palette, its brightness and bands moved by a relative ``jitter``."""
+def pick(rng: np.random.Generator, palette: Palette, gain: float = 1.0, jitter: float = 0.08) -> Colour:
+    """Draw a colour (3,) of a weighted palette, ``gain`` times as bright; ``jitter`` moves brightness and bands."""
     limits = np.cumsum([weight for weight, _ in palette])
     _, colour = palette[int(np.searchsorted(limits, rng.random() * limits[-1], side="right"))]
     shift = 1 + jitter * (1.2 * rng.standard_normal() + 0.3 * rng.standard_normal(3))
-    return np.asarray(linear(*colour) * np.clip(shift, 0.4, 1.8), np.float32)
+    return np.asarray(linear(*colour) * np.clip(shift, 0.4, 1.8) * gain, np.float32)
 
 
-def container_colours(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """Linear light (count, 3) of containers; a stack often belongs to few owners."""
-    owners = np.stack([pick(rng, BOXES, 0.15) for _ in range(10)])
-    weights = rng.dirichlet(np.full(len(owners), 0.7))
-    return np.asarray(owners[rng.choice(len(owners), size=count, p=weights)], np.float32)
+def draw_containers(
+    frame: Frame, rng: np.random.Generator, corner: tuple[float, float], size: tuple[float, float],
+    shape: tuple[int, int], filled: float = 1.0,
+) -> None:  # fmt: skip
+    """Draw containers in a grid of ``shape`` (across, along), a share ``filled`` of it; few owners paint most of them.
+
+    Args:
+        frame: The ship's or the coast's frame.
+        rng: Source of everything drawn.
+        corner: Least u and v of the grid.
+        size: Its extents along u and v.
+        shape: Containers along v and u.
+        filled: Share of the places that hold one.
+    """
+    owners = np.stack([pick(rng, BOXES, jitter=0.15) for _ in range(10)])
+    colours = np.ones((*shape, 4), np.float32)
+    colours[..., :3] = owners[rng.choice(len(owners), shape, p=rng.dirichlet(np.full(len(owners), 0.7)))]
+    colours[..., 3] = rng.random(shape) < filled
+    frame.tile(corner, size, colours)

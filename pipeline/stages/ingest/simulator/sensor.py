@@ -6,25 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .canvas import GAMMA, OVERSAMPLING, Canvas, Float, Mask, Sun, box_mean, linear, noise_field
-
-
-def to_pixels(canvas: Canvas) -> Float:
-    """Average the canvas over the scene's pixels: (H, W, 3) linear light."""
-    return box_mean(canvas.light, OVERSAMPLING)
+from .drawing import GAMMA, Float, Mask, Sun, linear, noise_field
 
 
 def add_clouds(light: Float, rng: np.random.Generator, sun: Sun, cover: float) -> Float:
-    """Draw cumulus with its shadows over ``light`` (H, W, 3), in place.
+    """Draw cumulus with its shadows over ``light`` (H, W, 3) in place; return its opacity (H, W) in [0, 1].
 
     Args:
         light: Linear light.
         rng: Source of the clouds.
         sun: Where the shadows fall.
         cover: Share of the scene under cloud.
-
-    Returns:
-        (H, W) opacity of the clouds in [0, 1].
     """
     shape = light.shape[:2]
     if cover <= 0:
@@ -32,13 +24,11 @@ def add_clouds(light: Float, rng: np.random.Generator, sun: Sun, cover: float) -
     lumps = noise_field(rng, shape, 50, 2.6) + 0.12 * noise_field(rng, shape, 6, 1.8)
     body = lumps - np.float32(np.quantile(lumps, 1 - min(cover, 1.0)))
     opacity = np.clip(body * 1.5, 0, 1) ** np.float32(1.2)
-    x, y = sun.shadow
-    height_px = rng.uniform(70, 200)
-    shadow = np.roll(opacity, (round(y * height_px), round(x * height_px)), axis=(0, 1))
+    x, y = sun.shadow * rng.uniform(70, 200)
+    shadow = np.roll(opacity, (round(y), round(x)), axis=(0, 1))
     light *= (1 - 0.55 * gaussian_filter(shadow, 2.0, mode="wrap"))[..., None]
     relief = 1 + 0.10 * noise_field(rng, shape, 10, 2.2) + 0.15 * np.clip(body, 0, 2)
-    white = linear(240, 236, 228) * relief[..., None]
-    light += opacity[..., None] * (white - light)
+    light += opacity[..., None] * (linear(240, 236, 228) * relief[..., None] - light)
     return np.asarray(opacity, np.float32)
 
 
@@ -47,8 +37,7 @@ def add_haze(light: Float, rng: np.random.Generator, strength: float) -> None:
     tints = [(178, 186, 186), (206, 194, 176), (226, 190, 154), (188, 190, 178)]
     tint = linear(*tints[int(rng.integers(len(tints)))])
     uneven = 1 + 0.25 * noise_field(rng, light.shape[:2], 200, 3.4)
-    veil = np.clip(strength * uneven, 0, 0.9).astype(np.float32)[..., None]
-    light += veil * (tint - light)
+    light += np.clip(strength * uneven, 0, 0.9).astype(np.float32)[..., None] * (tint - light)
 
 
 def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float) -> NDArray[np.uint8]:
@@ -61,7 +50,7 @@ def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float)
         noise: Standard deviation of the noise in digital numbers; neighbours and bands are correlated.
 
     Returns:
-        (H, W, 3) uint8 from 1 to 255: 0 is kept for missing data.
+        (H, W, 3) uint8 from 1 to 255: 0 stands for missing data.
     """
     balance = np.array([1.04, 1.0, 0.95]) * (1 + 0.03 * rng.standard_normal(3)) * (1 + 0.10 * rng.standard_normal())
     grey = light.mean(axis=2, keepdims=True)
@@ -71,16 +60,15 @@ def expose(light: Float, rng: np.random.Generator, blur_px: float, noise: float)
     image = np.where(image > 0.8, 0.8 + 0.45 * np.tanh((image - 0.8) / 0.45), image)  # shoulder of the tone curve
     image = 255 * image ** np.float32(1 / GAMMA)
     image += 0.5 * (image - gaussian_filter(image, (1.3, 1.3, 0), mode="nearest"))
-    shape = light.shape[:2]
-    shared = rng.standard_normal((*shape, 1), dtype=np.float32)
-    own = rng.standard_normal((*shape, 3), dtype=np.float32)
+    shared = rng.standard_normal((*light.shape[:2], 1), dtype=np.float32)
+    own = rng.standard_normal(light.shape, dtype=np.float32)
     grain = gaussian_filter(0.75 * shared + 0.66 * own, (0.55, 0.55, 0), mode="wrap")
     image += noise / 0.557 * grain  # the filter leaves 0.557 of the standard deviation
     return np.asarray(np.clip(np.rint(image), 1, 255), np.uint8)
 
 
-def wedge(rng: np.random.Generator, shape: tuple[int, int]) -> Mask:
-    """Pixels (H, W) beyond the tilted edge of the swath, 5 to 40 % of the scene."""
+def swath_edge(rng: np.random.Generator, shape: tuple[int, int]) -> Mask:
+    """Draw the pixels (H, W) beyond the tilted edge of the swath, 5 to 40 % of the scene."""
     tilt = np.radians(rng.choice([12.0, 102.0, 192.0, 282.0]) + rng.normal(0, 3))
     rows, cols = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
     across = rows * np.cos(tilt) + cols * np.sin(tilt)

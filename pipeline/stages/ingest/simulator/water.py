@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Float, linear, noise_field, wave_field
+from .drawing import Canvas, linear, noise_field, wave_field
 
 _WATERS = [
     (44, 74, 82), (58, 84, 80), (64, 92, 86), (70, 104, 98), (92, 120, 108), (84, 100, 84), (112, 128, 112),
@@ -19,11 +19,10 @@ def paint_water(canvas: Canvas, rng: np.random.Generator, waves: float, glint: f
     Args:
         canvas: Painted in place.
         rng: Source of everything drawn.
-        waves: Mean height of the waves' contrast, 1 for a usual day.
+        waves: Mean contrast of the waves, 1 for a usual day.
         glint: Mean strength of the sun's reflection, 1 for a usual day.
     """
-    shape = canvas.light.shape[:2]
-    step = canvas.step_m
+    shape, step = canvas.solid.shape, canvas.step_m
     first, second = (linear(*_WATERS[int(rng.integers(len(_WATERS)))]) for _ in range(2))
     first = first * np.float32(rng.uniform(0.85, 1.15))
     plume = noise_field(rng, shape, 350 / step, 3.4)
@@ -31,29 +30,18 @@ def paint_water(canvas: Canvas, rng: np.random.Generator, waves: float, glint: f
     canvas.light[:] = first + share[..., None].astype(np.float32) * (second - first)
 
     toward = float(rng.uniform(0, 360))
-    sea = _sea(canvas, rng, toward)
+    wind = wave_field(rng, shape, rng.uniform(9, 24) / step, toward, 0.35)
+    swell = wave_field(rng, shape, rng.uniform(35, 90) / step, toward + rng.normal(0, 30), 0.1)
+    sea = np.float32(0.75) * wind + np.float32(0.45) * swell
     contrast = waves * float(rng.gamma(1.5, 0.018))
-    patches = noise_field(rng, shape, 160 / step, 3.0)
-    canvas.light *= np.clip(1 + contrast * sea + 0.018 * patches, 0.5, 2)[..., None]
+    gusts = noise_field(rng, shape, 160 / step, 3.0)
+    canvas.light *= np.clip(1 + contrast * sea + 0.018 * gusts, 0.5, 2)[..., None]
     if rng.random() < 0.5:  # slicks damp the waves and leave smooth bands
         slick = np.exp(-((noise_field(rng, shape, 120 / step, 3.2) / 0.07) ** 2))
         canvas.light *= (1 + rng.normal(0, 0.05) * slick)[..., None].astype(np.float32)
-    _glint(canvas, rng, sea, glint * float(rng.gamma(1.2, 0.012)))
-
-
-def _sea(canvas: Canvas, rng: np.random.Generator, toward_deg: float) -> Float:
-    """Wind waves on swell (H, W), standard deviation about 1."""
-    shape, step = canvas.light.shape[:2], canvas.step_m
-    wind = wave_field(rng, shape, rng.uniform(9, 24) / step, toward_deg, 0.35)
-    swell = wave_field(rng, shape, rng.uniform(35, 90) / step, toward_deg + rng.normal(0, 30), 0.1)
-    return np.asarray(0.75 * wind + 0.45 * swell, np.float32)
-
-
-def _glint(canvas: Canvas, rng: np.random.Generator, sea: Float, strength: float) -> None:
-    """The sun's reflection: brighter towards one side of the scene, and on the waves' facing slopes."""
-    height, width = sea.shape
+    # The sun's reflection is brighter towards one side of the scene, and on the slopes of waves that face it.
     angle = rng.uniform(0, 2 * np.pi)
-    rows, cols = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
+    rows, cols = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
     ramp = np.exp(0.8 * (rows * np.sin(angle) + cols * np.cos(angle))).astype(np.float32)
     facets = 0.6 + 0.4 * np.exp(np.clip(0.6 * sea, -3, 2))
-    canvas.light += (np.float32(strength) * ramp * facets)[..., None] * linear(255, 246, 232)
+    canvas.light += (np.float32(glint * rng.gamma(1.2, 0.012)) * ramp * facets)[..., None] * linear(255, 246, 232)

@@ -23,12 +23,14 @@ class Section:
         title: Heading.
         blocks: What it shows, in order.
         data: The same in figures, for report.json.
+        appendix: Whether it is for reference: in print it comes last and small.
     """
 
     id: str
     title: str
     blocks: list[Block] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    appendix: bool = False
 
     def figures(self) -> dict[str, str]:
         """SVG of each figure in the section, by name."""
@@ -43,6 +45,11 @@ class Section:
 def text(words: str, quiet: bool = False) -> Block:
     """A paragraph."""
     return {"kind": "text", "text": words, "quiet": quiet}
+
+
+def warning(words: str) -> Block:
+    """Return a paragraph that nobody must miss."""
+    return {"kind": "warning", "text": words}
 
 
 def heading(words: str) -> Block:
@@ -93,7 +100,7 @@ def table(
 
 
 def beside(sides: Sequence[Mapping[str, Any]], caption: str) -> Block:
-    """Grids of chips side by side; each side has a title, pictures and an alternative text."""
+    """Return grids of chips side by side; each side has a title, pictures, and what one of them is (`what`)."""
     return {"kind": "beside", "sides": list(sides), "caption": caption}
 
 
@@ -107,14 +114,29 @@ def sheets(entries: Sequence[Block]) -> Block:
     return {"kind": "sheets", "entries": list(entries)}
 
 
+def anchor(words: str) -> str:
+    """Return a name that links can lead to, made from any text."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in words).strip("-").lower()
+
+
 def cases(entries: Sequence[Mapping[str, Any]]) -> Block:
-    """Single chips with a few lines of text each."""
+    """Return single chips with a few lines of text each, enlarged on a click; each has an `id` for that."""
     return {"kind": "cases", "entries": list(entries)}
 
 
-def pairs(entries: Sequence[Mapping[str, Any]]) -> Block:
-    """Two chips beside one another with a line of text each."""
-    return {"kind": "pairs", "entries": list(entries)}
+def gallery(title: str, words: str, groups: Sequence[Block]) -> Block:
+    """Return groups of single chips, each with its own title; not for print."""
+    return {"kind": "gallery", "title": title, "text": words, "entries": list(groups)}
+
+
+def rows(entries: Sequence[Mapping[str, Any]]) -> Block:
+    """Return a few pictures (`pictures`: picture and alternative text) beside one another, with a line of text each."""
+    return {"kind": "rows", "entries": list(entries)}
+
+
+def steps(entries: Sequence[Mapping[str, Any]]) -> Block:
+    """Return what to do: title, text, a command to paste, and how many replicates that trains."""
+    return {"kind": "steps", "entries": list(entries)}
 
 
 def terms(summary: str, entries: Sequence[tuple[str, str]]) -> Block:

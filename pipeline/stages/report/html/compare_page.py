@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from ....utils.atomic_files import write_atomic
+from ....utils.bounded_files import read_bytes
 from ..compare import WORDS, Comparison, Run
 from ..sections.gan import MEASURES, shown_measure
 from ..stats.metrics import METRICS
@@ -14,12 +19,12 @@ from .page import environment, stylesheet
 from .pictures import data_uri
 from .words import number, plural, points
 
+MAX_PICTURE_BYTES = 1 << 26
+
 
 def write(found: Comparison, out: Path) -> Path:
     """Write compare.html and compare.json to ``out`` and return the page."""
-    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    (out / "compare.json").write_text(text + "\n", "utf-8")
     names = ", ".join(run.name for run in found.runs)
     sections = [
         section_differences(found),
@@ -34,13 +39,14 @@ def write(found: Comparison, out: Path) -> Path:
             title=f"Runs compared: {names}",
             description=f"Comparison of the runs {names}",
             css=stylesheet(),
-            warnings=found.warnings,
+            warnings=found.warnings,  # sections may have added some
             sections=[section for section in sections if section is not None],
             footer="Made by satpipe compare.",
         )
     )
     page = out / "compare.html"
-    page.write_text(html, "utf-8")
+    write_atomic(out / "compare.json", f"{text}\n".encode())
+    write_atomic(page, html.encode())
     return page
 
 
@@ -156,14 +162,24 @@ def section_sheets(found: Comparison) -> blocks.Section | None:
     section = blocks.Section("sheets", "Synthetic chips")
     classes = found.runs[0].report["provenance"]["configuration"]["ingest"]["classes"]
     for position in [*range(1, len(classes)), 0]:
-        sheets = [sheet for run in found.runs if (sheet := _sheet(run, position, classes[position])) is not None]
+        sheets = [sheet for run in found.runs if (sheet := _sheet(found, run, position, classes[position])) is not None]
         if sheets:
             section.blocks += [blocks.heading(classes[position]), blocks.sheets(sheets)]
     return section if section.blocks else None
 
 
-def _sheet(run: Run, position: int, label: str) -> blocks.Block | None:
+def _sheet(found: Comparison, run: Run, position: int, label: str) -> blocks.Block | None:
     path = run.folder / "figures" / f"synthetic-{position}.png"
-    if not path.is_file():
+    if not path.exists():
         return None
-    return blocks.sheet(data_uri(path.read_bytes()), f"Synthetic {label} chips of {run.name}", run.name)
+    try:
+        content = read_bytes(path, MAX_PICTURE_BYTES)
+        picture = Image.open(io.BytesIO(content))
+        picture.verify()
+        is_png = picture.format == "PNG" and not path.parent.is_symlink()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        is_png = False
+    if not is_png:
+        found.warnings.append(f"{path} is a link or not a PNG picture, and is left out.")
+        return None
+    return blocks.sheet(data_uri(content), f"Synthetic {label} chips of {run.name}", run.name)

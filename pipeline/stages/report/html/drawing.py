@@ -17,9 +17,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, MUTED, GRID, GROUND, ACCENT, SOFT = "#f00001", "#f00002", "#f00003", "#f00004", "#f00005", "#f00006"
-SERIES = ("#f00011", "#f00012", "#f00013", "#f00014", "#f00015", "#f00016", "#f00017", "#f00018")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+INK, MUTED, GRID, GROUND, ACCENT, SOFT, BAD = (f"#f0000{number}" for number in range(1, 8))
+SERIES = ("#f00011", "#f00012", "#f00013", "#f00014", "#f00015", "#f00016", "#f00017", "#f00018", "#f00019", "#f00020")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-",
     (0, (5, 2)),
@@ -29,6 +29,8 @@ DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     (0, (8, 3)),
     (0, (1, 3)),
     (0, (4, 1, 1, 1, 1, 1)),
+    (0, (10, 2)),
+    (0, (2, 1)),
 )
 VARIABLES = {
     INK: ("ink", "#1b2126"),
@@ -37,12 +39,24 @@ VARIABLES = {
     GROUND: ("ground", "#ffffff"),
     ACCENT: ("accent", "#0b5cad"),
     SOFT: ("soft", "#eef1f4"),
+    BAD: ("bad", "#b3261e"),
     **{
         colour: (f"series-{number}", fallback)
         for number, (colour, fallback) in enumerate(
             zip(
                 SERIES,
-                ("#6b7280", "#0b6bcb", "#c2570c", "#0b8158", "#8a3fb0", "#946200", "#b3245b", "#0e7c86"),
+                (
+                    "#6b7280",
+                    "#0b6bcb",
+                    "#c2570c",
+                    "#0b8158",
+                    "#8a3fb0",
+                    "#946200",
+                    "#b3245b",
+                    "#0e7c86",
+                    "#4a5fc1",
+                    "#7a6a53",
+                ),
                 strict=True,
             ),
             start=1,
@@ -54,7 +68,7 @@ VARIABLES = {
 SCALE = 1.5
 """Screen pixels per point at the figure's natural size: text of 9 points is as large as a caption."""
 
-KNOWN_ARMS = ("real", "classic", "gan", "classic+gan", "shuffled")
+KNOWN_ARMS = ("real", "classic", "gan", "classic+gan", "shuffled", "cutpaste", "classic+cutpaste")
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -130,6 +144,8 @@ def svg(figure: Figure, name: str, title: str, description: str) -> str:
     # What is left of ids is referred to within the figure; its name keeps them apart in a page of many.
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    # A link leads to a place in the page, not in the figure.
+    body = re.sub(r'<a xlink:href="#([^"]+)"', r'<a aria-label="Show \1" href="#\1"', body)
     body = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', body)
     body = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font-size: \1px", body)
     body = re.sub(r"font-family: [^;\"]+;? ?", "", body)

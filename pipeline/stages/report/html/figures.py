@@ -14,6 +14,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from .drawing import ACCENT, DASHES, GRID, GROUND, INK, MARKERS, MUTED, SERIES, SOFT, drawn, svg
 from .words import number, points
 
+NEAR = 0.03
+"""Strokes that are nearer than this share of all their range would cover each other."""
+MOST_LEVELS = 3
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -46,6 +50,18 @@ def _percent(axes: Axes, signed: bool) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
+def stacked(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a level (N,) from 0 for each value, so that equal and almost equal ones are drawn below each other."""
+    levels = np.zeros(len(values))
+    near = NEAR * max(float(np.ptp(values)), NEAR) if len(values) else 0.0
+    last: list[float] = []
+    for position in np.argsort(values, kind="stable"):
+        level = next((number for number, value in enumerate(last) if values[position] - value > near), len(last))
+        last[level : level + 1] = [values[position]]
+        levels[position] = min(level, MOST_LEVELS)
+    return levels
+
+
 def _bar(axes: Axes, bar: Bar, row: int) -> None:
     if bar.estimate is None:
         return
@@ -53,8 +69,8 @@ def _bar(axes: Axes, bar: Bar, row: int) -> None:
     if bar.low is not None and bar.high is not None:
         axes.plot([bar.low, bar.high], [row, row], color=colour, linewidth=4 if bar.strong else 2.4, alpha=0.45)
     if len(bar.dots):
-        spread = row + 0.26 + np.zeros(len(bar.dots))
-        axes.plot(bar.dots, spread, marker="|", linestyle="none", color=colour, markersize=4.5, alpha=0.9)
+        levels = row + 0.2 + 0.09 * stacked(bar.dots)
+        axes.plot(bar.dots, levels, marker="|", linestyle="none", color=colour, markersize=4.5, alpha=0.9)
     size = 8 if bar.strong else 6
     axes.plot([bar.estimate], [row], marker=marker, color=colour, markersize=size, markeredgecolor=GROUND)
 
@@ -103,7 +119,7 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
         if found["low"] is not None:
             axes.plot([found["low"], found["high"]], [0, 0], color=ACCENT, linewidth=6, alpha=0.45)
         values = [value for value in answer["by_replicate"].values() if value is not None]
-        axes.plot(values, np.full(len(values), -0.3), "|", color=ACCENT, markersize=8)
+        axes.plot(values, -0.2 - 0.09 * stacked(values), "|", color=ACCENT, markersize=6)
         if found["estimate"] is not None:
             axes.plot([found["estimate"]], [0], "D", color=ACCENT, markersize=9, markeredgecolor=GROUND)
         axes.set_ylim(-0.55, 0.75)

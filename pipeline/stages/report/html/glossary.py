@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..stats.metrics import METRICS
-from ..stats.statistics import MIN_REPLICATES, MIN_UNITS
+from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS
 from . import blocks
 from .words import unit_name
 
@@ -32,13 +32,14 @@ def arm_meaning(arm: str) -> str:
     source = arm.removeprefix("classic+")
     chips = {
         "gan": "synthetic chips of the GAN",
+        "cutpaste": "real objects that were cut out and pasted onto other backgrounds, without a GAN",
         "shuffled": "synthetic chips of the GAN under shuffled labels, a control that should not help",
-    }.get(source, f"the chips brought as {source}")
+    }.get(source, f"the chips of the folder {source}")
     return f"Trained on real chips and {chips}{', all of them augmented' if source != arm else ''}."
 
 
-def glossary(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Block:
-    """The words of a page with these arms."""
+def section_words(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Section:
+    """Return the words of a page with these arms."""
     question = answer["question"]
     unit = unit_name(question["unit"])
     entries = [
@@ -57,7 +58,10 @@ def glossary(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Block:
         ),
         (
             f"Test {unit}",
-            f"Test chips of one {unit} belong together; they are never trained on. A verdict needs {MIN_UNITS}.",
+            (
+                f"Test chips of one {unit} belong together; they are never trained on. A verdict needs {MIN_UNITS} of"
+                f" them, with chips spread so that they are worth {MIN_EFFECTIVE_UNITS:g} of equal size."
+            ),
         ),
         ("Fold", "One way of choosing what is tested; what one fold tests, others may train on."),
         ("Labels", "A real fraction of 25 % is what one with a quarter of the labels would have, validation too."),
@@ -75,4 +79,4 @@ def glossary(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Block:
         *((METRICS[name].capitalize() if name != "f1" else "F1", text) for name, text in MEANINGS.items()),
         ("Points", "Percentage points: from 0.80 to 0.85 is +5.0 points."),
     ]
-    return blocks.terms("What the words of this page mean", entries)
+    return blocks.Section("words", "What the words mean", [blocks.terms("Words of this page", entries)])

@@ -11,23 +11,26 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ....dataset.contact_sheet import draw_sheet
+from ....models.quality import mean_of
 from ....utils.csv_safety import csv_escaped_table
-from ..analysis import finite
+from ..analysis import finite, write_json
 from ..gather import Material
-from ..schema import Report
-from ..sections.answer import arms_of, section_sure, section_where
-from ..sections.chips import examples, section_chips, stretch_of
+from ..schema import Report, json_schema
+from ..sections.answer import arms_of, section_sure, section_where, verdict_figure
+from ..sections.chips import examples, scaling_of, section_chips
 from ..sections.data import section_counts, section_left_out
-from ..sections.errors import contradicted, section_errors
+from ..sections.errors import contradicted, error_table, section_errors
 from ..sections.gan import section_gan
 from ..sections.labels import labels_text, section_labels
 from ..sections.map import section_map
+from ..sections.next_steps import section_next
 from ..sections.run import section_run
-from ..sections.scores import section_leakage, section_scores
+from ..sections.scores import section_leakage, section_scores, section_training
 from . import blocks, figures
-from .glossary import glossary
-from .pictures import contact_sheet, png
-from .words import number, plural, points, unit_name
+from .glossary import section_words
+from .pictures import png
+from .words import NOT_ABOUT_GANS, number, plural, points, unit_name
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHEET_COLUMNS = 6
@@ -44,26 +47,38 @@ SIMULATED = "The scenes were drawn by a program; these figures say nothing about
 
 def sections(material: Material, libraries: Sequence[str]) -> list[blocks.Section]:
     """All sections that the run has material for."""
-    stretch = stretch_of(material)
+    scaling = scaling_of(material)
     found = [
+        section_next(material),
         section_sure(material),
         section_where(material),
         section_labels(material),
-        section_chips(material, stretch),
+        section_chips(material, scaling),
         section_gan(material),
-        section_errors(material, stretch),
+        section_errors(material, scaling),
         section_scores(material, arms_of(material)),
+        section_training(material, arms_of(material)),
         section_leakage(material),
         section_left_out(material),
         section_counts(material),
         section_map(material),
+        section_words(material.answer, arms_of(material)),
         section_run(material, libraries),
     ]
     return [section for section in found if section is not None]
 
 
-def key_figures(answer: Mapping[str, Any], gains: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
-    """The figures that stand directly below the verdict."""
+def training_chips(material: Material) -> str:
+    """Return the number of real training chips of each class at the verdict's fraction, mean over splits."""
+    fraction = material.answer["question"]["fraction"]
+    splits = [one.metadata for one in material.splits.values() if math.isclose(one.metadata["fraction"], fraction)]
+    means = mean_of([metadata.get("counts", {}).get("train", {}) for metadata in splits])
+    return " + ".join(f"{means.get(name, 0):,.0f} {name}" for name in reversed(material.classes))
+
+
+def key_figures(material: Material, gains: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
+    """Return the figures that stand directly below the verdict."""
+    answer = material.answer
     question, found = answer["question"], answer["difference"]
     before, after = answer["values"][question["baseline"]], answer["values"][question["treatment"]]
     unit = unit_name(question["unit"])
@@ -119,6 +134,13 @@ def key_figures(answer: Mapping[str, Any], gains: Sequence[Mapping[str, Any]] = 
             f" {plural(answer['folds'], 'fold')}",
         }
     )
+    entries.append(
+        {
+            "name": "Real training chips",
+            "value": training_chips(material),
+            "note": f"of a split, mean; {100 * question['fraction']:g} % of the labels",
+        }
+    )
     return entries
 
 
@@ -137,14 +159,9 @@ def stylesheet() -> Markup:
 def render(material: Material, found: Sequence[blocks.Section], title: str) -> str:
     """The page as HTML; all text is escaped, figures are ours."""
     mark, word = WORDS[material.answer["verdict"]]
+    failure, _, sentence = material.answer["sentence"].rpartition(NOT_ABOUT_GANS)
     gains: Sequence[Mapping[str, Any]] = next(
         (section.data.get("gains", []) for section in found if section.id == "labels"), []
-    )
-    verdict = blocks.figure(
-        "verdict",
-        figures.verdict(material.answer),
-        "Diamond and bar: the difference and its interval. Strokes below: single replicates. Grey: bootstrap draws."
-        + (" Shaded: effects too small to be found." if word == WORDS["no detectable difference"][1] else ""),
     )
     return (
         environment()
@@ -153,12 +170,13 @@ def render(material: Material, found: Sequence[blocks.Section], title: str) -> s
             title=title,
             css=stylesheet(),
             answer=material.answer,
+            sentence=sentence.strip(),
+            verdict_figure=verdict_figure(material.answer),
+            warning=f"{failure}{NOT_ABOUT_GANS}" if failure else None,
             mark=mark,
             word=word,
-            key=key_figures(material.answer, gains),
-            verdict_figure=verdict,
+            key=key_figures(material, gains),
             simulated=SIMULATED if material.tables.get("simulated") else None,
-            glossary=glossary(material.answer, arms_of(material)),
             sections=found,
             footer=FOOTER,
         )
@@ -177,20 +195,21 @@ def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, 
         (out / "figures" / f"{name}.svg").write_text(drawing + "\n", "utf-8")
     (out / "report.html").write_text(render(material, found, title), "utf-8")
     pictures = write_sheets(material, out / "figures")
-    table = csv_escaped_table(labels_to_check(material))
-    table.to_csv(out / "labels-to-check.csv", index=False, float_format="%.4f", lineterminator="\n")
+    write_json(json_schema(), out / "report.schema.json")
+    for name, table in (("labels-to-check", labels_to_check(material)), ("errors", error_table(material))):
+        csv_escaped_table(table).to_csv(out / f"{name}.csv", index=False, float_format="%.4f", lineterminator="\n")
     return as_data(material, title, found, [*(f"{name}.svg" for name in drawings), *pictures])
 
 
 def write_sheets(material: Material, folder: Path) -> list[str]:
     """Contact sheets of synthetic chips, one per class, named by class number; returns the file names."""
-    stretch, count = stretch_of(material), material.config["report"]["examples"]
+    scaling, count = scaling_of(material), material.config["report"]["examples"]
     names = []
     for position, label in enumerate(material.classes):
-        _, made = examples(material, stretch, label, count)
+        _, made = examples(material, scaling, label, count)
         if len(made):
             names.append(f"synthetic-{position}.png")
-            (folder / names[-1]).write_bytes(png(contact_sheet(made, SHEET_COLUMNS)))
+            (folder / names[-1]).write_bytes(png(draw_sheet([made], SHEET_COLUMNS)))
     return names
 
 

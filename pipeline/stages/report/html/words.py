@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ....dataset.arms import ARMS
 from ..stats.metrics import METRICS
-from ..stats.statistics import MIN_REPLICATES, MIN_UNITS, POWER, Verdict
+from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS, POWER, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ..stats.question import Question
 
 MINUS = "−"
+NOT_ABOUT_GANS = "The verdict is about it, not about GANs."
+"""Follows in a verdict's sentence on how the generator failed."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -50,8 +53,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 def arm_name(arm: str) -> str:
     """What an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder keeps its own name."""
-    known = {"real": "real chips", "classic": "classic augmentation", "gan": "GAN chips", "shuffled": "shuffled labels"}
-    return " and ".join(known.get(part, f"{part} chips") for part in arm.split("+"))
+    return " and ".join(ARMS[name].title if name in ARMS else f"{name} chips" for name in arm.split("+"))
 
 
 def action(treatment: str, baseline: str) -> str:
@@ -76,9 +78,13 @@ def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) 
         f" {points(found.low)} to {points(found.high)}; {basis}"
     )
     if verdict.answer == "too little data to tell":
+        worth = needed = ""
+        if verdict.effective_units < MIN_EFFECTIVE_UNITS <= verdict.units:
+            worth = f", one of which holds so many of the chips that all are worth {number(verdict.effective_units, 1)}"
+            needed = f" worth {MIN_EFFECTIVE_UNITS:g} of equal size"
         return (
-            f"Too little data to tell whether {what} helps: {basis}, where a verdict needs"
-            f" {MIN_REPLICATES} and {MIN_UNITS} (so far {figures})."
+            f"Too little data to tell whether {what} helps: {basis}{worth}, where a verdict needs"
+            f" {MIN_REPLICATES} and {MIN_UNITS}{needed} (so far {figures})."
         )
     if verdict.answer == "no detectable difference":
         limit = (

@@ -54,6 +54,14 @@ def arms_table(material: Material) -> blocks.Block:
     return blocks.table("Arms", caption, ["Arm", *(METRICS[name] for name in order)], rows)
 
 
+def verdict_figure(answer: Mapping[str, Any]) -> blocks.Block:
+    """Return the primary difference with its replicates and the bootstrap's draws."""
+    caption = "Diamond and bar: the difference and its interval. Strokes: single replicates. Grey: bootstrap draws."
+    if answer["verdict"] == "no detectable difference":
+        caption += " Shaded: effects too small to be found."
+    return blocks.figure("verdict", figures.verdict(answer), caption)
+
+
 def arms_figure(material: Material) -> blocks.Block:
     """The verdict's metric of each arm."""
     question, arms = material.answer["question"], arms_of(material)
@@ -126,6 +134,7 @@ def section_sure(material: Material) -> blocks.Section:
         blocks.figures([arms_figure(material), differences_figure(material)]),
         arms_table(material),
         differences_table(material),
+        *composition(material),
         blocks.heading("What the interval rests on"),
         blocks.text(
             f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
@@ -139,7 +148,7 @@ def section_sure(material: Material) -> blocks.Section:
     ]
     if found["variance_replicates"] is not None:
         folds = ""
-        if answer["folds"] > 1:
+        if answer["folds"] > 1 and answer["question"]["folds"] == "random":
             folds = f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
         section.blocks.append(
             blocks.text(
@@ -152,6 +161,31 @@ def section_sure(material: Material) -> blocks.Section:
             )
         )
     return section
+
+
+def composition(material: Material) -> list[blocks.Block]:
+    """Return how much of the gain composition alone brings, and how much the GAN adds, where the arms tell."""
+    question = material.answer["question"]
+    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
+    rows = {(row["arm"], row["baseline"]): row for row in here.to_dict("records")}
+    steps = {
+        "composition alone": ("classic+cutpaste", "classic"),
+        "the GAN's objects instead of real ones": ("classic+gan", "classic+cutpaste"),
+    }
+    if not set(steps.values()) <= set(rows):
+        return []
+    shares = [(name, rows[pair]) for name, pair in steps.items()]
+    text = "; ".join(
+        f"{name} {points(row['estimate'])} points ({points(row['low'])} to {points(row['high'])})"
+        for name, row in shares
+    )
+    return [
+        blocks.heading("Composition or GAN"),
+        blocks.text(
+            f"Pasting objects onto other backgrounds helps by itself. Of the gain of classic+gan over classic: {text}."
+            " Exploration."
+        ),
+    ]
 
 
 def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) -> dict[str, Any]:
@@ -215,9 +249,11 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     known = rows[rows["se"] > 0]
     if len(rows) < 2:
         return []
-    says = (
-        f"The verdict is on these {len(rows)} folds together; where they disagree by more than replicates and test"
-        " groups explain, its interval is wider for it."
+    says = f"The verdict is on these {len(rows)} folds together" + (
+        ", and its interval is wider where they disagree: it is meant for other folds like them too."
+        if question["folds"] == "random"
+        else ". Test groups were assigned to them at random, so folds differ by their groups, which the interval"
+        " counts, and by the chips they train on, which are taken as given."
     )
     if len(known) > 1:
         weight = 1 / known["se"] ** 2

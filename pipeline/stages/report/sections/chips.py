@@ -7,31 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from ....dataset.chip_store import enough
-from ..gather import Material, Split, facts_of, roles, sample, synthetic
+from ....dataset.chip_store import subsample
+from ....dataset.contact_sheet import Pixels, to_rgb, viewable
+from ....dataset.scaling import Scaling, fit
+from ..gather import Material, Split, chosen_mask, metadata_of, roles, sample, synthetic
 from ..html import blocks
-from ..html.pictures import Pixels, Stretch, fit_stretch, tiles
+from ..html.pictures import tiles
 from ..html.words import number, plural
 from ..stats.neighbours import nearest
 
-STRETCH_CHIPS = 256
+SCALING_CHIPS = 256
 COMPARED = 256
 """Synthetic chips of a class that are compared with all training chips."""
 PAIRS = 6
 
 
-def stretch_of(material: Material) -> Stretch:
-    """The one stretch of all chips in the page, fitted on real ones."""
-    rows = np.random.default_rng([material.config["seed"], 2]).permutation(len(material.chips))[:STRETCH_CHIPS]
-    return fit_stretch(material.chips.read(np.sort(rows)))
+def scaling_of(material: Material) -> Scaling:
+    """Return the scaling of all chips in the page, fitted on real ones, so that real and synthetic can be compared."""
+    rows = np.random.default_rng([material.config["seed"], 2]).permutation(len(material.chips))[:SCALING_CHIPS]
+    return fit(material.chips.read(np.sort(rows)), (1, 99))
 
 
-def examples(material: Material, stretch: Stretch, label: str, count: int) -> tuple[Pixels, Pixels]:
+def examples(material: Material, scaling: Scaling, label: str, count: int) -> tuple[Pixels, Pixels]:
     """Real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
     splits = [split for split in material.shown_splits() if split.synth is not None]
     share = -(-count // max(1, len(splits)))
-    real = [_real(material, stretch, split, label, share) for split in splits]
-    made = [_made(material, stretch, split, label, share) for split in splits]
+    real = [_real(material, scaling, split, label, share) for split in splits]
+    made = [_made(material, scaling, split, label, share) for split in splits]
     return _in_turn(real)[:count], _in_turn(made)[:count]
 
 
@@ -41,38 +43,40 @@ def _in_turn(groups: list[Pixels]) -> Pixels:
     return np.stack(found) if found else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def _real(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
+def _real(material: Material, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
     table = roles(split)
     train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
     chosen = sample(train, label, count, [material.config["seed"], 3, split.metadata["fold"]])
-    return stretch(chosen.read()) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
+    return viewable(chosen.read(), scaling) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def _made(material: Material, stretch: Stretch, split: Split, label: str, count: int) -> Pixels:
+def _made(material: Material, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
     made = synthetic(split, material.store)
     chosen = None if made is None else sample(made, label, count, [material.config["seed"], 4, split.metadata["fold"]])
-    return stretch(chosen.read()) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
+    return viewable(chosen.read(), scaling) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None:
+def section_chips(material: Material, scaling: Scaling) -> blocks.Section | None:
     """Real chips beside synthetic ones, class by class."""
     count = material.config["report"]["examples"]
     section = blocks.Section("chips", "What the synthetic chips look like")
     # The class that the question is about comes first, background last.
-    for label in [*material.classes[1:], material.classes[0]]:
-        real, made = examples(material, stretch, label, count)
+    for place, label in enumerate([*material.classes[1:], material.classes[0]]):
+        real, made = examples(material, scaling, label, count)
         if not len(real) or not len(made):
             continue
         sides = [
             {
+                "id": f"real-{place}",
                 "title": f"Real: {label}",
                 "pictures": tiles(real),
-                "alt": f"{plural(len(real), 'real training chip')} of class {label}",
+                "what": f"real training chip of class {label}",
             },
             {
+                "id": f"synthetic-{place}",
                 "title": f"Synthetic: {label}",
                 "pictures": tiles(made),
-                "alt": f"{plural(len(made), 'synthetic chip')} of class {label}, made by the GAN",
+                "what": f"synthetic chip of class {label}",
             },
         ]
         section.blocks += [blocks.heading(label), blocks.beside(sides, "")]
@@ -86,9 +90,37 @@ def section_chips(material: Material, stretch: Stretch) -> blocks.Section | None
             f" {material.shown_splits()[0].metadata['replicate']}."
         ),
     )
+    section.blocks += composites(material, scaling)
     section.blocks += acceptance(material, section.data)
-    section.blocks += nearest_chips(material, stretch, section.data)
+    section.blocks += nearest_chips(material, scaling, section.data)
     return section
+
+
+def composites(material: Material, scaling: Scaling) -> list[blocks.Block]:
+    """Return composites beside the background and the mask of the layer that they are made of, where they were kept."""
+    split = next((split for split in material.shown_splits() if split.synth is not None), None)
+    made = synthetic(split, material.store) if split is not None else None
+    if made is None or "background_id" not in made.index:
+        return []
+    known = set(material.chips.index["chip_id"])
+    made = made.where(made.has_masks & made.index["background_id"].isin(known).to_numpy(bool))
+    if not len(made):
+        return []
+    drawn = made.where(chosen_mask(len(made), PAIRS, [material.config["seed"], 10]))
+    grounds = material.chips.of(drawn.index["background_id"]).read()
+    masks = to_rgb((drawn.masks()[..., None] / 127.5 - 1).astype(np.float32))
+    pictures = [tiles(one) for one in (viewable(grounds, scaling), masks, viewable(drawn.read(), scaling))]
+    names = ("real background", "mask of the generated object", "composite")
+    return [
+        blocks.heading("How composites are made"),
+        blocks.text("A real background, where the generated object covers it, and both together. Drawn at random."),
+        blocks.rows(
+            [
+                {"pictures": list(zip(row, names, strict=True)), "text": str(label)}
+                for *row, label in zip(*pictures, drawn.index["class"], strict=True)
+            ]
+        ),
+    ]
 
 
 def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
@@ -99,7 +131,7 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     for split in material.splits.values():
         if split.synth is None:
             continue
-        metadata = synth_facts(split)
+        metadata = synth_metadata(split)
         for label, count in metadata.get("candidates", {}).items():
             total = totals.setdefault(label, [0, 0])
             total[0] += int(count)
@@ -125,7 +157,7 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     return [table, *([blocks.text("Not accepted: " + "; ".join(why) + ".", quiet=True)] if why else [])]
 
 
-def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) -> list[blocks.Block]:
+def nearest_chips(material: Material, scaling: Scaling, data: dict[str, Any]) -> list[blocks.Block]:
     """Synthetic chips beside their nearest training chips, those drawn first and those that are nearest of all."""
     split = next((one for one in material.shown_splits() if one.synth is not None), None)
     made = synthetic(split, material.store) if split is not None else None
@@ -135,7 +167,7 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
     train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
     held_out = material.chips.of(table.loc[table["role"] == "validation", "chip_id"])
     numbers = np.array([material.classes.index(name) for name in train.index["class"]], np.int64)
-    known = train.read(enough(numbers, train.read([0]).shape[1:]))
+    known = train.read(subsample(numbers, train.read([0]).shape[1:]))
     found: list[blocks.Block] = []
     data["nearest_correlation"] = {}
     for label in [*material.classes[1:], material.classes[0]]:
@@ -149,7 +181,7 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
         real = float(np.median(nearest(control.read(), known)[1])) if len(control) else float("nan")
         data["nearest_correlation"][label] = {"synthetic": median, "real": real}
         closest = np.argsort(-correlation, kind="stable")[:PAIRS]
-        pictures = [tiles(stretch(one[closest])) for one in (chips, known[where])]
+        pictures = [tiles(viewable(one[closest], scaling)) for one in (chips, known[where])]
         found += [
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
@@ -159,13 +191,10 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
                 " Median correlation with the nearest training chip:"
                 f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
             ),
-            blocks.pairs(
+            blocks.rows(
                 [
                     {
-                        "left": left,
-                        "right": right,
-                        "left_alt": f"synthetic {label} chip",
-                        "right_alt": "its nearest training chip",
+                        "pictures": [(left, f"synthetic {label} chip"), (right, "its nearest training chip")],
                         "text": f"correlation {value:.2f}",
                     }
                     for left, right, value in zip(*pictures, correlation[closest], strict=True)
@@ -175,6 +204,6 @@ def nearest_chips(material: Material, stretch: Stretch, data: dict[str, Any]) ->
     return found
 
 
-def synth_facts(split: Split) -> dict[str, dict[str, int]]:
+def synth_metadata(split: Split) -> dict[str, dict[str, int]]:
     """Facts of a split's synthetic chips."""
-    return facts_of(split.synth) if split.synth is not None else {}
+    return metadata_of(split.synth) if split.synth is not None else {}

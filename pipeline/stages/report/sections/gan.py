@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from ..gather import Material, Split, curve, facts_of
+from PIL import Image
+
+from ....dataset.names import METRICS
+from ....models.quality import experiment_verdict, mean_of
+from ..gather import Material, Split, json_lines, metadata_of
 from ..html import blocks, figures
-from ..html.pictures import data_uri
+from ..html.pictures import webp_uri
 from ..html.words import plural
 
 History = Sequence[Mapping[str, Any]]
@@ -44,7 +48,7 @@ LASTING = 3
 def section_gan(material: Material) -> blocks.Section | None:
     """Curves of one generator per fold, quality by class, and the sample sheets of one training."""
     splits = [split for split in material.shown_splits() if split.gan is not None]
-    histories = {split.name: curve(split.gan) for split in splits if split.gan is not None}
+    histories = {split.name: json_lines(split.gan / METRICS) for split in splits if split.gan is not None}
     splits = [split for split in splits if histories.get(split.name)]
     if not splits:
         return None
@@ -59,6 +63,8 @@ def section_gan(material: Material) -> blocks.Section | None:
             f" The curves are those of replicate {splits[0].metadata['replicate']}."
         )
     )
+    if (warning := experiment_verdict(list(chosen(material))).sentence) is not None:
+        section.blocks.insert(0, blocks.warning(warning))
     drawings = [score_figure(splits, histories)]
     drawings += [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
     drawings += [loss_figure(histories)]
@@ -81,7 +87,7 @@ def _best(material: Material) -> dict[str, int]:
     return {
         split.name: int(metadata["best_images"])
         for split in material.splits.values()
-        if split.gan is not None and "best_images" in (metadata := facts_of(split.gan))
+        if split.gan is not None and "best_images" in (metadata := metadata_of(split.gan))
     }
 
 
@@ -108,7 +114,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
             for line in histories[split.name]
             if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
         ]
-        metadata = facts_of(split.gan) if split.gan is not None else {}
+        metadata = metadata_of(split.gan) if split.gan is not None else {}
         floor = _number(metadata.get("quality", {}).get(label, {}).get("kid_floor"))
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
@@ -136,7 +142,7 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
         ]
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            best = facts_of(split.gan).get("best_images") if split.gan is not None else None
+            best = metadata_of(split.gan).get("best_images") if split.gan is not None else None
             note = None if noted else over_trained(histories[split.name], best)
             noted = noted or note is not None
             curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
@@ -175,26 +181,12 @@ def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterat
     for split in material.splits.values():
         folder = getattr(split, stage)
         if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
-            yield facts_of(folder)
-
-
-def means(entries: Iterable[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
-    """The mean of what was measured under the same two names."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for row, column, value in entries:
-        found.setdefault(row, {}).setdefault(column, []).append(value)
-    return {row: {column: fmean(values) for column, values in columns.items()} for row, columns in found.items()}
+            yield metadata_of(folder)
 
 
 def mean_quality(material: Material) -> dict[str, dict[str, float]]:
-    """Quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
-    return means(
-        (label, name, known)
-        for metadata in chosen(material)
-        for label, values in metadata.get("quality", {}).items()
-        for name, value in values.items()
-        if (known := _number(value)) is not None
-    )
+    """Return the quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
+    return mean_of([metadata.get("quality", {}) for metadata in chosen(material)])
 
 
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
@@ -211,7 +203,8 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
             cells.append(blocks.cell(shown, f"real {shown_measure(name, floor)}" if floor is not None else ""))
         rows.append(blocks.row(cells))
     caption = (
-        "The chosen generators against real validation chips, mean over splits, in features learned on training chips;"
+        "The chosen generators against real validation chips, mean over splits where the curves above are of one"
+        " replicate, in features learned on training chips;"
         " below each value what real training chips score in the generator's place. Lower is better for both distances"
         " and for copies, higher for the others. A value better than the one below it does not mean chips better than"
         " real ones, only a difference that these features do not see."
@@ -230,14 +223,13 @@ TAUGHT = {
 
 
 def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
-    """How well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
-    generated = [(way, grade) for metadata in chosen(material) for way, grade in metadata.get("usefulness", {}).items()]
-    graded = accepted_grades(material)
+    """Return how well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
+    grades = mean_of([metadata.get("usefulness", {}) for metadata in chosen(material)])
+    accepted = accepted_grades(material)
     # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
-    accepted = [(ACCEPTED, grade) for grade in graded if grade] if all(graded) else []
-    return means(
-        (way, name, float(value)) for way, grade in generated + accepted for name, value in _grades(grade).items()
-    )
+    if accepted and all(accepted):
+        grades[ACCEPTED] = mean_of(accepted)
+    return {way: _grades(grade) for way, grade in grades.items()}
 
 
 def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
@@ -306,10 +298,10 @@ def alarms(material: Material) -> list[blocks.Block]:
     for split in material.splits.values():
         if split.gan is None:
             continue
-        metadata = facts_of(split.gan)
+        metadata = metadata_of(split.gan)
         restarts += len(metadata.get("restarts", []))
         restarted += bool(metadata.get("restarts"))
-        chosen = [line for line in curve(split.gan) if line["images"] == metadata.get("best_images")]
+        chosen = [line for line in json_lines(split.gan / METRICS) if line["images"] == metadata.get("best_images")]
         for label in chosen[-1].get("collapsed", []) if chosen else []:
             collapsed[label] = collapsed.get(label, 0) + 1
     said = []
@@ -332,23 +324,11 @@ def sheets(split: Split) -> list[blocks.Block]:
     for position in chosen:
         stem = found[position].stem
         label = f"after {int(stem):,} images" if stem.isdigit() else stem
-        content = data_uri(compact(found[position].read_bytes()))
+        with Image.open(found[position]) as image:
+            content = webp_uri(image.convert("RGB"))
         entries.append(blocks.sheet(content, f"Generated chips {label}", label[:1].upper() + label[1:]))
     return [
         blocks.heading("While it trained"),
         blocks.text(f"The same latent vectors and labels at each look ({split.name}); rows by class."),
         blocks.sheets(entries),
     ]
-
-
-def compact(content: bytes) -> bytes:
-    """A PNG with a palette of 256 colours: a third of the bytes."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from ..html.pictures import png
-
-    with Image.open(io.BytesIO(content)) as image:
-        return png(np.asarray(image.convert("RGB")))

@@ -15,9 +15,10 @@ from matplotlib.collections import LineCollection
 from ....dataset.tables import CHIPS, SCENES
 from ..gather import Material
 from ..html import blocks
-from ..html.drawing import ACCENT, MARKERS, MUTED, SERIES, drawn, svg
+from ..html.drawing import ACCENT, BAD, MARKERS, MUTED, SERIES, drawn, svg
 from ..html.words import plural, short_names
 from ..stats.metrics import Floats
+from .errors import error_table, shown_errors
 
 OUTLINE_SHARE = 0.02
 """A scene is drawn as an outline if it is at least this share of the map, else as a dot."""
@@ -44,8 +45,8 @@ def scene_outlines(scenes: pd.DataFrame) -> dict[str, Floats]:
     return found
 
 
-def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[Floats], npt.NDArray[np.str_]]:
-    """Corners in lon/lat of each chip that has a footprint, and its class.
+def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[Floats], pd.DataFrame]:
+    """Return corners in lon/lat of each chip that has a footprint, and the chips that do.
 
     Args:
         index: The chips, by their position in the table of all.
@@ -55,8 +56,7 @@ def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[
 
     shapes = shapely.from_wkb(outlines.take(pa.array(index.index.to_numpy())).to_pylist(), on_invalid="ignore")
     good = np.array([shape is not None and not shape.is_empty for shape in shapes], dtype=bool)
-    corners = [np.round(shapely.get_coordinates(shape), 7) for shape in shapes[good]]
-    return corners, index["class"].to_numpy(dtype=str)[good]
+    return [np.round(shapely.get_coordinates(shape), 7) for shape in shapes[good]], index[good]
 
 
 def _degrees(axes: Axes, latitude: float) -> None:
@@ -68,8 +68,8 @@ def _degrees(axes: Axes, latitude: float) -> None:
     axes.set_ylabel("latitude, °")
 
 
-def overview(outlines: dict[str, Floats]) -> str:
-    """All scenes: outlines, or dots where outlines would be too small to see."""
+def overview(outlines: dict[str, Floats], errors: pd.DataFrame) -> str:
+    """Return all scenes: outlines, or dots where they would be too small to see; rings link to errors."""
     corners = np.concatenate(list(outlines.values()))
     extent = np.ptp(corners, axis=0).max()
     with drawn(4.6, 3.6) as (figure, axes):
@@ -81,14 +81,28 @@ def overview(outlines: dict[str, Floats]) -> str:
                 small.append(outline.mean(axis=0))
         if small:
             axes.plot(*np.array(small).T, "o", color=ACCENT, markersize=4.5, alpha=0.55, markeredgewidth=0)
+        for scene, rows in errors[errors["scene_id"].isin(list(outlines))].groupby("scene_id", observed=True):
+            _link(axes, outlines[str(scene)][:4].mean(axis=0), str(rows["anchor"].iloc[0]), markersize=8)
         _degrees(axes, float(corners[:, 1].mean()))
         (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
         text = f"{plural(len(outlines), 'scene')} between {west:.3f}, {south:.3f} and {east:.3f}, {north:.3f} degrees."
         return svg(figure, "map", "Map of the scenes", text)
 
 
-def close_up(outline: Floats, chips: Sequence[Floats], labels: npt.NDArray[np.str_], classes: Sequence[str]) -> str:
-    """One scene and the footprints of its chips by class."""
+def _link(axes: Axes, place: Floats, anchor: str, markersize: float) -> None:
+    """Ring a place, in longitude and latitude; a click on the ring leads to the anchor."""
+    (ring,) = axes.plot(*place, "o", color=BAD, markersize=markersize, markerfacecolor="none", markeredgewidth=1.2)
+    ring.set_url(f"#{anchor}")
+
+
+def close_up(
+    outline: Floats,
+    chips: Sequence[Floats],
+    labels: npt.NDArray[np.str_],
+    anchors: Sequence[str | None],
+    classes: Sequence[str],
+) -> str:
+    """Return one scene and the footprints of its chips by class; chips that are wrong link to their picture."""
     with drawn(4.6, 3.6) as (figure, axes):
         axes.plot(*outline.T, color=MUTED, linewidth=0.9)
         for number, name in enumerate(classes):
@@ -99,6 +113,9 @@ def close_up(outline: Floats, chips: Sequence[Floats], labels: npt.NDArray[np.st
             axes.add_collection(LineCollection(here, colors=SERIES[series], linewidths=0.9))
             middle = np.array([chip[:-1].mean(axis=0) for chip in here])
             axes.plot(*middle.T, MARKERS[number % len(MARKERS)], color=SERIES[series], markersize=2.5, label=name)
+        for chip, anchor in zip(chips, anchors, strict=True):
+            if anchor is not None:
+                _link(axes, chip[:-1].mean(axis=0), anchor, markersize=6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, markerscale=2)
         _degrees(axes, float(outline[:, 1].mean()))
         counts = ", ".join(f"{(labels == name).sum():,} {name}" for name in classes)
@@ -106,30 +123,29 @@ def close_up(outline: Floats, chips: Sequence[Floats], labels: npt.NDArray[np.st
 
 
 def section_map(material: Material) -> blocks.Section | None:
-    """Map of the scenes, and the chips of the scene that has most objects."""
+    """Return a map of the scenes, and the chips of the scene that has most objects."""
     scenes = SCENES.read(material.scenes / "scenes.parquet")
     outlines = scene_outlines(scenes)
     if not outlines:
         return None
     section = blocks.Section("map", "Where the scenes are")
-    drawings = [
-        blocks.figure("map", overview(outlines), f"The {plural(len(outlines), 'scene')} with georeference, in lon/lat.")
-    ]
+    errors = shown_errors(error_table(material))
+    caption = f"The {plural(len(outlines), 'scene')} with georeference, in lon/lat. Rings: scenes with errors, which a"
+    drawings = [blocks.figure("map", overview(outlines, errors), f"{caption} click shows.")]
     index = material.chips.index
     objects = index[(index["class"] != material.classes[0]) & index["scene_id"].isin(list(outlines))]
     if len(objects):
         counts = objects["scene_id"].value_counts()
         busiest = str(sorted(counts[counts == counts.max()].index)[0])
-        shapes = CHIPS.read_outlines(material.outlines)
-        chips, labels = chip_outlines(index[index["scene_id"] == busiest], shapes)
-        if chips:
-            drawings.append(
-                blocks.figure(
-                    "map-scene",
-                    close_up(outlines[busiest], chips, labels, material.classes),
-                    f"The footprints of the chips of {short_names([busiest])[busiest]}, the scene with most objects.",
-                )
-            )
+        corners, chips = chip_outlines(index[index["scene_id"] == busiest], CHIPS.read_outlines(material.outlines))
+        if corners:
+            anchor_of = errors.set_index("chip_id")["anchor"].to_dict()
+            anchors = [anchor_of.get(chip) for chip in chips["chip_id"]]
+            labels = chips["class"].to_numpy(dtype=str)
+            name = short_names([busiest])[busiest]
+            svg = close_up(outlines[busiest], corners, labels, anchors, material.classes)
+            caption = f"The footprints of the chips of {name}, the scene with most objects. Rings: errors."
+            drawings.append(blocks.figure("map-scene", svg, caption))
     section.blocks = [blocks.figures(drawings)]
     section.data = {"georeferenced_scenes": len(outlines)}
     return section

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..gather import Material, facts_of
+from ..gather import Material, metadata_of
 from ..html import blocks
 from ..html.words import plural
 
@@ -29,7 +29,7 @@ def versions(libraries: Sequence[str]) -> dict[str, str]:
 
 def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
     """Configuration and provenance."""
-    section = blocks.Section("run", "Configuration and provenance")
+    section = blocks.Section("run", "Configuration and provenance", appendix=True)
     used = versions(libraries)
     rows = [
         blocks.row([f"{stage}/{name}", digest[:DIGEST_SHOWN]])
@@ -37,7 +37,7 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
         if stage != "report"
     ]
     scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in material.tables.get("scenes", [])]
-    profile = facts_of(material.final).get("profile", {})
+    profile = metadata_of(material.final).get("profile", {})
     section.blocks = [
         blocks.text(
             f"Seed {material.config['seed']}. "
@@ -46,7 +46,7 @@ def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
             + "."
         ),
         blocks.code("The whole configuration", configuration(material.config)),
-        _digests("Parts", "The parts that this page was made from, with the digest of their content.", rows),
+        _digests("Artifacts", "The artifacts that this page was made from, with the digest of their content.", rows),
         _digests("Scenes", "The scenes, with the SHA-256 of each file.", scenes),
     ]
     section.data = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..gather import Material
+from ..gather import Material, json_lines
 from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..html.words import number, plural, points, unit_name
@@ -85,6 +85,49 @@ def section_scores(material: Material, arms: list[str]) -> blocks.Section:
         ),
         confusion_table(material, rows),
     ]  # fmt: skip
+    return section
+
+
+HISTORY = "history.jsonl"
+CURVES = {
+    "validation_balanced_accuracy": ("classifier-accuracy", "balanced accuracy"),
+    "validation_loss": ("classifier-loss", "loss"),
+}
+"""What is drawn of the classifiers' trainings, by its name in their logs: name of the figure, and what it is called."""
+
+
+def section_training(material: Material, arms: list[str]) -> blocks.Section | None:
+    """Return the learning curves of the classifiers: each arm on validation chips, mean over its trainings."""
+    fraction = material.answer["question"]["fraction"]
+    splits = [name for name, split in material.splits.items() if np.isclose(split.metadata["fraction"], fraction)]
+    logs = {
+        arm: [line for name in splits if (folder := material.classifiers.get(f"{name}-{arm}")) is not None
+              for line in json_lines(folder / HISTORY)]
+        for arm in arms
+    }  # fmt: skip
+    drawings = []
+    for key, (name, what) in CURVES.items():
+        curves = []
+        for arm, lines in logs.items():
+            rows = pd.DataFrame(lines, columns=["step", key]).dropna()
+            means = rows.groupby("step")[key].mean()
+            if len(means) > 1:
+                curves.append(
+                    figures.Line(arm, means.index.tolist(), means.tolist(), number_of(arm, arms), marked=True)
+                )
+        if curves:
+            svg = figures.lines(name, f"Classifiers: {what} while training", curves, "optimiser steps", what)
+            drawings.append(blocks.figure(name, svg, f"{what.capitalize()} on validation chips while training."))
+    if not drawings:
+        return None
+    section = blocks.Section("training", "How the classifiers learned")
+    section.blocks = [
+        blocks.text(
+            f"Each arm, mean over {plural(len(splits), 'training')}: its folds and replicates at"
+            f" {100 * fraction:g} % of the labels. Validation chips are no test chips: levels differ from the tables."
+        ),
+        blocks.figures(drawings),
+    ]
     return section
 
 

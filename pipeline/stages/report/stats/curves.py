@@ -13,7 +13,7 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def precision_at_recall(positive: npt.NDArray[np.bool_], score: Floats, recalls: Floats = RECALLS) -> Floats:
-    """Precision at the highest threshold that reaches each recall; NaN without positives.
+    """Return the precision at the highest threshold that reaches each recall; NaN without positives.
 
     At recall 0 it is the precision of the highest score. Ties are taken together.
 
@@ -33,7 +33,7 @@ def precision_at_recall(positive: npt.NDArray[np.bool_], score: Floats, recalls:
 
 
 def reliability(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats, Ints]:
-    """Mean score, share of positives and number of chips in each of ten equal bins of the score; NaN where empty.
+    """Return mean score, share of positives and number of chips in each of ten equal bins of the score; NaN if empty.
 
     Args:
         positive: Whether each chip is an object (N,).
@@ -48,7 +48,7 @@ def reliability(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats,
 
 
 def labels_needed(labels: Sequence[float], values: Floats, target: Floats) -> Floats:
-    """How many labels a learning curve needs to reach a target, linear in the logarithm of the labels between points.
+    """Return how many labels a learning curve needs to reach a target, linear in their logarithm between points.
 
     A curve that dips is replaced by the best so far: labels once had are not lost. A target above the curve's end
     needs more labels than there are, infinity; one below its start would be reached with fewer than the fewest, by how
@@ -62,10 +62,10 @@ def labels_needed(labels: Sequence[float], values: Floats, target: Floats) -> Fl
     best = np.maximum.accumulate(values, axis=-1)
     logs = np.log(np.asarray(labels, dtype=np.float64))
     flat, wanted = best.reshape(-1, best.shape[-1]), np.broadcast_to(target, best.shape[:-1]).reshape(-1)
-    found = np.empty(len(flat))
+    needed = np.empty(len(flat))
     for number, (curve, aim) in enumerate(zip(flat, wanted, strict=True)):
-        found[number] = _crossing(labels, logs, curve, float(aim))
-    return found.reshape(best.shape[:-1])
+        needed[number] = _crossing(labels, logs, curve, float(aim))
+    return needed.reshape(best.shape[:-1])
 
 
 def _crossing(labels: Sequence[float], logs: Floats, curve: Floats, aim: float) -> float:

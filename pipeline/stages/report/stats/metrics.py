@@ -31,7 +31,7 @@ CHUNK = 4_000_000
 
 
 def confusion_counts(true: Ints, predicted: Ints, unit: Ints, units: int, classes: int) -> Floats:
-    """Confusion matrix of each unit, flat: (units, classes * classes), true class major.
+    """Return the confusion matrix of each unit, flat: (units, classes * classes), true class major.
 
     Args:
         true: True class numbers (N,).
@@ -45,7 +45,7 @@ def confusion_counts(true: Ints, predicted: Ints, unit: Ints, units: int, classe
 
 
 def calibration_counts(positive: npt.NDArray[np.bool_], score: Floats, unit: Ints, units: int) -> Floats:
-    """Per unit and score bin the sum of (score - positive), and the number of chips: (units, bins + 1).
+    """Return per unit and score bin the sum of (score - positive), and the number of chips: (units, bins + 1).
 
     The expected calibration error needs no more than these: within a bin, n * |mean score - share of positives| is the
     size of the summed difference.
@@ -69,13 +69,13 @@ def _square(counts: Floats) -> Floats:
 
 
 def accuracy(counts: Floats) -> Floats:
-    """Share of chips that are classified rightly; confusion counts (..., K * K) to (...)."""
+    """Return the share of chips that are classified rightly; confusion counts (..., K * K) to (...)."""
     table = _square(counts)
     return _ratio(np.trace(table, axis1=-2, axis2=-1), table.sum((-2, -1)))
 
 
 def class_recall(number: int) -> Formula:
-    """The formula of the recall of one class: of the chips of class ``number``, the share predicted as such."""
+    """Return the formula of the recall of one class: of the chips of class ``number``, the share predicted as such."""
 
     def recall_of_class(counts: Floats) -> Floats:
         table = _square(counts)
@@ -85,7 +85,7 @@ def class_recall(number: int) -> Formula:
 
 
 def balanced_accuracy(counts: Floats) -> Floats:
-    """Mean of the recalls of the classes that occur; confusion counts (..., K * K) to (...)."""
+    """Return the mean of the recalls of the classes that occur; confusion counts (..., K * K) to (...)."""
     table = _square(counts)
     recalls = _ratio(np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1))
     known = ~np.isnan(recalls)
@@ -93,36 +93,36 @@ def balanced_accuracy(counts: Floats) -> Floats:
 
 
 def _objects(counts: Floats) -> tuple[Floats, Floats, Floats]:
-    """True positives, false positives and false negatives of objects against background."""
+    """Return true positives, false positives and false negatives of objects against background."""
     table = _square(counts)
     return table[..., 1:, 1:].sum((-2, -1)), table[..., 0, 1:].sum(-1), table[..., 1:, 0].sum(-1)
 
 
 def recall(counts: Floats) -> Floats:
-    """Share of the objects that are found; undefined without objects."""
+    """Return the share of the objects that are found; undefined without objects."""
     hit, _, missed = _objects(counts)
     return _ratio(hit, hit + missed)
 
 
 def precision(counts: Floats) -> Floats:
-    """Share of the finds that are objects; 0 where nothing was found, as scikit-learn has it."""
+    """Return the share of the finds that are objects; 0 where nothing was found, as scikit-learn has it."""
     hit, false, _ = _objects(counts)
     return _ratio(hit, hit + false, 0.0)
 
 
 def f1(counts: Floats) -> Floats:
-    """Harmonic mean of precision and recall of objects; 0 where there is nothing to find and nothing found."""
+    """Return the harmonic mean of precision and recall of objects; 0 with nothing to find and nothing found."""
     hit, false, missed = _objects(counts)
     return _ratio(2 * hit, 2 * hit + false + missed, 0.0)
 
 
 def calibration_error(counts: Floats) -> Floats:
-    """Expected calibration error over ten equal bins of the score (Guo et al. 2017, equation 3)."""
+    """Return the expected calibration error over ten equal bins of the score (Guo et al. 2017, equation 3)."""
     return _ratio(np.abs(counts[..., :-1]).sum(-1), counts[..., -1])
 
 
 def counted(counts: Floats, formula: Formula) -> Scorer:
-    """The scorer of a metric of counts.
+    """Return the scorer of a metric of counts.
 
     Args:
         counts: Counts (R, U, M) of each replicate and unit.
@@ -140,7 +140,7 @@ def counted(counts: Floats, formula: Formula) -> Scorer:
 def average_precision(
     positive: npt.NDArray[np.bool_], scores: Floats, unit: Ints, present: npt.NDArray[np.bool_] | None = None
 ) -> Scorer:
-    """The scorer of average precision, sum over thresholds of (R_n - R_{n-1}) P_n, ties taken together.
+    """Return the scorer of average precision, sum over thresholds of (R_n - R_{n-1}) P_n, ties taken together.
 
     Args:
         positive: Whether each chip is an object (N,).
@@ -169,7 +169,7 @@ def average_precision(
 
 
 def _weighted_average_precision(weights: Floats, hits: Floats, last: npt.NDArray[np.int64]) -> Floats:
-    """Average precision (B,) of chips in falling order of score, with weights (B, N); `last` ends each tie."""
+    """Return the average precision (B,) of chips in falling order of score, weights (B, N); `last` ends ties."""
     seen = np.cumsum(weights, axis=1)[:, last]
     found = np.cumsum(weights * hits, axis=1)[:, last]
     gained = np.diff(found, axis=1, prepend=0.0)
@@ -200,5 +200,5 @@ METRICS: dict[str, str] = {
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Title of a metric and whether more of it is better."""
+    """Return the title of a metric and whether more of it is better."""
     return {"title": METRICS[name], "higher_is_better": name != "calibration_error"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ....dataset.orientations import SYMMETRIES, turned
+from ....dataset.orientations import ORIENTATIONS, oriented
 
 Chips = npt.NDArray[np.generic]
 SIDE_PX = 16
@@ -32,8 +32,8 @@ def nearest(synthetic: Chips, real: Chips) -> tuple[npt.NDArray[np.int64], npt.N
     best = np.full(len(synthetic), -2.0, dtype=np.float32)
     where = np.zeros(len(synthetic), dtype=np.int64)
     small = reduced(synthetic)
-    for number in range(SYMMETRIES):
-        correlation = turned(small, number).reshape(len(small), -1) @ known
+    for number in range(ORIENTATIONS):
+        correlation = oriented(small, number).reshape(len(small), -1) @ known
         found = correlation.argmax(axis=1)
         value = correlation[np.arange(len(small)), found]
         better = value > best

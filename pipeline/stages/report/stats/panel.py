@@ -61,11 +61,20 @@ class Ensemble:
 
     @property
     def stratum(self) -> Ints:
-        """Stratum of each unit (U,)."""
+        """Return the stratum of each unit (U,)."""
         return strata(self.fold)
 
+    @property
+    def share(self) -> Floats:
+        """Return the share of the test chips that each unit holds (U,), mean over the classes that occur."""
+        counts = np.zeros((len(self.units), len(self.classes)))
+        np.add.at(counts, (self.unit, self.true), 1)
+        counts = counts[:, counts.any(0)]
+        share: Floats = (counts / counts.sum(0)).mean(1)
+        return share
+
     def scorer(self, arm: str, metric: str) -> Scorer:
-        """The scorer of an arm: a name in :data:`~.metrics.METRICS`, or ``recall of <class>``."""
+        """Return the scorer of an arm: a name in :data:`~.metrics.METRICS`, or ``recall of <class>``."""
         number = self.arms.index(arm)
         if metric == "average_precision":
             return average_precision(self.true > 0, self.score[number], self.unit, self.present)
@@ -79,7 +88,7 @@ class Ensemble:
         return FORMULAS[metric]
 
     def confusion(self, arm: str) -> Floats:
-        """Confusion counts (R, U, K * K) of an arm, true class major."""
+        """Return the confusion counts (R, U, K * K) of an arm, true class major."""
         number, units, classes = self.arms.index(arm), len(self.units), len(self.classes)
         return np.stack(
             [
@@ -98,12 +107,12 @@ class Ensemble:
 
 
 def tested(predictions: pd.DataFrame, fraction: float) -> pd.DataFrame:
-    """Predictions of test chips at one real fraction."""
+    """Return the predictions of test chips at one real fraction."""
     return predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
 
 
 def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float) -> Ensemble:
-    """The panel of one real fraction.
+    """Return the ensemble of one real fraction.
 
     Args:
         predictions: Rows of the ``PREDICTIONS`` table; only those of role ``test`` and of ``fraction`` count.
@@ -157,7 +166,7 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
 
 
 def _numbers(names: pd.Series[str], numbers: dict[str, int]) -> Ints:
-    """Class numbers of class names."""
+    """Return the class numbers of class names."""
     unknown = sorted(set(names) - set(numbers))
     if unknown:
         raise StoreError(f"predictions of class {', '.join(unknown)}, which is none of {', '.join(numbers)}")

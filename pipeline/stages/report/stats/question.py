@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .statistics import Folds
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Question:
         draws: Bootstrap draws.
         seed: Seed of the draws.
         unit: Column that the test units come from.
+        folds: Whether folds are random effects, such as areas, or fixed: units were assigned to them at random.
     """
 
     metric: str
@@ -28,3 +33,4 @@ class Question:
     draws: int
     seed: int
     unit: str
+    folds: Folds = "random"

@@ -1,0 +1,260 @@
+"""Compose chips of one object class: layers in front of backgrounds, as its labelled objects lie in their chips.
+
+What composite ``number`` of a seed shows follows from those two alone, in whatever order and batches it is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .layers import Floats, Layers, box_of, cut_layer, from_canvas, length_of, place, remove_object
+from .masks import Alpha, Pose
+from .surroundings import Backgrounds, Chips
+
+RESIZE = (0.6, 1.8)
+"""How much smaller or larger a layer may be made to reach the size of a labelled object."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How objects are composed.
+
+    Attributes:
+        in_place: Share of the composites in which the object takes the place of a labelled one, the rest of whose chip
+            stays; the others lie on a background.
+        candidates: Backgrounds of which the one that looks most like the surroundings of a labelled object is taken.
+        scale: Largest relative change of an object's size.
+        neighbours: Mean number of further objects in a chip; None takes that of the labelled chips.
+    """
+
+    in_place: float = 0.5
+    candidates: int = 32
+    scale: float = 0.12
+    neighbours: float | None = None
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Labelled chips of one class whose masks can be cut out.
+
+    Attributes:
+        chips: (N, H, W, C).
+        alphas: (N, H, W), 0 to 1.
+        poses: One for each.
+        neighbours: Other objects in each chip (N,).
+    """
+
+    chips: Chips
+    alphas: npt.NDArray[np.float32]
+    poses: list[Pose]
+    neighbours: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Law:
+    """How the objects of a class lie in their chips; holds no pixel of them.
+
+    Attributes:
+        poses: Poses of the labelled objects.
+        around: What surrounds each (N, 5, C + 1), see :meth:`Backgrounds.surroundings`.
+        neighbour_rate: Mean number of other objects in a chip.
+    """
+
+    poses: list[Pose]
+    around: Floats
+    neighbour_rate: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the law as plain JSON types."""
+        rows = [[one.row, one.col, one.angle, one.length, one.width, one.has_axis] for one in self.poses]
+        return {"poses": rows, "around": self.around.tolist(), "neighbour_rate": self.neighbour_rate}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Law:
+        """Read what :meth:`as_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is not that.
+        """
+        poses = [
+            Pose(float(row), float(col), float(angle), float(length), float(width), bool(has_axis))
+            for row, col, angle, length, width, has_axis in data["poses"]
+        ]
+        around = np.asarray(data["around"], np.float32)
+        if not poses or around.shape[:2] != (len(poses), 5):
+            raise ValueError("a law of composition needs poses and what surrounds each")
+        return cls(poses, around, float(data["neighbour_rate"]))
+
+
+@dataclass(frozen=True)
+class Composites:
+    """Composites and what they show.
+
+    Attributes:
+        chips: (N, H, W, C) in the chips' dtype.
+        alphas: (N, H, W), of the main object.
+        poses: How the main object lies.
+        in_place: Whether it took a labelled one's place (N,).
+        sources: Which labelled object gave pose and surroundings (N,).
+        grounds: Which background it lies on, -1 in place (N,).
+    """
+
+    chips: Chips
+    alphas: npt.NDArray[np.float32]
+    poses: list[Pose]
+    in_place: npt.NDArray[np.bool_]
+    sources: npt.NDArray[np.int64]
+    grounds: npt.NDArray[np.int64]
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """(N, 4): row_min, col_min, row_max, col_max of the main object in pixel edges; NaN where it shows none."""
+        return np.array([box_of(alpha) for alpha in self.alphas]).reshape(-1, 4)
+
+
+@dataclass
+class Composer:
+    """Composes layers of one class by a law.
+
+    Attributes:
+        law: How objects lie.
+        backgrounds: What they lie on.
+        layers: Layers (M, rows, cols, C + 1) in chip values, composed where no others are given, and as neighbours.
+        settings: How objects are composed.
+        seed: Seed of all draws.
+        objects: Labelled chips in which objects can be replaced; None where there are none, then nothing is in place.
+    """
+
+    law: Law
+    backgrounds: Backgrounds
+    layers: Layers
+    settings: Settings
+    seed: int
+    objects: Objects | None = None
+    _emptied: dict[int, Floats] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls,
+        objects: Objects,
+        backgrounds: Backgrounds,
+        canvas: tuple[int, int],
+        seed: int,
+        settings: Settings | None = None,
+    ) -> Composer:
+        """Learn the law from labelled objects, and cut their layers.
+
+        Args:
+            objects: Labelled objects of one class.
+            backgrounds: Chips without objects.
+            canvas: Rows and columns of the layers.
+            seed: Seed of all draws.
+            settings: How objects are composed.
+        """
+        law = Law(
+            objects.poses, backgrounds.surroundings(objects.chips, objects.poses), float(objects.neighbours.mean())
+        )
+        layers = np.stack(
+            [cut_layer(*one, canvas) for one in zip(objects.chips, objects.alphas, objects.poses, strict=True)]
+        )
+        return cls(law, backgrounds, layers, settings or Settings(), seed, objects)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Rows and columns of a layer."""
+        return self.layers.shape[1], self.layers.shape[2]
+
+    def compose(self, numbers: Sequence[int] | npt.NDArray[np.int64], layers: Layers | None = None) -> Composites:
+        """Return composites of the given numbers.
+
+        Args:
+            numbers: Which composites; each follows from the seed, its number and its layer.
+            layers: Layers (N, rows, cols, C + 1) in chip values, one for each number; None draws from :attr:`layers`.
+        """
+        shape, dtype = self.backgrounds.chips.shape[1:], self.backgrounds.chips.dtype
+        chips, alphas = np.empty((len(numbers), *shape), dtype), np.empty((len(numbers), *shape[:2]), np.float32)
+        poses, origins = [], []
+        for place_, number in enumerate(numbers):
+            layer = None if layers is None else layers[place_]
+            values, alphas[place_], pose, *origin = self._one(int(number), layer)
+            chips[place_] = as_dtype(values, dtype)
+            poses.append(pose)
+            origins.append(origin)
+        source, ground = np.array(origins, np.int64).reshape(-1, 2).T
+        return Composites(chips, alphas, poses, ground < 0, source, ground)
+
+    def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, int, int]:
+        """Return values, alpha and pose of a composite, its labelled object and its background (-1: in place)."""
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
+        draw = rng.random(8)
+        source = int(draw[0] * len(self.law.poses))
+        given = self.layers[int(draw[1] * len(self.layers))] if layer is None else layer
+        labelled = self.law.poses[source]
+        # Sizes are those of the labelled objects, also of those that are larger than a layer.
+        scale = float(np.clip(labelled.length / max(length_of(given), 1.0), *RESIZE))
+        change = self.settings.scale * (2 * draw[3] - 1)
+        mirrored, reverse = bool(draw[4] < 0.5), math.pi * (draw[5] < 0.5)
+        if self.objects is not None and draw[2] < self.settings.in_place:
+            ground, background, pose = self.without_object(source), -1, labelled
+            scale *= 1 + 0.25 * change
+        else:
+            pose = self._turned(labelled, draw[6])
+            drawn = rng.integers(0, len(self.backgrounds.chips), self.settings.candidates)
+            background = self.backgrounds.most_alike(drawn, pose, self.law.around[source])
+            ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
+            rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours
+            for _ in range(int(rng.poisson(rate))):
+                ground = self._with_neighbour(ground, pose, rng)
+            scale *= 1 + change
+        matrix = from_canvas(pose.row, pose.col, pose.angle + reverse, scale, mirrored, self.canvas)
+        values, alpha = place(ground, given, matrix)
+        return values, alpha, pose, source, background
+
+    def _turned(self, pose: Pose, draw: float) -> Pose:
+        """Return a labelled pose turned about the middle of the chip, by any angle where it has an axis."""
+        height, width = self.backgrounds.chips.shape[1:3]
+        angle = 2 * math.pi * draw if pose.has_axis else math.pi / 2 * int(draw * 4)
+        by_row, by_col, turn = pose.row - height / 2, pose.col - width / 2, angle - pose.angle
+        cos, sin = math.cos(turn), math.sin(turn)
+        row, col = height / 2 + sin * by_col + cos * by_row, width / 2 + cos * by_col - sin * by_row
+        return replace(pose, row=row, col=col, angle=angle)
+
+    def _with_neighbour(self, ground: Floats, pose: Pose, rng: np.random.Generator) -> Floats:
+        """Return a background with one further object: alongside the main one, or anywhere clear of it."""
+        draw = rng.random(5)
+        other = int(draw[0] * len(self.layers))
+        length = length_of(self.layers[other])
+        width = length * pose.width / pose.length
+        row, col, angle = pose.row, pose.col, pose.angle
+        if draw[1] < 0.5:
+            away = ((pose.width + width) / 2 + 1 + 6 * draw[2]) * (1 if draw[3] < 0.5 else -1)
+            along = (draw[4] - 0.5) * pose.length / 2
+            row += math.cos(angle) * away + math.sin(angle) * along
+            col += -math.sin(angle) * away + math.cos(angle) * along
+        else:
+            away, towards = (pose.length + length) / 2 + 20 * draw[2], 2 * math.pi * draw[3]
+            row, col, angle = row + away * math.sin(towards), col + away * math.cos(towards), 2 * math.pi * draw[4]
+        return place(ground, self.layers[other], from_canvas(row, col, angle, 1.0, False, self.canvas))[0]
+
+    def without_object(self, source: int) -> Floats:
+        """Return the chip (H, W, C) of a labelled object without it."""
+        if self.objects is None:
+            raise ValueError("there are no labelled chips to take objects away from")
+        if source not in self._emptied:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, (1 << 62) + source]))
+            self._emptied[source] = remove_object(self.objects.chips[source], self.objects.alphas[source], rng)
+        return self._emptied[source]
+
+
+def as_dtype(values: Floats, dtype: np.dtype[Any]) -> npt.NDArray[np.generic]:
+    """Return values rounded and clipped to a dtype."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return values.astype(dtype)

@@ -1,0 +1,124 @@
+"""What surrounds objects, and backgrounds that look like it.
+
+Chips are compared by cells of :data:`CELL` pixels: the mean of each band and the local contrast. What lies under an
+object, beside it and at its ends is the mean over the cells there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .masks import Pose
+
+Chips = npt.NDArray[np.generic]
+"""Chips (N, H, W, C) in the scene's own dtype."""
+Floats = npt.NDArray[np.float32]
+
+CELL = 4
+"""Side of a cell in pixels."""
+REACH_PX = 9.0
+"""How far surroundings reach from an object's edge, beyond a gap of two pixels."""
+
+
+def cell_features(chips: Chips) -> Floats:
+    """Return what cells look like: (N, rows, cols, C + 1), mean of each band and local contrast."""
+    count, height, width, bands = chips.shape
+    down, across = height // CELL, width // CELL
+    features = np.empty((count, down, across, bands + 1), np.float32)
+    for row, chip in zip(features, chips, strict=True):
+        values = np.nan_to_num(chip.astype(np.float32))
+        contrast = np.abs(values - cv2.blur(values, (3, 3)).reshape(values.shape)).mean(axis=-1, keepdims=True)
+        both = np.concatenate([values, contrast], axis=-1)[: down * CELL, : across * CELL]
+        row[...] = both.reshape(down, CELL, across, CELL, -1).mean(axis=(1, 3))
+    return features
+
+
+def sectors(pose: Pose, cells: tuple[int, int]) -> Floats:
+    """Return the weights (5, cells) of what is under an object, beside its two long sides, and at its two ends.
+
+    A sector outside the chip has weights of zero; those of each other one sum to 1.
+    """
+    rows = (np.arange(cells[0], dtype=np.float32)[:, None] + 0.5) * CELL - pose.row
+    cols = (np.arange(cells[1], dtype=np.float32)[None] + 0.5) * CELL - pose.col
+    along = math.cos(pose.angle) * cols + math.sin(pose.angle) * rows
+    beside = math.cos(pose.angle) * rows - math.sin(pose.angle) * cols
+    over_along, over_beside = np.abs(along) - pose.length / 2, np.abs(beside) - pose.width / 2
+    over = np.maximum(over_along, over_beside)
+    ring = (over > 2) & (over < 2 + REACH_PX)
+    side = over_beside >= over_along
+    flags = (
+        over < 0,
+        ring & side & (beside > 0),
+        ring & side & (beside <= 0),
+        ring & ~side & (along > 0),
+        ring & ~side & (along <= 0),
+    )
+    weights = np.stack([flag.ravel() for flag in flags]).astype(np.float32)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    return weights
+
+
+@dataclass(frozen=True)
+class Backgrounds:
+    """Chips without objects, and what their cells look like.
+
+    Attributes:
+        chips: (N, H, W, C).
+        features: (N, cells, C + 1), standardised.
+        middle: Mean of each feature over all cells.
+        spread: Standard deviation of each feature.
+        cells: Rows and columns of cells in a chip.
+    """
+
+    chips: Chips
+    features: Floats
+    middle: Floats
+    spread: Floats
+    cells: tuple[int, int]
+
+    @classmethod
+    def of(cls, chips: Chips) -> Backgrounds:
+        """Return backgrounds from chips (N, H, W, C) without objects; at least one."""
+        raw = cell_features(chips)
+        flat = raw.reshape(-1, raw.shape[-1])
+        middle, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-6)
+        features = ((raw - middle) / spread).reshape(len(raw), -1, raw.shape[-1])
+        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]))
+
+    def surroundings(self, chips: Chips, poses: list[Pose]) -> Floats:
+        """Return what surrounds the objects of chips (N, H, W, C), in raw values: (N, 5, C + 1).
+
+        What lies under an object nobody sees: the calmest of its sides stands for it.
+        """
+        raw = cell_features(chips).reshape(len(chips), -1, self.features.shape[-1])
+        weights = np.stack([sectors(pose, self.cells) for pose in poses])
+        around = weights @ raw
+        calm = np.where(weights[:, 1:].any(axis=-1), around[:, 1:, -1], np.inf).argmin(axis=1)
+        around[:, 0] = around[np.arange(len(around)), calm + 1]
+        return np.asarray(around, np.float32)
+
+    def most_alike(self, candidates: npt.NDArray[np.int64], pose: Pose, around: Floats) -> int:
+        """Return the candidate (of positions) in which an object would be surrounded most like ``around`` (5, C + 1).
+
+        Args:
+            candidates: Positions of backgrounds.
+            pose: Where the object would lie.
+            around: What should surround it, in raw values; rows of zeros count for nothing.
+        """
+        weights = sectors(pose, self.cells)
+        seen = weights.any(axis=1) & around.any(axis=1)
+        wanted = (around[seen] - self.middle) / self.spread
+        apart = (weights[seen] @ self.features[candidates] - wanted) ** 2
+        return int(candidates[apart.sum(axis=(1, 2)).argmin()])
+
+    def is_rough(self, around: Floats) -> npt.NDArray[np.bool_]:
+        """Return which objects (N,) are beside structures: a side of theirs is rougher than most backgrounds are."""
+        contrast = (around[:, 1:, -1].max(axis=1) - self.middle[-1]) / self.spread[-1]
+        usual = float(np.median(self.features[..., -1].mean(axis=1)))
+        rough: npt.NDArray[np.bool_] = contrast > max(usual, 0.0)
+        return rough

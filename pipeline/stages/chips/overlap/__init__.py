@@ -1,0 +1,1 @@
+"""Find scenes that show the same ground, from their pixels alone."""

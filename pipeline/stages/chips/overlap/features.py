@@ -1,0 +1,140 @@
+"""Local features of scenes: SIFT keypoints of contrast-normalised pictures.
+
+Open water and haze leave steps of one or two grey levels, which lie below any fixed contrast threshold. Dividing by the
+local standard deviation first makes them as visible as land, and takes brightness and haze out of the comparison.
+Lowe, "Distinctive Image Features from Scale-Invariant Keypoints" (2004), describes the keypoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+REDUCTION = 0.75
+"""Picture pixels per chip pixel: finer detail is what re-encoding changes first."""
+ALIGNED = 4
+"""Sides and corners of blocks are multiples of this, so that they fall on whole picture pixels."""
+DENSITY = 2000 / 512**2
+"""Keypoints per chip pixel, at most."""
+_SMOOTHING_SIGMA, _CONTRAST_SIGMA = 1.0, 5.0
+"""Gaussians, in picture pixels: against noise, and for the surroundings that contrast is relative to."""
+_FAINTEST = 0.25
+"""Standard deviation, of 255 grey levels, that is added to the local one: what is fainter is rounding."""
+_GAIN = 50.0
+_CONTRAST_THRESHOLD, _EDGE_THRESHOLD = 0.02, 15.0
+_NODATA_SIDE = 25
+"""Side of a constant square that counts as without data: larger than three blocks of JPEG."""
+_NODATA_MARGIN = 6
+"""Picture pixels that keypoints keep from pixels without data, whose outline is no ground."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Keypoints, the strongest first.
+
+    Attributes:
+        places: Column and row (N, 2) of each in chip pixels; the scene's upper left corner is (0, 0).
+        sizes: Diameters (N,) in chip pixels.
+        angles: Directions (N,) in radians, from the columns towards the rows.
+        descriptors: SIFT descriptors (N, 128).
+    """
+
+    places: Floats
+    sizes: Floats
+    angles: Floats
+    descriptors: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Return the number of keypoints."""
+        return len(self.places)
+
+    def take(self, chosen: slice | npt.NDArray[Any]) -> Features:
+        """Return some of the keypoints."""
+        return Features(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def concatenated(parts: list[Features]) -> Features:
+    """Return keypoints as one; none of no parts."""
+    parts = parts or [_none()]
+    return Features(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Features)))
+
+
+def _none() -> Features:
+    empty = np.zeros(0, np.float32)
+    return Features(np.zeros((0, 2), np.float32), empty, empty, np.zeros((0, 128), np.uint8))
+
+
+def contrast_picture(pixels: npt.NDArray[Any]) -> Picture:
+    """Return the contrast of pixels about their surroundings, from 1 to 255; 0 where there is no data.
+
+    Args:
+        pixels: Pixels (H, W, C) of any dtype, sides multiples of :data:`ALIGNED`; constant where there is no data.
+
+    Returns:
+        The picture (3/4 H, 3/4 W).
+    """
+    grey = pixels.mean(axis=-1, dtype=np.float32)
+    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else np.percentile(grey, [0.1, 99.9])
+    grey = (grey - np.float32(low)) * np.float32(255 / max(high - low, 1e-12))
+    size = (round(grey.shape[1] * REDUCTION), round(grey.shape[0] * REDUCTION))
+    nodata = cv2.resize(_nodata(grey).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    known = (nodata == 0).astype(np.float32)
+    grey = _smoothed(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), known, _SMOOTHING_SIGMA)
+    contrast = grey - _smoothed(grey, known, _CONTRAST_SIGMA)
+    deviation = np.sqrt(_smoothed(contrast**2, known, _CONTRAST_SIGMA))
+    shown = np.clip(128 + _GAIN * contrast / (deviation + _FAINTEST), 1, 255)
+    return np.where(known > 0, shown, 0).astype(np.uint8)
+
+
+def _nodata(grey: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return 1 where grey pixels (H, W) belong to a constant square, and just beside it."""
+    square = np.ones((_NODATA_SIDE, _NODATA_SIDE), np.uint8)
+    constant = cv2.dilate(grey, square) == cv2.erode(grey, square)
+    return cv2.dilate(constant.astype(np.uint8), np.ones((_NODATA_SIDE + 2,) * 2, np.uint8))
+
+
+def _smoothed(grey: npt.NDArray[Any], known: Floats, sigma: float) -> npt.NDArray[Any]:
+    """Return the Gaussian mean of the known pixels."""
+    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-6)
+    return np.asarray(cv2.GaussianBlur(grey * known, (0, 0), sigma) / weight)
+
+
+def find_features(picture: Picture, most: int) -> Features:
+    """Return the strongest keypoints, ``most`` at most, of a picture (H, W); places are relative to its corner."""
+    if most < 1:
+        return _none()
+    beside = np.ones((2 * _NODATA_MARGIN + 1,) * 2, np.uint8)
+    searched = (cv2.dilate((picture == 0).astype(np.uint8), beside) == 0).astype(np.uint8)
+    plain = np.where(picture == 0, 128, picture).astype(np.uint8)
+    sift = cv2.SIFT_create(nfeatures=most, contrastThreshold=_CONTRAST_THRESHOLD, edgeThreshold=_EDGE_THRESHOLD)
+    keypoints, descriptors = sift.detectAndCompute(plain, searched)
+    if not keypoints:
+        return _none()
+    place = np.array([point.pt for point in keypoints])
+    angle = np.deg2rad([point.angle for point in keypoints])
+    response = np.array([point.response for point in keypoints])
+    order = np.lexsort((angle, place[:, 0], place[:, 1], -response))[:most]
+    size = np.array([point.size for point in keypoints])
+    return Features(
+        ((place[order] + 0.5) / REDUCTION).astype(np.float32),
+        (size[order] / REDUCTION).astype(np.float32),
+        angle[order].astype(np.float32),
+        np.asarray(descriptors)[order].astype(np.uint8),
+    )
+
+
+def flipped(features: Features) -> Features:
+    """Return the keypoints of the scene mirrored across its upper edge, so that rows are negative.
+
+    A descriptor is a grid of 4 x 4 histograms of 8 directions, in the keypoint's own frame: rows and directions turn.
+    """
+    cells = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
+    descriptors = np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(-1, 128)
+    return Features(features.places * np.float32([1, -1]), features.sizes, -features.angles, descriptors)

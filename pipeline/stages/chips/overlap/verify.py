@@ -1,0 +1,181 @@
+"""Whether two scenes show the same ground: more matches under a proposed transform, then the pixels themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from .features import REDUCTION, Features, Picture
+from .neighbours import root_sift
+from .votes import LEAST_VOTES, wrapped
+
+Array = npt.NDArray[np.float64]
+
+MIN_CORRELATION = 0.2
+"""Of the pictures where scenes overlap. What is not the same ground stays below 0.06 on harbours and open water, the
+same ground on another date is at 0.2 to 0.9."""
+MIN_PROMINENCE = 1.4
+"""The correlation over the largest one at other shifts: rows of containers and waves resemble themselves elsewhere."""
+_NOISE = 12.0
+"""Over the root of the compared pixels, the least correlation of few of them."""
+_FIRST_TOLERANCE_PX = 6.0
+_RADII_PX = (10.0, 6.0, 4.0)
+"""Where further matches are looked for, round by round, about the place where the transform puts a keypoint."""
+_REACH_PX = 1024.0
+"""Of large scenes the keypoints so near to the first matches are compared."""
+_LEAST_SIMILARITY = 0.8
+_LOG_SCALE, _ANGLE = 0.4, 0.4
+_WINDOW, _SEARCHED, _AT_PEAK = 512, 40, 4
+"""In picture pixels: the largest window that is correlated, the shifts tried, and those that count as the same."""
+_SMALLEST_SIDE = 12
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for two scenes showing the same ground.
+
+    Attributes:
+        matrix: From column and row (2, 3) of the first scene to those of the second, in chip pixels.
+        matches: Places of the first scene at which keypoints match.
+        correlation: Of the two pictures under the transform.
+        prominence: The correlation over the largest one at other shifts.
+        pixels: Picture pixels that were compared.
+    """
+
+    matrix: Array
+    matches: int
+    correlation: float
+    prominence: float
+    pixels: int
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is enough."""
+        least = max(MIN_CORRELATION, _NOISE / max(self.pixels, 1) ** 0.5)
+        return self.correlation >= least and self.prominence >= MIN_PROMINENCE
+
+
+def fitted(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], tolerance: float) -> tuple[Array, Array] | None:
+    """Return the similarity (2, 3) from places (N, 2) to others (N, 2) by RANSAC, and which follow it, or None."""
+    matrix, follow = cv2.estimateAffinePartial2D(
+        one.astype(np.float64), other.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
+    )
+    if matrix is None or follow.sum() < LEAST_VOTES or not 0.5 < scale_of(matrix) < 2:
+        return None
+    return np.asarray(matrix, np.float64), follow.ravel().astype(bool)
+
+
+def scale_of(matrix: Array) -> float:
+    """Return the scale of a transform (2, 3)."""
+    return float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
+
+
+def moved(places: npt.NDArray[np.floating], matrix: Array) -> Array:
+    """Return places (N, 2) under a transform (2, 3)."""
+    return np.asarray(places @ matrix[:, :2].T + matrix[:, 2])
+
+
+def examine(
+    first: tuple[Features, Picture], second: tuple[Features, Picture], one: Array, other: Array, mirrored: bool
+) -> Evidence | None:
+    """Return what speaks for two scenes showing the same ground.
+
+    Args:
+        first: Keypoints, mirrored if ``mirrored``, and picture, as it is, of the first scene.
+        second: Keypoints and picture of the second scene.
+        one: Places (N, 2) of the first scene's keypoints that agree.
+        other: Places (N, 2) of the second scene's that they match.
+        mirrored: Whether the first scene is taken as mirrored across its upper edge.
+
+    Returns:
+        The evidence, None where keypoints do not fit a transform.
+    """
+    fit = fitted(one, other, _FIRST_TOLERANCE_PX)
+    if fit is None:
+        return None
+    matrix = fit[0]
+    near = first[0].take(np.abs(first[0].places - np.median(one, axis=0)).max(axis=1) <= _REACH_PX)
+    there = second[0].take(np.abs(second[0].places - np.median(other, axis=0)).max(axis=1) <= 2 * _REACH_PX)
+    held = np.zeros((0, 2))
+    for radius in _RADII_PX:
+        here, found = _guided_matches(matrix, near, there, radius)
+        fit = fitted(near.places[here], there.places[found], radius / 2) if len(here) >= LEAST_VOTES else None
+        if fit is None:
+            return None
+        matrix, held = fit[0], near.places[here[fit[1]]]
+    if mirrored:
+        matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * (1, -1)
+    correlation, elsewhere, pixels = _correlations(matrix, first[1], second[1], np.median(held, axis=0))
+    spots = len(np.unique(held // 8, axis=0))
+    return Evidence(matrix, spots, correlation, correlation / max(elsewhere, 1e-6), pixels)
+
+
+def _guided_matches(
+    matrix: Array, near: Features, there: Features, radius: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return keypoints of the first scene and the most similar ones of the second, near where the transform puts them."""
+    trees = cKDTree(moved(near.places, matrix)), cKDTree(there.places)
+    close = trees[0].sparse_distance_matrix(trees[1], radius, output_type="ndarray")
+    one, other = close["i"], close["j"]
+    angle = there.angles[other] - near.angles[one] - np.arctan2(matrix[1, 0], matrix[0, 0])
+    alike = np.abs(np.log(there.sizes[other] / near.sizes[one] / scale_of(matrix))) < _LOG_SCALE
+    alike &= np.abs(wrapped(angle)) < _ANGLE
+    one, other = one[alike], other[alike]
+    similarity = (root_sift(near.descriptors[one]) * root_sift(there.descriptors[other])).sum(axis=1)
+    order = np.lexsort((other, -similarity, one))
+    order = order[similarity[order] > _LEAST_SIMILARITY]
+    best = order[np.diff(one[order], prepend=-1) > 0]
+    return one[best], other[best]
+
+
+def _correlations(matrix: Array, first: Picture, second: Picture, centre: Array) -> tuple[float, float, int]:
+    """Return the correlation of two pictures under a transform, the largest one elsewhere, and the pixels compared.
+
+    Args:
+        matrix: From the first scene to the second, in chip pixels.
+        first: The first picture, 0 where there is no data.
+        second: The second picture.
+        centre: Column and row, in chip pixels of the first scene, about which a window of a large overlap lies.
+    """
+    matrix = matrix.copy()
+    # In picture pixels, whose centres are at whole numbers.
+    matrix[:, 2] = matrix[:, 2] * REDUCTION + matrix[:, :2] @ [0.5, 0.5] - 0.5
+    low, high = _window(matrix, first.shape, second.shape, centre * REDUCTION)
+    if (high - low).min() < _SMALLEST_SIDE:
+        return 0.0, 0.0, 0
+    matrix[:, 2] += matrix[:, :2] @ low
+    here = first[low[1] : high[1], low[0] : high[0]]
+    size, flags = (high - low).tolist(), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    there = cv2.warpAffine(second, matrix, size, flags=flags)
+    known = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
+    known &= here > 0
+    if known.sum() < _SMALLEST_SIDE**2:
+        return 0.0, 0.0, int(known.sum())
+    values = [np.where(known, picture - picture[known].mean(), 0) for picture in (here, there)]
+    shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in here.shape]
+    spectra = [np.fft.rfft2(value, shape) for value in values]
+    shifts = np.arange(-_SEARCHED, _SEARCHED + 1)
+    common = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
+    common /= max(float(np.linalg.norm(values[0]) * np.linalg.norm(values[1])), 1e-9)
+    peak = slice(_SEARCHED - _AT_PEAK, _SEARCHED + _AT_PEAK + 1)
+    correlation = float(common[peak, peak].max())
+    foot = slice(peak.start - 3, peak.stop + 3)
+    common[foot, foot] = 0
+    return correlation, float(common.max()), int(known.sum())
+
+
+def _window(
+    matrix: Array, first: tuple[int, ...], second: tuple[int, ...], centre: Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the corners (col, row) of the part of the first picture that the second covers, of a limited size."""
+    height, width = second
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    covered = moved(corners, cv2.invertAffineTransform(matrix))
+    low = np.maximum(np.floor(covered.min(axis=0)), 0)
+    high = np.minimum(np.ceil(covered.max(axis=0)), first[::-1])
+    start = np.clip(centre - _WINDOW / 2, low, np.maximum(high - _WINDOW, low))
+    return start.astype(np.int64), np.minimum(start + _WINDOW, high).astype(np.int64)

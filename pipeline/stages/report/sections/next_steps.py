@@ -1,0 +1,185 @@
+"""What to do now: by verdict, each step with a command to paste."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..gather import Material
+from ..html import blocks
+from ..html.words import arm_name, number, plural, short_names, unit_name
+from ..stats.statistics import MIN_REPLICATES, MIN_UNITS
+from .scores import right_shares
+
+DEMO = "demo"
+"""The run of the default configuration, which needs no --config."""
+MOST_REPLICATES = 60
+WORST = 3
+"""Test groups that are named as the worst."""
+
+
+def section_next(material: Material) -> blocks.Section:
+    """Return the steps that the verdict suggests, the most useful first."""
+    section = blocks.Section("next", "What now")
+    section.blocks = [blocks.steps(list(_steps(material)))]
+    if material.config["name"] != DEMO:
+        section.blocks.append(blocks.text("FILE.yaml stands for the configuration of this run.", quiet=True))
+    return section
+
+
+def _steps(material: Material) -> Iterator[dict[str, Any]]:
+    verdict = material.answer["verdict"]
+    learned = (material.answer.get("generator") or {}).get("learned")
+    if learned is False:
+        yield _train_longer(material)
+    yield _use(material)
+    if verdict == "helps":
+        yield _generate(material)
+    else:
+        yield from _decide(material)
+    yield _label(material)
+    if verdict != "helps" and len(material.metrics["fraction"].unique()) == 1:
+        yield _fewer_labels(material)
+
+
+def run_command(material: Material, *words: str, name: str = "") -> str:
+    """Return a command that runs this experiment again with other settings."""
+    config = [] if material.config["name"] == DEMO else ["--config", "FILE.yaml"]
+    changes = [word for setting in words for word in ("--set", shlex.quote(setting))]
+    named = ["--name", shlex.quote(f"{material.config['name']}-{name}")] if name else []
+    return " ".join(["satpipe run all", *config, *changes, *named])
+
+
+def _step(title: str, text: str, command: str, replicates: int = 0) -> dict[str, Any]:
+    """Return a step; the time of so many more replicates is filled in where the page is published."""
+    return {"title": title, "text": text, "command": command, "replicates": replicates}
+
+
+def _use(material: Material) -> dict[str, Any]:
+    arm = material.answer["favoured"]
+    unsure = " It is the baseline's: nothing shows that another arm does better." if not _helps(material) else ""
+    return _step(
+        "Use the classifier",
+        f"It is trained on all labelled chips with {arm_name(arm)}.{unsure}",
+        f"satpipe detect SCENE.tif --to found.geojson --run {shlex.quote(material.config['name'])}",
+    )
+
+
+def _helps(material: Material) -> bool:
+    return bool(material.answer["verdict"] == "helps")
+
+
+def _generate(material: Material) -> dict[str, Any]:
+    return _step(
+        "Use the generator",
+        "Chips of the final generator, with labels, a card and their licence.",
+        f"satpipe generate --count 1000 --to chips --run {shlex.quote(material.config['name'])}",
+    )
+
+
+def _train_longer(material: Material) -> dict[str, Any]:
+    images = material.config["gan"].get("images")
+    return _step(
+        "Train a generator that learns",
+        "The generator did not learn, so its chips could not help. Train it longer, or choose other settings"
+        " (the guide to GAN settings).",
+        run_command(material, f"gan.images={10 * images if images else 150000}", name="longer"),
+    )
+
+
+def _decide(material: Material) -> Iterator[dict[str, Any]]:
+    """Yield what would decide it: more replicates, more test groups, or both."""
+    answer = material.answer
+    replicates, unit = answer["replicates"], unit_name(answer["question"]["unit"])
+    if replicates < MIN_REPLICATES:
+        yield _more_replicates(material, MIN_REPLICATES, f"A verdict needs {MIN_REPLICATES}.")
+    elif answer["detectable"] is not None:
+        needed, twice = replicates_needed(answer), detectable_with(answer, 2 * replicates)
+        if needed is not None and replicates < needed <= MOST_REPLICATES:
+            text = f"If the difference is what it looks like, {needed} replicates would show it 8 times in 10."
+            yield _more_replicates(material, needed, text)
+        elif twice < 0.95 * answer["detectable"]:
+            text = (
+                f"Twice as many would find a difference of {number(100 * twice, 1)} points instead of"
+                f" {number(100 * answer['detectable'], 1)}, 8 times in 10; the one seen here is smaller than that."
+            )
+            yield _more_replicates(material, 2 * replicates, text)
+    if answer["units"] < MIN_UNITS or (replicates >= MIN_REPLICATES and _groups_dominate(answer)):
+        yield _step(
+            "Test on more places",
+            f"The verdict rests on {plural(answer['units'], f'test {unit}')}, and most of what is uncertain is how"
+            f" these differ. More labelled {unit}s decide more than more replicates: add them and run again.",
+            run_command(material),
+        )
+
+
+def _groups_dominate(answer: Mapping[str, Any]) -> bool:
+    found = answer["difference"]
+    shares = [found[f"variance_{name}"] or 0.0 for name in ("units", "folds")]
+    return sum(shares) > 0.5
+
+
+def _more_replicates(material: Material, count: int, why: str) -> dict[str, Any]:
+    more = count - material.answer["replicates"]
+    command = run_command(material, f"split.replicates={count}")
+    return _step("Run more replicates", f"{why} Those that there are stay as they are.", command, more)
+
+
+def replicates_needed(answer: Mapping[str, Any]) -> int | None:
+    """Return how many replicates would find the difference that was seen 8 times in 10; None if no number would.
+
+    The standard error falls with replicates as far as it comes from them: se(R')^2 = se^2 (1 - s + s R / R'), where s
+    is the share of the variance that replicates and the rest have. The difference is found where it is as many
+    standard errors large as the smallest detectable one is now.
+    """
+    share = _share_of_replicates(answer)
+    ratio = (answer["difference"]["estimate"] / answer["detectable"]) ** 2
+    left = ratio - (1 - share)
+    return math.ceil(share * answer["replicates"] / left) if left > 0 else None
+
+
+def detectable_with(answer: Mapping[str, Any], replicates: int) -> float:
+    """Return the smallest difference that so many replicates would find 8 times in 10."""
+    share = _share_of_replicates(answer)
+    smaller = 1 - share + share * answer["replicates"] / replicates
+    return float(answer["detectable"] * math.sqrt(smaller))
+
+
+def _share_of_replicates(answer: Mapping[str, Any]) -> float:
+    found = answer["difference"]
+    return float(sum(found[f"variance_{name}"] or 0.0 for name in ("replicates", "rest")))
+
+
+def _label(material: Material) -> dict[str, Any]:
+    """Return which labels would help most: the class and the groups with most errors of the favoured arm."""
+    question, favoured = material.answer["question"], material.answer["favoured"]
+    column = "treatment" if favoured == question["treatment"] else "baseline"
+    shares = right_shares(material).assign(wrong=lambda rows: 1 - rows[column])
+    by_class = shares.groupby("class", observed=True)["wrong"].mean().sort_values(ascending=False, kind="stable")
+    groups = (
+        shares.groupby("unit", observed=True)["wrong"].sum().sort_values(ascending=False, kind="stable").head(WORST)
+    )
+    unit = unit_name(question["unit"])
+    short = short_names([str(name) for name in shares["unit"].unique()])
+    count = shares["unit"].value_counts().to_dict()
+    named = ", ".join(
+        f"{short[str(name)]} ({value:.0f} of {count[name]:,})" for name, value in groups[groups >= 0.5].items()
+    )
+    text = (
+        f"Most often wrong is {by_class.index[0]}: {100 * by_class.iloc[0]:.0f} % of its test chips. "
+        + (f"The {unit}s with most wrong chips: {named}. " if named else "")
+        + "Label more of this kind, and look at labels-to-check.csv; a run then repeats only what changes."
+    )
+    return _step("Label more of this kind", text, run_command(material))
+
+
+def _fewer_labels(material: Material) -> dict[str, Any]:
+    return _step(
+        "See what synthetic chips are worth with fewer labels",
+        "With all labels there may be nothing left to gain. With a quarter of them the learning curve shows how many"
+        " labels the synthetic chips replace.",
+        run_command(material, "split.fractions=[0.25,1.0]", "report.fraction=0.25", name="quarter"),
+        material.answer["replicates"],
+    )

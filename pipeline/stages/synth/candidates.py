@@ -1,0 +1,122 @@
+"""Candidates of a class: whole chips of a generator, or composites of generated or of real objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...composition.compose import Composer, Composites
+from ...composition.masks import Pose
+from ...config.run import SynthConfig
+from ...dataset.scaling import Scaling
+from ...dataset.split_chips import Labels
+from ...models import generator as generators
+from ...models.generator import Generator
+from ...models.layered import LayerGenerator
+from ...models.networks import BLOCK, latents
+from .filters import Measures, reasons
+from .model import Chips, ScreeningModel
+
+
+@dataclass(frozen=True)
+class Made:
+    """Chips of one class as they were made.
+
+    Attributes:
+        values: (N, S, S, C) float32 in [-1, 1].
+        chips: The same in the chips' own dtype.
+        composites: What they show, where they are composites.
+    """
+
+    values: npt.NDArray[np.float32]
+    chips: Chips
+    composites: Composites | None = None
+
+
+Source = Callable[[Labels], Made]
+"""Makes chips of the seeds (N,)."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates of one round, with what was found out about them.
+
+    Attributes:
+        made: Their chips.
+        labels: Class indices (N,).
+        seeds: Seed of each one (N,).
+        measures: What screening measured, or None without screening.
+        reasons: Why each is not accepted (N,); empty for the accepted ones.
+    """
+
+    made: Made
+    labels: Labels
+    seeds: Labels
+    measures: Measures | None
+    reasons: npt.NDArray[np.object_]
+
+    @property
+    def alphas(self) -> npt.NDArray[np.float32] | None:
+        """Alpha of the object of each (N, S, S), where they are composites."""
+        return None if self.made.composites is None else self.made.composites.alphas
+
+    @property
+    def poses(self) -> Sequence[Pose | None]:
+        """Pose of the object of each; None where they are whole chips."""
+        return [None] * len(self.labels) if self.made.composites is None else self.made.composites.poses
+
+
+def whole_chips(generator: Generator, label: int, scaling: Scaling, truncation: float) -> Source:
+    """Return what makes whole chips of a class."""
+
+    def make(seeds: Labels) -> Made:
+        values = generators.generate(generator, np.full(len(seeds), label), seeds, truncation)
+        return Made(values, scaling.invert(values))
+
+    return make
+
+
+def generated_objects(
+    generator: LayerGenerator, label: int, composer: Composer, scaling: Scaling, truncation: float
+) -> Source:
+    """Return what composes generated layers of a class on the split's own backgrounds."""
+
+    def make(seeds: Labels) -> Made:
+        z = latents(seeds, generator.network.architecture.z_dim, truncation)
+        blocks = [slice(start, start + BLOCK) for start in range(0, len(seeds), BLOCK)]
+        layers = np.concatenate([generator.layers(z[block], np.full(len(z[block]), label)) for block in blocks])
+        composites = composer.compose(seeds, layers)
+        return Made(scaling.apply(composites.chips), composites.chips, composites)
+
+    return make
+
+
+def real_objects(composer: Composer, scaling: Scaling) -> Source:
+    """Return what composes the real objects of a class, cut out, in the same way."""
+
+    def make(seeds: Labels) -> Made:
+        composites = composer.compose(seeds)
+        return Made(scaling.apply(composites.chips), composites.chips, composites)
+
+    return make
+
+
+def candidates_of(
+    label: int, wanted: int, source: Source, model: ScreeningModel | None, config: SynthConfig, seed: int
+) -> list[Candidates]:
+    """Make rounds of candidates of one class, until as many as wanted are accepted or the limit is reached."""
+    limit = int(np.ceil(wanted * config.oversample))
+    tried = accepted = 0
+    rounds = []
+    while accepted < wanted and tried < limit:
+        count = min(wanted - accepted, limit - tried)
+        labels, seeds = np.full(count, label), seed + tried + np.arange(count)
+        made = source(seeds)
+        measures = model.measure(made.values, labels) if model else None
+        why = reasons(measures, labels, model.limits) if model and measures else np.full(count, "", object)
+        rounds.append(Candidates(made, labels, seeds, measures, why))
+        tried, accepted = tried + count, accepted + int((why == "").sum())
+    return rounds
