@@ -159,6 +159,18 @@ def cap(config: RunConfig) -> None:
         cap_memory(config.compute.memory_gb)
 
 
+def reports(root: Path) -> Path:
+    """Return the folder of reports, which must not be a link.
+
+    Raises:
+        StoreError: If it is one.
+    """
+    from ..engine.store import refuse_link
+
+    refuse_link(root / "reports")
+    return root / "reports"
+
+
 def find(run_name: str | None, root: Path) -> Run:
     """Return the run that --run names, and cap this process at the memory that its configuration allows.
 

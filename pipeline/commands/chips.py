@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ._common import committed, config_options, console, load, root_option, say
+from ._common import committed, config_options, console, load, reports, root_option, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
@@ -55,7 +55,7 @@ def command(
         metadata = {name: task.metadata for name, task in chips.items()}
         found = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
         found["index"] = str(chips["index"].path / "index.parquet")
-        found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or root / "reports" / f"{config.name}-chips.png"))
+        found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or reports(root) / f"{config.name}-chips.png"))
         if as_json:
             click.echo(json.dumps({"run": config.name} | found, indent=1))
         else:

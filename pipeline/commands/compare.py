@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from . import _complete as complete
-from ._common import print_table, root_option, say
+from ._common import print_table, reports, root_option, say
 
 if TYPE_CHECKING:
     from ..stages.report.compare import Comparison
@@ -20,7 +20,7 @@ SHOWN = 20
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]", shell_complete=complete.runs)
 @root_option
-@click.option("--common", is_flag=True, help="Compare on the test chips that all runs share, where they differ.")
+@click.option("--common", is_flag=True, help="Where test chips differ, compare on those that all runs share.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -32,12 +32,15 @@ def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -
     A run is named as in `satpipe runs`, such as demo or demo@1, or by the folder of its report. The first is what the
     others are compared with.
     """
+    from ..engine.store import refuse_link
     from ..stages.report.compare import compare
     from ..stages.report.html.compare_page import write
 
-    found = compare([folder_of(run, root) for run in runs], common)
+    found = compare([folder_of(run, root) for run in runs], common, root)
     names = "-".join(Path(run).name for run in runs)
-    page = write(found, out or root / "reports" / f"compare-{names}")
+    folder = out or reports(root) / f"compare-{names}"
+    refuse_link(folder)
+    page = write(found, folder)
     show(found)
     say(f"\npage: {page}")
 
@@ -48,7 +51,6 @@ def folder_of(run: str, root: Path) -> Path:
     Raises:
         InputError: If there is neither.
     """
-    from ..engine.store import refuse_link
     from ..utils.errors import InputError
 
     if "@" in run:
@@ -56,8 +58,7 @@ def folder_of(run: str, root: Path) -> Path:
         from ..engine.runs import find_run
 
         return find_run(run, root).artifact(PAGE, "report", "all").path
-    refuse_link(root / "reports")
-    for folder in (root / "reports" / run, Path(run)):
+    for folder in (reports(root) / run, Path(run)):
         if (folder / "report.json").is_file():
             return folder
     have = sorted(path.parent.name for path in (root / "reports").glob("*/report.json"))
@@ -68,7 +69,7 @@ def folder_of(run: str, root: Path) -> Path:
 def show(found: Comparison) -> None:
     """Print the comparison."""
     for run in found.runs:
-        say(f"{run.name}: {run.report['answer']['sentence']}")
+        say(f"{run.name}{'' if run.checked.verified else ' (not verified)'}: {run.checked.sentence}")
     for warning in found.warnings:
         say(f"note: {warning}")
     names = [run.name for run in found.runs]
@@ -83,7 +84,8 @@ def show(found: Comparison) -> None:
     head, rows = found.table()
     if rows:
         metric = found.runs[0].question["title"].capitalize()
-        say(f"\n{metric} on {found.chips['common']:,} common test chips, replicates paired by number:")
+        how = f"on {found.chips['common']:,} common test chips, replicates paired by number"
+        say(f"\n{metric} {how if found.paired else 'of each run on its own test chips, unpaired intervals'}:")
         print_table(head, rows)
     else:
         say("\nThe runs have no arm and replicate in common.")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Stop at a scene or label that cannot be used, instead of leaving it out.")
 @click.option("--dry-run", is_flag=True, help="List what would run, why, and about how long it takes.")
 @click.option("--budget", metavar="TIME", help="Run whole replicates while they fit in this time, such as 90m or 3h.")
+@click.option(
+    "--quick", is_flag=True, help="Try every stage in minutes: short trainings, no verdict, as run NAME-quick."
+)
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where tasks run.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
 @click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
@@ -48,6 +51,7 @@ def command(
     strict: bool,
     dry_run: bool,
     budget: str | None,
+    quick: bool,
     executor: str | None,
     scheduler: str | None,
     tensorboard: bool,
@@ -57,6 +61,8 @@ def command(
     Stages: ingest, chips, gan, synth, classify, report; without any, all of them. A configuration can be named here
     too: `satpipe run my.yaml`. What is up to date is not run again, and a result stays until another one is complete.
     """
+    from ..config.quick import NOT_A_VERDICT
+    from ..config.quick import quick as quick_version
     from ..engine.display import display_for, log_file
     from ..engine.runner import Runner
     from ..engine.store import Store
@@ -72,6 +78,8 @@ def command(
     overrides += tuple(f"compute.{key}={value}" for key, value in places.items() if value is not None)
     overrides += ("ingest.strict=true",) if strict else ()
     config = load(config_path, overrides, name)
+    if quick:
+        config = quick_version(config)
     terminal = console()
     if dry_run:
         _dry_run(Runner(root, display_for(terminal, None)), config, selection)
@@ -97,7 +105,7 @@ def command(
     if not outcome.made:
         say(f"{config.name}: everything is up to date ({outcome.total} tasks)")
     if outcome.sentence:
-        say(f"\n{outcome.sentence}")
+        say(f"\n{NOT_A_VERDICT}: {outcome.sentence}" if quick else f"\n{outcome.sentence}")
         if outcome.metadata.get("simulated"):
             say("The scenes are simulated: this says nothing about real imagery.")
         say(f"report: {outcome.report}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..engine.progress import duration
-from ._common import console, print_table, root_option, say
+from ._common import console, print_table, reports, root_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def command(
     """
     from ..engine.display import display_for, log_file
     from ..engine.runner import Runner
-    from ..engine.store import Store
+    from ..engine.store import Store, refuse_link
     from ..engine.tensorboard import Mirror
     from ..sweep.request import Request, merged, parse_grid, parse_range, prepare, read_request
     from ..sweep.table import check_folder
@@ -82,7 +82,8 @@ def command(
             seed=request.seed if seed is None else seed,
         )
     )
-    folder = root / "reports" / sweep.name
+    folder = reports(root) / sweep.name
+    refuse_link(folder)
     check_folder(folder)
     terminal = console()
     if dry_run:

@@ -48,5 +48,5 @@ def test_a_valid_configuration_whose_files_are_not_there_says_so(
     said = capsys.readouterr().out
     assert not ended.value.code
     assert "valid" in said
-    assert "but a run would stop: ingest.sources.0.path" in said
+    assert "but it cannot run yet: ingest.sources.0.path" in said
     assert "nowhere does not exist" in said

@@ -45,7 +45,7 @@ def test_completion_offers(words: tuple[str, ...], expected: set[str]) -> None:
 def test_completion_offers_the_runs_of_the_root_folder(tmp_path: Path) -> None:
     (tmp_path / "data" / "runs").mkdir(parents=True)
     for name in ("demo", "demo-2", "planet"):
-        (tmp_path / "data" / "runs" / f"{name}.json").write_text("{}")
+        (tmp_path / "data" / "runs" / name).mkdir()
     assert offered("generate", "--root", str(tmp_path), "--run", "demo") == ["demo", "demo-2"]
     assert offered("compare", "--root", str(tmp_path), "pl") == ["planet"]
 

@@ -93,11 +93,11 @@ def load(package: Path) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["boat.codehash"] = module
+    sys.modules["boat.engine.code_digest"] = module
     try:
         spec.loader.exec_module(module)
     finally:
-        del sys.modules["boat.codehash"]
+        del sys.modules["boat.engine.code_digest"]
     return module
 
 

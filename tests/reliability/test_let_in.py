@@ -20,7 +20,7 @@ from fixtures.faults import CONFIG, Harness, build_project
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from satpipe.utils.csv_safety import unescaped_table, csv_escaped_table
+from satpipe.utils.csv_safety import csv_escaped_table, unescaped_table
 from satpipe.utils.redact import redacted, redacted_json
 
 SECRET = "s3cr3t-0f-th3-us3r"

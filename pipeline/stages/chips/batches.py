@@ -1,4 +1,4 @@
-"""The part ``windows``: read the tables, plan the windows, and deal the scenes into batches that are cut alone."""
+"""The task ``windows``: assign the scenes to batches, and plan the windows of each, so that each is cut on its own."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ...raster.grid import Extent, targets
 from ...utils.errors import TooLittleDataError
 from .cut import records
 from .hashing import number
-from .plan_windows import Settings, plan
+from .plan_windows import Settings, background_counts, plan
 
 BATCH_PIXELS = 64_000_000
-"""Scene pixels of a batch, about; one scene may be larger."""
+"""Approximate scene pixels of a batch; one scene may be larger."""
 
 
-# What cutting needs. Not licence or groups: they may change without a chip being cut again.
+# What cutting needs. Licence and groups may change without chips being cut again.
 _READ = ["scene_id", "path", "item", "width", "height", "crs", "transform", "gsd_m", "bands", "dtype", "nodata", "mask"]
 _READ += ["sha256"]
 
@@ -36,11 +36,11 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     Args:
         tables: The committed tables of ingest.
         config: ``chips``, ``classes`` and ``seed``.
-        store: Root of the committed parts.
-        out: Folder of the part.
+        store: Root of the committed artifacts.
+        out: Folder of the artifact.
 
     Returns:
-        Facts: batches with their names and sizes, windows by kind, and what was dropped, by reason.
+        Metadata: batches with their names and sizes, windows by kind, and what was dropped, by reason.
 
     Raises:
         ConfigError: If scenes have several GSDs and no resampling is named.
@@ -55,31 +55,37 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         raise TooLittleDataError("no scene is left to cut chips from; see why ingest quarantined them")
     chips = config["chips"]
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
-    planned = plan(scenes, labels, set_aside, grids, Settings.of(chips, config["classes"], config["seed"]))
+    settings = Settings.of(chips, config["classes"], config["seed"])
     scenes = scenes[_READ].assign(
         target_height=[grid.height for grid in grids],
         target_width=[grid.width for grid in grids],
         scale_row=[grid.scale_row for grid in grids],
         scale_col=[grid.scale_col for grid in grids],
+        background=background_counts(scenes, labels, grids, settings),
     )
-    batch = deal((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
+    batch = assign_batches((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
     batches = []
+    planned, dropped, candidates = Counter[str](), Counter[str](), 0
     for name in sorted(set(batch)):
-        chosen = scenes[batch == name]
-        windows = planned.windows[planned.windows["scene_id"].isin(chosen["scene_id"])]
-        if windows.empty:
+        rows = np.flatnonzero(batch == name)
+        chosen, own = scenes.iloc[rows], [grids[row] for row in rows]
+        labelled, blocked = (table[table["scene_id"].isin(chosen["scene_id"])] for table in (labels, set_aside))
+        plans = plan(chosen, labelled, blocked, own, chosen["background"].tolist(), settings)
+        dropped.update(plans.dropped)
+        if plans.windows.empty:
             continue
-        _write(chosen, out / f"scenes-{name}.parquet")
-        _write(windows, out / f"windows-{name}.parquet")
-        _write(_objects(labels, chosen, config["classes"][0]), out / f"objects-{name}.parquet")
+        _write(chosen.drop(columns="background"), out / f"scenes-{name}.parquet")
+        _write(plans.windows, out / f"windows-{name}.parquet")
+        _write(_objects(labelled, chosen, config["classes"][0]), out / f"objects-{name}.parquet")
         megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6
-        batches.append({"name": name, "scenes": len(chosen), "windows": len(windows), "megapixels": megapixels})
-    first = planned.windows.drop_duplicates("chip_id")
+        batches.append({"name": name, "scenes": len(chosen), "windows": len(plans.windows), "megapixels": megapixels})
+        planned.update(plans.windows.drop_duplicates("slot")["kind"])
+        candidates += len(plans.windows)
     return {
         "batches": batches,
-        "planned": dict(sorted(Counter(map(str, first["kind"])).items())),
-        "candidates": len(planned.windows),
-        "dropped": planned.dropped,
+        "planned": dict(sorted(planned.items())),
+        "candidates": candidates,
+        "dropped": dict(dropped),
         "resampled": sum(grid.resampled for grid in grids),
     }
 
@@ -100,10 +106,10 @@ def _objects(labels: pd.DataFrame, scenes: pd.DataFrame, background: str) -> pd.
     return named.join(edges).assign(outline=pd.array(scaled, dtype="string")).reset_index(drop=True)
 
 
-def deal(pixels: npt.NDArray[np.float64], names: list[str]) -> npt.NDArray[Any]:
-    """The batch of each scene, such as ``3of8``.
+def assign_batches(pixels: npt.NDArray[np.float64], names: list[str]) -> npt.NDArray[Any]:
+    """Return the batch of each scene, such as ``3of8``.
 
-    By the name's hash into a power of two of batches: a scene more changes the batch that it comes into and no other,
+    By the hash of its name, into a power of two of batches: another scene changes the batch that it joins and no other,
     until there is twice as much.
     """
     count = 1 << max(0, math.ceil(math.log2(max(1.0, pixels.sum() / BATCH_PIXELS))))
@@ -112,7 +118,7 @@ def deal(pixels: npt.NDArray[np.float64], names: list[str]) -> npt.NDArray[Any]:
 
 
 def _extents(scenes: pd.DataFrame, resampled: bool, store: Path) -> list[Extent]:
-    """Size and GSD of each scene; down and along apart where pixels may not be square."""
+    """Return size and GSD of each scene; separately down and along where pixels may not be square."""
     extents = []
     for row in records(scenes):
         gsd = None if pd.isna(row["gsd_m"]) else (float(row["gsd_m"]),) * 2

@@ -1,4 +1,4 @@
-"""From the tables of scenes and labels to a table of windows. Pure: tables in, tables out."""
+"""Plan windows: from the tables of scenes and labels to a table of windows. Pure: tables in, tables out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .hashing import number
 from .windows import Boxes, Policy
 
 LETTERS = {"label": "l", "random": "r", "textured": "t", "near_miss": "n", "grid": "g"}
-"""How the kinds are named in a chip's name."""
+"""Letter of each kind in a chip's name."""
 COLUMNS = ["chip_id", "scene_id", "class", "kind", "label_id", "row", "col", "slot", "rank"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the planner reads of the configuration; see ``ChipsConfig`` and ``NegativesConfig``."""
+    """The part of the configuration that the planner needs; see ``ChipsConfig`` and ``NegativesConfig``."""
 
     size: int
     jitter: int
@@ -38,7 +38,7 @@ class Settings:
 
     @classmethod
     def of(cls, chips: Mapping[str, Any], classes: Sequence[str], seed: int) -> Settings:
-        """From the JSON of the chips section."""
+        """Read the JSON of the chips section."""
         negatives, size = chips["negatives"], chips["size_px"]
         return cls(
             size=size,
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Planned:
-    """The windows of all scenes.
+    """The windows of some scenes.
 
     Attributes:
         windows: One row per candidate window, with `COLUMNS`, in the order of scenes, slots and ranks. Candidates of
@@ -80,50 +80,70 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 def plan(
-    scenes: pd.DataFrame, labels: pd.DataFrame, set_aside: pd.DataFrame, targets: Sequence[Target], settings: Settings
+    scenes: pd.DataFrame,
+    labels: pd.DataFrame,
+    set_aside: pd.DataFrame,
+    targets: Sequence[Target],
+    counts: Sequence[int],
+    settings: Settings,
 ) -> Planned:
-    """Plan the windows of all scenes.
+    """Plan the windows of some scenes.
 
     Args:
         scenes: Scenes that are not quarantined, one row each.
         labels: Labels that are not quarantined.
         set_aside: Labels that cannot be used: no chip is cut for them, and no background where they lie.
         targets: Target grid of each scene.
+        counts: Background chips to draw from each scene, see :func:`background_counts`.
         settings: What is wanted.
     """
-    own, unused = _by_scene(labels, scenes), _by_scene(set_aside, scenes)
-    # A scene that is a chip says itself what it shows: nothing is drawn from it.
-    drawn = [not (frame["kind"] == "scene").any() for frame in own]
-    counts = _counts(own, targets, drawn, settings)
     dropped: Counter[str] = Counter()
-    found: list[Columns] = []
+    columns: list[Columns] = []
     slots = 0
-    for scene_id, frame, blocked, target, draw, count in zip(
-        scenes["scene_id"], own, unused, targets, drawn, counts, strict=True
+    for scene_id, frame, blocked, target, count in zip(
+        scenes["scene_id"], _by_scene(labels, scenes), _by_scene(set_aside, scenes), targets, counts, strict=True
     ):
         scale = np.array([target.scale_row, target.scale_col] * 2)
         boxes = frame[_BOX].to_numpy(np.float64) / scale
-        parts = [_labelled(frame, boxes, target, settings)] if len(frame) else []
-        if draw:
+        own = [_labelled(frame, boxes, target, settings)] if len(frame) else []
+        if not _ready_cut(frame):
             objects = np.concatenate([_objects(frame, boxes, settings), _blocked(blocked, scale, settings)])
-            parts.append(_background(str(scene_id), objects, target, count, settings, dropped))
-        for part in parts:
+            own.append(_background(str(scene_id), objects, target, count, settings, dropped))
+        for part in own:
             part["scene_id"] = np.full(len(part["row"]), scene_id, dtype=object)
             part["slot"] = part["slot"] + slots
             slots = int(part["slot"][-1]) + 1 if len(part["slot"]) else slots
-        found += parts
-    windows = pd.DataFrame({name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {})
+        columns += own
+    windows = pd.DataFrame(
+        {name: np.concatenate([part[name] for part in columns]) for name in columns[0]} if columns else {}
+    )
     return Planned(_named(windows), dict(dropped))
 
 
+def background_counts(
+    scenes: pd.DataFrame, labels: pd.DataFrame, targets: Sequence[Target], settings: Settings
+) -> list[int]:
+    """Return how many background chips to draw from each scene: shares of the whole by area."""
+    ready_cut = scenes["scene_id"].isin(labels.loc[labels["kind"] == "scene", "scene_id"])
+    areas = [target.height * target.width * (not cut) for target, cut in zip(targets, ready_cut, strict=True)]
+    drawn = labels["scene_id"].isin(scenes.loc[~ready_cut, "scene_id"])
+    positive = int((drawn & (labels["class"] != settings.classes[0])).sum())
+    return [int(share) for share in geometry.shares(areas, round(settings.per_positive * positive))]
+
+
+def _ready_cut(labels: pd.DataFrame) -> bool:
+    """Return whether a scene is a chip, which its label covers: no background is drawn from it."""
+    return bool((labels["kind"] == "scene").any())
+
+
 def _by_scene(labels: pd.DataFrame, scenes: pd.DataFrame) -> list[pd.DataFrame]:
-    """The labels of each scene."""
-    found = dict(list(labels.groupby("scene_id", sort=False)))
-    return [found.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
+    """Return the labels of each scene."""
+    groups = dict(list(labels.groupby("scene_id", sort=False)))
+    return [groups.get(scene_id, labels.iloc[:0]) for scene_id in scenes["scene_id"]]
 
 
 def _named(windows: pd.DataFrame) -> pd.DataFrame:
-    """Windows with the names of their chips: scene, kind and number, such as ``harbour.tif#t0012``."""
+    """Return windows with the names of their chips: scene, kind and number, such as ``harbour.tif#t0012``."""
     if windows.empty:
         return pd.DataFrame(columns=COLUMNS)
     text = windows["number"].astype("string").str.zfill(4)
@@ -131,24 +151,13 @@ def _named(windows: pd.DataFrame) -> pd.DataFrame:
     return windows.assign(chip_id=names)[COLUMNS]
 
 
-def _counts(
-    own: Sequence[pd.DataFrame], targets: Sequence[Target], sampled: Sequence[bool], settings: Settings
-) -> list[int]:
-    """Background chips to draw from each scene: shares of the whole by area."""
-    areas = [target.height * target.width * use for target, use in zip(targets, sampled, strict=True)]
-    positive = sum(
-        int((frame["class"] != settings.classes[0]).sum()) for frame, use in zip(own, sampled, strict=True) if use
-    )
-    return [int(share) for share in geometry.shares(areas, round(settings.per_positive * positive))]
-
-
 def _labelled(frame: pd.DataFrame, boxes: Boxes, target: Target, settings: Settings) -> Columns:
-    """One window for each label."""
+    """Return one window for each label."""
     offsets = None
     if settings.jitter:
         streams = [np.random.default_rng(number(settings.seed, "jitter", label)) for label in frame["label_id"]]
         offsets = np.stack([geometry.jitter(stream, settings.jitter) for stream in streams])
-        # A chip that arrived cut has nothing around it to move to.
+        # A ready-cut chip has no surroundings to move into.
         offsets[(frame["kind"] == "scene").to_numpy()] = 0
     windows = geometry.centred(boxes, settings.size, (target.height, target.width), offsets, settings.shift)
     each = np.arange(len(frame))
@@ -157,7 +166,7 @@ def _labelled(frame: pd.DataFrame, boxes: Boxes, target: Target, settings: Setti
 
 
 def _objects(frame: pd.DataFrame, boxes: Boxes, settings: Settings) -> Boxes:
-    """Boxes of what is no background; a point stands for an object of up to a chip's size."""
+    """Return the boxes of objects; a point stands for an object of up to a chip's size."""
     chosen = (frame["class"] != settings.classes[0]).to_numpy()
     points = (frame["kind"] == "point").to_numpy()
     grown = np.where(points[:, None], geometry.grown(boxes, settings.size / 2), boxes)
@@ -178,7 +187,7 @@ def _blocked(frame: pd.DataFrame, scale: npt.NDArray[Any], settings: Settings) -
 def _background(
     scene_id: str, objects: Boxes, target: Target, count: int, settings: Settings, dropped: Counter[str]
 ) -> Columns:
-    """Candidate windows for the background chips of one scene."""
+    """Return candidate windows for the background chips of one scene."""
     shape = (target.height, target.width)
     if settings.method == "grid":
         columns = _grid(shape, objects, settings, dropped)
@@ -197,7 +206,7 @@ def _background(
 
 
 def _grid(shape: tuple[int, int], objects: Boxes, settings: Settings, dropped: Counter[str]) -> Columns:
-    """Every window of a grid that holds no object."""
+    """Return every window of a grid that contains no object."""
     windows = geometry.grid(*shape, settings.size, settings.grid_stride)
     near = geometry.touches(windows, geometry.grown(objects, settings.policy.margin_px), settings.size)
     use = ~near
@@ -211,7 +220,7 @@ def _grid(shape: tuple[int, int], objects: Boxes, settings: Settings, dropped: C
 
 
 def _counted(kinds: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The number of each item among those of its kind."""
+    """Return the number of each item among those of its kind."""
     numbers = np.zeros(len(kinds), np.int64)
     for kind in LETTERS:
         numbers[kinds == kind] = np.arange((kinds == kind).sum())

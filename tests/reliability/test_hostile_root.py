@@ -1,0 +1,46 @@
+"""A project folder from somebody else: no code of it runs, nothing outside it is touched, every complaint is a sentence.
+
+``sweep_hostile_root.py`` beside this tries all mutations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fixtures.everyday import restore
+from fixtures.faults import Harness, build_project
+from fixtures.hostile_root import BY_HAND, RANDOM, Mutation, check, strangers_folder
+
+SAMPLE = [mutation for mutation in BY_HAND if mutation.name.split(" in ")[0] not in ("nothing",)][:60:4]
+
+
+@pytest.fixture(scope="module")
+def pristine(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A project with a finished run, and the copy from which it is restored."""
+    base = tmp_path_factory.mktemp("root")
+    folder = build_project(base / "project")
+    harness.arm()
+    ran = harness.run(folder, "run", "small.yaml")
+    assert ran.code == 0, ran.err
+    return folder, restore(base / "pristine", folder)
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that belongs to somebody else."""
+    return strangers_folder(tmp_path_factory.mktemp("outside") / "stranger")
+
+
+@pytest.mark.parametrize("mutation", [*BY_HAND[:2], *SAMPLE, *BY_HAND[-3:]], ids=lambda mutation: mutation.name)
+def test_trap_by_hand_lets_nothing_in_or_out(
+    harness: Harness, pristine: tuple[Path, Path], outside: Path, mutation: Mutation
+) -> None:
+    assert check(harness, restore(*pristine), mutation, 1, outside) == []
+
+
+@pytest.mark.parametrize("number", range(0, len(RANDOM), 4))
+def test_random_change_ends_in_a_sentence(
+    harness: Harness, pristine: tuple[Path, Path], outside: Path, number: int
+) -> None:
+    assert check(harness, restore(*pristine), Mutation(f"random {number}", RANDOM[number]), number, outside) == []
