@@ -94,6 +94,8 @@ class DuplicatesConfig(Section):
     """Pixel correlation above which two textured chips are the same picture."""
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
+    scenes: bool = True
+    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference."""
 
 
 class ScalingConfig(Section):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,39 @@ import pyarrow.parquet as pq
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
+from ...engine.task import METADATA
 from . import split as splitting
 from .components import components
 from .duplicates import near_duplicates, overlaps
 from .index import SCENE, group_columns, group_name, group_of
+from .overlap.chips import overlapping_chips
+from .overlap.search import SCENE_PAIRS
 
 PAIRS = "pairs.parquet"
 
 
-def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
+def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
     """Write ``pairs.parquet``: chip_a, chip_b, kind, score.
 
     Args:
         index: The committed index.
-        settings: The duplicates section.
+        scene_pairs: The committed pairs of scenes that show the same ground; none where that was not looked for.
+        settings: The duplicates section, and ``size_px``.
         store: Root of the committed parts.
         out: Folder of the part.
 
     Returns:
-        Facts: numbers of pairs and of chips compared, and per group column the groups that overlapping chips join.
+        Metadata: numbers of pairs and of chips compared, what was seen of scenes, and per group column the groups
+        that overlapping chips join.
     """
     path = index / "index.parquet"
     chips = ChipStore.open(lambda path: CHIPS.read_columns(path, _compared(path)), path, store)
     ground = overlaps(chips, CHIPS.read_outlines(path))
+    seen, scenes = ground.iloc[:0], None
+    for folder in scene_pairs:
+        scenes = json.loads((folder / METADATA).read_text("utf-8"))
+        seen = _seen(chips.index, pd.read_parquet(checked(folder / SCENE_PAIRS)), ground, settings["size_px"])
+    ground = pd.concat([frame for frame in (ground, seen) if len(frame)] or [ground], ignore_index=True)
     alike, compared = ground.iloc[:0], 0
     if settings["enabled"]:
         alike, compared = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
@@ -47,6 +59,8 @@ def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[
     columns = group_columns(chips.index)
     return {
         "overlaps": len(ground),
+        "seen_overlaps": len(seen),
+        "scenes": scenes,
         "duplicates": len(alike),
         "compared": compared,
         "joined": {column: _joined(chips.index, ground, column) for column in columns},
@@ -56,7 +70,18 @@ def find(index: Path, settings: dict[str, Any], store: Path, out: Path) -> dict[
 def _compared(path: Path) -> list[str]:
     """The columns of an index that finding leaks needs."""
     groups = [name for name in pq.read_schema(path).names if name.startswith(GROUP_PREFIX)]
-    return ["chip_id", SCENE, "shard", "position", *groups]
+    return ["chip_id", SCENE, "row", "col", "shard", "position", *groups]
+
+
+def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, known: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Return the pairs of chips that overlap where their scenes were seen to, but for those known by georeference."""
+    pairs, share = overlapping_chips(index, scene_pairs, size)
+    names = index["chip_id"].to_numpy(object)
+    found = pd.DataFrame(
+        {"chip_a": names[pairs[:, 0]], "chip_b": names[pairs[:, 1]], "kind": "overlap", "score": share.round(4)}
+    )
+    both = pd.MultiIndex.from_frame(found[["chip_a", "chip_b"]])
+    return found[~both.isin(pd.MultiIndex.from_frame(known[["chip_a", "chip_b"]]))]
 
 
 def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:

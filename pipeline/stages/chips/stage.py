@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
 from ...dataset.parquet import checked
-from ...engine.task import METADATA, Artifact, Plan, PlanContext, Task, TaskContext
+from ...engine.task import METADATA, Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError
 from ...utils.section import as_json
 from .folds import Rule, bundled, deal, group_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
 
     from ...config.run import RunConfig
 
@@ -24,7 +27,7 @@ _PIXELS = (*_TABLES, "rasterio", "opencv-python-headless")
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan windows for all scenes, cut them batch by batch, index the chips, find leaks, deal the splits."""
+    """Plan windows, cut them batch by batch, index the chips, find scenes and chips that leak, deal the splits."""
     config = context.config
     chips = as_json(config.chips)
     classes, seed = list(config.ingest.classes), config.seed
@@ -42,7 +45,8 @@ def plan(context: PlanContext) -> Plan:
         )
     ]
     cut_config = {name: chips[name] for name in ("size_px", "resampling", "min_valid_fraction", "masks")}
-    cuts = yield [
+    batches = windows.metadata["batches"]
+    cut_tasks = [
         Task(
             "chips",
             f"cut-{batch['name']}",
@@ -52,9 +56,12 @@ def plan(context: PlanContext) -> Plan:
             libraries=_PIXELS,
             cost=1 + batch["megapixels"] / 20,
         )
-        for batch in windows.metadata["batches"]
+        for batch in batches
     ]
-    [index] = yield [
+    feature_tasks = _features(batches, chips, windows.ref) if _searches_scenes(chips) else []
+    made = yield cut_tasks + feature_tasks
+    cuts, features = made[: len(batches)], made[len(batches) :]
+    index, *scene_pairs = yield [
         Task(
             "chips",
             "index",
@@ -63,20 +70,58 @@ def plan(context: PlanContext) -> Plan:
             inputs={"cuts": tuple(cut.ref for cut in cuts), "windows": windows.ref, "tables": tables.ref},
             libraries=_TABLES,
             cost=2,
-        )
+        ),
+        *_scene_pairs(features, sum(batch["megapixels"] for batch in batches)),
     ]
     [duplicates] = yield [
         Task(
             "chips",
             "duplicates",
             _MAKE + "duplicates",
-            config={"duplicates": chips["duplicates"]},
-            inputs={"index": index.ref},
+            config={"duplicates": chips["duplicates"], "size_px": chips["size_px"]},
+            inputs={"index": index.ref, "scene_pairs": tuple(pairs.ref for pairs in scene_pairs)},
             libraries=(*_TABLES, "scipy", "shapely"),
             cost=1 + sum(index.metadata["chips"].values()) / 2000,
         )
     ]
     yield _splits(config, index, duplicates)
+
+
+def _searches_scenes(chips: Mapping[str, Any]) -> bool:
+    """Return whether scenes are compared by their pixels."""
+    return bool(chips["duplicates"]["enabled"] and chips["duplicates"]["scenes"])
+
+
+def _features(batches: Sequence[Mapping[str, Any]], chips: Mapping[str, Any], windows: ArtifactRef) -> list[Task]:
+    """Return a task for each batch that finds the keypoints of its scenes."""
+    return [
+        Task(
+            "chips",
+            f"features-{batch['name']}",
+            _MAKE + "features",
+            config={"chips": {"resampling": chips["resampling"]}, "batch": batch["name"]},
+            inputs={"windows": windows},
+            libraries=_PIXELS,
+            cost=1 + batch["megapixels"] / 2,
+        )
+        for batch in batches
+    ]
+
+
+def _scene_pairs(features: Sequence[Artifact], megapixels: float) -> list[Task]:
+    """Return the task that finds scenes with common ground; none where scenes are not compared."""
+    if not features:
+        return []
+    return [
+        Task(
+            "chips",
+            "scene-pairs",
+            _MAKE + "scene_pairs",
+            inputs={"features": tuple(part.ref for part in features)},
+            libraries=(*_TABLES, "scipy", "shapely", "opencv-python-headless"),
+            cost=1 + megapixels / 2,
+        )
+    ]
 
 
 def _splits(config: RunConfig, index: Artifact, duplicates: Artifact) -> list[Task]:
@@ -160,17 +205,66 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
     Raises:
         HostError: If a scene is not there: another host may see it.
     """
-    import json
+    import pandas as pd
+
+    from .cut import cut_batch
+
+    folder, batch = context.folder("windows"), context.config["batch"]
+    return cut_batch(
+        _batch_scenes(context),
+        pd.read_parquet(checked(folder / f"windows-{batch}.parquet")),
+        pd.read_parquet(checked(folder / f"objects-{batch}.parquet")),
+        dict(context.config["chips"]),
+        context.store,
+        context.out,
+        workers=_batch_workers(folder),
+        progress=lambda done, total: context.progress.update(done, total, "scenes"),
+    )
+
+
+def make_features(context: TaskContext) -> dict[str, Any]:
+    """Make a part ``features-<batch>``: pictures and keypoints of a batch of scenes.
+
+    Raises:
+        HostError: If a scene is not there: another host may see it.
+    """
+    from .overlap.extract import extract_batch
+
+    return extract_batch(
+        _batch_scenes(context),
+        context.config["chips"]["resampling"],
+        context.store,
+        context.out,
+        workers=_batch_workers(context.folder("windows")),
+        progress=lambda done, total: context.progress.update(done, total, "scenes"),
+    )
+
+
+def make_scene_pairs(context: TaskContext) -> dict[str, Any]:
+    """Make the part ``scene-pairs``: which scenes show the same ground, and by which transform."""
+    from .overlap.search import find_scene_pairs
+
+    return find_scene_pairs(
+        context.folders("features"),
+        context.out,
+        lambda done, total: context.progress.update(done, total, "pairs of scenes"),
+    )
+
+
+def _batch_scenes(context: TaskContext) -> pd.DataFrame:
+    """Return the scenes of the task's batch.
+
+    Raises:
+        HostError: If one is not there: another host may see it.
+    """
     import socket
 
     import pandas as pd
 
     from ...raster.gdal import scene_file
-    from .cut import cut_batch, records
+    from .cut import records
 
-    folder, batch = context.folder("windows"), context.config["batch"]
-    batches = json.loads((folder / METADATA).read_text("utf-8"))["batches"]
-    scenes = pd.read_parquet(checked(folder / f"scenes-{batch}.parquet"))
+    scenes = pd.read_parquet(checked(context.folder("windows") / f"scenes-{context.config['batch']}.parquet"))
     for row in records(scenes):
         path = scene_file(row, context.store).path
         if not path.exists():
@@ -178,17 +272,15 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
                 f"scene {path} is not there on {socket.gethostname()}: it was moved since it was ingested, or this host"
                 " does not see it; every host needs the scenes at the same place"
             )
-    return cut_batch(
-        scenes,
-        pd.read_parquet(checked(folder / f"windows-{batch}.parquet")),
-        pd.read_parquet(checked(folder / f"objects-{batch}.parquet")),
-        dict(context.config["chips"]),
-        context.store,
-        context.out,
-        # Batches are made side by side already; threads serve where there are fewer of them than cores.
-        workers=max(1, (os.cpu_count() or 1) // len(batches)),
-        progress=lambda done, total: context.progress.update(done, total, "scenes"),
-    )
+    return scenes
+
+
+def _batch_workers(windows: Path) -> int:
+    """Return the threads of a batch: batches are made side by side, threads serve where they are fewer than cores."""
+    import json
+
+    batches = json.loads((windows / METADATA).read_text("utf-8"))["batches"]
+    return max(1, (os.cpu_count() or 1) // len(batches))
 
 
 def make_index(context: TaskContext) -> dict[str, Any]:
@@ -218,7 +310,8 @@ def make_duplicates(context: TaskContext) -> dict[str, Any]:
     """Make the part ``duplicates``: pairs of chips that are a leak where they are on two sides."""
     from .leaks import find
 
-    return find(context.folder("index"), dict(context.config["duplicates"]), context.store, context.out)
+    settings = dict(context.config["duplicates"]) | {"size_px": context.config["size_px"]}
+    return find(context.folder("index"), context.folders("scene_pairs"), settings, context.store, context.out)
 
 
 def make_split(context: TaskContext) -> dict[str, Any]:

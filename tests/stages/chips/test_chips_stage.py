@@ -9,6 +9,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from fixtures.chip_project import Shop, label_row, scene, scene_row, write_tif
 from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.names import CROWD
@@ -322,3 +323,52 @@ def test_the_contact_sheet_shows_both_classes(shop, tmp_path):
     sheet = np.asarray(Image.open(done["index"].path / "sheet.png"))
     assert (sheet == SHIP).all(axis=-1).any()
     assert sheet.shape[1] > 16 * 64
+
+
+def copied(tmp_path, scenes, labels):
+    """The first scene once more as the last one: without georeference, turned by 180 degrees and 5 px to the left."""
+    pixels = np.roll(rasterio.open(tmp_path / "s0.tif").read().transpose(1, 2, 0)[::-1, ::-1], -5, axis=1)
+    found = scene(write_tif(tmp_path / "s5.tif", np.ascontiguousarray(pixels), crs=None, transform=None), pixels)
+    side = len(pixels)
+    boxes = [row for row in labels if row["scene_id"] == "s0.tif"]
+    turned = [
+        label_row(
+            f"5-{row['label_id']}",
+            "s5.tif",
+            (side - row["row_max"], side - row["col_max"] - 5, side - row["row_min"], side - row["col_min"] - 5),
+        )
+        for row in boxes
+    ]
+    row = scene_row(found, crs=None, transform=None, gsd_m=3.0, group_site="elsewhere")
+    return [*scenes[:5], row], [label for label in labels if label["scene_id"] != "s5.tif"] + turned
+
+
+@pytest.mark.parametrize("overlap", ["drop", "join"])
+def test_a_copy_without_georeference_does_not_leak(overlap, shop, tmp_path):
+    scenes, labels = copied(tmp_path, *harbour(tmp_path))
+    done = shop.run(scenes, labels, split=FOLDS["split"] | {"by": "site", "overlap": overlap})
+    metadata = done["duplicates"].metadata
+    assert metadata["scenes"]["seen"] == 1
+    assert metadata["seen_overlaps"] > 28
+    assert metadata["joined"]["site"] == [["elsewhere", "site0"]]
+    store, _ = chips_of(shop, done)
+    pairs = pd.read_parquet(done["duplicates"].path / "pairs.parquet")
+    classes = dict(zip(store.index["chip_id"], store.index["class"], strict=True))
+    seen = pairs[pairs["kind"] == "overlap"]
+    assert {classes[name] for name in seen["chip_a"]} == {"ship", "non-ship"}
+    for name in (name for name in done if name.startswith("split-fold")):
+        _, split = chips_of(shop, done, name.removeprefix("split-"))
+        role = dict(zip(split["chip_id"], split["role"], strict=True))
+        assert not any(
+            {role[a], role[b]} == {"train", "test"} for a, b in zip(seen["chip_a"], seen["chip_b"], strict=True)
+        )
+    dropped = sum(sum(done[name].metadata["dropped"].values()) for name in done if name.startswith("split-fold"))
+    assert bool(dropped) is (overlap == "drop")
+
+
+def test_scenes_are_compared_only_where_that_is_asked_for(shop, tmp_path):
+    scenes, labels = copied(tmp_path, *harbour(tmp_path))
+    done = shop.run(scenes, labels, chips={"size_px": 16, "duplicates": {"scenes": False}}, **FOLDS)
+    assert done["duplicates"].metadata["scenes"] is None
+    assert done["duplicates"].metadata["seen_overlaps"] == 0
+    assert not {"features-0of1", "scene-pairs"} & done.keys()

@@ -92,9 +92,9 @@ def _scene_features(
         inner = inner[: min(core, picture.shape[0] - corner[0]), : min(core, picture.shape[1] - corner[1])]
         picture[corner[0] : corner[0] + inner.shape[0], corner[1] : corner[1] + inner.shape[1]] = inner
         found = find_features(block, round(pixels.shape[0] * pixels.shape[1] * DENSITY))
-        places = found.places + np.float32([left, top])
-        inside = ((places >= (col, row)) & (places < (col + _BLOCK, row + _BLOCK))).all(axis=1)
-        parts.append(Features(places, found.sizes, found.angles, found.descriptors).take(inside))
+        places = found.places + np.array([left, top], np.float32)
+        inside = np.all((places >= (col, row)) & (places < (col + _BLOCK, row + _BLOCK)), axis=1)
+        parts.append(Features(places, found.sizes, found.angles, found.descriptors).take(np.flatnonzero(inside)))
         ranks.append(np.arange(len(parts[-1])))
     every = concatenated(parts)
     # The strongest of all blocks first: where keypoints have to be left out, no block loses all of its own.

@@ -97,7 +97,8 @@ def _nodata(grey: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return 1 where grey pixels (H, W) belong to a constant square, and just beside it."""
     square = np.ones((_NODATA_SIDE, _NODATA_SIDE), np.uint8)
     constant = cv2.dilate(grey, square) == cv2.erode(grey, square)
-    return cv2.dilate(constant.astype(np.uint8), np.ones((_NODATA_SIDE + 2,) * 2, np.uint8))
+    beside = np.ones((_NODATA_SIDE + 2,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(constant.astype(np.uint8), beside), np.uint8)
 
 
 def _smoothed(grey: npt.NDArray[Any], known: Floats, sigma: float) -> npt.NDArray[Any]:
@@ -113,7 +114,7 @@ def find_features(picture: Picture, most: int) -> Features:
     beside = np.ones((2 * _NODATA_MARGIN + 1,) * 2, np.uint8)
     searched = (cv2.dilate((picture == 0).astype(np.uint8), beside) == 0).astype(np.uint8)
     plain = np.where(picture == 0, 128, picture).astype(np.uint8)
-    sift = cv2.SIFT_create(nfeatures=most, contrastThreshold=_CONTRAST_THRESHOLD, edgeThreshold=_EDGE_THRESHOLD)
+    sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=_CONTRAST_THRESHOLD, edgeThreshold=_EDGE_THRESHOLD)
     keypoints, descriptors = sift.detectAndCompute(plain, searched)
     if not keypoints:
         return _none()
@@ -130,11 +131,22 @@ def find_features(picture: Picture, most: int) -> Features:
     )
 
 
-def flipped(features: Features) -> Features:
-    """Return the keypoints of the scene mirrored across its upper edge, so that rows are negative.
+def mirrored(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the descriptors (N, 128) that keypoints have in the mirrored scene.
 
     A descriptor is a grid of 4 x 4 histograms of 8 directions, in the keypoint's own frame: rows and directions turn.
     """
-    cells = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
-    descriptors = np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(-1, 128)
-    return Features(features.places * np.float32([1, -1]), features.sizes, -features.angles, descriptors)
+    cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
+    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(-1, 128)
+
+
+def turned_over(features: Features) -> Features:
+    """Return keypoints with the places and directions of the scene mirrored across its upper edge, rows negative."""
+    places = features.places * np.array([1, -1], np.float32)
+    return Features(places, features.sizes, -features.angles, features.descriptors)
+
+
+def flipped(features: Features) -> Features:
+    """Return the keypoints that the scene mirrored across its upper edge has, with their descriptors."""
+    turned = turned_over(features)
+    return Features(turned.places, turned.sizes, turned.angles, mirrored(features.descriptors))

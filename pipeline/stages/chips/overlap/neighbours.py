@@ -8,6 +8,7 @@ components.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,8 @@ class Space:
 def root_sift(descriptors: Descriptors) -> Floats:
     """Return descriptors (N, 128) as roots of histograms that sum to 1, so that their scalar product is at most 1."""
     values = descriptors.astype(np.float32)
-    return np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1))
+    roots: Floats = np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1))
+    return roots
 
 
 def learn_space(descriptors: Descriptors) -> Space:
@@ -86,7 +88,7 @@ def learn_space(descriptors: Descriptors) -> Space:
 
 
 def nearest_elsewhere(
-    descriptors: Descriptors, scene: Indices, space: Space, queries: Descriptors | None = None
+    descriptors: Descriptors, scene: Indices, space: Space, change: Callable[[Descriptors], Descriptors] | None = None
 ) -> tuple[Indices, Floats]:
     """Find the most similar descriptors of other scenes.
 
@@ -94,15 +96,15 @@ def nearest_elsewhere(
         descriptors: Descriptors (N, 128), which may lie in a file.
         scene: Scene (N,) of each.
         space: Learned from them.
-        queries: What to look for instead of each descriptor (N, 128), for instance its mirror image.
+        change: Makes of descriptors those to look for in their place, for instance their mirror images.
 
     Returns:
         Positions (N, 3) of the nearest, -1 where there are fewer; and their similarity, larger for nearer ones.
     """
-    codes, homes = _coded(descriptors, space, 1)
-    asked, probes = (codes, _coded(descriptors, space, _PROBED_CELLS)[1]) if queries is None else _coded(
-        queries, space, _PROBED_CELLS
-    )
+    codes, probes = _coded(descriptors, space)
+    asked, homes = codes, probes[:, :1]
+    if change is not None:
+        asked, probes = _coded(descriptors, space, change)
     members, member_ends = _by_cell(homes, len(space.centres))
     askers, asker_ends = _by_cell(probes, len(space.centres))
     found = np.full((len(codes), NEAREST), -1, np.int32)
@@ -124,14 +126,17 @@ def nearest_elsewhere(
     return np.where(np.isfinite(best), found, -1), best
 
 
-def _coded(descriptors: Descriptors, space: Space, count: int) -> tuple[npt.NDArray[np.int8], Indices]:
-    """Return descriptors as integers (N, D), and their nearest cells (N, count)."""
+def _coded(
+    descriptors: Descriptors, space: Space, change: Callable[[Descriptors], Descriptors] | None = None
+) -> tuple[npt.NDArray[np.int8], Indices]:
+    """Return descriptors, or what they are changed into, as integers (N, D), and their nearest cells (N, P)."""
     codes = np.empty((len(descriptors), space.components.shape[1]), np.int8)
-    cells = np.empty((len(descriptors), min(count, len(space.centres))), np.int32)
+    cells = np.empty((len(descriptors), min(_PROBED_CELLS, len(space.centres))), np.int32)
     for start in range(0, len(descriptors), _ROWS):
-        points = space.project(descriptors[start : start + _ROWS])
+        rows = descriptors[start : start + _ROWS]
+        points = space.project(rows if change is None else change(rows))
         codes[start : start + _ROWS] = np.clip(np.rint(points * _CODE_SCALE), -127, 127)
-        cells[start : start + _ROWS] = space.cells(points, count)
+        cells[start : start + _ROWS] = space.cells(points, _PROBED_CELLS)
     return codes, cells
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from .features import REDUCTION, Features, Picture
+from .features import REDUCTION, Features, Floats, Picture
 from .neighbours import root_sift
 from .votes import LEAST_VOTES, wrapped
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 MIN_CORRELATION = 0.2
 """Of the pictures where scenes overlap. What is not the same ground stays below 0.06 on harbours and open water, the
 same ground on another date is at 0.2 to 0.9."""
-MIN_PROMINENCE = 1.4
+MIN_PROMINENCE = 1.8
 """The correlation over the largest one at other shifts: rows of containers and waves resemble themselves elsewhere."""
 _NOISE = 12.0
 """Over the root of the compared pixels, the least correlation of few of them."""
@@ -59,14 +59,15 @@ class Evidence:
         return self.correlation >= least and self.prominence >= MIN_PROMINENCE
 
 
-def fitted(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], tolerance: float) -> tuple[Array, Array] | None:
+def fitted(one: Floats, other: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
     """Return the similarity (2, 3) from places (N, 2) to others (N, 2) by RANSAC, and which follow it, or None."""
-    matrix, follow = cv2.estimateAffinePartial2D(
+    found, follow = cv2.estimateAffinePartial2D(
         one.astype(np.float64), other.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
     )
-    if matrix is None or follow.sum() < LEAST_VOTES or not 0.5 < scale_of(matrix) < 2:
+    matrix = np.asarray(found, np.float64)  # None, for no transform, has no two axes
+    if matrix.ndim != 2 or follow.sum() < LEAST_VOTES or not 0.5 < scale_of(matrix) < 2:
         return None
-    return np.asarray(matrix, np.float64), follow.ravel().astype(bool)
+    return matrix, follow.ravel().astype(bool)
 
 
 def scale_of(matrix: Array) -> float:
@@ -80,7 +81,7 @@ def moved(places: npt.NDArray[np.floating], matrix: Array) -> Array:
 
 
 def examine(
-    first: tuple[Features, Picture], second: tuple[Features, Picture], one: Array, other: Array, mirrored: bool
+    first: tuple[Features, Picture], second: tuple[Features, Picture], one: Floats, other: Floats, mirrored: bool
 ) -> Evidence | None:
     """Return what speaks for two scenes showing the same ground.
 
@@ -100,7 +101,7 @@ def examine(
     matrix = fit[0]
     near = first[0].take(np.abs(first[0].places - np.median(one, axis=0)).max(axis=1) <= _REACH_PX)
     there = second[0].take(np.abs(second[0].places - np.median(other, axis=0)).max(axis=1) <= 2 * _REACH_PX)
-    held = np.zeros((0, 2))
+    held = np.zeros((0, 2), np.float32)
     for radius in _RADII_PX:
         here, found = _guided_matches(matrix, near, there, radius)
         fit = fitted(near.places[here], there.places[found], radius / 2) if len(here) >= LEAST_VOTES else None
@@ -108,7 +109,7 @@ def examine(
             return None
         matrix, held = fit[0], near.places[here[fit[1]]]
     if mirrored:
-        matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * (1, -1)
+        matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * np.array([1, -1], np.float32)
     correlation, elsewhere, pixels = _correlations(matrix, first[1], second[1], np.median(held, axis=0))
     spots = len(np.unique(held // 8, axis=0))
     return Evidence(matrix, spots, correlation, correlation / max(elsewhere, 1e-6), pixels)
@@ -117,7 +118,7 @@ def examine(
 def _guided_matches(
     matrix: Array, near: Features, there: Features, radius: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return keypoints of the first scene and the most similar ones of the second, near where the transform puts them."""
+    """Return keypoints of the first scene and the most similar ones of the second, near where they should be."""
     trees = cKDTree(moved(near.places, matrix)), cKDTree(there.places)
     close = trees[0].sparse_distance_matrix(trees[1], radius, output_type="ndarray")
     one, other = close["i"], close["j"]
@@ -174,7 +175,7 @@ def _window(
     """Return the corners (col, row) of the part of the first picture that the second covers, of a limited size."""
     height, width = second
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    covered = moved(corners, cv2.invertAffineTransform(matrix))
+    covered = moved(corners, np.asarray(cv2.invertAffineTransform(matrix), np.float64))
     low = np.maximum(np.floor(covered.min(axis=0)), 0)
     high = np.minimum(np.ceil(covered.max(axis=0)), first[::-1])
     start = np.clip(centre - _WINDOW / 2, low, np.maximum(high - _WINDOW, low))

@@ -13,7 +13,7 @@ from .features import Features
 Array = npt.NDArray[np.float64]
 
 _LARGEST_RATIO = 1.7
-"""Of the sizes of two matched keypoints; scenes are looked for at scales from 0.8 to 1.25, and sizes vary by a third."""
+"""Of the sizes of two matched keypoints: scales from 0.8 to 1.25 are looked for, and sizes vary by a third."""
 _LOG_SCALE, _ANGLE = 0.35, 0.35
 """By how much two matches that agree may differ, in the logarithm of the scale and in radians."""
 _SHORTEST_PX = 12.0
@@ -87,7 +87,7 @@ def candidates(
 def _agreement(
     lower: Features, upper: Features, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Return which of matches (G, M) agree (G, M, M): what lies between them is scaled and turned as each of them is."""
+    """Return which of matches (G, M) agree (G, M, M): what lies between them is scaled and turned as they are."""
     length, direction = _segments(lower.places[one])
     length_there, direction_there = _segments(upper.places[other])
     agree = (length > _SHORTEST_PX) & (length_there > _SHORTEST_PX)

@@ -1,0 +1,173 @@
+"""The part ``scene-pairs``: which scenes show the same ground, and by which transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES, picture_shape
+from .features import Features, Picture, flipped, mirrored, turned_over
+from .mosaic import implied_pairs
+from .neighbours import learn_space, nearest_elsewhere
+from .verify import Evidence, examine
+from .votes import candidates
+
+SCENE_PAIRS = "scene_pairs.parquet"
+MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
+"""Columns of a transform from the first scene's column and row to the second's, row by row."""
+MOST_KEYPOINTS = 6_000_000
+"""Keypoints of all scenes that are compared, for 1.5 GB of memory; of more the strongest of each scene."""
+FEWEST_KEYPOINTS = 60
+"""A scene with fewer is too plain for an overlap of a tenth to be seen."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The scenes to compare, and their keypoints one after the other.
+
+    Attributes:
+        names: Names of the scenes, sorted.
+        shapes: Height and width (S, 2) of each in chip pixels.
+        pictures: Their pictures, which lie in files.
+        ends: Where (S + 1,) the keypoints of each begin, and the last end.
+        features: All keypoints; their descriptors lie in a file.
+    """
+
+    names: list[str]
+    shapes: npt.NDArray[np.int64]
+    pictures: list[Picture]
+    ends: npt.NDArray[np.int64]
+    features: Features
+
+    @property
+    def scene(self) -> npt.NDArray[np.int32]:
+        """The scene (N,) of each keypoint."""
+        return np.repeat(np.arange(len(self.names), dtype=np.int32), np.diff(self.ends))
+
+    def of(self, scene: int) -> Features:
+        """Return the keypoints of a scene."""
+        return self.features.take(slice(self.ends[scene], self.ends[scene + 1]))
+
+
+def find_scene_pairs(folders: Sequence[Path], out: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Write the pairs of scenes that show the same ground.
+
+    Args:
+        folders: The committed pictures and keypoints.
+        out: Folder of the part.
+        progress: Told how many candidates are examined, of how many.
+
+    Returns:
+        Metadata: scenes and keypoints compared, the share of keypoints, scenes too plain to tell, and pairs seen and
+        implied.
+    """
+    with TemporaryFile() as file:
+        pool, share = read_pool(folders, file)
+        seen = seen_pairs(pool, progress)
+        pairs = pd.concat([seen, implied_pairs(seen, pool.shapes)], ignore_index=True)
+        plain = [pool.names[scene] for scene in np.flatnonzero(np.diff(pool.ends) < FEWEST_KEYPOINTS)]
+    for column in ("scene_a", "scene_b"):
+        pairs[column] = np.array(pool.names, object)[pairs[column].to_numpy(np.int64)]
+    table = pa.Table.from_pandas(pairs, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), out / SCENE_PAIRS, compression="zstd")
+    return {
+        "scenes": len(pool.names),
+        "keypoints": len(pool.features),
+        "keypoint_share": round(share, 4),
+        "plain": plain,
+        "seen": len(seen),
+        "implied": len(pairs) - len(seen),
+    }
+
+
+def read_pool(folders: Sequence[Path], file: BinaryIO) -> tuple[Pool, float]:
+    """Return the scenes of all batches, and the share of their keypoints that are compared.
+
+    Args:
+        folders: The committed pictures and keypoints.
+        file: Where the descriptors are put together; open for as long as the pool is used.
+    """
+    tables = [pq.read_table(folder / SCENES).to_pandas().assign(folder=place) for place, folder in enumerate(folders)]
+    scenes = pd.concat(tables).sort_values("scene_id").reset_index(drop=True)
+    total = int(scenes["count"].sum())
+    share = min(1.0, MOST_KEYPOINTS / max(total, 1))
+    counts = np.ceil(scenes["count"].to_numpy() * share).astype(np.int64)
+    opened = [
+        tuple(np.load(folder / name, mmap_mode="r") if total or name == PICTURES else None for name in _ARRAYS)
+        for folder in folders
+    ]
+    keypoints, pictures = [np.zeros((0, 4), np.float32)], []
+    for row, count in zip(scenes.to_dict("records"), counts, strict=True):
+        whole, points, descriptors = opened[row["folder"]]
+        height, width = picture_shape(row["height"], row["width"])
+        pictures.append(whole[row["picture"] : row["picture"] + height * width].reshape(height, width))
+        if count:
+            rows = slice(row["first"], row["first"] + count)
+            keypoints.append(points[rows])
+            file.write(np.ascontiguousarray(descriptors[rows]).tobytes())
+    file.flush()
+    held = np.concatenate(keypoints)
+    # An empty file cannot be mapped.
+    mapped = np.memmap(file, np.uint8, "r", shape=(len(held), 128)) if len(held) else np.zeros((0, 128), np.uint8)
+    return Pool(
+        [str(name) for name in scenes["scene_id"]],
+        scenes[["height", "width"]].to_numpy(np.int64),
+        pictures,
+        np.concatenate([[0], np.cumsum(counts)]),
+        Features(held[:, :2], held[:, 2], held[:, 3], mapped),
+    ), share
+
+
+_ARRAYS = (PICTURES, KEYPOINTS, DESCRIPTORS)
+
+
+def seen_pairs(pool: Pool, progress: Callable[[int, int], None]) -> pd.DataFrame:
+    """Return pairs of scenes that show the same ground by their pixels: numbers, transform, matches, correlation."""
+    best: dict[tuple[int, int], Evidence] = {}
+    if len(pool.features) and len(pool.names) > 1:
+        space, scene = learn_space(pool.features.descriptors), pool.scene
+        for mirror in (False, True):
+            found, similarity = nearest_elsewhere(pool.features.descriptors, scene, space, mirrored if mirror else None)
+            keypoint, rank = np.nonzero(found >= 0)
+            matches = np.stack([keypoint, found[keypoint, rank]], axis=1).astype(np.int64)
+            points = pool.features
+            lower = turned_over(points) if mirror else points
+            proposed = list(candidates(scene, lower, points, matches, similarity[keypoint, rank]))
+            for done, candidate in enumerate(proposed):
+                progress(done, len(proposed))
+                pair = candidate.first, candidate.second
+                first, second = (pool.of(number) for number in pair)
+                first = flipped(first) if mirror else first
+                evidence = examine(
+                    (first, pool.pictures[pair[0]]),
+                    (second, pool.pictures[pair[1]]),
+                    lower.places[candidate.from_first],
+                    points.places[candidate.from_second],
+                    mirror,
+                )
+                if evidence and evidence.sure and (pair not in best or evidence.correlation > best[pair].correlation):
+                    best[pair] = evidence
+    return pair_table([(*pair, best[pair].matrix, best[pair].matches, best[pair].correlation) for pair in sorted(best)])
+
+
+def pair_table(pairs: Sequence[tuple[int, int, npt.NDArray[np.float64], int, float]]) -> pd.DataFrame:
+    """Return pairs of scenes with their transforms as a table."""
+    matrices = np.array([pair[2].ravel() for pair in pairs]).reshape(-1, 6)
+    return pd.DataFrame(
+        {
+            "scene_a": np.array([pair[0] for pair in pairs], np.int64),
+            "scene_b": np.array([pair[1] for pair in pairs], np.int64),
+            **{name: matrices[:, number] for number, name in enumerate(MATRIX)},
+            "matches": np.array([pair[3] for pair in pairs], np.int64),
+            "correlation": np.array([pair[4] for pair in pairs], np.float64).round(4),
+        }
+    )
