@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import shorten
 
 import rich_click as click
 
-from ._common import print_table, root_option, say
+from ._common import console, print_table, root_option, say
+
+COLUMNS = ("run", "state", "data", "preset", "verdict", "time", "report")
+WIDE = 120
+"""Columns of a terminal from which the path of the report is shown too; it is reports/RUN/report.html."""
+CELL = 60
+"""Characters of a cell on a terminal."""
 
 
 @click.command("runs")
@@ -27,5 +34,11 @@ def command(root: Path, as_json: bool) -> None:
     if not rows:
         say(f"no runs in {root / 'data'}; `satpipe run all` makes one")
         return
-    columns = ("run", "state", "data", "preset", "verdict", "time", "report")
-    print_table(columns, ([str(row[column] if row[column] is not None else "") for column in columns] for row in rows))
+    columns = COLUMNS if not console().is_terminal or console().width >= WIDE else COLUMNS[:-1]
+    print_table(columns, ([_cell(row[column]) for column in columns] for row in rows))
+
+
+def _cell(value: object) -> str:
+    """Return a cell; a long sentence, such as that of a failed run, is cut on a terminal. --json has it whole."""
+    text = "" if value is None else str(value)
+    return shorten(text, CELL, placeholder="…") if console().is_terminal else text

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..utils.bounded_files import read_json
+from ..utils.errors import StoreError
 from .publish import PAGE, page_of
 from .results import Attempt, Damaged, Result, Results, differing_keys
 from .stages import NAMES
 from .store import Store
+from .task import METADATA
 
 
 def run_rows(root: Path) -> list[dict[str, Any]]:
@@ -25,12 +28,13 @@ def run_rows(root: Path) -> list[dict[str, Any]]:
                 rows.append(_damaged(version))
             else:
                 state = "finished" if version.is_full else f"complete up to {version.last}"
-                rows.append(_row(title, state, version, _report(root, store, title, version)))
+                verdict = _verdict(store, version)
+                rows.append(_row(title, state, version, verdict, _report(root, store, title, version)))
         attempt = results.attempt(name)
         if isinstance(attempt, Damaged):
             rows.append(_damaged(attempt))
         elif attempt is not None and _is_news(attempt, versions):
-            rows.append(_row(name, _state(attempt, store), attempt, None))
+            rows.append(_row(name, _state(attempt, store), attempt, None, None))
     return rows
 
 
@@ -40,10 +44,9 @@ def _damaged(record: Damaged) -> dict[str, Any]:
     return {"run": record.title, "state": "damaged", "version": None, "verdict": text, **empty}
 
 
-def _row(title: str, state: str, record: Result | Attempt, report: str | None) -> dict[str, Any]:
+def _row(title: str, state: str, record: Result | Attempt, verdict: str | None, report: str | None) -> dict[str, Any]:
     sources = _section(record.config, "ingest").get("sources")
     items = [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
-    verdict = record.verdict if isinstance(record, Result) else None
     return {
         "run": title,
         "state": state,
@@ -54,6 +57,21 @@ def _row(title: str, state: str, record: Result | Attempt, report: str | None) -
         "time": f"{record.seconds:.0f} s" if record.seconds is not None else None,
         "report": report,
     }
+
+
+def _verdict(store: Store, result: Result) -> str | None:
+    """Return the verdict as the committed report has it, since anybody can edit the record of a run.
+
+    The record's own, marked as not verified, where the report is not there or was changed; None where there is none.
+    """
+    if PAGE not in result.digests:
+        return None
+    try:
+        metadata = read_json(store.open(page_of(result)) / METADATA)
+    except (StoreError, OSError, ValueError):
+        return f"not verified: {result.verdict or result.sentence}"
+    verdict = metadata.get("verdict") if isinstance(metadata, dict) else None
+    return verdict if isinstance(verdict, str) else "not verified: the report has no verdict"
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -51,7 +51,18 @@ def write_run(root: Path, name: str, wrong: int, preset: str = "dcgan", chips: i
         "format": FORMAT,
         "run": name,
         "answer": {
-            "question": {"metric": "accuracy", "title": "accuracy", "fraction": 1.0, "confidence": 0.95},
+            "question": {
+                "metric": "accuracy",
+                "title": "accuracy",
+                "treatment": "classic+gan",
+                "baseline": "classic",
+                "fraction": 1.0,
+                "confidence": 0.95,
+                "draws": 100,
+                "seed": 1,
+                "unit": "scene_id",
+                "folds": "random",
+            },
             "sentence": f"What {name} says.",
             "arm_values": dict.fromkeys(ARMS, 0.5),
         },
@@ -82,7 +93,14 @@ def invoke(root: Path, *words: str):
 def test_two_runs_are_compared_on_the_terminal_and_in_files(root):
     done = invoke(root, "first", "second")
     assert done.exit_code == 0, done.output
-    for words in ("What first says.", "gan.preset", "dcgan-lowdata", "240 common test chips", "second is better"):
+    for words in (
+        "first (not verified): ",
+        "instead of",
+        "gan.preset",
+        "dcgan-lowdata",
+        "240 common test chips",
+        "second is better",
+    ):
         assert words in done.output
     assert "0.2 (0.1)" in done.output
     folder = root / "reports" / "compare-first-second"
@@ -97,14 +115,20 @@ def test_a_run_may_be_named_by_its_folder_and_the_output_placed(root, tmp_path):
     assert (tmp_path / "elsewhere" / "compare.html").is_file()
 
 
-def test_other_test_chips_are_refused_unless_told_to(root):
-    refused = invoke(root, "first", "shorter")
-    assert isinstance(refused.exception, InputError)
-    assert "--common" in str(refused.exception)
+def test_other_test_chips_are_compared_apart_or_where_they_are_common(root):
+    done = invoke(root, "first", "shorter")
+    assert done.exit_code == 0, done.output
+    assert "of each run on its own test chips, unpaired intervals" in done.output
     done = invoke(root, "first", "shorter", "--common")
     assert done.exit_code == 0
     assert "200 common test chips" in done.output
-    assert "note: The runs were tested on different chips (240, 200)" in done.output
+    assert "note: The runs were tested on different chips (240, 200; 200 in common)" in done.output
+
+
+def test_what_was_edited_into_a_report_is_not_printed(root):
+    done = invoke(root, "first", "second")
+    assert "What first says." not in done.output
+    assert "first is not verified: the store with run first is not here" in " ".join(done.output.split())
 
 
 def test_an_unknown_run_is_one_sentence_that_names_those_there_are(root):

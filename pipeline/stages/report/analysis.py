@@ -19,6 +19,7 @@ from .stats.panel import Ensemble, panel, tested
 from .stats.question import Question
 from .stats.statistics import (
     Interval,
+    Verdict,
     crossed_bootstrap,
     decide,
     difference,
@@ -215,26 +216,28 @@ def _ones(view: Ensemble) -> Floats:
     return np.ones((1, len(view.units)))
 
 
+def verdict_of(view: Ensemble, question: Question) -> tuple[Verdict, dict[str, float], str]:
+    """Return the verdict, the metric of its two arms, and its sentence."""
+    scorers = {arm: view.scorer(arm, question.metric) for arm in (question.treatment, question.baseline)}
+    score = difference(scorers[question.treatment], scorers[question.baseline])
+    verdict = decide(score, view.stratum, len(view.replicates), question.confidence, view.share, question.folds)
+    values = {arm: float(np.nanmean(scorer(_ones(view)))) for arm, scorer in scorers.items()}
+    return verdict, values, words.sentence(verdict, question, values)
+
+
 def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
-    """The verdict, its sentence, and what stands behind both; ``folds`` may share units, so the panel cannot tell."""
-    stratum = view.stratum
+    """Return the verdict and what stands behind it; ``folds`` may share units, so the ensemble cannot tell them."""
+    verdict, values, sentence = verdict_of(view, question)
     ones = _ones(view)
-    treatment = view.scorer(question.treatment, question.metric)
-    baseline = view.scorer(question.baseline, question.metric)
-    score = difference(treatment, baseline)
-    verdict = decide(score, stratum, len(view.replicates), question.confidence, view.share, question.folds)
-    draws = crossed_bootstrap(score, stratum, question.draws, np.random.default_rng([question.seed, 0]))
+    score = difference(*(view.scorer(arm, question.metric) for arm in (question.treatment, question.baseline)))
+    draws = crossed_bootstrap(score, view.stratum, question.draws, np.random.default_rng([question.seed, 0]))
     low, high = percentile_interval(draws, question.confidence)
-    values = {
-        question.treatment: float(np.nanmean(treatment(ones))),
-        question.baseline: float(np.nanmean(baseline(ones))),
-    }
     by_arm = {arm: view.scorer(arm, question.metric)(ones)[0] for arm in view.arms}
     favoured = question.treatment if verdict.answer == "helps" else question.baseline
     return {
         "question": asdict(question) | describe(question.metric),
         "verdict": verdict.answer,
-        "sentence": words.sentence(verdict, question, values),
+        "sentence": sentence,
         "favoured": favoured,
         "values": values,
         "difference": asdict(verdict.interval),

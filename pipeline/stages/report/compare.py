@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ValidationError
+from scipy import stats
 
 from ...dataset.parquet import checked
 from ...utils.bounded_files import read_json
@@ -21,7 +23,8 @@ from .schema import FORMAT
 from .sections.gan import MEASURES, shown_measure
 from .stats.metrics import METRICS
 from .stats.panel import panel
-from .stats.statistics import decide, difference
+from .stats.statistics import MIN_REPLICATES, MIN_UNITS, Interval, decide, detectable_effect, difference, interval
+from .verify import Verification, verify
 
 WORDS = {"helps": "better", "hurts": "worse"}
 """What a verdict on a treatment is called between two runs."""
@@ -30,6 +33,8 @@ WORDS = {"helps": "better", "hurts": "worse"}
 class _Question(BaseModel):
     metric: str
     title: str
+    treatment: str
+    baseline: str
     fraction: float
     confidence: float
 
@@ -82,6 +87,7 @@ class Run:
     folder: Path
     report: Mapping[str, Any]
     predictions: pd.DataFrame
+    checked: Verification
 
     @property
     def question(self) -> Mapping[str, Any]:
@@ -108,6 +114,7 @@ class Comparison:
         configuration: Keys that differ, with the value in each run; a missing key is None.
         data: Digests that differ, with the value in each run.
         chips: How many test chips each run has and how many all share.
+        paired: Whether runs are compared chip by chip and replicate by replicate, or as independent experiments.
         differences: One row per arm and further run: its metric minus the first run's, with interval and answer.
         quality: GAN quality by class, measure and run.
     """
@@ -117,6 +124,7 @@ class Comparison:
     configuration: dict[str, list[Any]] = field(default_factory=dict)
     data: dict[str, list[Any]] = field(default_factory=dict)
     chips: dict[str, Any] = field(default_factory=dict)
+    paired: bool = True
     differences: list[dict[str, Any]] = field(default_factory=list)
     quality: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
 
@@ -126,11 +134,13 @@ class Comparison:
             {
                 "format": FORMAT,
                 "runs": [run.name for run in self.runs],
-                "verdicts": [run.report["answer"]["sentence"] for run in self.runs],
+                "verdicts": [run.checked.sentence for run in self.runs],
+                "verified": [run.checked.verified for run in self.runs],
                 "warnings": self.warnings,
                 "configuration": self.configuration,
                 "data": self.data,
                 "test_chips": self.chips,
+                "paired": self.paired,
                 "differences": self.differences,
                 "gan_quality": self.quality,
             }
@@ -167,11 +177,15 @@ class Comparison:
         return head, rows
 
 
-def load(folder: Path) -> Run:
-    """Read a run's report.
+def load(folder: Path, root: Path | None = None) -> Run:
+    """Read a run's report and check it.
+
+    Args:
+        folder: Where it lies.
+        root: Folder that may hold the store of its run; without it nothing can be verified.
 
     Raises:
-        InputError: If there is none, or one of another format.
+        InputError: If there is none, or one of another format, or one whose predictions give no answer.
     """
     try:
         report = read_json(folder / "report.json", MAX_REPORT_BYTES)
@@ -190,32 +204,43 @@ def load(folder: Path) -> Run:
         raise InputError(
             f"{folder / 'report.json'} is damaged, `{place[:80]}`: {first['msg'][:120]}; `satpipe run report` writes it"
         ) from None
-    return Run(report["run"], folder, report, predictions)
+    return Run(report["run"], folder, report, predictions, verify(folder, report, predictions, root))
 
 
-def compare(folders: Sequence[Path], common: bool = False) -> Comparison:
+def compare(folders: Sequence[Path], common: bool = False, root: Path | None = None) -> Comparison:
     """Compare runs with the first one.
+
+    Runs of the same scenes that were tested on different chips, such as those of two seeds, are compared as independent
+    experiments, each on its own chips.
 
     Args:
         folders: Folders of their reports, two or more.
-        common: Whether to compare on the test chips that all share, where they were tested on different ones.
+        common: Whether to compare on the test chips that all share instead.
+        root: Folder that may hold the store of the runs, to check the reports against.
 
     Raises:
         InputError: If a report is missing, or runs were tested on different chips and ``common`` was not given.
     """
     if len(folders) < 2:
         raise InputError("compare takes two runs or more")
-    runs = _distinct([load(folder) for folder in folders])
+    runs = _distinct([load(folder, root) for folder in folders])
     found = Comparison(runs)
     found.configuration.update(differing([flat(run.report["provenance"]["configuration"]) for run in runs]))
     found.configuration.pop("name", None)
     found.data.update(differing([digests(run) for run in runs]))
+    found.warnings.extend(f"{run.checked.note}." for run in runs if run.checked.note is not None)
     found.chips.update(test_chips(runs, common))
     if found.chips["common"] < max(found.chips["each"]):
         each = ", ".join(f"{count:,}" for count in found.chips["each"])
+        found = replace(found, paired=common)
         found.warnings.append(
-            f"The runs were tested on different chips ({each}); compared are the {found.chips['common']:,} that all"
-            " share."
+            f"The runs were tested on different chips ({each}; {found.chips['common']:,} in common): "
+            + (
+                "compared are those that all share."
+                if common
+                else "compared as independent experiments, each on its own chips, with unpaired intervals; --common"
+                " compares them on the chips they share."
+            )
         )
     if "chips/index" in found.data:
         found.warnings.append(
@@ -230,7 +255,7 @@ def compare(folders: Sequence[Path], common: bool = False) -> Comparison:
         shares = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
         found.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
     for other in runs[1:]:
-        found.differences.extend(run_differences(runs[0], other))
+        found.differences.extend(run_differences(runs[0], other, found.paired))
     found.quality.update(gan_quality(runs))
     return found
 
@@ -276,8 +301,8 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     """How many test chips each run has, and how many all share.
 
     Raises:
-        InputError: If they differ and ``common`` is not given, if there are none in common, or if the runs know
-            different classes.
+        InputError: If they differ, the scenes too, and ``common`` is not given; if there are none in common; or if the
+            runs know different classes.
     """
     classes = [run.report["provenance"]["configuration"]["ingest"]["classes"] for run in runs]
     if any(known != classes[0] for known in classes):
@@ -289,9 +314,10 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     changed = sorted({name for name, values in differing(scenes).items() if None not in values})
     each = [len(one) for one in sets]
     names = " and ".join(run.name for run in runs)
-    if not shared:
+    alike = not differing(scenes)
+    if not shared and (common or not alike):
         raise InputError(f"{names} have no test chip in common, so their scores cannot be compared")
-    if not common and (len(shared) < max(each) or changed):
+    if not common and not alike and (len(shared) < max(each) or changed):
         why = f"{len(shared):,} are in common"
         if changed:
             why = f"{plural(len(changed), 'scene')} of the same name and other content"
@@ -302,10 +328,17 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     return {"each": each, "common": len(shared), "changed_scenes": changed}
 
 
-def run_differences(first: Run, other: Run) -> list[dict[str, Any]]:
-    """Every arm that both have: the other run minus the first one, on the test chips and replicates they share."""
+def run_differences(first: Run, other: Run, paired: bool = True) -> list[dict[str, Any]]:
+    """Return the other run minus the first one for every arm that both have.
+
+    Args:
+        first: What is compared with.
+        other: What is compared.
+        paired: Whether on the test chips and replicates that they share, or as independent experiments.
+    """
+    compared = _arm_difference if paired else _unpaired_difference
     arms = [arm for arm in first.report["answer"]["arm_values"] if arm in other.report["answer"]["arm_values"]]
-    return [row for arm in arms if (row := _arm_difference(first, other, arm)) is not None]
+    return [row for arm in arms if (row := compared(first, other, arm)) is not None]
 
 
 def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
@@ -347,6 +380,37 @@ def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
         "units": verdict.units,
         "chips": len(view.chip_id),
         "answer": WORDS.get(verdict.answer, verdict.answer),
+    }
+
+
+def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
+    """Return the difference of two independent experiments: variances add up, with Welch's degrees of freedom."""
+    question, classes = first.question, first.report["provenance"]["configuration"]["ingest"]["classes"]
+    views = [panel(run.tested.assign(fraction=1.0), classes, [arm], 1.0) for run in (first, other)]
+    scores = [view.scorer(arm, question["metric"]) for view in views]
+    one, two = (
+        interval(score, view.stratum, question["confidence"], view.share, run.question.get("folds", "random"))
+        for score, view, run in zip(scores, views, (first, other), strict=True)
+    )
+    se = math.hypot(one.se, two.se)
+    df = se**4 / (one.se**4 / one.df + two.se**4 / two.df) if se > 0 else math.nan
+    estimate, reach = two.estimate - one.estimate, float(stats.t.ppf(0.5 + question["confidence"] / 2, df)) * se
+    found = Interval(estimate, estimate - reach, estimate + reach, se, df, question["confidence"])
+    enough = all(len(view.replicates) >= MIN_REPLICATES and len(view.units) >= MIN_UNITS for view in views)
+    answer = "no detectable difference" if enough and math.isfinite(reach) else "too little data to tell"
+    if enough and abs(estimate) > reach:
+        answer = WORDS["helps" if estimate > 0 else "hurts"]
+    return {
+        "arm": arm,
+        "run": other.name,
+        "metric": question["metric"],
+        "values": {first.name: one.estimate, other.name: two.estimate},
+        **asdict(found),
+        "detectable": detectable_effect(se, df, question["confidence"]),
+        "replicates": min(len(view.replicates) for view in views),
+        "units": min(len(view.units) for view in views),
+        "chips": min(len(view.chip_id) for view in views),
+        "answer": answer,
     }
 
 

@@ -58,11 +58,11 @@ class Difference(Model):
     """Degrees of freedom."""
     confidence: float
     variance_replicates: Number
-    """Share of the variance that comes from replicates."""
+    """Share of the squared length of the interval that comes from replicates."""
     variance_units: Number
     """Share that comes from test units."""
     variance_folds: Number
-    """Share that comes from folds that disagree by more than replicates and units explain; 0 where they are fixed."""
+    """Share that comes from folds as random effects, from how they differ and how few they are."""
     variance_rest: Number
     """Share that comes from none of them alone."""
 

@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.report_data import FakeRun, World
+from fixtures.report_data import CLASSES, FakeRun, World
+from satpipe.engine.digests import digest_of
+from satpipe.engine.results import Result, Results
+from satpipe.engine.store import Store
+from satpipe.engine.task import METADATA, Task
 from satpipe.stages.report import compare
 from satpipe.stages.report.html import compare_page
 from satpipe.utils.errors import InputError
@@ -77,8 +81,75 @@ def test_runs_on_other_test_chips_are_not_compared_unless_told_to(page_folder, t
         compare.compare([page_folder, fewer])
     found = compare.compare([page_folder, fewer], common=True)
     assert found.chips["common"] < 360
-    assert "compared are the" in found.warnings[0]
+    assert "compared are those that all share" in found.warnings[-1]
     assert found.differences[0]["chips"] == found.chips["common"]
+
+
+def test_two_seeds_are_compared_as_independent_experiments(page_folder, tmp_path):
+    other = FakeRun(tmp_path, World(effects=BETTER, seed=5), name="seed5").report()[0]
+    rows = pd.read_parquet(other / "predictions.parquet")
+    # Background chips are drawn anew; labelled objects stay what they are.
+    drawn = (rows["class"] == CLASSES[0]) & rows["chip_id"].str.endswith("7")
+    rows.assign(chip_id=rows["chip_id"].mask(drawn, rows["chip_id"] + "x")).to_parquet(other / "predictions.parquet")
+    found = compare.compare([page_folder, other])
+    assert not found.paired
+    assert "compared as independent experiments" in found.warnings[-1]
+    row = found.differences[-1]
+    assert row["arm"] == "classic+gan"
+    assert row["answer"] == "better"
+    alone = [json.loads((folder / "report.json").read_text("utf-8"))["answer"] for folder in (page_folder, other)]
+    means = [answer["arm_values"]["classic+gan"] for answer in alone]
+    assert row["estimate"] == pytest.approx(means[1] - means[0])
+    tables = [pd.read_csv(folder / "metrics.csv") for folder in (page_folder, other)]
+    arms = [table.query("kind == 'arm' and arm == 'classic+gan' and fold.isna()") for table in tables]
+    errors = [arm.set_index("metric").loc["balanced_accuracy", "se"] for arm in arms]
+    assert row["se"] == pytest.approx(np.hypot(*errors), rel=1e-4)
+    assert row["low"] < row["estimate"] < row["high"]
+
+
+def test_a_forged_sentence_is_not_repeated(page_folder, tmp_path):
+    report = json.loads((page_folder / "report.json").read_text("utf-8"))
+    true = report["answer"]["sentence"]
+    report["answer"]["sentence"] = "GANs double the accuracy."
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "predictions.parquet").write_bytes((page_folder / "predictions.parquet").read_bytes())
+    found = compare.compare([tmp_path, page_folder])
+    assert [run.checked.sentence for run in found.runs] == [true, true]
+    assert "its sentence was not what its predictions give, and was computed again" in found.warnings[0]
+    assert "was computed again" not in found.warnings[1]
+
+
+@pytest.mark.parametrize("forged", [None, "report.json", "predictions.parquet"])
+def test_reports_are_checked_against_the_store(page_folder, tmp_path, forged):
+    store, title = Store(tmp_path / "data"), "report/page"
+    store.create()
+    with store.staging("k" * 32) as staged:
+        for name in ("report.json", "predictions.parquet"):
+            (staged / name).write_bytes((page_folder / name).read_bytes())
+        (staged / METADATA).write_text("{}")
+        task = Task("report", "page", "satpipe:nothing")
+        record = store.commit(staged, task, digest_of({}), {}, 1.0)
+    name = "harbours"
+    result = Result(
+        name=name, last="report", sentence="", config={}, keys={title: record.key}, digests={title: record.digest},
+        started=0.0, version=1,
+    )  # fmt: skip
+    Results(store.root).record(result)
+    folder = tmp_path / "reports" / name
+    folder.mkdir(parents=True)
+    for file in ("report.json", "predictions.parquet"):
+        (folder / file).write_bytes(
+            (page_folder / file).read_bytes() + (b"\n" if file == forged == "report.json" else b"")
+        )
+    if forged == "predictions.parquet":
+        rows = pd.read_parquet(folder / forged)
+        rows.assign(predicted=rows["class"]).to_parquet(folder / forged)
+    run = compare.load(folder, tmp_path)
+    assert run.checked.verified is (forged is None)
+    if forged is not None:
+        assert f"{forged} is not what run {name} wrote" in run.checked.note
+    if forged == "predictions.parquet":
+        assert "accuracy 1.000 instead of 1.000" in run.checked.sentence
 
 
 def test_a_scene_of_the_same_name_and_other_content_is_another_scene(page_folder, other_folder, tmp_path):

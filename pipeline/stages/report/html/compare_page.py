@@ -73,7 +73,12 @@ def section_differences(found: Comparison) -> blocks.Section:
             )
         )
     section.blocks = [
-        blocks.bullets([f"{run.name}: {run.report['answer']['sentence']}" for run in found.runs]),
+        blocks.bullets(
+            [
+                f"{run.name}{'' if run.checked.verified else ' (not verified)'}: {run.checked.sentence}"
+                for run in found.runs
+            ]
+        ),
         *_differences(found, bars, rows),
     ]
     return section
@@ -93,9 +98,14 @@ def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str
         zero=True,
     )
     caption = (
-        f"{title.capitalize()} of each arm on the {plural(found.chips['common'], 'test chip')} that all runs share, and"
-        f" the difference from {first.name} in points with its interval: replicates paired by number, and the"
-        " procedure of the verdict. Several rows are several questions: an answer here is an exploration."
+        f"{title.capitalize()} of each arm, and the difference from {first.name} in points with its interval: "
+        + (
+            f"on the {plural(found.chips['common'], 'test chip')} that all runs share, replicates paired by number, by"
+            " the procedure of the verdict."
+            if found.paired
+            else "each run on its own test chips, as independent experiments, so the intervals are unpaired and wide."
+        )
+        + " Several rows are several questions: an answer here is an exploration."
     )
     head = ["Run and arm", "difference", "answer", first.name, "this run"]
     return [

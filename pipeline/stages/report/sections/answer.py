@@ -149,7 +149,7 @@ def section_sure(material: Material) -> blocks.Section:
     if found["variance_replicates"] is not None:
         folds = ""
         if answer["folds"] > 1 and answer["question"]["folds"] == "random":
-            folds = f" {100 * found['variance_folds']:.0f} % from folds that disagree by more than these two explain,"
+            folds = f" {100 * found['variance_folds']:.0f} % from how folds differ and how few they are,"
         section.blocks.append(
             blocks.text(
                 f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"

@@ -10,7 +10,7 @@ from typing import Any
 from ..gather import Material
 from ..html import blocks
 from ..html.words import arm_name, number, plural, short_names, unit_name
-from ..stats.statistics import MIN_REPLICATES, MIN_UNITS
+from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS
 from .scores import right_shares
 
 DEMO = "demo"
@@ -106,7 +106,16 @@ def _decide(material: Material) -> Iterator[dict[str, Any]]:
                 f" {number(100 * answer['detectable'], 1)}, 8 times in 10; the one seen here is smaller than that."
             )
             yield _more_replicates(material, 2 * replicates, text)
-    if answer["units"] < MIN_UNITS or (replicates >= MIN_REPLICATES and _groups_dominate(answer)):
+    too_few = answer["units"] < MIN_UNITS or answer["effective_units"] < MIN_EFFECTIVE_UNITS
+    if not too_few and _folds_dominate(answer):
+        yield _step(
+            "Leave out more areas, or ask about these",
+            f"Most of what is uncertain is how far {plural(answer['folds'], 'fold')} tell of others: more areas decide"
+            f" more than more replicates. To ask about the places at hand instead, assign each {unit} to a fold by"
+            " chance.",
+            run_command(material, "split.scheme=folds", f"split.by={answer['question']['unit']}", name="by-chance"),
+        )
+    elif too_few or (replicates >= MIN_REPLICATES and _groups_dominate(answer)):
         yield _step(
             "Test on more places",
             f"The verdict rests on {plural(answer['units'], f'test {unit}')}, and most of what is uncertain is how"
@@ -116,9 +125,11 @@ def _decide(material: Material) -> Iterator[dict[str, Any]]:
 
 
 def _groups_dominate(answer: Mapping[str, Any]) -> bool:
-    found = answer["difference"]
-    shares = [found[f"variance_{name}"] or 0.0 for name in ("units", "folds")]
-    return sum(shares) > 0.5
+    return (answer["difference"]["variance_units"] or 0.0) > 0.5
+
+
+def _folds_dominate(answer: Mapping[str, Any]) -> bool:
+    return (answer["difference"]["variance_folds"] or 0.0) > 0.5
 
 
 def _more_replicates(material: Material, count: int, why: str) -> dict[str, Any]:

@@ -61,10 +61,9 @@ class Interval:
         se: Standard error.
         df: Degrees of freedom of the standard error.
         confidence: Confidence of the interval.
-        variance_replicates: Share of the squared standard error that comes from replicates.
+        variance_replicates: Share of the squared length of the interval that comes from replicates.
         variance_units: Share that comes from test units.
-        variance_folds: Share that comes from folds that disagree by more than replicates and units explain; 0 where
-            folds are fixed.
+        variance_folds: Share that comes from folds as random effects, from how they differ and how few they are.
         variance_rest: Share that comes from none of them alone.
     """
 
@@ -313,16 +312,18 @@ def interval(
         return Interval(estimate, math.nan, math.nan, math.nan, math.nan, confidence)
     by_replicate, by_unit, both, df = crossed_variance(full, influence, stratum, share)
     within = max(by_replicate + by_unit - both, by_replicate, by_unit)
-    se, excess = math.sqrt(within), 0.0
+    se = math.sqrt(within)
+    reach = within_reach = _reach(se, df, confidence)
     if folds == "random":
         over_folds, over_folds_df = variance_over_folds(score, stratum, share, within, df)
-        if over_folds > 0 and _reach(math.sqrt(over_folds), over_folds_df, confidence) > _reach(se, df, confidence):
-            se, df, excess = math.sqrt(over_folds), over_folds_df, max(over_folds - within, 0.0)
-    reach = _reach(se, df, confidence)
+        if over_folds > 0 and _reach(math.sqrt(over_folds), over_folds_df, confidence) > reach:
+            se, df = math.sqrt(over_folds), over_folds_df
+            reach = _reach(se, df, confidence)
     shares: tuple[float, ...] = (math.nan,) * 4
-    if within + excess > 0:
-        alone = max(by_replicate - both, 0.0), max(by_unit - both, 0.0), excess
-        shares = (*(part / (within + excess) for part in alone), max(1.0 - sum(alone) / (within + excess), 0.0))
+    if reach > 0:
+        inside = (within_reach / reach) ** 2
+        alone = [inside * max(part - both, 0.0) / within if within > 0 else 0.0 for part in (by_replicate, by_unit)]
+        shares = (*alone, 1 - inside, max(inside - sum(alone), 0.0))
     return Interval(estimate, estimate - reach, estimate + reach, se, df, confidence, *shares)
 
 
