@@ -21,6 +21,7 @@ sys.path.insert(0, str(FOLDER.parent.parent))
 
 from satpipe.config import run, sources  # noqa: E402
 from satpipe.config.gan_presets import PRESETS, Preset  # noqa: E402
+from satpipe.formats.registry import FORMATS  # noqa: E402
 
 from cli import cli  # noqa: E402 - after the path
 
@@ -102,6 +103,13 @@ def configuration_page() -> str:
         for model in _models(key.annotation):
             lines += _section(name, model, "##")
     lines += [
+        "## Label formats",
+        "",
+        "What `type` of a source reads. `satpipe init` recognises each but `custom`, and `satpipe detect --truth` takes",
+        "the label files of each but those of chips and masks.",
+        "",
+        *_formats(),
+        "",
         "## Presets of the GAN",
         "",
         "What a null in the section `gan` stands for, by `gan.preset`.",
@@ -151,6 +159,12 @@ def _key(name: str, key: Any) -> str:
 def _common_keys() -> list[str]:
     rows = [_key(name, key) for name, key in sources.SourceBase.model_fields.items()]
     return ["| key | type | default | meaning |", "|---|---|---|---|", *rows]
+
+
+def _formats() -> list[str]:
+    """Return the table of label formats."""
+    rows = [f"| `{name}` | {known.title} | {_cell(known.files)} |" for name, known in FORMATS.items()]
+    return ["| type | format | files |", "|---|---|---|", *rows]
 
 
 def _presets() -> list[str]:
