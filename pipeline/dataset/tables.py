@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -77,11 +79,15 @@ class Table:
     def write(self, rows: list[dict[str, object]] | pd.DataFrame, path: Path) -> pd.DataFrame:
         """Check rows, write them to ``path`` as Parquet and return the frame."""
         frame = self.frame(rows)
-        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-        if self.outline:
-            table = _with_outlines(table, self.outline)
-        write_pieces(table.schema, [table], path)
+        starts = range(0, max(1, len(frame)), ROW_GROUP)
+        pieces = (self._arrow(frame.iloc[start : start + ROW_GROUP]) for start in starts)
+        write_pieces(self._arrow(frame.iloc[:0]).schema, pieces, path)
         return frame
+
+    def _arrow(self, frame: pd.DataFrame) -> pa.Table:
+        """Return rows of this table as they are written."""
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        return _with_outlines(table, self.outline) if self.outline else table
 
     def read(self, path: Path) -> pd.DataFrame:
         """Read and check a table.
@@ -118,6 +124,21 @@ class Table:
         dtypes = self.columns | self.optional
         typed: pd.DataFrame = frame.astype({name: cast("Any", dtypes.get(name, "string")) for name in frame})
         return typed
+
+    def read_repeated(self, path: Path, column: str) -> npt.NDArray[np.object_]:
+        """Read a column of texts that many rows share as objects (N,), equal ones as one object.
+
+        A million chips of ten scenes then hold ten texts.
+        """
+        texts, codes = self.read_codes(path, column)
+        return np.array([*texts, None], dtype=object)[codes]
+
+    def read_codes(self, path: Path, column: str) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Read a column of texts as its different texts and the code (N,) of each row's, -1 where it has none."""
+        table = pq.read_table(path, columns=[column], read_dictionary=[column])
+        chunks = table[column].unify_dictionaries().chunks
+        codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in chunks]
+        return chunks[0].dictionary.to_pylist() if chunks else [], np.concatenate([np.zeros(0, np.int32), *codes])
 
     def read_outlines(self, path: Path) -> pa.ChunkedArray:
         """Read the outlines of a table as WKB; null where a row has none."""
@@ -196,7 +217,9 @@ LABELS = Table(
 
 OBJECT_COLUMNS = {
     "mask_shard": "string",  # `<stage>/<digest>/<file>.npy` of masks (N, H, W); missing where a chip has no mask
-    "mask_position": "Int64",  # row in that shard
+    "mask_position": "Int64",  # row in that shard, and in the two of the surrounding window
+    "window_shard": "string",  # surrounding windows (N, 2 S, 2 S, C) of the object's scene, with the chip in the middle
+    "window_mask_shard": "string",  # their masks (N, 2 S, 2 S)
     "mask_reason": "string",  # why a labelled chip has no mask
     "object_row": "Float64",  # centre of the object, in pixels from the chip's top left corner (pixel edges)
     "object_col": "Float64",

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ...dataset.chip_store import SHARD_COLUMNS, ChipStore
 from ...dataset.contact_sheet import COLUMNS, chosen, draw_sheet, enlarged, viewable
 from ...dataset.parquet import checked
-from ...dataset.tables import GROUP_PREFIX, ROW_GROUP, write_pieces
+from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
 from ...utils.errors import TooLittleDataError
 
 SCENE = "scene_id"
@@ -28,6 +28,8 @@ CHIPS_AT_ONCE = 1 << 21
 _SHEET_ROWS = 5
 _REPEATED = [SCENE, "class", "kind", "label_id", "mask_reason", *SHARD_COLUMNS]
 """Texts that many chips share."""
+_Codes = tuple[list[str], npt.NDArray[np.int32]]
+"""A column of texts, see :meth:`..dataset.tables.Table.read_codes`."""
 
 
 def build(
@@ -52,33 +54,66 @@ def build(
     Raises:
         TooLittleDataError: If there is no chip at all.
     """
-    counts = sum((_chips_by_scene(folder, scenes) for folder in folders), np.zeros(len(scenes), np.int64))
+    batches = [_RowGroups.of(folder, scenes) for folder in folders]
+    counts = sum((batch.counts for batch in batches), np.zeros(len(scenes), np.int64))
     if not counts.sum():
         raise TooLittleDataError(
             "no chip could be cut: no label lies in a scene with enough valid pixels around it; check the labels, and"
             " chips.size_px and chips.min_valid_fraction"
         )
-    pieces = (piece for first, stop in _ranges(counts) for piece in _pieces(folders, scenes, first, stop))
+    pieces = (piece for first, stop in _ranges(counts) for piece in _pieces(batches, scenes, first, stop))
     first_piece = next(pieces)
     write_pieces(first_piece.schema, chain([first_piece], pieces), out / "index.parquet")
     groups = [name for name in scenes.columns if name.startswith(GROUP_PREFIX)]
     path = out / "index.parquet"
-    label = _codes(path, "class")
+    label = CHIPS.read_codes(path, "class")
+    per_class = _counts(*label)
     chips = _sheet(path, store, label, classes, seed)
     first = chips.read([0])
     return {
-        "chips": {name: label.count(name) for name in classes},
-        "kinds": dict(sorted(_codes(path, "kind").counts().items())),
-        "groups": {name.removeprefix(GROUP_PREFIX): _codes(path, name).crossed(label) for name in (SCENE, *groups)},
+        "chips": {name: per_class.get(name, 0) for name in classes},
+        "kinds": _counts(*CHIPS.read_codes(path, "kind")),
+        "groups": {
+            name.removeprefix(GROUP_PREFIX): _crossed(CHIPS.read_codes(path, name), label) for name in (SCENE, *groups)
+        },
         "shape": list(first.shape[1:]),
         "dtype": str(first.dtype),
     }
 
 
-def _chips_by_scene(folder: Path, scenes: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return how many chips of each scene (N,) a batch holds."""
-    position = _scene_positions(_read(folder, [SCENE]), scenes)
-    return np.bincount(position, minlength=len(scenes)).astype(np.int64)
+@dataclass(frozen=True)
+class _RowGroups:
+    """What the index of a batch holds of which scenes.
+
+    Attributes:
+        folder: The committed batch.
+        counts: Chips of each scene (N,).
+        spans: First and last scene of each row group.
+    """
+
+    folder: Path
+    counts: npt.NDArray[np.int64]
+    spans: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, folder: Path, scenes: pd.DataFrame) -> _RowGroups:
+        """Read the scenes of a batch's chips."""
+        file = pq.ParquetFile(checked(folder / "index.parquet"), read_dictionary=[SCENE])
+        groups = [_scene_positions(file.read_row_group(group, [SCENE]), scenes) for group in range(file.num_row_groups)]
+        counts = sum((np.bincount(group, minlength=len(scenes)) for group in groups), np.zeros(len(scenes), np.int64))
+        return cls(folder, counts, tuple((int(group.min()), int(group.max())) for group in groups if len(group)))
+
+    def read(self, first: int, stop: int) -> pa.Table:
+        """Read the row groups with scenes from ``first`` to ``stop``: shards relative to the store, outlines as WKB."""
+        file = pq.ParquetFile(self.folder / "index.parquet", read_dictionary=_REPEATED)
+        table = file.read_row_groups([n for n, (low, high) in enumerate(self.spans) if low < stop and high >= first])
+        for column in SHARD_COLUMNS:
+            shards = table[column].unify_dictionaries().combine_chunks()
+            prefix = f"{self.folder.parent.name}/{self.folder.name}/"
+            names = pc.replace_substring_regex(shards.dictionary, r"^\./", prefix)
+            named = pa.DictionaryArray.from_arrays(shards.indices, names)
+            table = table.set_column(table.column_names.index(column), column, named)
+        return table
 
 
 def _scene_positions(table: pa.Table, scenes: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -97,32 +132,21 @@ def _ranges(counts: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     return [(first, stop) for first, stop in pairwise(edges) if counts[first:stop].sum()]
 
 
-def _pieces(folders: Sequence[Path], scenes: pd.DataFrame, first: int, stop: int) -> Iterator[pa.Table]:
+def _pieces(batches: Sequence[_RowGroups], scenes: pd.DataFrame, first: int, stop: int) -> Iterator[pa.Table]:
     """Yield the chips of a range of scenes in the order of the scenes, with the scenes' groups."""
     tables, positions = [], []
-    for folder in folders:
-        table = _read(folder)
-        position = _scene_positions(table, scenes)
-        inside = (position >= first) & (position < stop)
-        # A copy: a part of a table keeps all of it in memory.
-        tables.append(table if inside.all() else table.filter(pa.array(inside)))
-        positions.append(position[inside])
+    for batch in batches:
+        if batch.counts[first:stop].any():
+            table = batch.read(first, stop)
+            position = _scene_positions(table, scenes)
+            inside = (position >= first) & (position < stop)
+            tables.append(table.filter(pa.array(inside)))
+            positions.append(position[inside])
     table, position = pa.concat_tables(tables).unify_dictionaries(), np.concatenate(positions)
     order = np.argsort(position, kind="stable")
     for start in range(0, len(order), ROW_GROUP):
         rows = order[start : start + ROW_GROUP]
         yield with_groups(_plain(table.take(pa.array(rows))), scenes, position[rows])
-
-
-def _read(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the index of a batch with its shards relative to the store; repeated texts as codes, outlines as WKB."""
-    table = pq.read_table(checked(folder / "index.parquet"), columns=columns, read_dictionary=_REPEATED)
-    for column in set(SHARD_COLUMNS) & set(table.column_names):
-        shards = table[column].combine_chunks()
-        names = pc.replace_substring_regex(shards.dictionary, r"^\./", f"{folder.parent.name}/{folder.name}/")
-        named = pa.DictionaryArray.from_arrays(shards.indices, names)
-        table = table.set_column(table.column_names.index(column), column, named)
-    return table
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -165,43 +189,26 @@ def group_of(index: pd.DataFrame, column: str) -> pd.Series[str]:
     return index[group_name(column)].astype("string")
 
 
-@dataclass(frozen=True)
-class _Codes:
-    """A column of texts: the different texts, and the code (N,) of each row's."""
-
-    names: list[str]
-    codes: npt.NDArray[np.int32]
-
-    def count(self, name: str) -> int:
-        """Return how many rows have a text."""
-        return self.counts().get(name, 0)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows have each text."""
-        return dict(zip(self.names, np.bincount(self.codes, minlength=len(self.names)).tolist(), strict=True))
-
-    def crossed(self, other: _Codes) -> dict[str, dict[str, int]]:
-        """Return how many rows have each pair of texts, in the order of the texts."""
-        pairs, counts = np.unique(self.codes * np.int64(len(other.names)) + other.codes, return_counts=True)
-        groups: dict[str, dict[str, int]] = {}
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            code, other_code = divmod(pair, len(other.names))
-            groups.setdefault(self.names[code], {})[other.names[other_code]] = count
-        return {name: dict(sorted(own.items())) for name, own in sorted(groups.items())}
+def _counts(names: Sequence[str], codes: npt.NDArray[np.int32]) -> dict[str, int]:
+    """Return how many rows have each text, sorted by text."""
+    return dict(sorted(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True)))
 
 
-def _codes(path: Path, column: str) -> _Codes:
-    """Read a column of an index as codes."""
-    texts = pq.read_table(path, columns=[column], read_dictionary=[column])[column].unify_dictionaries()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in texts.chunks])
-    return _Codes(texts.chunk(0).dictionary.to_pylist(), codes)
+def _crossed(first: _Codes, second: _Codes) -> dict[str, dict[str, int]]:
+    """Return how many rows have each pair of texts of two columns, sorted by text."""
+    pairs, counts = np.unique(first[1] * np.int64(len(second[0])) + second[1], return_counts=True)
+    groups: dict[str, dict[str, int]] = {}
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        code, second_code = divmod(pair, len(second[0]))
+        groups.setdefault(first[0][code], {})[second[0][second_code]] = count
+    return {name: dict(sorted(own.items())) for name, own in sorted(groups.items())}
 
 
 def _sheet(path: Path, store: Path, label: _Codes, classes: Sequence[str], seed: int) -> ChipStore:
     """Draw ``sheet.png`` beside an index, and return the store of the chips on it."""
     titles, groups = [], []
     for name in classes:
-        rows = np.flatnonzero(label.codes == label.names.index(name)) if name in label.names else np.zeros(0, np.int64)
+        rows = np.flatnonzero(label[1] == label[0].index(name)) if name in label[0] else np.zeros(0, np.int64)
         groups.append(rows[chosen(len(rows), COLUMNS * _SHEET_ROWS, seed)])
         titles.append(f"{name}: {len(groups[-1])} of {len(rows)}")
     places = pq.read_table(path, columns=["shard", "position"], read_dictionary=["shard"])

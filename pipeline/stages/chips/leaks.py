@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -110,9 +108,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     Raises:
         TooLittleDataError: If a role lacks background or foreground.
     """
-    grouped = [group_name(column) for column in (config["by"], config["unit"])]
-    frame = CHIPS.read_columns(index / "index.parquet", ["chip_id", "class", SCENE, "row", "col", *grouped])
-    chips = _chips(frame, pd.read_parquet(checked(duplicates / PAIRS)), config)
+    path = index / "index.parquet"
+    chips = _chips(path, pd.read_parquet(checked(duplicates / PAIRS)), config)
     request = splitting.Request(
         test_groups=frozenset(config["test"]),
         fraction=config["fraction"],
@@ -124,10 +121,10 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         test_share=config["test_share"],
     )
     found = splitting.split(chips, request)
-    roles_of = pd.DataFrame({"chip_id": frame["chip_id"], "role": found.role, "unit": chips.unit})
-    SPLIT.write(roles_of, out / "split.parquet")
-    roles = sorted(set(found.role))
-    counted = {role: Counter(map(str, chips.label[found.role == role])) for role in roles}
+    frame = pd.DataFrame({"chip_id": chips.chip_id, "role": found.role, "unit": chips.unit})
+    SPLIT.write(frame, out / "split.parquet")
+    roles = sorted(pd.unique(found.role))
+    counted = {role: pd.Series(chips.label[found.role == role]).value_counts().to_dict() for role in roles}
     return {
         "fold": config["fold"],
         "fraction": config["fraction"],
@@ -136,40 +133,37 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "joins": config["join"],
         "test_groups": sorted(config["test"]),
         "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
-        "units": {role: len(set(chips.unit[found.role == role])) for role in roles},
+        "units": {role: len(pd.unique(chips.unit[found.role == role])) for role in roles},
         "drawn_by": found.drawn_by,
         "validated_by": found.validated_by,
         "dropped": found.dropped,
     }
 
 
-def _chips(frame: pd.DataFrame, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting.Chips:
-    """The chips as the splitting wants them; units that overlap on the ground are one, also to the statistics."""
+def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting.Chips:
+    """Return the chips of an index as splitting needs them; units that overlap on the ground are joined."""
+    names = CHIPS.read_columns(path, ["chip_id"])["chip_id"]
+    chip_id = names.array
+    label = CHIPS.read_repeated(path, "class")
     if config["test_share"] is not None:
-        # A random split knows no groups and minds no leaks: that is what it is there to show.
-        names, label = frame["chip_id"].to_numpy(object), interned(frame["class"])
-        return splitting.Chips(names, label, names, names, names, np.zeros((0, 2), np.int64))
-    involved = frame["chip_id"][frame["chip_id"].isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
-    places = involved.index.to_numpy(np.int64)
-    number = pd.Index(involved)
-    found = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
-    ground = found[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else found[:0]
+        # A random split ignores groups and leaks: that is what it shows.
+        each = np.arange(len(names))
+        return splitting.Chips(chip_id, label, each, chip_id, each, np.zeros((0, 2), np.int64))
+    involved = names[names.isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
+    places, number = involved.index.to_numpy(np.int64), pd.Index(involved)
+    leaks = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
+    ground = leaks[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else leaks[:0]
+    corner = CHIPS.read_columns(path, ["row", "col"])
     return splitting.Chips(
-        chip_id=frame["chip_id"].to_numpy(object),
-        label=interned(frame["class"]),
-        group=interned(group_of(frame, config["by"])),
-        unit=splitting.joined_units(interned(group_of(frame, config["unit"])), ground),
+        chip_id=chip_id,
+        label=label,
+        group=CHIPS.read_repeated(path, group_name(config["by"])),
+        unit=splitting.joined_units(CHIPS.read_repeated(path, group_name(config["unit"])), ground),
         cluster=splitting.clusters(
-            interned(frame[SCENE]),
-            frame["row"].to_numpy(np.int64),
-            frame["col"].to_numpy(np.int64),
+            CHIPS.read_repeated(path, SCENE),
+            corner["row"].to_numpy(np.int64),
+            corner["col"].to_numpy(np.int64),
             config["size_px"],
         ),
-        leaks=found.astype(np.int64),
+        leaks=leaks.astype(np.int64),
     )
-
-
-def interned(names: pd.Series[str]) -> npt.NDArray[Any]:
-    """Names (N,) as objects, equal ones as one object: a million chips of ten scenes then hold ten texts."""
-    codes, known = pd.factorize(names)
-    return np.asarray(known, dtype=object)[codes]

@@ -5,16 +5,16 @@ A split is made in this order, each step only from what is left by the one befor
 1. the fold's groups are tested;
 2. training chips that are a leak (a near-duplicate of a tested chip, or one that overlaps it) are dropped;
 3. a fraction of the others is drawn, the same for each class;
-4. a part of what is drawn validates, by unit: validation is paid for by the fraction;
+4. a part of what is drawn validates, by unit: validation chips count towards the fraction;
 5. training chips that are a leak of a validation chip are dropped.
 
-Draws go by name (see :mod:`.draws`): order units and chips once per seed and replicate, then take the first ones. So a
-smaller fraction is part of a larger one, and more chips do not reshuffle the others.
+Draws go by name (see :mod:`.hashing`): order units and chips once per seed and replicate, then take the first ones. A
+smaller fraction is therefore part of a larger one, and more chips do not reshuffle the others.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Request:
-    """What decides a split beside the chips.
+    """What decides a split, apart from the chips.
 
     Attributes:
         test_groups: Groups that are tested; none for the final split.
@@ -68,12 +68,13 @@ class Chips:
     """The chips to split, as arrays of one length.
 
     Attributes:
-        chip_id: Names.
+        chip_id: Names, all different.
         label: Class names.
         group: Group of each chip, never on two sides of the test.
-        unit: Unit of each chip, which validation draws and the bootstrap resamples; joined units share a name.
+        unit: Unit of each chip, which validation draws and the bootstrap resamples; joined units share a name. It may
+            be ``chip_id`` itself.
         cluster: Chips that share pixels have one cluster; where units are too few, clusters are drawn.
-        leaks: Pairs (M, 2) of positions of chips that must not train and be judged at once.
+        leaks: Pairs (M, 2) of positions of chips of which one must not train where the other one is evaluated.
     """
 
     chip_id: npt.NDArray[Any]
@@ -86,7 +87,7 @@ class Chips:
 
 @dataclass
 class Split:
-    """Roles (N,) of the chips, and what was done for them.
+    """Roles (N,) of the chips, and how they were assigned.
 
     Attributes:
         role: Role of each chip.
@@ -131,18 +132,18 @@ def split(chips: Chips, request: Request) -> Split:
 
 
 def _test(chips: Chips, request: Request) -> Flags:
-    """The tested chips."""
+    """Return the tested chips."""
     if request.test_share is None:
-        return np.isin(chips.group, list(request.test_groups))
+        return np.asarray(pd.Series(chips.group).isin(request.test_groups), bool)
     order = np.argsort(_ranks(chips.chip_id, request, "test"), kind="stable")
     test = np.zeros(len(order), dtype=bool)
-    for name in np.unique(chips.label):
+    for name in sorted(pd.unique(chips.label)):
         test |= _first(order, chips.label == name, request.test_share)
     return test
 
 
 def _beside(leaks: npt.NDArray[np.int64], chosen: Flags) -> Flags:
-    """Chips that form a pair with a chosen one."""
+    """Return the chips that form a pair with a chosen one."""
     beside = np.zeros(len(chosen), dtype=bool)
     beside[leaks[chosen[leaks[:, 1]], 0]] = True
     beside[leaks[chosen[leaks[:, 0]], 1]] = True
@@ -150,23 +151,23 @@ def _beside(leaks: npt.NDArray[np.int64], chosen: Flags) -> Flags:
 
 
 def _draw(chips: Chips, pool: Flags, foreground: Flags, request: Request) -> tuple[Flags, str]:
-    """The drawn fraction of the pool: of each class the first chips in the order of units, or of chips."""
+    """Draw a fraction of the pool: of each class the first chips in the order of units, or of chips."""
     if request.fraction >= 1:
         return pool.copy(), "all"
-    of_unit = _ranks(chips.unit, request, "draw")
+    of_unit = _unit_ranks(chips, request, "draw")
     of_chip = _ranks(chips.chip_id, request, "draw")
     by_unit = np.lexsort((of_chip, of_unit))
     smallest = _first(by_unit, pool & foreground, request.smallest)
-    enough = len(set(chips.unit[smallest])) >= MIN_UNITS
+    enough = len(pd.unique(chips.unit[smallest])) >= MIN_UNITS
     order = by_unit if enough else np.argsort(of_chip, kind="stable")
     used = np.zeros(len(pool), dtype=bool)
-    for name in np.unique(chips.label[pool]):
+    for name in sorted(pd.unique(chips.label[pool])):
         used |= _first(order, pool & (chips.label == name), request.fraction)
     return used, "unit" if enough else "chip"
 
 
 def _first(order: npt.NDArray[np.int64], among: Flags, fraction: float) -> Flags:
-    """The first chips of ``among`` in an order, as many as the fraction says, at least one; halves round up."""
+    """Return the first chips of ``among`` in an order, as many as the fraction says, at least one; halves round up."""
     ordered = order[among[order]]
     count = min(len(ordered), max(1, int(np.floor(fraction * len(ordered) + 0.5))))
     chosen = np.zeros(len(among), dtype=bool)
@@ -174,77 +175,87 @@ def _first(order: npt.NDArray[np.int64], among: Flags, fraction: float) -> Flags
     return chosen
 
 
-def _ranks(names: npt.NDArray[Any], request: Request, purpose: str) -> npt.NDArray[np.uint64]:
-    """A number drawn for each name."""
-    codes, known = pd.factorize(names)
-    drawn = (number(request.seed, request.replicate, purpose, name) for name in known)
-    return np.fromiter(drawn, np.uint64, len(known))[codes]
+def _ranks(names: Iterable[Any], request: Request, purpose: str) -> npt.NDArray[np.uint64]:
+    """Draw a number for each name."""
+    drawn = (number(request.seed, request.replicate, purpose, name) for name in names)
+    return np.fromiter(drawn, np.uint64)
+
+
+def _unit_ranks(chips: Chips, request: Request, purpose: str) -> npt.NDArray[np.uint64]:
+    """Draw a number for the unit of each chip."""
+    if chips.unit is chips.chip_id:
+        return _ranks(chips.chip_id, request, purpose)
+    codes, names = pd.factorize(chips.unit)
+    return _ranks(names, request, purpose)[codes]
 
 
 def _validation(chips: Chips, used: Flags, foreground: Flags, request: Request) -> tuple[Flags, str]:
-    """The validation part of the used chips: by unit, or by cluster where units are too few for both classes."""
+    """Return the validation part of the used chips: by unit, or by cluster where units are too few for both classes."""
     validation = np.zeros(len(used), dtype=bool)
     for names, kind in ((chips.unit, "unit"), (chips.cluster, "chip")):
-        rank = dict(zip(names, _ranks(names, request, "validation"), strict=True))
-        order = sorted(set(names[used]), key=lambda name: (int(rank[name]), name))
-        positive, negative = Counter(names[used & foreground]), Counter(names[used & ~foreground])
-        chosen = _take([(name, positive[name]) for name in order if positive[name]], 0, request.validation_fraction)
-        rest = [(name, negative[name]) for name in order if not positive[name]]
-        total, held = negative.total(), sum(negative[name] for name in chosen)
-        chosen |= _take(rest, held, request.validation_fraction, total)
-        validation = used & np.isin(names, list(chosen))
+        # Codes of chips that are their own units need no table of their names.
+        codes, unique = (np.arange(len(used)), names) if names is chips.chip_id else pd.factorize(names)
+        objects, others = (
+            np.bincount(codes[used & flags], minlength=len(unique)) for flags in (foreground, ~foreground)
+        )
+        order = np.argsort(_ranks(unique, request, "validation"), kind="stable")
+        chosen = np.zeros(len(unique), dtype=bool)
+        positive, negative = order[objects[order] > 0], order[(objects[order] == 0) & (others[order] > 0)]
+        chosen[positive[_take(objects[positive], 0, request.validation_fraction)]] = True
+        held = int(others[chosen].sum())
+        chosen[negative[_take(others[negative], held, request.validation_fraction, int(others.sum()))]] = True
+        validation = used & chosen[codes]
         parts = (validation, used & ~validation)
         if all((part & wanted).any() for part in parts for wanted in (foreground, ~foreground)):
             return validation, kind
     return validation, "chip"
 
 
-def _take(sets: list[tuple[Any, int]], held: int, fraction: float, total: int | None = None) -> set[Any]:
-    """The sets, in their order, that each bring what is held nearer to a fraction of the total.
+def _take(sizes: npt.NDArray[np.int64], held: int, fraction: float, total: int | None = None) -> Flags:
+    """Return which sets (N,), taken in their order, each bring what is held nearer to a fraction of the total.
+
+    The smallest one is taken where all are too large but something has to be held.
 
     Args:
-        sets: Name and size of each set.
+        sizes: Size (N,) of each set.
         held: What is held before.
         fraction: Share aimed at.
         total: Of how many; None takes the sum of the sizes.
-
-    Returns:
-        Names of the chosen sets; the smallest one where all are too large but something has to be held.
     """
-    aim = fraction * (sum(size for _, size in sets) if total is None else total)
-    chosen = set()
-    for name, size in sets:
+    aim = fraction * (int(sizes.sum()) if total is None else total)
+    chosen = np.zeros(len(sizes), dtype=bool)
+    for position, size in enumerate(sizes.tolist()):
         if abs(held + size - aim) < abs(held - aim):
-            chosen.add(name)
+            chosen[position] = True
             held += size
-    if not held and sets:
-        chosen.add(min(sets, key=lambda item: item[1])[0])
+    if not held and len(sizes):
+        chosen[np.argmin(sizes)] = True
     return chosen
 
 
 def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> None:
-    """Say what is missing, and that no leak is left.
+    """Check that each role has enough chips and that no leak is left.
 
     Raises:
         TooLittleDataError: If a role has too few background or foreground chips.
     """
-    used = np.isin(result.role, [TRAIN, VALIDATION])
+    used = (result.role == TRAIN) | (result.role == VALIDATION)
     for role in LEAST if request.test_groups or request.test_share else (TRAIN, VALIDATION):
         for wanted, name in ((foreground, "foreground"), (~foreground, "background")):
             held = int(((result.role == role) & wanted).sum())
             if held < LEAST[role]:
-                units = len(set(chips.unit[used & wanted]))
+                units = len(pd.unique(chips.unit[used & wanted]))
                 raise TooLittleDataError(
                     f"too little data: the {role} part of a split has {held} {name} chip(s) and needs at least"
                     f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
                     f" {units} unit(s) to train and validate with: add labels, or raise split.fractions"
                 )
-    trained, judged = result.role == TRAIN, np.isin(result.role, [VALIDATION, TEST])
+    trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
+    judged = validated | tested
     one, other = chips.leaks[:, 0], chips.leaks[:, 1]
     left = (trained[one] & judged[other]) | (judged[one] & trained[other])
-    validated, tested = result.role == VALIDATION, result.role == TEST
     left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
-    # No user can cause these: they would be defects of the steps above, and silence would be worse than a traceback.
+    # No user can cause these: they would be defects of the steps above, which must not go unnoticed.
     if left.any():
         raise AssertionError("a leak between training and what judges it is left")
     if _shared(chips.cluster, trained, judged):
@@ -254,15 +265,12 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
 
 
 def _shared(names: npt.NDArray[Any], one: Flags, other: Flags) -> bool:
-    """Whether chips of two sets have a name in common."""
-    codes, known = pd.factorize(names)
-    held = np.zeros((2, len(known)), bool)
-    held[0, codes[one]] = held[1, codes[other]] = True
-    return bool(held.all(axis=0).any())
+    """Return whether chips of two sets have a name in common."""
+    return bool(pd.Series(pd.unique(names[one])).isin(pd.unique(names[other])).any())
 
 
 def joined_units(unit: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Units with those that pairs (M, 2) of chips connect under one name, that of the first."""
+    """Return the units, those that pairs (M, 2) of chips connect under one name, that of the first."""
     if not len(pairs):
         return unit
     joined = components((str(unit[one]), str(unit[other])) for one, other in pairs if unit[one] != unit[other])
@@ -272,16 +280,23 @@ def joined_units(unit: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.ND
 
 def clusters(
     scene: npt.NDArray[Any], rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], size: int
-) -> npt.NDArray[Any]:
-    """A name for each chip that it shares with the chips of its scene whose windows overlap, directly or in a chain."""
-    names = np.array([str(position) for position in range(len(scene))])
+) -> npt.NDArray[np.int64]:
+    """Return a number for each chip that it shares with the chips of its scene whose windows overlap, also in a chain.
+
+    The number is the position of one of these chips, the first one in the order of positions written as text.
+    """
     codes, _ = pd.factorize(scene)
-    # Scenes lie further apart than windows reach, so that one search serves all of them.
-    points = np.column_stack([codes.astype(np.float64) * 2 * size, rows, cols])
-    pairs = cKDTree(points).query_pairs(size - 0.5, p=np.inf, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names)))
-    _, cluster = connected_components(graph, directed=False)
-    order = np.argsort(names)
-    first = np.full(len(names), len(names))
-    np.minimum.at(first, cluster[order], np.arange(len(names)))
-    return np.asarray(names[order][first[cluster]].astype(object))
+    order = np.argsort(codes, kind="stable")
+    cluster = np.arange(len(codes))
+    # Scene by scene: the pairs of all scenes at once would take more memory than the chips.
+    for chips in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        pairs = cKDTree(np.column_stack([rows[chips], cols[chips]])).query_pairs(
+            size - 0.5, p=np.inf, output_type="ndarray"
+        )
+        if len(pairs):
+            graph = coo_matrix((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(len(chips), len(chips)))
+            _, own = connected_components(graph, directed=False)
+            by_text = np.argsort(chips.astype(str), kind="stable")
+            _, first = np.unique(own[by_text], return_index=True)
+            cluster[chips] = chips[by_text[first]][own]
+    return cluster
