@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atomic
 from ..utils.bounded_files import remove, walk_files
 from ..utils.errors import StoreError, os_error_hint
 from .digests import canonical, sha256_file
+from .publish_facts import fill_in, without_facts
 from .results import Result, Results
 from .store import MANIFEST, Store, refuse_link
 from .task import METADATA, ArtifactRef
 
 PAGE = "report/page"
+REPORT = "report.html"
 TIMINGS = "timings.json"
 
 
@@ -40,6 +41,7 @@ def publish(store: Store, reports: Path, result: Result) -> Path:
             remove(fresh)
             remove(old)
             _copy(page, fresh)
+            _fill_in(store, fresh / REPORT, result)
             if target.exists():
                 aside = _aside(store, reports, result) or old
                 remove(aside)
@@ -50,7 +52,7 @@ def publish(store: Store, reports: Path, result: Result) -> Path:
         _write_timings(store, target, result)
     except OSError as error:
         raise StoreError(f"the report cannot be written to {target}: {os_error_hint(error) or error}") from None
-    return target / "report.html"
+    return target / REPORT
 
 
 def page_of(result: Result) -> ArtifactRef:
@@ -69,8 +71,15 @@ def _is_copy(folder: Path, page: Path) -> bool:
     """Return whether a folder holds the files of a committed page unchanged, perhaps beside others."""
     files = _files(page)
     return all((folder / name).is_file() for name in files) and all(
-        sha256_file(folder / name) == sha256_file(path) for name, path in files.items()
+        without_facts(_text(folder / name)) == _text(path)
+        if name == Path(REPORT)
+        else sha256_file(folder / name) == sha256_file(path)
+        for name, path in files.items()
     )
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
 
 
 def _copy(page: Path, folder: Path) -> None:
@@ -93,13 +102,26 @@ def _aside(store: Store, reports: Path, result: Result) -> Path | None:
     return None
 
 
-def _write_timings(store: Store, target: Path, result: Result) -> None:
-    """Write how long each task took; beside the report and not in it, since it differs from run to run."""
-    records: Mapping[str, float] = {
+def _fill_in(store: Store, page: Path, result: Result) -> None:
+    """Write into a copied page how it was made."""
+    if page.is_file():
+        filled = fill_in(_text(page), result.started, result.seconds, _seconds(store, result))
+        page.write_bytes(filled.encode())
+        sync_file(page)
+
+
+def _seconds(store: Store, result: Result) -> dict[str, float]:
+    """Return the seconds that each task of a result took."""
+    return {
         title: record.seconds
         for title, key in sorted(result.keys.items())
         if (record := store.record(title.partition("/")[0], key)) is not None
     }
-    text = canonical({"seconds": records, "total_seconds": round(sum(records.values()), 3)}) + b"\n"
+
+
+def _write_timings(store: Store, target: Path, result: Result) -> None:
+    """Write how long each task took; beside the report and not in it, since it differs from run to run."""
+    seconds = _seconds(store, result)
+    text = canonical({"seconds": seconds, "total_seconds": round(sum(seconds.values()), 3)}) + b"\n"
     if not (target / TIMINGS).is_file() or (target / TIMINGS).read_bytes() != text:
         write_atomic(target / TIMINGS, text)
