@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from satpipe.config.run import SplitConfig
 from satpipe.stages.report.analysis import analyse
+from satpipe.stages.report.sections.next_steps import deciding_steps
 from satpipe.stages.report.stage import fold_effects
 from satpipe.stages.report.stats.panel import panel
 from satpipe.stages.report.stats.question import Question
@@ -117,3 +120,27 @@ def test_a_scene_with_most_of_the_chips_is_named_in_the_sentence() -> None:
 )
 def test_folds_are_fixed_where_units_are_assigned_by_chance(split: dict[str, object], effects: str) -> None:
     assert fold_effects(SplitConfig.model_validate(split)) == effects
+
+
+@pytest.mark.parametrize(
+    ("shares", "worth", "title"),
+    [
+        ({"units": 0.1, "folds": 0.7}, 12.0, "Leave out more areas, or ask about these"),
+        ({"units": 0.7, "folds": 0.0}, 12.0, "Test on more places"),
+        ({"units": 0.1, "folds": 0.7}, 2.7, "Test on more places"),
+    ],
+)
+def test_what_is_most_uncertain_decides_the_next_step(shares: dict[str, float], worth: float, title: str) -> None:
+    variances = {f"variance_{name}": value for name, value in {"replicates": 0.1, "rest": 0.1, **shares}.items()}
+    answer = {
+        "question": {"unit": "site"},
+        "difference": {"estimate": 0.001, **variances},
+        "detectable": 0.02,
+        "replicates": 8,
+        "units": 12,
+        "effective_units": worth,
+        "folds": 3,
+    }
+    steps = list(deciding_steps(SimpleNamespace(answer=answer, config={"name": "demo"})))
+    assert [step["title"] for step in steps if "replicates" not in step["title"]] == [title]
+    assert ("split.scheme=folds" in steps[-1]["command"]) == title.startswith("Leave out")

@@ -38,7 +38,7 @@ def _steps(material: Material) -> Iterator[dict[str, Any]]:
     if verdict == "helps":
         yield _generate(material)
     else:
-        yield from _decide(material)
+        yield from deciding_steps(material)
     yield _label(material)
     if verdict != "helps" and len(material.metrics["fraction"].unique()) == 1:
         yield _fewer_labels(material)
@@ -89,8 +89,8 @@ def _train_longer(material: Material) -> dict[str, Any]:
     )
 
 
-def _decide(material: Material) -> Iterator[dict[str, Any]]:
-    """Yield what would decide it: more replicates, more test groups, or both."""
+def deciding_steps(material: Material) -> Iterator[dict[str, Any]]:
+    """Yield what would decide it: more areas, more replicates, more test groups, or both."""
     answer = material.answer
     replicates, unit = answer["replicates"], unit_name(answer["question"]["unit"])
     if replicates < MIN_REPLICATES:
