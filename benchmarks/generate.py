@@ -21,16 +21,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from satpipe.utils.section import as_json
 from satpipe.config.gan_presets import PRESETS
 from satpipe.config.run import ComputeConfig, RunConfig
 from satpipe.dataset.scaling import Scaling
+from satpipe.engine.digests import canonical, digest_of
+from satpipe.engine.results import Result, Results
 from satpipe.engine.runs import Run, find_run
-from satpipe.engine.store import Store, canonical, digest_of
+from satpipe.engine.store import Store
 from satpipe.engine.task import METADATA, Task
 from satpipe.inference.generate.make import Wish, make
 from satpipe.models import generator as generators
+from satpipe.models import networks
 from satpipe.models.device import Profile, cores, resolve_profile
+from satpipe.utils.section import as_json
 from section import write_section
 from torch import nn
 
@@ -44,11 +47,11 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
     store = Store(root / "data")
     store.create()
     preset = PRESETS[PRESET]
-    shape = generators.Architecture(
+    shape = networks.Architecture(
         SIZE, BANDS, len(CLASSES), preset.z_dim, preset.base_channels, preset.condition, preset.upsampling
     )
     torch.manual_seed(0)
-    network = generators.GeneratorNetwork(shape)
+    network = networks.GeneratorNetwork(shape)
     nn.init.normal_(network.entry.weight, 0.0, 0.3)
     for layer in network.layers:
         nn.init.normal_(layer.weight, 0.0, 0.05)
@@ -58,9 +61,19 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
         generators.save(network, CLASSES, {"preset": PRESET, "profile": profile.as_json()}, folder)
         Scaling((0.0,) * BANDS, (255.0,) * BANDS, "uint8").save(folder / generators.SCALING)
         (folder / METADATA).write_bytes(canonical({}))
-        store.commit(folder, Task("gan", "final", "satpipe:nothing"), key, components, 1.0)
+        record = store.commit(folder, Task("gan", "final", "satpipe:nothing"), key, components, 1.0)
     config = RunConfig.model_validate({"name": name, "ingest": {"sources": [{"type": "simulated"}]}})
-    store.write_run(name, {"name": name, "config": as_json(config), "parts": {"gan/final": ["gan", key]}})
+    result = Result(
+        name=name,
+        version=0,
+        last="gan",
+        sentence="complete up to gan",
+        config=as_json(config),
+        keys={"gan/final": key},
+        digests={"gan/final": record.digest},
+        started=0.0,
+    )
+    Results(store.root).record(result)
     return find_run(name, root)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import satpipe
 import torch
-from fixtures.finished_run import SIZE, Finished, spots
+from fixtures.finished_run import MODEL, SIZE, Finished, spots
 from satpipe import load_chips, load_classifier, load_generator
 from satpipe.utils.errors import ConfigError, StoreError
 from torch.utils.data import DataLoader
@@ -63,7 +63,7 @@ def test_chips_are_a_dataset_of_torch(done: Finished) -> None:
 
 
 def test_a_classifier_scores_chips(done: Finished) -> None:
-    scores = load_classifier("harbour", done.root).scores(load_chips("harbour", done.root).read())
+    scores = load_classifier("harbour", done.root, model=MODEL).scores(load_chips("harbour", done.root).read())
     assert ((scores > 0.5) == (np.arange(12) % 2 == 1)).all()
 
 

@@ -91,6 +91,8 @@ def _report(root: Path, store: Store, title: str, result: Result) -> str | None:
 def _is_news(attempt: Attempt, versions: Sequence[Result | Damaged]) -> bool:
     """Return whether an attempt is more than what made the newest result, or a part of that."""
     newest = versions[-1] if versions else None
+    if attempt.state == "finished" and attempt.last == NAMES[-1]:
+        return False
     if attempt.state != "finished" or not isinstance(newest, Result):
         return True
     if NAMES.index(attempt.last) >= NAMES.index(newest.last):

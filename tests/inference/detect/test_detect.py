@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
-from fixtures.finished_run import GSD_M, SIZE, Finished
+from fixtures.finished_run import GSD_M, MODEL, SIZE, Finished
 from PIL import Image
 from rasterio.transform import from_origin
 from rasterio.windows import Window
@@ -55,7 +55,7 @@ def write(path: Path, image: np.ndarray, **profile: Any) -> Path:
 
 def find(done: Finished, scene: Path | list[Path], to: Path, **wish: Any) -> Outcome:
     scenes = scene if isinstance(scene, list) else [scene]
-    return detect(find_run(done.name, done.root), scenes, to, Wish(**wish), lambda done, total: None)
+    return detect(find_run(done.name, done.root), scenes, to, Wish(**{"model": MODEL} | wish), lambda done, total: None)
 
 
 def places(path: Path) -> list[tuple[float, float]]:
@@ -73,7 +73,7 @@ def same_places(found: list[tuple[float, float]], expected: list[tuple[float, fl
 
 
 def invoke(done: Finished, *words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, ["detect", "--root", str(done.root), *map(str, words)])
+    result = CliRunner().invoke(cli, ["detect", "--root", str(done.root), "--model", MODEL, *map(str, words)])
     if isinstance(result.exception, SatpipeError):
         return result.exception.exit_code, str(result.exception)
     return result.exit_code, result.output
