@@ -30,12 +30,16 @@ class Settings:
             stays; the others lie on a background.
         candidates: Backgrounds of which the one that looks most like the surroundings of a labelled object is taken.
         scale: Largest relative change of an object's size.
+        colour: Strength of changes of an object's gain, offset, saturation and contrast, 0 to 1.
+        value_range: Difference between the lightest and the darkest chip value, which ``colour`` is relative to.
         neighbours: Mean number of further objects in a chip; None takes that of the labelled chips.
     """
 
-    in_place: float = 0.5
+    in_place: float = 0.25
     candidates: int = 32
     scale: float = 0.12
+    colour: float = 0.2
+    value_range: float = 255.0
     neighbours: float | None = None
 
 
@@ -48,12 +52,24 @@ class Objects:
         alphas: (N, H, W), 0 to 1.
         poses: One for each.
         neighbours: Other objects in each chip (N,).
+        windows: Surrounding windows (N, 2 S, 2 S, C) with the chip in the middle: they hold the whole object.
+        window_alphas: (N, 2 S, 2 S).
     """
 
     chips: Chips
     alphas: npt.NDArray[np.float32]
     poses: list[Pose]
     neighbours: npt.NDArray[np.int64]
+    windows: Chips
+    window_alphas: npt.NDArray[np.float32]
+
+    def layers(self, canvas: tuple[int, int]) -> Layers:
+        """Return the layers (N, rows, cols, C + 1) of the objects."""
+        quarter = self.windows.shape[1] // 4
+        each = zip(self.windows, self.window_alphas, self.poses, strict=True)
+        return np.stack(
+            [cut_layer(window, alpha, pose.moved(quarter, quarter), canvas) for window, alpha, pose in each]
+        )
 
 
 @dataclass(frozen=True)
@@ -160,9 +176,7 @@ class Composer:
         law = Law(
             objects.poses, backgrounds.surroundings(objects.chips, objects.poses), float(objects.neighbours.mean())
         )
-        layers = np.stack(
-            [cut_layer(*one, canvas) for one in zip(objects.chips, objects.alphas, objects.poses, strict=True)]
-        )
+        layers = objects.layers(canvas)
         return cls(law, backgrounds, layers, settings or Settings(), seed, objects)
 
     @property
@@ -192,9 +206,11 @@ class Composer:
     def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, int, int]:
         """Return values, alpha and pose of a composite, its labelled object and its background (-1: in place)."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
-        draw = rng.random(8)
+        draw = rng.random(14)
         source = int(draw[0] * len(self.law.poses))
         given = self.layers[int(draw[1] * len(self.layers))] if layer is None else layer
+        if self.settings.colour:
+            given = recoloured(given, self.settings.colour, self.settings.value_range, draw[7:])
         labelled = self.law.poses[source]
         # Sizes are those of the labelled objects, also of those that are larger than a layer.
         scale = float(np.clip(labelled.length / max(length_of(given), 1.0), *RESIZE))
@@ -250,6 +266,26 @@ class Composer:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, (1 << 62) + source]))
             self._emptied[source] = remove_object(self.objects.chips[source], self.objects.alphas[source], rng)
         return self._emptied[source]
+
+
+def recoloured(layer: Floats, strength: float, value_range: float, draw: npt.NDArray[np.float64]) -> Floats:
+    """Return a layer with gain, offset, saturation and contrast of its object changed.
+
+    Args:
+        layer: (rows, cols, C + 1).
+        strength: Largest relative change of saturation and contrast; gains of bands change by half as much.
+        value_range: What the offset, up to half the strength, is relative to.
+        draw: Uniform numbers in [0, 1), at least 7: saturation, contrast, offset, and gains of the bands in turn.
+    """
+    change = (2 * draw - 1) * strength
+    bands, share = layer[..., :-1], layer[..., -1:]
+    grey = bands.mean(axis=-1, keepdims=True)
+    middle = grey.sum() / max(float(share.sum()), 1.0)
+    saturation, contrast = 1 + change[0], 1 + change[1]
+    changed = contrast * saturation * bands + contrast * (1 - saturation) * grey
+    changed = changed + share * ((1 - contrast) * middle + value_range / 2 * change[2])
+    gains = 1 + 0.5 * np.resize(change[3:], bands.shape[-1])
+    return np.concatenate([changed * gains, share], axis=-1).astype(np.float32)
 
 
 def as_dtype(values: Floats, dtype: np.dtype[Any]) -> npt.NDArray[np.generic]:

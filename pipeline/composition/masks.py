@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -77,6 +77,10 @@ class Pose:
     length: float
     width: float
     has_axis: bool
+
+    def moved(self, down: float, right: float) -> Pose:
+        """Return the pose of the object moved by some pixels."""
+        return replace(self, row=self.row + down, col=self.col + right)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..dataset.chip_store import ChipStore
+from ..dataset.orientations import ORIENTATIONS, oriented
 from .compose import Composer, Objects, Settings
 from .layers import canvas_size
 from .masks import Pose
@@ -21,7 +22,7 @@ LEAST_OBJECTS = 8
 """Fewer objects of a class than this are no variety to learn layers from."""
 LEAST_SHARE = 0.5
 """Share of a class's training chips that need a mask, or its chips are generated whole."""
-MOST_BACKGROUNDS = 4096
+MOST_BACKGROUNDS = 2048
 """Background chips that are held in memory."""
 
 
@@ -63,7 +64,10 @@ def composers(
     grounds = np.flatnonzero(labels == 0)
     if len(grounds) > MOST_BACKGROUNDS:
         grounds = grounds[np.linspace(0, len(grounds) - 1, MOST_BACKGROUNDS).astype(np.int64)]
-    backgrounds = Backgrounds.of(store.read(grounds))
+    chips = store.read(grounds)
+    # From above there is no upright: where backgrounds are few, each is there in all orientations.
+    turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
+    backgrounds = Backgrounds.of(np.concatenate([oriented(chips, turn) for turn in turns]))
     masked = store.has_masks
     objects = {label: objects_of(store, np.flatnonzero(masked & (labels == label))) for label in layered}
     size_px = int(backgrounds.chips.shape[1])
@@ -76,7 +80,9 @@ def objects_of(store: ChipStore, rows: npt.NDArray[np.int64]) -> Objects:
     frame = store.index.iloc[rows]
     alphas = store.masks(rows).astype(np.float32) / np.float32(255)
     neighbours = frame["neighbours"].fillna(0).to_numpy(np.int64) if "neighbours" in frame else np.zeros(len(rows), int)
-    return Objects(store.read(rows), alphas, poses_of(frame), neighbours)
+    windows, window_masks = store.surroundings(rows)
+    window_alphas = window_masks.astype(np.float32) / np.float32(255)
+    return Objects(store.read(rows), alphas, poses_of(frame), neighbours, windows, window_alphas)
 
 
 def poses_of(frame: pd.DataFrame) -> list[Pose]:

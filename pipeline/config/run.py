@@ -245,7 +245,7 @@ class SynthConfig(Section):
     """Accepted chips per class; null makes as many as the largest real training class."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
-    in_place: Fraction = 0.5
+    in_place: Fraction = 0.25
     """Share of the composites in which an object takes the place of a labelled one, in the rest of its chip; the others
     lie on a background that looks like the surroundings of a labelled one."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0

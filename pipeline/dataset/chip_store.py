@@ -29,7 +29,7 @@ Masks = npt.NDArray[np.uint8]
 
 _SHARD = re.compile(r"[^./\\:][^/\\:]*/[^./\\:][^/\\:]*/[^./\\:][^/\\:]*\.npy")
 """Stage, digest and file: an index cannot point anywhere else, neither upwards nor to an absolute path."""
-SHARD_COLUMNS = ("shard", "mask_shard")
+SHARD_COLUMNS = ("shard", "mask_shard", "window_shard", "window_mask_shard")
 """Columns of an index that name shards."""
 LOCAL = "."
 """Prefix of a shard that lies in the same artifact as the table that names it."""
@@ -205,6 +205,15 @@ class ChipStore:
             raise StoreError(f"{len(without)} of {len(chosen)} chips have no object mask; select chips that have one")
         return self._gather("mask_shard", "mask_position", chosen)
 
+    def surroundings(self, rows: npt.ArrayLike) -> tuple[Chips, Masks]:
+        """Read the surrounding windows (N, 2 S, 2 S, C) of chips with an object mask, and their masks (N, 2 S, 2 S).
+
+        Raises:
+            StoreError: If a chip has none, a shard is missing or arrays differ in shape.
+        """
+        windows = self._gather("window_shard", "mask_position", rows)
+        return windows, self._gather("window_mask_shard", "mask_position", rows)
+
     def _gather(self, shard_column: str, position_column: str, rows: npt.ArrayLike | None) -> npt.NDArray[Any]:
         """Read rows of the shards that two columns of the index name."""
         frame = self.index[[shard_column, position_column]]
@@ -213,7 +222,7 @@ class ChipStore:
             raise StoreError("no chips to read: the selection is empty")
         codes, names = pd.factorize(frame[shard_column])
         positions = frame[position_column].to_numpy(dtype=np.int64)
-        axes = MASK_AXES if shard_column == "mask_shard" else CHIP_AXES
+        axes = MASK_AXES if "mask" in shard_column else CHIP_AXES
         first = self._shard(str(names[0]), axes)
         out = np.empty((len(frame), *first.shape[1:]), first.dtype)
         for code, name in enumerate(names):

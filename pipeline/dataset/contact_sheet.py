@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from .scaling import Scaling, fit
 
@@ -63,9 +63,26 @@ def draw_sheet(groups: Sequence[Pixels], columns: int = COLUMNS, titles: Sequenc
     for position, group in enumerate(groups):
         first = top + (_TITLE_PX if titles else _GAP_PX)
         if titles:
-            ImageDraw.Draw(sheet).text((_GAP_PX, top + 2), titles[position], fill="black")
+            text, font = _drawable(titles[position])
+            ImageDraw.Draw(sheet).text((_GAP_PX, top + 2), text, fill="black", font=font)
         for number, picture in enumerate(group):
             row, column = divmod(number, columns)
             sheet.paste(Image.fromarray(picture), (_GAP_PX + column * width, first + row * height))
         top += heights[position]
     return sheet
+
+
+def _drawable(title: str) -> tuple[str, ImageFont.FreeTypeFont | None]:
+    """Return a title that can be drawn, and its font, None for Pillow's own, which has ASCII alone.
+
+    Letters that the font lacks are written by their number, so that no two classes look alike.
+    """
+    if title.isascii():
+        return title, None
+    from matplotlib import get_data_path
+    from matplotlib.ft2font import FT2Font
+
+    path = f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+    letters = FT2Font(path).get_charmap()
+    text = "".join(letter if ord(letter) in letters else f"[U+{ord(letter):04X}]" for letter in title)
+    return text, ImageFont.truetype(path, 11)

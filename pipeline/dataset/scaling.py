@@ -31,6 +31,11 @@ class Scaling:
     high: tuple[float, ...]
     dtype: str
 
+    @property
+    def width(self) -> float:
+        """Difference between the ends of the range, mean over the bands."""
+        return float(np.mean(np.subtract(self.high, self.low)))
+
     def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         """Convert chips (..., W, C) to float32 in [-1, 1]; values outside the fitted range are clipped."""
         low, high = self._line(chips.shape[-2])

@@ -80,7 +80,9 @@ class Generator:
             z = latents(np.arange(POOL_LAYERS), self.z_dim)
             labels = np.full(BLOCK, label)
             pool = [self.layers.layers(z[start : start + BLOCK], labels) for start in range(0, POOL_LAYERS, BLOCK)]
-            composers[label] = Composer(law, backgrounds, np.concatenate(pool), Settings(), seed=0)
+            composers[label] = Composer(
+                law, backgrounds, np.concatenate(pool), Settings(value_range=scaling.width), seed=0
+            )
         return composers
 
     def sample(self, z: npt.ArrayLike, labels: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> Values:

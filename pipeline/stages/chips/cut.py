@@ -77,7 +77,9 @@ def cut_batch(
     if settings["masks"] == "auto" and len(index):
         from .object_masks import add_masks
 
-        index = add_masks(index.reset_index(drop=True), objects, np.load(out / f"{SHARD}.npy", mmap_mode="r"), out)
+        index = index.reset_index(drop=True)
+        labelled = index[index["label_id"].isin(objects["label_id"])]
+        index = add_masks(index, objects, surrounding_windows(labelled, scenes, settings, store, workers), out)
     columns = [name for name in (*CHIPS.columns, *CHIPS.optional) if name in index]
     CHIPS.write(index[columns], out / "index.parquet")
     reasons = Counter(_why_not(missing, scenes, size))
@@ -91,6 +93,29 @@ def cut_batch(
         "masks": int(index["mask_shard"].notna().sum()) if "mask_shard" in index else 0,
         "without_mask": dict(sorted(Counter(masks.dropna().astype(str)).items())),
     }
+
+
+def surrounding_windows(
+    chips: pd.DataFrame, scenes: pd.DataFrame, settings: dict[str, Any], store: Path, workers: int
+) -> dict[int, tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+    """Cut a window of twice the side around each chip of a batch.
+
+    Returns:
+        The window (2 S, 2 S, C) of each chip, and which of its pixels lie in the scene (2 S, 2 S), by its row label.
+    """
+    size = settings["size_px"]
+    side, reach = np.arange(2 * size), size // 2
+    windows = {}
+    for row in records(scenes[scenes["scene_id"].isin(chips["scene_id"])]):
+        own = chips[chips["scene_id"] == row["scene_id"]]
+        target = Target(row["target_height"], row["target_width"], row["scale_row"], row["scale_col"])
+        corners = own[["row", "col"]].to_numpy(np.int64) - reach
+        for piece in cut.cut(scene_file(row, store), corners, 2 * size, target, settings["resampling"], workers):
+            for number, chip in zip(piece.windows.tolist(), piece.chips, strict=True):
+                rows, cols = (corner + side for corner in corners[number])
+                inside = ((rows >= 0) & (rows < target.height))[:, None] & ((cols >= 0) & (cols < target.width))
+                windows[int(own.index[number])] = chip.copy(), inside
+    return windows
 
 
 def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str]:

@@ -1,7 +1,14 @@
-"""Masks of the objects that chips are labelled for, made while a batch is cut."""
+"""Masks of the objects that chips are labelled for, made while a batch is cut.
+
+An object is looked for in a *surrounding window* of twice a chip's side around the chip: many objects are larger than
+their chip, and what stands beside them tells where they end. Where the mask is usable, chip-sized and whole, both are
+written: the chip's mask says what the chip shows, the surrounding window is what layers are cut from.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,97 +20,130 @@ import shapely
 
 from ...composition.hull import Box, Form
 from ...composition.masks import ObjectMask, learn_form, object_mask
-from ...dataset.chip_store import write_masks
+from ...dataset.chip_store import write_masks, write_shard
 from ...dataset.tables import OBJECT_COLUMNS
 
 LEARNED_FROM = 64
 """Masks of a class that its form is learned from, at most."""
 EDGES = ["row_min", "col_min", "row_max", "col_max"]
-MASKS = "masks"
+MASKS, SURROUNDINGS, SURROUNDING_MASKS = "masks", "surroundings", "surrounding-masks"
+
+Pixels = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
 
 
-def add_masks(index: pd.DataFrame, objects: pd.DataFrame, chips: npt.NDArray[Any], out: Path) -> pd.DataFrame:
-    """Return the index with the columns of objects, and write their masks.
+@dataclass(frozen=True)
+class Case:
+    """One labelled chip with what is known of its object, in pixels of its surrounding window.
 
-    Args:
-        index: Chips of a batch.
-        objects: Labels of its scenes whose objects are to have masks, in pixels of the chips' grid: label_id, scene_id,
-            class, kind, the edges of the box, and outline (WKT of (col, row), or missing).
-        chips: The batch's shard (N, H, W, C); the index has positions in it.
-        out: Folder of the artifact.
+    Attributes:
+        window: (2 S, 2 S, C); the chip is in its middle.
+        known: Which of its pixels lie in the scene (2 S, 2 S).
+        box: The object's box; None where the label has none, then the object is in the chip's middle.
+        polygons: The object's outline, polygons (N, 2) of (row, col).
+        others: Boxes of other objects.
     """
-    by_label = objects.set_index("label_id")
-    labelled = index["label_id"].isin(by_label.index).to_numpy(bool)
-    rows = np.flatnonzero(labelled)
-    cv2.setNumThreads(1)
-    scenes = {str(name): frame for name, frame in objects.groupby("scene_id", sort=False)}
-    found: dict[int, ObjectMask] = {}
-    neighbours: dict[int, int] = {}
-    classes = index["class"].to_numpy(object)
-    for name in sorted(set(classes[rows])):
-        own = rows[classes[rows] == name]
-        cases = {row: _Case.of(index.iloc[row], by_label, scenes, chips) for row in own.tolist()}
-        first = [cases[row].mask(None) for row in own[:LEARNED_FROM].tolist()]
-        form = learn_form(first)
-        for number, row in enumerate(own.tolist()):
-            again = form is not None or number >= len(first)
-            found[row] = cases[row].mask(form) if again else first[number]
-            neighbours[row] = len(cases[row].others)
-    return index.assign(**_columns(found, neighbours, len(index), out))
 
-
-class _Case:
-    """One labelled chip with what is known of its object."""
-
-    def __init__(
-        self, chip: npt.NDArray[Any], box: Box | None, polygons: list[npt.NDArray[np.float64]], others: list[Box]
-    ) -> None:
-        self.chip, self.box, self.polygons, self.others = chip, box, polygons, others
-
-    @classmethod
-    def of(
-        cls, row: pd.Series, labels: pd.DataFrame, scenes: dict[str, pd.DataFrame], chips: npt.NDArray[Any]
-    ) -> _Case:
-        chip = np.asarray(chips[int(row["position"])])
-        label = labels.loc[row["label_id"]]
-        corner = np.array([row["row"], row["col"]] * 2, np.float64)
-        box: Box | None = None
-        if label["kind"] == "box":
-            top, left, bottom, right = np.asarray(label[EDGES], np.float64) - corner
-            box = float(top), float(left), float(bottom), float(right)
-        beside = scenes[str(row["scene_id"])]
-        edges = beside.loc[beside["label_id"] != row["label_id"], EDGES].to_numpy(np.float64) - corner
-        seen = (edges[:, 2:] > 0).all(axis=1) & (edges[:, :2] < chip.shape[:2]).all(axis=1)
-        others = [(float(a), float(b), float(c), float(d)) for a, b, c, d in edges[seen]]
-        return cls(chip, box, _polygons(label["outline"], corner[:2]), others)
+    window: Pixels
+    known: Flags
+    box: Box | None
+    polygons: list[npt.NDArray[np.float64]]
+    others: list[Box]
 
     def mask(self, form: Form | None) -> ObjectMask:
-        return object_mask(self.chip, self.box, self.polygons, others=self.others, form=form)
+        """Return the mask of the object in the surrounding window."""
+        if self.box is not None or self.polygons:
+            return object_mask(self.window, self.box, self.polygons, None, self.others, self.known, form)
+        quarter = len(self.window) // 4
+        middle = slice(quarter, -quarter)
+        own = object_mask(self.window[middle, middle], valid=self.known[middle, middle], form=form)
+        pose = None if own.pose is None else own.pose.moved(quarter, quarter)
+        return ObjectMask(np.pad(own.alpha, quarter), pose, own.source, own.reason)
+
+    @property
+    def neighbours(self) -> int:
+        """Other labelled objects that the chip shows."""
+        quarter, end = len(self.window) // 4, 3 * len(self.window) // 4
+        return sum(min(box[2:]) > quarter and max(box[:2]) < end for box in self.others)
+
+
+def add_masks(
+    index: pd.DataFrame, objects: pd.DataFrame, windows: Mapping[int, tuple[Pixels, Flags]], out: Path
+) -> pd.DataFrame:
+    """Return the index with the columns of objects, and write masks and surrounding windows.
+
+    Args:
+        index: Chips of a batch, numbered from 0.
+        objects: Labels of its scenes whose objects are to have masks, in pixels of the chips' grid: label_id, scene_id,
+            class, kind, the edges of the box, and outline (WKT of (col, row), or missing).
+        windows: Surrounding window of each chip of an object and which of its pixels lie in the scene, by its row.
+        out: Folder of the artifact.
+    """
+    cv2.setNumThreads(1)
+    cases = _cases(index, objects, windows)
+    masks: dict[int, ObjectMask] = {}
+    classes = index["class"].to_numpy(object)
+    for name in sorted({classes[row] for row in cases}):
+        own = [row for row in cases if classes[row] == name]
+        first = {row: cases[row].mask(None) for row in own[:LEARNED_FROM]}
+        form = learn_form(list(first.values()))
+        masks |= {row: first[row] if form is None and row in first else cases[row].mask(form) for row in own}
+    return index.assign(**_columns(masks, cases, len(index), out))
+
+
+def _cases(index: pd.DataFrame, objects: pd.DataFrame, windows: Mapping[int, tuple[Pixels, Flags]]) -> dict[int, Case]:
+    by_label = objects.set_index("label_id")
+    by_scene = {str(name): frame for name, frame in objects.groupby("scene_id", sort=False)}
+    cases = {}
+    for position, (window, known) in sorted(windows.items()):
+        row = index.iloc[position]
+        label, beside = by_label.loc[row["label_id"]], by_scene[str(row["scene_id"])]
+        corner = np.array([row["row"], row["col"]], np.float64) - len(window) // 4
+        both = np.concatenate([corner, corner])
+        box = _box(np.asarray(label[EDGES], np.float64) - both) if label["kind"] == "box" else None
+        edges = beside.loc[beside["label_id"] != row["label_id"], EDGES].to_numpy(np.float64) - both
+        seen = (edges[:, 2:] > 0).all(axis=1) & (edges[:, :2] < len(window)).all(axis=1)
+        others = [_box(one) for one in edges[seen]]
+        cases[position] = Case(window, known, box, _polygons(label["outline"], corner), others)
+    return cases
+
+
+def _box(edges: npt.NDArray[np.float64]) -> Box:
+    top, left, bottom, right = edges.tolist()
+    return top, left, bottom, right
 
 
 def _polygons(outline: Any, corner: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
-    """Return the outer rings (N, 2) of an outline as (row, col) in pixels of a chip."""
+    """Return the outer rings (N, 2) of an outline as (row, col) in pixels from a corner."""
     if not isinstance(outline, str):
         return []
     shape = shapely.from_wkt(outline)
     return [np.asarray(one.exterior.coords)[:, ::-1] - corner for one in getattr(shape, "geoms", [shape])]
 
 
-def _columns(found: dict[int, ObjectMask], neighbours: dict[int, int], count: int, out: Path) -> dict[str, Any]:
-    """Return the columns of objects, and write the shard of masks."""
+def _columns(masks: Mapping[int, ObjectMask], cases: Mapping[int, Case], count: int, out: Path) -> dict[str, Any]:
+    """Return the columns of objects, and write the shards that they name."""
     values: dict[str, list[Any]] = {name: [pd.NA] * count for name in OBJECT_COLUMNS}
-    usable = [row for row, mask in sorted(found.items()) if mask.reason is None]
-    shard = None
+    usable = [row for row, mask in sorted(masks.items()) if mask.reason is None]
     if usable:
-        alphas = np.stack([np.rint(found[row].alpha * 255) for row in usable]).astype(np.uint8)
-        shard = write_masks(alphas, out, MASKS)
-    for position, row in enumerate(usable):
-        values["mask_shard"][row], values["mask_position"][row] = shard, position
-    for row, mask in found.items():
-        values["neighbours"][row] = neighbours[row]
+        alphas = np.stack([np.rint(masks[row].alpha * 255) for row in usable]).astype(np.uint8)
+        quarter = alphas.shape[1] // 4
+        inside = np.ascontiguousarray(alphas[:, quarter:-quarter, quarter:-quarter])
+        shards = {
+            "mask_shard": write_masks(inside, out, MASKS),
+            "window_shard": write_shard(np.stack([cases[row].window for row in usable]), out, SURROUNDINGS),
+            "window_mask_shard": write_masks(alphas, out, SURROUNDING_MASKS),
+        }
+        for position, row in enumerate(usable):
+            for name, shard in shards.items():
+                values[name][row] = shard
+            values["mask_position"][row] = position
+    for row, mask in masks.items():
+        quarter = len(cases[row].window) // 4
         values["mask_reason"][row] = mask.reason or pd.NA
+        values["neighbours"][row] = cases[row].neighbours
         if mask.pose is not None:
-            values["object_row"][row], values["object_col"][row] = mask.pose.row, mask.pose.col
+            values["object_row"][row], values["object_col"][row] = mask.pose.row - quarter, mask.pose.col - quarter
             values["length_px"][row], values["width_px"][row] = mask.pose.length, mask.pose.width
             if mask.pose.has_axis:
                 values["angle_deg"][row] = float(np.rad2deg(mask.pose.angle))

@@ -92,7 +92,7 @@ def _train_both(
     """Train on layers of the objects of some classes, and on whole chips of the others."""
     seed, replicate = context.config["seed"]
     scaling = inputs.scaling
-    by_class = composers(inputs.store, inputs.train_labels, layered, seed, Settings())
+    by_class = composers(inputs.store, inputs.train_labels, layered, seed, Settings(value_range=scaling.width))
     layers = np.concatenate([to_range(by_class[label].layers, scaling.low, scaling.high) for label in layered])
     labels = np.repeat(np.arange(len(layered)), [len(by_class[label].layers) for label in layered])
     # Another seed than that of the whole chips, whose network would begin alike.

@@ -44,7 +44,7 @@ def run(context: TaskContext) -> dict[str, Any]:
     generator = generators.load(context.folder("generator"), context.profile.device)
     scaling = Scaling.load(context.folder("generator") / generators.SCALING)
     layered = [] if generator.layers is None else list(generator.layers.classes)
-    by_class = _composers(context, real, layered, config)
+    by_class = _composers(context, real, layered, config, scaling)
     sources: dict[int, Source] = {}
     for label in range(len(real.classes)):
         if generator.layers is not None and label in by_class:
@@ -64,7 +64,8 @@ def run_cutpaste(context: TaskContext) -> dict[str, Any]:
     layered = [label for label, name in enumerate(real.classes) if not why[name]]
     scaling = scalings.fit(train.pixels(), **context.config["scaling"])
     sources = {
-        label: real_objects(composer, scaling) for label, composer in _composers(context, real, layered, config).items()
+        label: real_objects(composer, scaling)
+        for label, composer in _composers(context, real, layered, config, scaling).items()
     }
     return _make(context, real, scaling, config, sources, layered) | {
         "whole": {name: said for name, said in why.items() if said}
@@ -75,12 +76,15 @@ def _open(context: TaskContext) -> RealChips:
     return RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
 
 
-def _composers(context: TaskContext, real: RealChips, layered: list[int], config: SynthConfig) -> dict[int, Composer]:
+def _composers(
+    context: TaskContext, real: RealChips, layered: list[int], config: SynthConfig, scaling: Scaling
+) -> dict[int, Composer]:
     """Return what composes the objects of each class that has layers."""
     if not layered:
         return {}
     train, labels = real.of("train")
-    return composers(train, labels, layered, context.config["seed"], Settings(in_place=config.in_place))
+    settings = Settings(in_place=config.in_place, value_range=scaling.width)
+    return composers(train, labels, layered, context.config["seed"], settings)
 
 
 def _make(
@@ -167,7 +171,9 @@ def _columns(
     labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
     seeds = np.concatenate([some.seeds for some in rounds]) if rounds else np.empty(0, np.int64)
     why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
-    has_mask = np.repeat([some.alphas is not None for some in rounds], [len(some.labels) for some in rounds]).astype(bool)
+    has_mask = np.repeat([some.alphas is not None for some in rounds], [len(some.labels) for some in rounds]).astype(
+        bool
+    )
     row, names = np.arange(len(labels)), np.array(classes)[labels]
     origin = f"synthetic/{context.task.name}"
     position = np.cumsum(has_mask) - 1
