@@ -107,7 +107,7 @@ class _RowGroups:
         """Read the row groups with scenes from ``first`` to ``stop``: shards relative to the store, outlines as WKB."""
         file = pq.ParquetFile(self.folder / "index.parquet", read_dictionary=_REPEATED)
         table = file.read_row_groups([n for n, (low, high) in enumerate(self.spans) if low < stop and high >= first])
-        for column in SHARD_COLUMNS:
+        for column in sorted({*SHARD_COLUMNS} & {*table.column_names}):
             shards = table[column].unify_dictionaries().combine_chunks()
             prefix = f"{self.folder.parent.name}/{self.folder.name}/"
             names = pc.replace_substring_regex(shards.dictionary, r"^\./", prefix)
