@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.bounded_files import read_json
+from ..utils.errors import StoreError, first_line
+
 FITTED_ON = 4096
 """Most chips that a scaling is fitted on, evenly spaced: more would not move a percentile."""
 FITTED_BYTES = 1 << 28
@@ -70,9 +73,21 @@ class Scaling:
 
     @classmethod
     def load(cls, path: Path) -> Scaling:
-        """Read what :meth:`save` wrote."""
-        raw = json.loads(path.read_text("utf-8"))
-        return cls(tuple(raw["low"]), tuple(raw["high"]), raw["dtype"])
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            StoreError: If it is damaged.
+        """
+        try:
+            raw = read_json(path)
+            low, high = (tuple(float(value) for value in raw[name]) for name in ("low", "high"))
+            dtype = np.dtype(str(raw["dtype"]))
+            is_sound = np.isfinite([*low, *high]).all() and len(low) == len(high) > 0 and dtype.kind in "uif"
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            raise StoreError(f"{path} holds no scaling that can be read: {first_line(error, 160)}") from None
+        if not is_sound:
+            raise StoreError(f"{path} is damaged: a scaling has finite ends of each band and a numeric type")
+        return cls(low, high, dtype.name)
 
 
 def _lines(chips: npt.NDArray[Any]) -> npt.NDArray[Any]:

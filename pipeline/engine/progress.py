@@ -59,8 +59,9 @@ def duration(seconds: float) -> str:
 
 
 def rate_and_time_left(done: float, total: float, seconds: float, unit: str) -> str:
-    """Return a clause such as ``, 120 images/s, 4 min left``; empty before anything is done."""
-    if done <= 0 or seconds <= 0:
+    """Return a clause such as ``, 120 images/s, 4 min left``; empty before anything is done, and at the end."""
+    if not 0 < done < total or seconds <= 0:
         return ""
     rate = done / seconds
-    return f", {rate:,.{0 if rate >= 10 else 1}f} {unit}/s, {duration((total - done) / rate)} left"
+    speed = f", {rate:,.{0 if rate >= 10 else 1}f} {unit}/s" if rate >= 0.05 else ""
+    return f"{speed}, {duration((total - done) / rate)} left"

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ...models.classifier import SHIP_CONVNET, Architecture, ShipConvNet, build
+from ...utils.bounded_files import read_json
 from ...utils.errors import StoreError, first_line
 from .filters import Limits, Measures, copy_correlation, reasons, shrunk
 from .scorer import BASE_CHANNELS, Ensemble, Scorer
@@ -89,7 +90,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
     if not (folder / CARD).is_file():
         return None
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+        card: dict[str, Any] = read_json(folder / CARD)
         tensors = load_file(folder / WEIGHTS)
         farthest = [math.inf if one is None else float(one) for one in card["max_distance"]]
         names = tuple(str(number) for number in range(len(farthest)))
