@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ...dataset.chip_store import ShardWriter
 from ...dataset.scaling import Scaling
 from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
+from ...utils.file_names import distinct_file_names
 from . import png
 from .sample import Block
 
@@ -98,7 +98,7 @@ class _Single(Files):
     def __init__(self, layout: Layout) -> None:
         """Make the folders."""
         super().__init__(layout)
-        self.folders = folder_names(layout.classes)
+        self.folders = distinct_file_names(layout.classes, "class")
         for name in self.folders:
             (layout.folder / name).mkdir(exist_ok=True)
 
@@ -249,17 +249,6 @@ class Parquet(Files):
 
 
 FORMATS: dict[str, Callable[[Layout], Files]] = {"png": Png, "tif": Tif, "npy": Npy, "parquet": Parquet}
-
-
-def folder_names(classes: Sequence[str]) -> list[str]:
-    """A folder name for each class: its own name with characters that every system takes, numbered where two agree."""
-    names: list[str] = []
-    for name in classes:
-        plain = re.sub(r"[^\w.+=-]+", "_", name).strip("._") or "class"
-        while plain.lower() in (other.lower() for other in names):
-            plain += "_"
-        names.append(plain)
-    return names
 
 
 class LabelTable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from ...dataset.chip_store import ChipStore
 from ...dataset.tables import GROUP_PREFIX, SPLIT
 from ...utils.csv_safety import csv_escaped_table
 from ...utils.errors import ConfigError, StoreError
+from ...utils.file_names import distinct_file_names
 
 FORMATS = ("png", "tif", "npy")
 TABLE = "labels.csv"
@@ -90,7 +90,7 @@ def _table(
     index: pd.DataFrame, file_format: str, roles: dict[str, str] | None, scenes: pd.DataFrame | None
 ) -> pd.DataFrame:
     """The rows of ``labels.csv``."""
-    names = file_names([str(name) for name in index["chip_id"]])
+    names = distinct_file_names(map(str, index["chip_id"]), "chip")
     classes = dict(zip(*_folders(index["class"]), strict=True))
     files = [f"{classes[label]}/{name}.{file_format}" for label, name in zip(index["class"], names, strict=True)]
     known = [name for name in _COLUMNS if name in index.columns]
@@ -108,7 +108,7 @@ def _table(
 def _folders(labels: pd.Series[str]) -> tuple[list[str], list[str]]:
     """Names of the classes, and of their folders."""
     names = sorted(set(map(str, labels)))
-    return names, file_names(names)
+    return names, distinct_file_names(names, "class")
 
 
 def roles_of(splits: Mapping[str, Path], name: str) -> dict[str, str]:
@@ -127,22 +127,6 @@ def roles_of(splits: Mapping[str, Path], name: str) -> dict[str, str]:
         raise ConfigError(f"there is no split {name}; {known}")
     frame = SPLIT.read(splits[name] / "split.parquet")
     return dict(zip(map(str, frame["chip_id"]), map(str, frame["role"]), strict=True))
-
-
-def file_names(chip_ids: list[str]) -> list[str]:
-    """A file name for each chip: its own name with safe characters, numbered where two would be one."""
-    seen: dict[str, int] = {}
-    names = []
-    for chip_id in chip_ids:
-        name = _safe(chip_id)
-        # File systems may take A and a for one letter.
-        count = seen[name.lower()] = seen.get(name.lower(), 0) + 1
-        names.append(name if count == 1 else f"{name}~{count}")
-    return names
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", text).strip("._")[-150:] or "chip"
 
 
 def _check_png(store: ChipStore) -> None:
