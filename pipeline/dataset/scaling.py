@@ -79,14 +79,24 @@ class Scaling:
             StoreError: If it is damaged.
         """
         try:
-            raw = read_json(path)
-            low, high = (tuple(float(value) for value in raw[name]) for name in ("low", "high"))
-            dtype = np.dtype(str(raw["dtype"]))
-            is_sound = np.isfinite([*low, *high]).all() and len(low) == len(high) > 0 and dtype.kind in "uif"
+            return cls.from_json(read_json(path))
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise StoreError(f"{path} holds no scaling that can be read: {first_line(error, 160)}") from None
-        if not is_sound:
-            raise StoreError(f"{path} is damaged: a scaling has finite ends of each band and a numeric type")
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Scaling:
+        """Return the scaling that JSON data describe.
+
+        Raises:
+            ValueError: If they do not have finite ends of each band and a numeric type.
+            KeyError: If something is missing.
+            TypeError: If something is of another type.
+            OverflowError: If a number is too large.
+        """
+        low, high = (tuple(float(value) for value in raw[name]) for name in ("low", "high"))
+        dtype = np.dtype(str(raw["dtype"]))
+        if not (np.isfinite([*low, *high]).all() and len(low) == len(high) > 0 and dtype.kind in "uif"):
+            raise ValueError("a scaling has finite ends of each band and a numeric type")
         return cls(low, high, dtype.name)
 
 

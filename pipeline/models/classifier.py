@@ -255,8 +255,9 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         architecture = Architecture(
             str(card["architecture"]), int(card["bands"]), names, int(card["size_px"]), int(card["base_channels"])
         )
-        raw = card["scaling"]
-        scaling = Scaling(tuple(map(float, raw["low"])), tuple(map(float, raw["high"])), str(raw["dtype"]))
+        scaling = Scaling.from_json(card["scaling"])
+        if len(scaling.low) != architecture.bands:
+            raise ValueError("the scaling is that of another number of bands")
         temperature, threshold = float(card["temperature"]), float(card["threshold"])
         orientations = int(card["orientations"])
     except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:

@@ -61,7 +61,7 @@ def is_as_told(fault: Fault) -> bool:
     if fault.action == KILL_SELF:
         return ran.code == -signal.SIGKILL or (ran.code == 2 and ran.one_sentence())
     if fault.action == SIGNAL_LEAD:
-        return ran.code == 130 and "the same command goes on where it was" in ran.err
+        return ran.code == 130 and "run the same command again to resume" in ran.err
     if ran.code == 0:  # what only saves time, or tidies up, may fail
         return fault.action == FAIL_ONCE or "/cache/" in fault.path or fault.operation == "unlink"
     return ran.code == 2 and ran.one_sentence() and os.strerror(fault.number) in ran.err

@@ -17,7 +17,7 @@ def ended_as_told(fault: Fault) -> bool:
     if fault.action == NOTHING:
         return fault.ran.code == 0
     if fault.action == KILL_SELF and fault.ran.code == 2:
-        return fault.ran.one_sentence() and "goes on where it was" in fault.ran.err
+        return fault.ran.one_sentence() and "again to resume" in fault.ran.err
     return fault.ran.code == -signal.SIGKILL
 
 
@@ -42,7 +42,7 @@ def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
     assert len(faults) >= 3
     for fault in faults:
         assert fault.ran.code == 130, fault
-        assert fault.ran.err.strip() == "satpipe: interrupted; the same command goes on where it was"
+        assert fault.ran.err.strip() == "satpipe: interrupted; run the same command again to resume"
     assert last.ran.code == 0, last
     assert content(project) == undisturbed.content
 

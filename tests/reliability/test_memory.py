@@ -17,7 +17,7 @@ def test_part_that_needs_more_memory_than_the_cap_ends_in_a_sentence_and_the_res
     stopped = project.call("run", "all", "--config", "letters.yaml", "--set", "compute.memory_gb=1.5")
     assert stopped.returncode == 2
     assert len(stopped.stderr.strip().splitlines()) == 1
-    assert "part synth/r" in stopped.stderr
+    assert "task synth/r" in stopped.stderr
     assert "needs more memory than the 1.5 GiB of compute.memory_gb; raise that" in stopped.stderr
     project.edit("satpipe/stages/synth/stage.py", "    bytearray(3 << 30)\n    (context.out", "    (context.out")
     assert "gan/r0" not in project.run("--set", "compute.memory_gb=1.5"), "the cap is no part of any key"

@@ -36,7 +36,7 @@ def test_flipped_bit_in_any_file_of_any_part_is_found_and_the_file_named(finishe
             store._verified.clear()  # as another process would find it
             with pytest.raises(CorruptedError, match=path.name) as caught:
                 store.open(record.ref)
-            assert f"part {record.stage}/{record.name}" in str(caught.value)
+            assert f"artifact {record.stage}/{record.name}" in str(caught.value)
             path.write_bytes(before)
             tried += 1
         assert store.open(record.ref) == folder
@@ -91,8 +91,8 @@ def test_flipped_bit_in_a_checkpoint_makes_it_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
-        ('{"version": 0}', "in version 0 of the store's layout, an earlier one"),
-        ('{"version": 999}', "in version 999 of the store's layout, another one"),
+        ('{"version": 0}', "in version 0 of the store's layout, and this satpipe writes version 2"),
+        ('{"version": 999}', "in version 999 of the store's layout"),
         ('{"version": "1"}', "in version '1'"),
         ("", "store.json is damaged"),
         ("[]", "store.json is damaged"),
@@ -107,9 +107,9 @@ def test_store_of_another_layout_is_refused_with_its_version_and_the_way_forward
     assert "another --root" in str(caught.value)
 
 
-def test_store_with_parts_that_lost_its_version_is_not_written_to(tmp_path: Path) -> None:
+def test_store_with_artifacts_that_lost_its_version_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "parts" / "gan" / "abc").mkdir(parents=True)
-    with pytest.raises(StoreError, match=r"holds parts but no store\.json"), Store(tmp_path).lock():
+    with pytest.raises(StoreError, match=r"holds artifacts but no store\.json"), Store(tmp_path).lock():
         pass
     assert not (tmp_path / "store.json").exists()
 
