@@ -14,7 +14,6 @@ smaller fraction is therefore part of a larger one, and more chips do not reshuf
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +26,7 @@ from scipy.spatial import cKDTree
 
 from ...utils.errors import TooLittleDataError
 from .components import components
-from .hashing import number
+from .hashing import numbers
 
 TRAIN, VALIDATION, TEST, UNUSED, DROPPED = "train", "validation", "test", "unused", "dropped"
 LEAST = {TRAIN: 8, VALIDATION: 2, TEST: 4}
@@ -175,10 +174,9 @@ def _first(order: npt.NDArray[np.int64], among: Flags, fraction: float) -> Flags
     return chosen
 
 
-def _ranks(names: Iterable[Any], request: Request, purpose: str) -> npt.NDArray[np.uint64]:
-    """Draw a number for each name."""
-    drawn = (number(request.seed, request.replicate, purpose, name) for name in names)
-    return np.fromiter(drawn, np.uint64)
+def _ranks(names: Any, request: Request, purpose: str) -> npt.NDArray[np.uint64]:
+    """Draw a number for each name of an array (N,)."""
+    return numbers(names, request.seed, request.replicate, purpose)
 
 
 def _unit_ranks(chips: Chips, request: Request, purpose: str) -> npt.NDArray[np.uint64]:
