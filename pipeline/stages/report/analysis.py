@@ -15,7 +15,7 @@ import pandas as pd
 from ...models.quality import experiment_verdict
 from .html import words
 from .stats.metrics import METRICS, Floats, Scorer, describe
-from .stats.panel import Ensemble, panel, tested
+from .stats.predictions import PredictionArrays, prediction_arrays, tested
 from .stats.question import Question
 from .stats.statistics import (
     Interval,
@@ -88,7 +88,7 @@ def metric_names(classes: Sequence[str]) -> list[str]:
     return [*METRICS, *(f"recall of {name}" for name in classes)]
 
 
-def _row(found: Interval, view: Ensemble, **what: Any) -> dict[str, Any]:
+def _row(found: Interval, view: PredictionArrays, **what: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(COLUMNS),
         "role": "exploration",
@@ -104,7 +104,7 @@ def _row(found: Interval, view: Ensemble, **what: Any) -> dict[str, Any]:
     }
 
 
-def rows_of(view: Ensemble, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
+def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
     """Rows of metrics.csv for one fraction and one fold (None: all of them)."""
     where = {"fraction": fraction, "fold": fold}
     stratum = view.stratum
@@ -172,17 +172,17 @@ def analyse(
     fractions = sorted({float(value) for value in predictions["fraction"].unique()}, reverse=True)
     rows: list[dict[str, Any]] = []
     for fraction in fractions:
-        view = panel(predictions, classes, arms, fraction)
+        view = prediction_arrays(predictions, classes, arms, fraction)
         rows += rows_of(view, question, fraction, None)
         here = tested(predictions, fraction)
         folds = sorted(here["fold"].unique())
         for fold in folds if len(folds) > 1 else []:
-            # A fold's own panel: where folds share units, as repeats do, the one of all folds deals them out.
-            alone = panel(here[here["fold"] == fold], classes, arms, fraction)
+            # A fold's own arrays: where folds share units, as repeats do, those of all folds assign each to one.
+            alone = prediction_arrays(here[here["fold"] == fold], classes, arms, fraction)
             rows += rows_of(alone, question, fraction, int(fold))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
     count = tested(predictions, question.fraction)["fold"].nunique()
-    found = answer(panel(predictions, classes, arms, question.fraction), question, int(count))
+    found = answer(prediction_arrays(predictions, classes, arms, question.fraction), question, int(count))
     if random_split is not None and len(random_split):
         found["random_split"] = leaky(random_split, classes, arms, question)
     return finite(found), table
@@ -207,16 +207,16 @@ def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
     """What a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
     fraction = float(predictions["fraction"].max())
     found = set(predictions["arm"])
-    view = panel(predictions, classes, [arm for arm in arms if arm in found], fraction)
+    view = prediction_arrays(predictions, classes, [arm for arm in arms if arm in found], fraction)
     values = {arm: float(np.nanmean(view.scorer(arm, question.metric)(_ones(view)))) for arm in view.arms}
     return {"fraction": fraction, "values": values, "replicates": len(view.replicates), "chips": len(view.chip_id)}
 
 
-def _ones(view: Ensemble) -> Floats:
+def _ones(view: PredictionArrays) -> Floats:
     return np.ones((1, len(view.units)))
 
 
-def verdict_of(view: Ensemble, question: Question) -> tuple[Verdict, dict[str, float], str]:
+def verdict_of(view: PredictionArrays, question: Question) -> tuple[Verdict, dict[str, float], str]:
     """Return the verdict, the metric of its two arms, and its sentence."""
     scorers = {arm: view.scorer(arm, question.metric) for arm in (question.treatment, question.baseline)}
     score = difference(scorers[question.treatment], scorers[question.baseline])
@@ -225,7 +225,7 @@ def verdict_of(view: Ensemble, question: Question) -> tuple[Verdict, dict[str, f
     return verdict, values, words.sentence(verdict, question, values)
 
 
-def answer(view: Ensemble, question: Question, folds: int) -> dict[str, Any]:
+def answer(view: PredictionArrays, question: Question, folds: int) -> dict[str, Any]:
     """Return the verdict and what stands behind it; ``folds`` may share units, so the ensemble cannot tell them."""
     verdict, values, sentence = verdict_of(view, question)
     ones = _ones(view)

@@ -22,7 +22,7 @@ from .html.words import number, plural, points
 from .schema import FORMAT
 from .sections.gan import MEASURES, shown_measure
 from .stats.metrics import METRICS
-from .stats.panel import panel
+from .stats.predictions import prediction_arrays
 from .stats.statistics import MIN_REPLICATES, MIN_UNITS, Interval, decide, detectable_effect, difference, interval
 from .verify import Verification, verify
 
@@ -357,7 +357,7 @@ def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
     joined = pd.concat([one.assign(arm="first"), two.assign(arm="other")], ignore_index=True)
     joined["fraction"] = 1.0
     classes = first.report["provenance"]["configuration"]["ingest"]["classes"]
-    view = panel(joined, classes, ["first", "other"], 1.0)
+    view = prediction_arrays(joined, classes, ["first", "other"], 1.0)
     scorers = [view.scorer(name, question["metric"]) for name in view.arms]
     verdict = decide(
         difference(scorers[1], scorers[0]),
@@ -386,7 +386,7 @@ def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
 def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
     """Return the difference of two independent experiments: variances add up, with Welch's degrees of freedom."""
     question, classes = first.question, first.report["provenance"]["configuration"]["ingest"]["classes"]
-    views = [panel(run.tested.assign(fraction=1.0), classes, [arm], 1.0) for run in (first, other)]
+    views = [prediction_arrays(run.tested.assign(fraction=1.0), classes, [arm], 1.0) for run in (first, other)]
     scores = [view.scorer(arm, question["metric"]) for view in views]
     one, two = (
         interval(score, view.stratum, question["confidence"], view.share, run.question.get("folds", "random"))

@@ -16,7 +16,7 @@ from ...engine.store import Store
 from ...utils.errors import InputError, StoreError, first_line
 from .analysis import verdict_of
 from .html.words import NOT_ABOUT_GANS
-from .stats.panel import panel
+from .stats.predictions import prediction_arrays
 from .stats.question import Question
 
 FILES = ("report.json", "predictions.parquet")
@@ -92,7 +92,7 @@ def recomputed(folder: Path, report: Mapping[str, Any], predictions: pd.DataFram
     asked, classes = report["answer"]["question"], report["provenance"]["configuration"]["ingest"]["classes"]
     try:
         question = Question(**{field.name: asked[field.name] for field in fields(Question)})
-        view = panel(predictions, classes, [question.treatment, question.baseline], question.fraction)
+        view = prediction_arrays(predictions, classes, [question.treatment, question.baseline], question.fraction)
         return verdict_of(view, question)[2]
     except (KeyError, TypeError, ValueError, StoreError) as error:
         raise InputError(

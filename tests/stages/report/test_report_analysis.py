@@ -11,7 +11,7 @@ from satpipe.config.run import SplitConfig
 from satpipe.stages.report.analysis import analyse
 from satpipe.stages.report.sections.next_steps import deciding_steps
 from satpipe.stages.report.stage import fold_effects
-from satpipe.stages.report.stats.panel import panel
+from satpipe.stages.report.stats.predictions import prediction_arrays
 from satpipe.stages.report.stats.question import Question
 from satpipe.utils.errors import StoreError
 from sklearn.metrics import balanced_accuracy_score
@@ -89,7 +89,7 @@ def test_the_share_of_a_unit_is_its_mean_share_over_classes() -> None:
     rows = rows[held | (rows["class"] == "ship")]
     chips = rows.drop_duplicates("chip_id")
     expected = pd.crosstab(chips["unit"], chips["class"], normalize="columns").mean(axis=1)
-    view = panel(rows, CLASSES[:2], ARMS, 1.0)
+    view = prediction_arrays(rows, CLASSES[:2], ARMS, 1.0)
     assert dict(zip(view.units, view.share, strict=True)) == pytest.approx(expected.to_dict())
 
 

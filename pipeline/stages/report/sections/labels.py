@@ -13,7 +13,7 @@ from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..stats.curves import labels_needed
 from ..stats.metrics import Floats
-from ..stats.panel import Ensemble, panel
+from ..stats.predictions import PredictionArrays, prediction_arrays
 from ..stats.statistics import mean_of_replicates, percentile_interval, replicate_weights, unit_weights
 from .answer import arms_of
 from .scores import two_arms
@@ -56,7 +56,7 @@ def labels_of(material: Material) -> dict[float, float]:
 def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
     """The gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
     question, arms = material.answer["question"], two_arms(material)
-    views = [panel(material.predictions, material.classes, arms, fraction) for fraction in labels]
+    views = [prediction_arrays(material.predictions, material.classes, arms, fraction) for fraction in labels]
     numbers = list(labels.values())
     if any(view.units != views[0].units or len(view.replicates) != len(views[0].replicates) for view in views):
         return []
@@ -66,7 +66,7 @@ def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
     replicates = np.vstack([np.ones(count), replicate_weights(count, DRAWS, rng)])
 
     def curve(arm: str) -> Floats:
-        def values(view: Ensemble) -> Floats:
+        def values(view: PredictionArrays) -> Floats:
             return mean_of_replicates(view.scorer(arm, question["metric"])(units), replicates)
 
         return np.stack([values(view) for view in views], axis=1)

@@ -27,7 +27,7 @@ from .statistics import strata
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class PredictionArrays:
     """Test predictions of one real fraction.
 
     A *case* is a test chip in its fold. Every arm has predicted the same cases in the same replicates, which is what
@@ -111,8 +111,10 @@ def tested(predictions: pd.DataFrame, fraction: float) -> pd.DataFrame:
     return predictions[(predictions["role"] == "test") & np.isclose(predictions["fraction"], fraction)]
 
 
-def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float) -> Ensemble:
-    """Return the ensemble of one real fraction.
+def prediction_arrays(
+    predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], fraction: float
+) -> PredictionArrays:
+    """Return the predictions of one real fraction as arrays.
 
     Args:
         predictions: Rows of the ``PREDICTIONS`` table; only those of role ``test`` and of ``fraction`` count.
@@ -150,7 +152,7 @@ def panel(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str]
     predicted[position] = _numbers(rows["predicted"], class_number).astype(np.int8)
     score = np.zeros(shape)
     score[position] = rows["score"].to_numpy(np.float64)
-    return Ensemble(
+    return PredictionArrays(
         tuple(classes),
         tuple(arms),
         replicates,
