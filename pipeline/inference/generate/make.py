@@ -69,8 +69,11 @@ def load(run: Run) -> tuple[Artifact, Generator, Scaling]:
     Raises:
         ConfigError: If the run has none; names the command that makes one.
     """
-    part = run.artifact(f"gan/{FINAL}", "generator", "gan")
-    return part, generators.load(part.path), Scaling.load(part.path / SCALING)
+    artifact = run.artifact(f"gan/{FINAL}", "generator", "gan")
+    generator, scaling = generators.load(artifact.path), Scaling.load(artifact.path / SCALING)
+    if len(scaling.low) != generator.shape[2]:
+        raise StoreError(f"{artifact.path} is damaged: its scaling is that of another number of bands")
+    return artifact, generator, scaling
 
 
 def load_screening(run: Run, wanted: bool | None) -> Screening | None:
