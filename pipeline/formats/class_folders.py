@@ -77,9 +77,7 @@ def recognise(folder: Inventory) -> Recognised | None:
         if is_class_level(level, len(folder.images)):
             counts = level
             break
-        if any(name.lower() in MASKS for name in level):
-            return None
-    if not counts:
+    if not counts or any(part.lower() in MASKS for path in paths for part in path):
         return None
     sides = [side for name in spread(folder.images, 20) for side in size_of(folder.path(name))]
     if not sides or max(sides) > MAX_CHIP_PX:
