@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 import pytest
 from fixtures import browser as browsers
 from satpipe.stages.report import compare
@@ -128,3 +131,20 @@ def test_print_shows_the_page_on_white(browser, file):
     assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     ratio, where = browser.evaluate(CONTRAST)
     assert ratio >= 4.5, where
+
+
+def test_a_click_enlarges_a_chip_and_another_closes_it(browser, file):
+    browser.open(file, DESKTOP)
+    width = "document.querySelector('#error-1 img').getBoundingClientRect().width"
+    before = browser.evaluate(width)
+    browser.evaluate("document.querySelector('#error-1 a').click()")
+    assert browser.evaluate(width) > 3 * before
+    browser.evaluate("document.querySelector('#error-1 .close').click()")
+    assert browser.evaluate(width) == before
+
+
+def test_print_takes_eight_pages_at_most(browser, file):
+    browser.open(file, DESKTOP, printed=True)
+    data = browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True)["data"]
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(data)))
+    assert 2 <= pages <= 8

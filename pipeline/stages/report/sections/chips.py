@@ -20,6 +20,8 @@ SCALING_CHIPS = 256
 COMPARED = 256
 """Synthetic chips of a class that are compared with all training chips."""
 PAIRS = 6
+GREY = 128
+"""Behind an object that is shown alone."""
 
 
 def scaling_of(material: Material) -> Scaling:
@@ -97,27 +99,31 @@ def section_chips(material: Material, scaling: Scaling) -> blocks.Section | None
 
 
 def composites(material: Material, scaling: Scaling) -> list[blocks.Block]:
-    """Return composites beside the background and the mask of the layer that they are made of, where they were kept."""
+    """Return composites beside their mask, the object that it cuts out and, where it is known, the real background."""
     split = next((split for split in material.shown_splits() if split.synth is not None), None)
     made = synthetic(split, material.store) if split is not None else None
-    if made is None or "background_id" not in made.index:
-        return []
-    known = set(material.chips.index["chip_id"])
-    made = made.where(made.has_masks & made.index["background_id"].isin(known).to_numpy(bool))
-    if not len(made):
+    made = made.where(made.has_masks) if made is not None else None
+    if made is None or not len(made):
         return []
     drawn = made.where(chosen_mask(len(made), PAIRS, [material.config["seed"], 10]))
-    grounds = material.chips.of(drawn.index["background_id"]).read()
-    masks = to_rgb((drawn.masks()[..., None] / 127.5 - 1).astype(np.float32))
-    pictures = [tiles(one) for one in (viewable(grounds, scaling), masks, viewable(drawn.read(), scaling))]
-    names = ("real background", "mask of the generated object", "composite")
+    pictures, alphas = viewable(drawn.read(), scaling), drawn.masks()[..., None] / np.float32(255)
+    cut_out = np.rint(alphas * pictures + (1 - alphas) * GREY).astype(np.uint8)
+    columns = {
+        "composite": pictures,
+        "mask of the object": to_rgb((2 * alphas - 1).astype(np.float32)),
+        "object alone": cut_out,
+    }
+    if "background_id" in drawn.index and drawn.index["background_id"].isin(material.chips.index["chip_id"]).all():
+        grounds = material.chips.of(drawn.index["background_id"]).read()
+        columns = {"real background": viewable(grounds, scaling), **columns}
+    rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
         blocks.heading("How composites are made"),
-        blocks.text("A real background, where the generated object covers it, and both together. Drawn at random."),
+        blocks.text(f"Left to right: {', '.join(columns)}. Drawn at random from one split."),
         blocks.rows(
             [
-                {"pictures": list(zip(row, names, strict=True)), "text": str(label)}
-                for *row, label in zip(*pictures, drawn.index["class"], strict=True)
+                {"pictures": list(zip(row, columns, strict=True)), "text": str(label)}
+                for row, label in zip(rows, drawn.index["class"], strict=True)
             ]
         ),
     ]

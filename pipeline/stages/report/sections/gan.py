@@ -234,7 +234,7 @@ def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
 
 def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
     """What accepted chips teach, of each split that has screened chips; empty where a class has none to teach with."""
-    return [metadata.get("taught", {}) for metadata in chosen(material, "synth") if metadata.get("screened")]
+    return [metadata.get("tstr", {}) for metadata in chosen(material, "synth") if metadata.get("screened")]
 
 
 def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
