@@ -34,8 +34,8 @@ MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
 def commands_page() -> str:
     """Every command with its arguments, options and defaults."""
     lines = ["# Commands", "", MADE, ""]
-    lines += ["Exit codes: 0 done; 1 a part failed; 2 something that you can mend, in one sentence; 70 a defect;"]
-    lines += ["130 interrupted, and the same command goes on where it was."]
+    lines += ["Exit codes: 0 done; 1 a task failed; 2 something that you can correct, in one sentence; 70 a defect;"]
+    lines += ["130 interrupted; run the same command again to resume."]
     lines += ["`satpipe --debug COMMAND` shows the traceback of an error.", ""]
     for path, command in _commands(cli, ("satpipe",)):
         if isinstance(command, click.Group) and len(path) > 1:
