@@ -168,6 +168,7 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
         f" {leaks['near_duplicate_pairs']:,} pairs are near-duplicates, of {leaks['compared_chips']:,} textured chips"
         " compared"
     )
+    yield from _scenes_compared(leaks["compared_scenes"], leaks["pairs_seen_only"])
     joined = leaks["joined_groups"]
     names = "; ".join(" + ".join(groups) for groups in joined[:NAMED]) + ("; ..." if len(joined) > NAMED else "")
     said = (
@@ -176,7 +177,29 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     yield f"leaks joined: {said}"
     dropped = leaks["dropped_by_split"]
     if dropped:
-        yield f"leaks dropped: {sum(dropped.values()):,} training chips over {len(dropped):,} splits; none is left"
+        count = f"{sum(dropped.values()):,} training chips over {len(dropped):,} splits"
+        yield f"leaks dropped: {count}; none of those found is left"
+
+
+def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[str]:
+    """Yield what was looked for in the pixels of whole scenes, and what cannot be seen there."""
+    if scenes is None:
+        yield "scenes were not compared by their pixels (chips.duplicates): ground is known by georeference alone"
+        return
+    yield (
+        f"scenes compared by their pixels: {scenes['scenes']:,}, turned by any angle, mirrored or not, at scales from"
+        f" 0.8 to 1.25; {scenes['seen']:,} pairs show the same ground, {scenes['implied']:,} more follow from these;"
+        f" {pairs:,} pairs of chips overlap that no georeference tells of"
+    )
+    if scenes["keypoint_share"] < 1:
+        share = f"{scenes['keypoint_share']:.0%}"
+        yield f"of their keypoints the strongest {share} were compared: small overlaps may be missed"
+    if scenes["plain"]:
+        yield f"too plain to be compared: {len(scenes['plain']):,} scenes ({_some(scenes['plain'])})"
+    yield (
+        "not seen: ground without texture, ground that has changed, and most overlaps of less than a tenth of a scene;"
+        " if scenes lack georeference and you know their places, name them in a group column and split.by that"
+    )
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

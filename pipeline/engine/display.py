@@ -99,7 +99,7 @@ def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
 
 
 def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Return lines on leaks between groups: found, joined and dropped. No split keeps one."""
+    """Return lines on leaks between groups: found, joined and dropped. No split keeps one that was found."""
     found = metadata.get("duplicates")
     splits = [task for name, task in metadata.items() if name.startswith("split-")]
     if found is None or not splits or not found["overlaps"] + found["duplicates"]:
@@ -111,7 +111,8 @@ def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
     pairs = (
         f"{found['overlaps']:,} pairs of chips overlap on the ground and {found['duplicates']:,} are near-duplicates"
     )
-    return [f"leaks: {pairs}; {groups}; {dropped:,} training copies dropped in {len(splits):,} splits; none left"]
+    copies = f"{dropped:,} training copies dropped in {len(splits):,} splits; none of them left"
+    return [f"leaks: {pairs}; {groups}; {copies}"]
 
 
 class PlainDisplay:

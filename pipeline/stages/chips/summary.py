@@ -44,7 +44,7 @@ def summarise(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str,
 
 
 def _leaks(found: Facts | None, splits: Mapping[str, Facts], by: str) -> dict[str, Any]:
-    """What was found, joined and dropped. That nothing is left is what the making of a split ends with."""
+    """Return what was searched, found, joined and dropped. A split that keeps a leak that was found is not made."""
     if found is None:
         return {}
     dropped: Counter[str] = Counter()
@@ -54,7 +54,9 @@ def _leaks(found: Facts | None, splits: Mapping[str, Facts], by: str) -> dict[st
     return {
         "overlapping_pairs": found["overlaps"],
         "near_duplicate_pairs": found["duplicates"],
+        "pairs_seen_only": found["seen_overlaps"],
         "compared_chips": found["compared"],
+        "compared_scenes": found["scenes"],
         "joined_groups": found["joined"].get(by, []) if joins else [],
         "dropped_by_split": {name: sum(metadata["dropped"].values()) for name, metadata in splits.items()},
         "dropped": dict(sorted(dropped.items())),

@@ -80,6 +80,15 @@ def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
     assert found["score"].tolist() == pytest.approx([best], abs=6e-5)
 
 
+def test_of_many_copies_every_pair_is_found(tmp_path):
+    # More of them than neighbours are looked for, each a little different and in an orientation of its own.
+    rng = np.random.default_rng(3)
+    noisy = [np.clip(picture(1) + rng.normal(0, 5, (64, 64, 3)), 0, 255).astype(np.uint8) for _ in range(16)]
+    copies = [np.rot90(copy if number < 8 else copy[:, ::-1], number).copy() for number, copy in enumerate(noisy)]
+    found, _ = d.near_duplicates(stored(tmp_path, [*copies, *(picture(seed) for seed in range(2, 12))]), 0.95, 0.04)
+    assert pairs(found) == {(f"c{one:03d}", f"c{other:03d}") for other in range(16) for one in range(other)}
+
+
 def test_other_pictures_are_not(tmp_path):
     found, _ = d.near_duplicates(stored(tmp_path, [picture(seed, smooth=6.0) for seed in range(80)]), 0.95, 0.04)
     assert found.empty
@@ -111,15 +120,17 @@ def test_other_dtypes_are_compared_over_their_own_range(dtype, tmp_path):
     assert compared == 6
 
 
-def test_hash_is_that_of_the_definition():
-    # Zauner 2010, 3.2.1 by the textbook sum instead of a fast transform.
-    thumb = d.grey(picture(3)[None])[0].astype(np.float64)
+@pytest.mark.parametrize("orientation", range(8))
+def test_low_frequencies_are_those_of_the_oriented_picture(orientation):
+    # By the textbook sum instead of a fast transform.
+    thumbs = d.grey(np.stack([picture(3), picture(4)]))
     n = d.THUMB
-    place = np.arange(n)
-    basis = np.array([np.cos(np.pi * (2 * place + 1) * k / (2 * n)) for k in range(1, 9)])
-    low = (basis @ thumb @ basis.T).ravel()
-    expected = sum(1 << bit for bit, value in enumerate(low > np.median(low)) if value)
-    assert int(d.perceptual_hash(thumb[None].astype(np.float32))[0]) == expected
+    scale = np.sqrt(np.where(np.arange(7) == 0, 1, 2) / n)
+    basis = scale[:, None] * np.array([np.cos(np.pi * (2 * np.arange(n) + 1) * k / (2 * n)) for k in range(7)])
+    turned = np.stack([np.rot90(thumb, orientation) for thumb in thumbs])
+    turned = turned[:, :, ::-1] if orientation >= 4 else turned
+    found = d.oriented_frequencies(d.low_frequencies(thumbs), orientation)
+    assert found == pytest.approx(basis @ turned.astype(np.float64) @ basis.T, abs=1e-2)
 
 
 def test_grey_averages_equal_areas():

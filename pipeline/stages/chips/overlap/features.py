@@ -150,3 +150,13 @@ def flipped(features: Features) -> Features:
     """Return the keypoints that the scene mirrored across its upper edge has, with their descriptors."""
     turned = turned_over(features)
     return Features(turned.places, turned.sizes, turned.angles, mirrored(features.descriptors))
+
+
+def root_sift(descriptors: npt.NDArray[np.uint8]) -> Floats:
+    """Return descriptors (N, 128) as roots of histograms that sum to 1, so that their scalar product is at most 1.
+
+    Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval" (2012), section 2.
+    """
+    values = descriptors.astype(np.float32)
+    roots: Floats = np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1))
+    return roots

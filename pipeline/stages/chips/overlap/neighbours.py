@@ -1,9 +1,8 @@
-"""Most similar descriptors of other scenes, in less than quadratic time.
+"""Most similar vectors of other scenes, in less than quadratic time.
 
-An inverted file (Sivic and Zisserman, "Video Google", 2003): k-means divides the space of descriptors into about as
-many cells as the root of their number, and a descriptor is compared with those of the cells nearest to it. Descriptors
-are compared as RootSIFT (Arandjelovic and Zisserman, "Three things everyone should know", 2012), on their principal
-components.
+An inverted file (Sivic and Zisserman, "Video Google", 2003): k-means divides the space into about as many cells as the
+root of the number of vectors, and a vector is compared with those of the cells nearest to it, on the principal
+components of all.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Descriptors = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int32]
+Rows = slice | npt.NDArray[np.int64]
+Read = Callable[[Rows], Floats]
+"""Returns some of the vectors (N, V)."""
 
 NEAREST = 3
-"""Neighbours that are kept of a descriptor."""
+"""Neighbours that are kept of a vector."""
 _COMPONENTS = 48
 _PROBED_CELLS = 4
 _SAMPLE = 1 << 16
-"""Descriptors that components and cells are learned from."""
+"""Vectors that components and cells are learned from."""
 _ITERATIONS = 6
-_CODE_SCALE = 200.0
-"""Integer steps per unit of RootSIFT, whose components stay within 0.6: descriptors take 48 bytes in memory."""
 _ROWS = 1 << 14
 _SIMILARITIES = 1 << 22
 """Values of a matrix of similarities that are in memory at a time."""
@@ -34,21 +33,23 @@ _SIMILARITIES = 1 << 22
 
 @dataclass(frozen=True)
 class Space:
-    """Principal components and cells of descriptors.
+    """Principal components and cells of vectors.
 
     Attributes:
-        mean: Mean (128,) of RootSIFT.
-        components: The largest principal components (128, D).
+        mean: Mean (V,) of the vectors.
+        components: The largest principal components (V, D).
         centres: Centres (K, D) of the cells.
+        code_scale: Integer steps per unit of a component: in memory a vector takes D bytes.
     """
 
     mean: Floats
     components: Floats
     centres: Floats
+    code_scale: float
 
-    def project(self, descriptors: Descriptors) -> Floats:
-        """Return the principal components (N, D) of descriptors (N, 128)."""
-        return np.asarray((root_sift(descriptors) - self.mean) @ self.components)
+    def project(self, vectors: Floats) -> Floats:
+        """Return the principal components (N, D) of vectors (N, V)."""
+        return np.asarray((vectors - self.mean) @ self.components)
 
     def cells(self, points: Floats, count: int) -> Indices:
         """Return the cells (N, count) nearest to points (N, D), the nearest first."""
@@ -62,82 +63,83 @@ class Space:
         return found
 
 
-def root_sift(descriptors: Descriptors) -> Floats:
-    """Return descriptors (N, 128) as roots of histograms that sum to 1, so that their scalar product is at most 1."""
-    values = descriptors.astype(np.float32)
-    roots: Floats = np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1))
-    return roots
-
-
-def learn_space(descriptors: Descriptors) -> Space:
-    """Learn components and cells from descriptors (N, 128)."""
-    count = len(descriptors)
-    sample = root_sift(descriptors[np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64)])
+def learn_space(read: Read, count: int) -> Space:
+    """Learn components and cells from ``count`` vectors."""
+    sample = read(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
     mean = sample.mean(axis=0)
-    _, vectors = np.linalg.eigh((sample - mean).T @ (sample - mean))
-    components = np.ascontiguousarray(vectors[:, -_COMPONENTS:])
+    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    components = np.ascontiguousarray(axes[:, -_COMPONENTS:])
     points = (sample - mean) @ components
     cells = max(1, min(round(count**0.5), len(points)))
     centres = points[np.linspace(0, len(points) - 1, cells).astype(np.int64)].copy()
+    scale = 127 / max(float(np.abs(points).max()), 1e-12)
     for _ in range(_ITERATIONS):
-        cell = Space(mean, components, centres).cells(points, 1)[:, 0]
+        cell = Space(mean, components, centres, scale).cells(points, 1)[:, 0]
         order = np.argsort(cell, kind="stable")
         held, starts = np.unique(cell[order], return_index=True)
         centres[held] = np.add.reduceat(points[order], starts) / np.bincount(cell)[held][:, None]
-    return Space(mean, components, centres)
+    return Space(mean, components, centres, scale)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Vectors as they are compared.
+
+    Attributes:
+        codes: Principal components (N, D) as integers.
+        cells: The cells (N, P) nearest to each, the nearest first.
+    """
+
+    codes: npt.NDArray[np.int8]
+    cells: Indices
+
+
+def coded(read: Read, count: int, space: Space) -> Coded:
+    """Return ``count`` vectors as they are compared."""
+    codes = np.empty((count, space.components.shape[1]), np.int8)
+    cells = np.empty((count, min(_PROBED_CELLS, len(space.centres))), np.int32)
+    for start in range(0, count, _ROWS):
+        rows = slice(start, min(start + _ROWS, count))
+        points = space.project(read(rows))
+        codes[rows] = np.clip(np.rint(points * space.code_scale), -127, 127)
+        cells[rows] = space.cells(points, _PROBED_CELLS)
+    return Coded(codes, cells)
 
 
 def nearest_elsewhere(
-    descriptors: Descriptors, scene: Indices, space: Space, change: Callable[[Descriptors], Descriptors] | None = None
+    held: Coded, asked: Coded, scene: npt.NDArray[np.integer], nearest: int = NEAREST
 ) -> tuple[Indices, Floats]:
-    """Find the most similar descriptors of other scenes.
+    """Find the most similar vectors of other scenes.
 
     Args:
-        descriptors: Descriptors (N, 128), which may lie in a file.
+        held: The vectors.
+        asked: What to look for in place of each: the vectors themselves, or for instance those of mirror images.
         scene: Scene (N,) of each.
-        space: Learned from them.
-        change: Makes of descriptors those to look for in their place, for instance their mirror images.
+        nearest: How many to find of each.
 
     Returns:
-        Positions (N, 3) of the nearest, -1 where there are fewer; and their similarity, larger for nearer ones.
+        Positions (N, nearest), -1 where there are fewer; and their similarity, larger for nearer ones.
     """
-    codes, probes = _coded(descriptors, space)
-    asked, homes = codes, probes[:, :1]
-    if change is not None:
-        asked, probes = _coded(descriptors, space, change)
-    members, member_ends = _by_cell(homes, len(space.centres))
-    askers, asker_ends = _by_cell(probes, len(space.centres))
-    found = np.full((len(codes), NEAREST), -1, np.int32)
-    best = np.full((len(codes), NEAREST), -np.inf, np.float32)
-    for cell in range(len(space.centres)):
-        held = members[member_ends[cell] : member_ends[cell + 1]]
+    count = int(max(held.cells.max(initial=0), asked.cells.max(initial=0))) + 1
+    members, member_ends = _by_cell(held.cells[:, :1], count)
+    askers, asker_ends = _by_cell(asked.cells, count)
+    found = np.full((len(held.codes), nearest), -1, np.int32)
+    best = np.full((len(held.codes), nearest), -np.inf, np.float32)
+    for cell in range(count):
+        inside = members[member_ends[cell] : member_ends[cell + 1]]
         who = askers[asker_ends[cell] : asker_ends[cell + 1]]
-        inside = codes[held].astype(np.float32)
-        half_norms = (inside**2).sum(axis=1) / 2
-        step = max(1, _SIMILARITIES // max(1, len(held)))
-        for rows in (who[start : start + step] for start in range(0, len(who) if len(held) else 0, step)):
-            similarity = asked[rows].astype(np.float32) @ inside.T - half_norms
-            similarity[scene[rows][:, None] == scene[held]] = -np.inf
-            place, value = _largest(similarity, min(NEAREST, len(held)))
-            place, value = np.hstack([found[rows], held[place]]), np.hstack([best[rows], value])
-            order = np.argsort(-value, axis=1, kind="stable")[:, :NEAREST]
+        codes = held.codes[inside].astype(np.float32)
+        half_norms = (codes**2).sum(axis=1) / 2
+        step = max(1, _SIMILARITIES // max(1, len(inside)))
+        for rows in (who[start : start + step] for start in range(0, len(who) if len(inside) else 0, step)):
+            similarity = asked.codes[rows].astype(np.float32) @ codes.T - half_norms
+            similarity[scene[rows][:, None] == scene[inside]] = -np.inf
+            place, value = _largest(similarity, min(nearest, len(inside)))
+            place, value = np.hstack([found[rows], inside[place]]), np.hstack([best[rows], value])
+            order = np.argsort(-value, axis=1, kind="stable")[:, :nearest]
             best[rows] = np.take_along_axis(value, order, axis=1)
             found[rows] = np.take_along_axis(place, order, axis=1)
     return np.where(np.isfinite(best), found, -1), best
-
-
-def _coded(
-    descriptors: Descriptors, space: Space, change: Callable[[Descriptors], Descriptors] | None = None
-) -> tuple[npt.NDArray[np.int8], Indices]:
-    """Return descriptors, or what they are changed into, as integers (N, D), and their nearest cells (N, P)."""
-    codes = np.empty((len(descriptors), space.components.shape[1]), np.int8)
-    cells = np.empty((len(descriptors), min(_PROBED_CELLS, len(space.centres))), np.int32)
-    for start in range(0, len(descriptors), _ROWS):
-        rows = descriptors[start : start + _ROWS]
-        points = space.project(rows if change is None else change(rows))
-        codes[start : start + _ROWS] = np.clip(np.rint(points * _CODE_SCALE), -127, 127)
-        cells[start : start + _ROWS] = space.cells(points, _PROBED_CELLS)
-    return codes, cells
 
 
 def _by_cell(cells: Indices, count: int) -> tuple[Indices, npt.NDArray[np.int64]]:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES, picture_shape
-from .features import Features, Picture, flipped, mirrored, turned_over
+from .features import Features, Picture, flipped, mirrored, root_sift, turned_over
 from .mosaic import implied_pairs
-from .neighbours import learn_space, nearest_elsewhere
+from .neighbours import coded, learn_space, nearest_elsewhere
 from .verify import Evidence, examine
 from .votes import candidates
 
@@ -134,9 +134,14 @@ def seen_pairs(pool: Pool, progress: Callable[[int, int], None]) -> pd.DataFrame
     """Return pairs of scenes that show the same ground by their pixels: numbers, transform, matches, correlation."""
     best: dict[tuple[int, int], Evidence] = {}
     if len(pool.features) and len(pool.names) > 1:
-        space, scene = learn_space(pool.features.descriptors), pool.scene
+        descriptors, scene = pool.features.descriptors, pool.scene
+        space = learn_space(lambda rows: root_sift(descriptors[rows]), len(descriptors))
+        held = coded(lambda rows: root_sift(descriptors[rows]), len(descriptors), space)
         for mirror in (False, True):
-            found, similarity = nearest_elsewhere(pool.features.descriptors, scene, space, mirrored if mirror else None)
+            asked = held
+            if mirror:
+                asked = coded(lambda rows: root_sift(mirrored(descriptors[rows])), len(descriptors), space)
+            found, similarity = nearest_elsewhere(held, asked, scene)
             keypoint, rank = np.nonzero(found >= 0)
             matches = np.stack([keypoint, found[keypoint, rank]], axis=1).astype(np.int64)
             points = pool.features

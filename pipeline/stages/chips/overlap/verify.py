@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from .features import REDUCTION, Features, Floats, Picture
-from .neighbours import root_sift
+from .features import REDUCTION, Features, Floats, Picture, root_sift
 from .votes import LEAST_VOTES, wrapped
 
 Array = npt.NDArray[np.float64]
