@@ -16,7 +16,7 @@ CELLS = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.data(), st.integers(24, 200), st.integers(1, 8))
-def test_no_word_of_a_table_is_broken_however_narrow_the_terminal_is(
+def test_no_word_of_a_table_is_broken_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], data: st.DataObject, width: int, columns: int
 ) -> None:
     head = [f"column{number}" for number in range(columns)]

@@ -70,7 +70,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> LettersProject:
     return project
 
 
-def test_a_run_from_another_folder_on_odd_paths_without_a_terminal_writes_below_its_root_alone(
+def test_a_run_on_odd_paths_writes_below_its_root_alone(
     far: LettersProject, tmp_path: Path
 ) -> None:
     shelf, root = far.folder / "read only", tmp_path / "résultats 1"
@@ -103,7 +103,9 @@ def test_a_run_from_another_folder_on_odd_paths_without_a_terminal_writes_below_
 def test_a_terminal_gets_colours_and_bars_and_none_with_no_color(far: LettersProject, tmp_path: Path) -> None:
     for setting, root in (({}, "plain"), ({"NO_COLOR": "1"}, "none")):
         command = far.command("run", "all", "--config", "read only/letters.yaml", "--root", str(tmp_path / root))
-        code, written = on_a_terminal(command, far.folder, PYTHONPATH=str(far.folder), LETTERS_SLEEP_S="0.05", **setting)
+        code, written = on_a_terminal(
+            command, far.folder, PYTHONPATH=str(far.folder), LETTERS_SLEEP_S="0.05", **setting
+        )
         assert code == 0, written
         assert "2 counts" in written
         assert ("\x1b[?25l" in written) or ("\x1b[2K" in written)  # bars
@@ -138,14 +140,14 @@ def test_tables_on_a_narrow_terminal_keep_names_readable(columns: int, finished:
         assert ("ingest" in plain and "classify" in plain) if command[0] == "status" else "letters" in plain
 
 
-def test_an_error_is_one_whole_line_however_narrow_the_terminal_is(tmp_path: Path) -> None:
+def test_an_error_is_one_line_on_a_narrow_terminal(tmp_path: Path) -> None:
     done = call("config", "validate", "--config", str(tmp_path / "no such file.yaml"), COLUMNS="20")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "no such file.yaml" in done.stderr
 
 
-def test_a_terminal_that_cannot_show_our_letters_gets_others_and_no_traceback() -> None:
+def test_a_terminal_without_our_letters_gets_others() -> None:
     done = call("run", "--help", PYTHONIOENCODING="ascii:replace", PYTHONUTF8="0", LC_ALL="C")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr

@@ -126,7 +126,7 @@ def load(package: Path) -> ModuleType:
         "statement that runs on import",
     ],
 )
-def test_what_the_maker_reaches_changes_the_digest(digest: Digest, file: str, before: str, after: str) -> None:
+def test_code_that_is_reached_changes_the_digest(digest: Digest, file: str, before: str, after: str) -> None:
     assert digest({file: (before, after)}) != digest()
 
 
@@ -153,7 +153,7 @@ def test_what_the_maker_reaches_changes_the_digest(digest: Digest, file: str, be
         "not imported",
     ],
 )
-def test_what_does_not_concern_the_maker_leaves_the_digest(digest: Digest, file: str, before: str, after: str) -> None:
+def test_code_that_is_not_reached_leaves_the_digest(digest: Digest, file: str, before: str, after: str) -> None:
     assert digest({file: (before, after)}) == digest()
 
 
@@ -179,7 +179,7 @@ def test_resource_folder_digest_sees_names_and_contents(tmp_path: Path, monkeypa
     assert len({first, second, code_digest.resource_digest("templates")}) == 3
 
 
-def test_what_was_found_is_remembered_for_the_very_same_sources_only(tmp_path: Path) -> None:
+def test_digests_are_remembered_for_the_same_sources_only(tmp_path: Path) -> None:
     project = LettersProject.build(tmp_path / "letters")
     cache = tmp_path / "cache" / "code.json"
     cache.parent.mkdir()

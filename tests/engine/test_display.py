@@ -32,7 +32,7 @@ class Clock:
         return self.now
 
 
-def test_bar_of_a_resumed_training_shows_its_rate_and_time_left_and_not_what_was_done_before() -> None:
+def test_bar_of_a_resumed_training_shows_rate_and_time_left() -> None:
     screen = io.StringIO()
     display = TerminalDisplay(Console(file=screen, force_terminal=True, width=130))
     clock = Clock()

@@ -30,7 +30,7 @@ def test_dask_workers_give_the_bytes_of_processes(cluster: Cluster, tmp_path: Pa
     assert cluster.project.content() == alone.content()
 
 
-def test_worker_killed_in_the_middle_of_a_part_is_replaced_by_another(cluster: Cluster, tmp_path: Path) -> None:
+def test_worker_killed_in_the_middle_of_a_task_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
     alone = LettersProject.build(tmp_path / "alone")
     alone.run()
     run = cluster.project.start(
@@ -51,7 +51,7 @@ def wait_for_step(project: LettersProject) -> None:
         time.sleep(0.02)
 
 
-def test_run_begins_before_there_is_a_worker_and_ends_with_those_that_join(project: LettersProject) -> None:
+def test_run_waits_for_workers_and_uses_those_that_join(project: LettersProject) -> None:
     project.environment = {"LETTERS_SLEEP_S": "0.1"}
     cluster = Cluster(project, workers=0)
     try:
@@ -69,7 +69,7 @@ def test_run_begins_before_there_is_a_worker_and_ends_with_those_that_join(proje
         cluster.stop()
 
 
-def test_scheduler_that_dies_ends_the_run_in_a_sentence_and_the_next_one_goes_on(cluster: Cluster) -> None:
+def test_scheduler_that_dies_ends_the_run_in_a_sentence(cluster: Cluster) -> None:
     project = cluster.project
     run = project.start("run", "all", "--config", "letters.yaml", "--executor", "dask", "--scheduler", cluster.address)
     wait_for_step(project)
@@ -83,7 +83,7 @@ def test_scheduler_that_dies_ends_the_run_in_a_sentence_and_the_next_one_goes_on
     assert not any(name.startswith(("ingest", "chips")) for name in project.run())
 
 
-def test_part_that_fails_on_a_worker_is_told_with_the_host(cluster: Cluster) -> None:
+def test_task_that_fails_on_a_worker_names_the_host(cluster: Cluster) -> None:
     cluster.stop()
     cluster.project.edit(
         "satpipe/stages/synth/stage.py", "def make(context: TaskContext)", "def make(context: TaskContext, missing)"

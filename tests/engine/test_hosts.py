@@ -122,7 +122,7 @@ def test_host_that_does_not_see_the_folder_is_passed_over(far: Cluster, hosts: H
     assert "on host-b" not in log(far.project)
 
 
-def test_host_that_is_cut_off_in_the_middle_of_a_part_is_replaced(far: Cluster, hosts: Hosts) -> None:
+def test_host_cut_off_in_the_middle_of_a_task_is_replaced(far: Cluster, hosts: Hosts) -> None:
     far.workers.append(far.worker(hosts.within("b")))
     far.project.environment["LETTERS_SLEEP_S"] = "1"
     process = run(far.project, hosts, far.address)

@@ -30,7 +30,7 @@ def rows(project: LettersProject) -> list[tuple[str, str, str]]:
     return [(row["run"], row["state"], row["verdict"]) for row in listed]
 
 
-def test_equal_content_keeps_its_version_and_other_content_gets_the_next(tmp_path: Path) -> None:
+def test_only_other_content_gets_the_next_version(tmp_path: Path) -> None:
     results = Results(tmp_path)
     assert [results.record(item).version for item in (result(), result(), result(seed=2))] == [1, 1, 1]  # type: ignore[union-attr]
     other = results.record(result(**{"report/page": "d" * 32}))
@@ -39,7 +39,7 @@ def test_equal_content_keeps_its_version_and_other_content_gets_the_next(tmp_pat
     assert [item.title for item in results.versions("r")] == ["r@1", "r@2"]
 
 
-def test_a_result_that_only_goes_further_takes_the_place_of_the_shorter_one(tmp_path: Path) -> None:
+def test_a_result_that_goes_further_replaces_the_shorter_one(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.record(result("gan", **{"gan/final": "a" * 32}))
     results.record(result())
@@ -92,7 +92,7 @@ def test_an_attempt_changes_no_result(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- command line
 
 
-def test_another_configuration_is_noted_and_the_earlier_result_stays(finished: LettersProject) -> None:
+def test_another_configuration_is_noted_and_replaces_nothing(finished: LettersProject) -> None:
     page = (finished.folder / "reports" / "letters" / "report.html").read_bytes()
     done = finished.call("run", "letters.yaml", "--set", "split.replicates=3")
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def test_a_damaged_record_is_a_row_and_stops_nothing_but_clean(finished: Letters
     assert finished.run() == []
 
 
-def test_a_configuration_is_a_target_and_without_one_the_demo_is_named(project: LettersProject) -> None:
+def test_a_configuration_is_a_target_and_the_default_is_named(project: LettersProject) -> None:
     assert project.call("run", "letters.yaml", "--to", "ingest").returncode == 0
     assert project.call("run", "--config", "letters.yaml", "--to", "ingest").returncode == 0
     note = project.call("status").stderr

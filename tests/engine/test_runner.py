@@ -63,7 +63,7 @@ def test_second_run_makes_nothing_and_says_so(finished: LettersProject) -> None:
     assert finished.content() == before
 
 
-def test_changed_helper_remakes_what_uses_it_and_then_only_what_depends_on_changed_output(
+def test_changed_helper_reruns_only_what_its_output_changes(
     finished: LettersProject,
 ) -> None:
     # Two stages use `loud`. Its output is the same for these texts, so nothing behind the two stages is made again.
@@ -73,7 +73,7 @@ def test_changed_helper_remakes_what_uses_it_and_then_only_what_depends_on_chang
     assert finished.run() == [task for task in ALL if not task.startswith("ingest")]
 
 
-def test_changed_helper_of_one_room_leaves_the_others_alone(finished: LettersProject) -> None:
+def test_changed_helper_of_one_stage_leaves_the_others_alone(finished: LettersProject) -> None:
     finished.edit("satpipe/shared.py", "return text.lower()", "return text.lower().strip()")
     assert finished.run() == ["gan/r0", "gan/r1"]
 
@@ -118,7 +118,7 @@ def test_output_edited_by_hand_is_noticed(finished: LettersProject, keep_time: b
     assert finished.content() == before
 
 
-def test_one_flipped_bit_is_found_when_the_part_is_opened_and_the_part_made_again(finished: LettersProject) -> None:
+def test_flipped_bit_is_found_on_opening_and_made_again(finished: LettersProject) -> None:
     before = finished.content()
     path = finished.folder_of("chips", "loud-a") / "loud.txt"
     stamp = path.stat()
@@ -139,7 +139,7 @@ def test_one_flipped_bit_is_found_when_the_part_is_opened_and_the_part_made_agai
     assert all(after[name] == text for name, text in before.items() if name.startswith("data/parts/"))
 
 
-def test_without_remaking_a_run_stops_at_a_part_that_was_changed_and_names_the_file(finished: LettersProject) -> None:
+def test_no_remake_stops_at_a_changed_artifact(finished: LettersProject) -> None:
     (finished.folder_of("gan", "r1") / "model.txt").unlink()
     stopped = finished.call("run", "all", "--config", "letters.yaml", "--no-remake")
     assert stopped.returncode == 2
@@ -186,9 +186,7 @@ def test_to_stops_and_from_does_not_make_what_comes_before(project: LettersProje
     assert "ingest/a" not in project.run("--from", "gan")
 
 
-def test_killed_run_goes_on_from_its_checkpoint_and_gives_the_same_bytes(
-    project: LettersProject, tmp_path: Path
-) -> None:
+def test_killed_run_resumes_with_the_same_bytes(project: LettersProject, tmp_path: Path) -> None:
     straight = LettersProject.build(tmp_path / "straight")
     straight.run()
     log = project.folder / "log.txt"
@@ -205,7 +203,7 @@ def test_killed_run_goes_on_from_its_checkpoint_and_gives_the_same_bytes(
     assert project.content() == straight.content()
 
 
-def test_scratch_of_what_was_committed_is_tidied_up_and_that_of_lost_content_kept(finished: LettersProject) -> None:
+def test_scratch_of_committed_artifacts_is_removed(finished: LettersProject) -> None:
     # As a kill leaves it between a part's record and the end of its work folder.
     data = finished.folder / "data"
     keys = {stage: next((data / "records" / stage).glob("*.json")).stem for stage in ("gan", "classify")}
@@ -217,7 +215,7 @@ def test_scratch_of_what_was_committed_is_tidied_up_and_that_of_lost_content_kep
         assert {path.name for path in (data / "work").iterdir()} == {keys["gan"], "unknown"}
 
 
-def test_killed_run_is_listed_as_stopped_and_clean_keeps_what_it_made(project: LettersProject) -> None:
+def test_killed_run_is_listed_as_stopped_and_kept_by_clean(project: LettersProject) -> None:
     log = project.folder / "log.txt"
     project.environment = {"LETTERS_SLEEP_S": "0.3", "LETTERS_LOG": str(log)}
     process = project.start("run", "all", "--config", "letters.yaml", "--set", "compute.workers=1")
@@ -253,7 +251,7 @@ def test_interrupted_run_ends_with_130_and_says_how_to_go_on(project: LettersPro
     assert "ingest/a" not in project.run()
 
 
-def test_second_run_over_the_same_store_is_refused_with_pid_and_command(project: LettersProject) -> None:
+def test_second_run_at_the_same_time_is_refused_with_the_pid(project: LettersProject) -> None:
     project.environment = {"LETTERS_SLEEP_S": "1"}
     first = project.start("run", "all", "--config", "letters.yaml")
     wait_for(project.folder, "data/work/*")
@@ -273,7 +271,7 @@ def test_same_bytes_with_one_worker_and_with_three(project: LettersProject, tmp_
     assert project.content() == other.content()
 
 
-def test_failed_part_ends_in_one_sentence_and_the_rest_is_kept(project: LettersProject) -> None:
+def test_failed_task_ends_in_one_sentence(project: LettersProject) -> None:
     project.edit("satpipe/stages/synth/stage.py", "(context.out", "raise RuntimeError('no ink')\n    (context.out")
     done = project.call("run", "all", "--config", "letters.yaml")
     assert done.returncode == 1
@@ -284,7 +282,7 @@ def test_failed_part_ends_in_one_sentence_and_the_rest_is_kept(project: LettersP
     assert project.run() == ["classify/r0", "classify/r1", "report/page", "synth/r0", "synth/r1"]
 
 
-def test_dry_run_says_what_would_be_made_and_why_and_makes_nothing(finished: LettersProject) -> None:
+def test_dry_run_lists_tasks_with_reasons_and_runs_none(finished: LettersProject) -> None:
     before = finished.content()
     same = finished.call("run", "all", "--config", "letters.yaml", "--dry-run")
     assert "everything is up to date" in same.stdout
@@ -295,7 +293,7 @@ def test_dry_run_says_what_would_be_made_and_why_and_makes_nothing(finished: Let
     assert finished.content() == before
 
 
-def test_dry_run_expects_of_a_part_what_its_like_took(project: LettersProject) -> None:
+def test_dry_run_expects_what_similar_tasks_took(project: LettersProject) -> None:
     project.edit(
         "satpipe/stages/gan/stage.py", "    (context.out", "    import time; time.sleep(2.2)\n    (context.out"
     )
@@ -307,7 +305,7 @@ def test_dry_run_expects_of_a_part_what_its_like_took(project: LettersProject) -
     assert "chips/loud-a: about 1 s" in done.stdout
 
 
-def test_dry_run_of_a_fresh_project_counts_what_it_cannot_plan_yet(project: LettersProject) -> None:
+def test_dry_run_of_a_fresh_project_forecasts_later_stages(project: LettersProject) -> None:
     for stage in ("gan", "synth", "classify"):
         stage = project.folder / "satpipe" / "stages" / stage / "stage.py"
         stage.write_text(stage.read_text() + "\n\ndef forecast(config, splits):\n    return splits + 1, 600.0\n")

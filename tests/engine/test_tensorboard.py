@@ -115,7 +115,7 @@ LOGS = """(context.out / "metrics.jsonl").write_text('{"images": 7, "score": 0.5
     (context.out / "model.txt")"""
 
 
-def test_a_run_writes_its_trainings_also_those_that_were_made_before(project: LettersProject) -> None:
+def test_a_run_writes_its_trainings_old_ones_too(project: LettersProject) -> None:
     project.edit("satpipe/stages/gan/stage.py", '(context.out / "model.txt")', LOGS)
     done = project.call("run", "all", "--config", "letters.yaml", "--tensorboard")
     assert done.returncode == 0, done.stderr

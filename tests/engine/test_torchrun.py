@@ -91,9 +91,7 @@ def wait_for(found: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_ranks_share_what_can_be_shared_and_the_first_alone_runs_the_pipeline(
-    shared: LettersProject, tmp_path: Path
-) -> None:
+def test_ranks_share_tasks_and_the_first_runs_the_pipeline(shared: LettersProject, tmp_path: Path) -> None:
     run = start(shared, "all")
     out, err = run.communicate(timeout=240)
     assert run.returncode == 0, out + err
@@ -109,7 +107,7 @@ def test_ranks_share_what_can_be_shared_and_the_first_alone_runs_the_pipeline(
     assert shared.content() == alone.content()
 
 
-def test_dead_rank_ends_the_job_with_a_sentence_and_one_process_goes_on_from_the_checkpoint(
+def test_dead_rank_ends_the_job_and_one_process_resumes(
     shared: LettersProject,
 ) -> None:
     shared.environment["LETTERS_SLEEP_S"] = "0.5"

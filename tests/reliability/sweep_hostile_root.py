@@ -1,4 +1,4 @@
-"""Try every command on a root that was changed to do harm: ``python tests/reliability/sweep_hostile_root.py [count]``."""
+"""Try every command on a root that was changed to do harm: ``sweep_hostile_root.py [count]``."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_locked_files_hold_every_version_of_the_constraints() -> None:
     assert {name: lock.get(name) for name in constraints} == constraints, "run `make lock`"
 
 
-def test_locked_files_hold_every_dependency_that_the_project_names() -> None:
+def test_locked_files_hold_every_dependency_of_the_project() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     named = [*project["dependencies"], *(one for group in project["optional-dependencies"].values() for one in group)]
     names = {normal(re.split(r"[\s\[<>=!~;]", one)[0]) for one in named} - {"satpipe"}

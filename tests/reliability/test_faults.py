@@ -42,7 +42,7 @@ FAULTS = {
 }
 
 
-def test_failing_write_ends_in_one_sentence_and_the_run_goes_on_once_it_is_mended(
+def test_failing_write_is_a_sentence_and_the_run_resumes(
     harness: Harness, undisturbed: Undisturbed, project: Path
 ) -> None:
     texts = {number: text for number, _, text in FAULTS.values()}
@@ -79,7 +79,7 @@ def ended_well(fault: Fault, text: str) -> bool:
     return fault.ran.code == 2 and fault.ran.one_sentence() and text in fault.ran.err
 
 
-def test_real_disk_that_fills_up_ends_in_one_sentence_and_goes_on_when_there_is_room(
+def test_real_full_disk_is_a_sentence_and_the_run_resumes(
     harness: Harness, undisturbed: Undisturbed, small_disk: Path
 ) -> None:
     project = small_disk
@@ -119,7 +119,7 @@ def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, smal
         (lambda path: path.write_bytes(b"other"), "was changed while it was read"),
     ],
 )
-def test_users_file_that_vanishes_or_changes_is_not_recorded_as_what_it_was(
+def test_user_file_that_changes_is_not_recorded_as_it_was(
     tmp_path: Path, change: Callable[[Path], object], said: str
 ) -> None:
     project = build_project(tmp_path / "project")

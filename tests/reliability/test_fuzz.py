@@ -14,7 +14,7 @@ from fixtures import REPOSITORY
 from fixtures.fuzz import READERS
 
 
-def test_no_reader_crashes_hangs_or_raises_anything_but_a_sentence() -> None:
+def test_every_reader_raises_nothing_but_a_sentence() -> None:
     if sys.platform != "linux":
         pytest.skip("memory is capped on Linux alone")
     done = subprocess.run(

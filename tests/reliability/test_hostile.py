@@ -47,7 +47,7 @@ def test_hostile_files_are_refused_one_by_one_and_let_nothing_in(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_broken_file_that_the_library_opens_is_refused_in_a_sentence(
+def test_broken_file_opened_by_the_library_is_a_sentence(
     harness: Harness, canary: Path, tmp_path: Path, kind: str
 ) -> None:
     refused = []

@@ -1,4 +1,4 @@
-"""A project folder from somebody else: no code of it runs, nothing outside it is touched, every complaint is a sentence.
+"""A project folder from somebody else: no code of it runs, nothing outside is touched, complaints are sentences.
 
 ``sweep_hostile_root.py`` beside this tries all mutations.
 """

@@ -35,7 +35,7 @@ def test_run_killed_at_any_write_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_during_any_stage_ends_with_130_and_the_run_goes_on(
+def test_signal_in_any_stage_ends_with_130_and_can_be_resumed(
     harness: Harness, undisturbed: Undisturbed, project: Path, number: signal.Signals
 ) -> None:
     *faults, last = chain(harness, project, 3, 5, [(SIGNAL_LEAD, number, 0)], steps=700)

@@ -64,7 +64,7 @@ def test_lock_of_a_dead_process_needs_no_hand(tmp_path: Path) -> None:
     assert not (store / "lock.json").exists()
 
 
-def test_folders_of_dead_processes_are_taken_away_and_those_of_living_ones_left(tmp_path: Path) -> None:
+def test_only_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
     store = Store(tmp_path / "data")
     store.create()
     host, dead = socket.gethostname(), 2**22 + 1  # more than Linux ever gives

@@ -42,9 +42,7 @@ def test_logs_are_bounded_in_number_and_size(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2.2 * LOG_BYTES
 
 
-def test_log_that_cannot_be_written_any_more_stops_nothing_and_says_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_log_that_can_no_longer_be_written_stops_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with log_file(tmp_path, "r") as logger:
         handler = logger.handlers[-1]
         handler.stream.close()  # type: ignore[attr-defined]

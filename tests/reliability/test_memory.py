@@ -8,7 +8,7 @@ import pytest
 from fixtures.letters_project import LettersProject
 
 
-def test_part_that_needs_more_memory_than_the_cap_ends_in_a_sentence_and_the_rest_is_kept(
+def test_task_above_the_memory_cap_ends_in_a_sentence(
     project: LettersProject,
 ) -> None:
     if sys.platform != "linux":

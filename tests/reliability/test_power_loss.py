@@ -63,7 +63,7 @@ def risked(disk: Disk, path: str) -> list[str]:
     return [one for one in disk.at_risk(path) if not Path(one).name.startswith(".tmp")]
 
 
-def test_record_is_written_when_all_that_it_records_is_on_the_disk(undisturbed: Undisturbed) -> None:
+def test_record_is_written_after_all_that_it_records(undisturbed: Undisturbed) -> None:
     disk, seen = Disk(), 0
     latest = ""
     for what, path, new in steps(undisturbed):

@@ -24,7 +24,7 @@ def flip(path: Path, bit: int) -> None:
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
 
-def test_flipped_bit_in_any_file_of_any_part_is_found_and_the_file_named(finished: Path) -> None:
+def test_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path) -> None:
     store = Store(finished / "data")
     records = [record for stage in (finished / "data" / "records").iterdir() for record in store.records(stage.name)]
     tried = 0
@@ -43,7 +43,7 @@ def test_flipped_bit_in_any_file_of_any_part_is_found_and_the_file_named(finishe
     assert tried > 100
 
 
-def test_flipped_bit_in_facts_is_found_before_anything_is_planned_from_them(finished: Path) -> None:
+def test_flipped_bit_in_metadata_is_found_before_planning(finished: Path) -> None:
     store = Store(finished / "data")
     for record in [*store.records("chips"), *store.records("ingest")]:
         path = store.folder(record.ref) / "metadata.json"
@@ -54,7 +54,7 @@ def test_flipped_bit_in_facts_is_found_before_anything_is_planned_from_them(fini
         assert store.is_current(record)
 
 
-def test_flipped_bit_in_a_shard_that_an_index_refers_to_is_found_and_made_again(
+def test_flipped_bit_in_a_shard_of_an_index_is_found(
     harness: Harness, undisturbed: Undisturbed, finished: Path
 ) -> None:
     (shard,) = (finished / "data" / "parts" / "chips").glob("*/chips.npy")
@@ -98,16 +98,14 @@ def test_flipped_bit_in_a_checkpoint_makes_it_none(tmp_path: Path) -> None:
         ("[]", "store.json is damaged"),
     ],
 )
-def test_store_of_another_layout_is_refused_with_its_version_and_the_way_forward(
-    tmp_path: Path, marker: str, said: str
-) -> None:
+def test_store_of_another_layout_is_refused_with_its_version(tmp_path: Path, marker: str, said: str) -> None:
     (tmp_path / "store.json").write_text(marker)
     with pytest.raises(StoreError, match=said) as caught:
         Store(tmp_path)
     assert "another --root" in str(caught.value)
 
 
-def test_store_with_artifacts_that_lost_its_version_is_not_written_to(tmp_path: Path) -> None:
+def test_store_that_lost_its_version_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "parts" / "gan" / "abc").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"holds artifacts but no store\.json"), Store(tmp_path).lock():
         pass

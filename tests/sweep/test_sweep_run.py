@@ -35,7 +35,7 @@ def wait_for(happened: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_points_share_what_they_can_and_leave_their_reports_and_a_table(project: LettersProject) -> None:
+def test_points_share_tasks_and_leave_reports_and_a_table(project: LettersProject) -> None:
     done = project.call(*REPLICATES)
     assert done.returncode == 0, done.stderr
     expected = [f"{stage}/r{number}" for stage in ("classify", "gan") for number in (0, 1)]
@@ -55,7 +55,7 @@ def test_points_share_what_they_can_and_leave_their_reports_and_a_table(project:
     ]
 
 
-def test_a_sweep_of_a_run_that_was_made_makes_nothing_and_again_the_same_bytes(project: LettersProject) -> None:
+def test_a_sweep_over_a_finished_run_runs_nothing(project: LettersProject) -> None:
     project.run()
     done = project.call(*REPLICATES)
     assert tasks(done.stdout) == ["report/page"]  # of one replicate; that of two was made by the run
@@ -64,7 +64,7 @@ def test_a_sweep_of_a_run_that_was_made_makes_nothing_and_again_the_same_bytes(p
     assert project.content() == before
 
 
-def test_a_killed_sweep_goes_on_where_it_was_and_gives_the_same_bytes(project: LettersProject, tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_with_the_same_bytes(project: LettersProject, tmp_path: Path) -> None:
     straight = LettersProject.build(tmp_path / "straight")
     assert straight.call(*SEEDS).returncode == 0
     log = project.folder / "log.txt"
@@ -97,7 +97,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_gives_the_same_bytes(project: L
     assert {point: line["state"] for point, line in table(project).items()} == dict.fromkeys(table(straight), "done")
 
 
-def test_an_interrupted_sweep_ends_with_130_and_its_points_are_interrupted_runs(project: LettersProject) -> None:
+def test_an_interrupted_sweep_ends_with_130(project: LettersProject) -> None:
     project.environment = {"LETTERS_SLEEP_S": "5"}
     process = project.start(*SEEDS)
     wait_for(lambda: list(project.folder.glob("data/work/*/progress.json")))
@@ -114,7 +114,7 @@ FAILS = """from ...utils.errors import TrainingError
     import os, time"""
 
 
-def test_a_point_that_fails_is_in_the_table_with_its_reason_and_the_others_go_on(project: LettersProject) -> None:
+def test_a_failing_point_is_in_the_table_with_its_reason(project: LettersProject) -> None:
     project.edit("satpipe/stages/gan/stage.py", "import os, time", FAILS.replace("SEEDS", "(2,)"))
     done = project.call(*SEEDS)
     assert done.returncode == 0, done.stderr

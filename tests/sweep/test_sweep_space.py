@@ -61,7 +61,7 @@ def test_a_logarithmic_range_is_even_in_the_logarithm() -> None:
     assert [axis.at(share) for share in (0, 0.25, 0.5, 0.75)] == [1e-4, 1e-3, 1e-2, 1e-1]
 
 
-def test_draws_from_few_combinations_are_all_of_them_and_none_twice() -> None:
+def test_draws_from_few_combinations_never_repeat() -> None:
     found = draws([values_axis("gan.batch", [8, 16]), values_axis("gan.balanced", [True, False])], 30, seed=3)
     assert len(found) == 4
     assert len({tuple(point.values()) for point in found}) == 4
@@ -85,7 +85,7 @@ def test_points_are_called_by_the_keys_in_which_they_differ() -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=90), min_size=2, max_size=6, unique=True), st.integers(1, 40))
 @settings(max_examples=80, deadline=None)
-def test_every_point_has_a_run_name_of_its_own_that_a_folder_may_have(shown: list[str], length: int) -> None:
+def test_every_point_has_a_run_name_that_a_folder_may_have(shown: list[str], length: int) -> None:
     names = run_names("s" * length, shown)
     assert len({name.lower() for name in names}) == len(shown)
     for name in names:

@@ -1,4 +1,4 @@
-"""No one is let in: no network when imported, no drivers but those in use, no secrets written, no names that act."""
+"""Nothing gets in or out: no network when imported, no unused drivers, no secrets written, no names that act."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_workers_know_the_drivers_in_use_and_no_others() -> None:
 # --------------------------------------------------------------------------------------------------------- secrets
 
 
-def test_secrets_of_the_environment_and_of_addresses_are_written_nowhere(harness: Harness, tmp_path: Path) -> None:
+def test_secrets_are_written_nowhere(harness: Harness, tmp_path: Path) -> None:
     project = build_project(tmp_path / "project")
     names = ("KAGGLE_KEY", "KAGGLE_USERNAME", "KAGGLE_API_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "CDSE_PASSWORD")
     environment = {name: f"{SECRET}-{name}" for name in names}
