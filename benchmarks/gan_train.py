@@ -34,7 +34,7 @@ from satpipe.dataset.scaling import fit
 from satpipe.engine.progress import Progress
 from satpipe.models.device import Profile, prepare
 from satpipe.models.discriminator import DiscriminatorNetwork
-from satpipe.models.generator import GeneratorNetwork
+from satpipe.models.networks import GeneratorNetwork
 from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
 from satpipe.stages.gan.evaluate import prepare_evaluator
@@ -354,7 +354,7 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
     chips = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
     del coarse
     labels = np.arange(len(chips)) % 2
-    inputs = Inputs(chips[:count], labels[:count], chips[count:], labels[count:], fit(chips[:count]), ("sea", "ship"))
+    inputs = Inputs(chips[:count], labels[:count], chips[count:], labels[count:], fit(chips[:count]), ("sea", "ship"), ChipStore(pd.DataFrame(), Path()))
     profile = Profile("cpu", "fp32", "channels_last", 1)
     prepare(profile)
     resolved = replace(PRESETS[preset], images=20 * PRESETS[preset].batch)

@@ -82,7 +82,7 @@ def test_translation_moves_content_and_fills_with_the_middle_of_the_range() -> N
 
 def test_gradients_pass_through_the_changes() -> None:
     x = chips().double().requires_grad_(True)
-    changes = draw(np.random.default_rng(1), 3, 16, 1.0, 0.25)
+    changes = draw(np.random.default_rng(1), 3, (16, 16), 1.0, 0.25)
     weights = torch.rand(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def weighed(y: torch.Tensor) -> torch.Tensor:
@@ -94,9 +94,9 @@ def test_gradients_pass_through_the_changes() -> None:
 
 def test_strengths_of_zero_change_nothing() -> None:
     x = chips()
-    assert draw(np.random.default_rng(1), 3, 16, 0.0, 0.0) is None
+    assert draw(np.random.default_rng(1), 3, (16, 16), 0.0, 0.0) is None
     assert augment(x, None) is x
-    only_shift = draw(np.random.default_rng(1), 3, 16, 0.0, 0.25)
+    only_shift = draw(np.random.default_rng(1), 3, (16, 16), 0.0, 0.25)
     assert only_shift is not None
     torch.testing.assert_close(colour(x, only_shift), x)
 
@@ -104,7 +104,7 @@ def test_strengths_of_zero_change_nothing() -> None:
 @given(st.floats(0, 1), st.floats(0, 0.5), st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
 def test_changes_stay_within_their_strengths(strength: float, translation: float, seed: int) -> None:
-    changes = draw(np.random.default_rng(seed), 20, 32, strength, translation)
+    changes = draw(np.random.default_rng(seed), 20, (32, 32), strength, translation)
     if changes is None:
         return
     assert changes.brightness.abs().max() <= 0.5 * strength + 1e-6

@@ -23,7 +23,7 @@ def ready(folder: Path, **section: Any) -> TrainingConfig:
 
 
 def test_chips_move_as_on_the_cpu_and_so_do_gradients() -> None:
-    changes = draw(np.random.default_rng(1), 8, 32, 0.5, 0.25)
+    changes = draw(np.random.default_rng(1), 8, (32, 32), 0.5, 0.25)
     assert changes is not None
     chips = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     weights = torch.rand(chips.shape, generator=torch.Generator().manual_seed(1))

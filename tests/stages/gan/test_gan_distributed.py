@@ -137,7 +137,7 @@ def test_rows_that_would_break_up_the_groups_of_the_deviation_are_refused(tmp_pa
 
 
 def test_ranks_take_all_rows_of_a_batch_and_none_twice() -> None:
-    changes = draw(np.random.default_rng(1), BATCH, 16, 0.5, 0.25)
+    changes = draw(np.random.default_rng(1), BATCH, (16, 16), 0.5, 0.25)
     assert changes is not None
     shares = [rows_of(changes, Ranks(rank, 4).rows(BATCH)) for rank in range(4)]
     assert torch.equal(torch.cat([share.shift_px for share in shares if share]), changes.shift_px)

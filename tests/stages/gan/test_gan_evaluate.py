@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.scaling import fit
 from satpipe.models import probe
 from satpipe.models.device import Profile
 from satpipe.stages.gan import evaluate as module
-from satpipe.stages.gan import utility
 from satpipe.stages.gan.evaluate import COLLAPSED, Evaluator, copies, copy_distance, prepare_evaluator
 from satpipe.stages.gan.inputs import Inputs
 from satpipe.stages.gan.metrics import texture, thumbnails
+from satpipe.stages.gan.utility import Sampler
 from sklearn.metrics.pairwise import polynomial_kernel
 
 Chips = np.ndarray[Any, Any]
 CLASSES = ("sea", "ship")
+NO_STORE = ChipStore(pd.DataFrame(), Path())
 
 
 def pictures(count: int, seed: int, ship: bool, size: int = 32) -> Chips:
@@ -36,7 +40,7 @@ def pictures(count: int, seed: int, ship: bool, size: int = 32) -> Chips:
 def inputs() -> Inputs:
     train = np.concatenate([pictures(40, 1, ship) for ship in (False, True)])
     validation = np.concatenate([pictures(30, 2, ship) for ship in (False, True)])
-    return Inputs(train, np.repeat([0, 1], 40), validation, np.repeat([0, 1], 30), fit(train), CLASSES)
+    return Inputs(train, np.repeat([0, 1], 40), validation, np.repeat([0, 1], 30), fit(train), CLASSES, NO_STORE)
 
 
 @pytest.fixture
@@ -47,15 +51,9 @@ def judge(inputs: Inputs) -> Evaluator:
 Generate = Callable[[int, int], Chips]
 
 
-def generator(monkeypatch: pytest.MonkeyPatch, inputs: Inputs, generate: Generate) -> Any:
-    """A generator that gives ``generate(label, count)``."""
-
-    def draw(network: object, label: int, count: int, seed: int) -> Chips:
-        return inputs.scaling.apply(generate(label, count))
-
-    monkeypatch.setattr(module, "draw_chips", draw)
-    monkeypatch.setattr(utility, "draw_chips", draw)
-    return None
+def sampler(inputs: Inputs, generate: Generate) -> Sampler:
+    """Return what draws ``generate(label, count)``."""
+    return lambda label, count, seed: inputs.scaling.apply(generate(label, count))
 
 
 def fresh(label: int, count: int) -> Chips:
@@ -69,9 +67,9 @@ def test_a_generator_that_repeats_training_chips_is_caught_however_they_are_turn
         known = inputs.train[inputs.train_labels == label]
         return np.stack([np.rot90(known[at % len(known)], at % 4) for at in range(count)])
 
-    found = judge.thorough(generator(monkeypatch, inputs, repeats))
+    found = judge.thorough(sampler(inputs, repeats))
     assert [found[name]["copies"] for name in CLASSES] == [1.0, 1.0]
-    found = judge.thorough(generator(monkeypatch, inputs, fresh))
+    found = judge.thorough(sampler(inputs, fresh))
     assert [found[name]["copies"] for name in CLASSES] == [0.0, 0.0]
 
 
@@ -98,18 +96,18 @@ def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_al
     def collapsed(label: int, count: int) -> Chips:
         return np.repeat(pictures(1, 5, True), count, axis=0) if label else fresh(label, count)
 
-    line = judge.look(generator(monkeypatch, inputs, collapsed))
+    line = judge.evaluate(sampler(inputs, collapsed))
     assert line["collapsed"] == ["ship"]
     assert line["quality"]["ship"]["diversity"] < 1e-3
     assert line["quality"]["sea"]["diversity"] > COLLAPSED
-    assert judge.look(generator(monkeypatch, inputs, fresh))["collapsed"] == []
+    assert judge.evaluate(sampler(inputs, fresh))["collapsed"] == []
 
 
 def test_a_few_chips_for_every_latent_have_no_coverage(
     judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = judge.look(generator(monkeypatch, inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
-    many = judge.look(generator(monkeypatch, inputs, fresh))
+    few = judge.evaluate(sampler(inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
+    many = judge.evaluate(sampler(inputs, fresh))
     for name in CLASSES:
         assert few["quality"][name]["coverage"] < 0.5 < many["quality"][name]["coverage"]
         assert few["quality"][name]["kid"] > many["quality"][name]["kid"]
@@ -118,11 +116,9 @@ def test_a_few_chips_for_every_latent_have_no_coverage(
 def test_chips_as_good_as_real_ones_score_what_real_ones_score(
     judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = judge.thorough(generator(monkeypatch, inputs, fresh))
+    found = judge.thorough(sampler(inputs, fresh))
     noise = judge.thorough(
-        generator(
-            monkeypatch, inputs, lambda label, count: np.random.default_rng(0).integers(0, 255, (count, 32, 32, 3))
-        )
+        sampler(inputs, lambda label, count: np.random.default_rng(0).integers(0, 255, (count, 32, 32, 3)))
     )
     for name in CLASSES:
         assert abs(found[name]["kid"] - found[name]["kid_floor"]) < 0.1 * noise[name]["kid"]
@@ -133,15 +129,15 @@ def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
     judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 40)
-    line = judge.look(generator(monkeypatch, inputs, fresh))
+    line = judge.evaluate(sampler(inputs, fresh))
     distances = []
     for label in (0, 1):
         real = judge.embedding(inputs.scaling.apply(inputs.validation[inputs.validation_labels == label]))
         fake = judge.embedding(inputs.scaling.apply(fresh(label, module.GENERATED)))
         among = [polynomial_kernel(x, degree=3, coef0=1)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
         distances.append(sum(among) - 2 * polynomial_kernel(real, fake, degree=3, coef0=1).mean())
-    assert set(line["taught"]) == set(CLASSES)
-    missing = 1 - np.mean(list(line["taught"].values()))
+    assert set(line["tstr"]) == set(CLASSES)
+    missing = 1 - np.mean(list(line["tstr"].values()))
     assert line["score"] == pytest.approx(np.mean(distances) + module.USE_WEIGHT * missing, rel=2e-3)
 
 
@@ -149,9 +145,9 @@ def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
     judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 60)
-    right = judge.look(generator(monkeypatch, inputs, fresh))
-    wrong = judge.look(generator(monkeypatch, inputs, lambda label, count: pictures(count, 3, False)))
-    assert right["taught"]["ship"] > 0.8 > 0.65 > wrong["taught"]["ship"]
+    right = judge.evaluate(sampler(inputs, fresh))
+    wrong = judge.evaluate(sampler(inputs, lambda label, count: pictures(count, 3, False)))
+    assert right["tstr"]["ship"] > 0.8 > 0.65 > wrong["tstr"]["ship"]
     assert right["score"] < wrong["score"]
 
 
@@ -164,7 +160,8 @@ def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> 
         inputs.validation_labels[few],
         inputs.scaling,
         CLASSES,
+        NO_STORE,
     )
     judge = prepare_evaluator(short, 1, Profile())
     assert [floor.name for floor in judge.floors] == ["sea"]
-    assert judge.task is None
+    assert judge.tstr is None

@@ -11,7 +11,7 @@ from satpipe.dataset import scaling
 from satpipe.models.device import Profile
 from satpipe.stages.synth import screening
 from satpipe.stages.synth.filters import COPY, Limits, reasons
-from satpipe.stages.synth.generate import MIN_TEXTURE, ScreeningModel
+from satpipe.stages.synth.model import MIN_TEXTURE, ScreeningModel
 from satpipe.stages.synth.scorer import train_ensemble
 from satpipe.utils.errors import StoreError
 

@@ -148,26 +148,26 @@ def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monke
     monkeypatch.setattr(probe, "STEPS", 40)
     bench = Bench(tmp_path, validation=20)
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    good = make_synthetic(bench.task_context("good"))["taught"]
+    good = make_synthetic(bench.task_context("good"))["tstr"]
     assert good["average_precision"]["ship"] > 0.95
     bench.settings = {"screen": False}
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
-    assert make_synthetic(bench.task_context("wrong"))["taught"]["average_precision"]["ship"] < 0.6
+    assert make_synthetic(bench.task_context("wrong"))["tstr"]["average_precision"]["ship"] < 0.6
 
 
 def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_path):
     bench = Bench(tmp_path, validation=20)
     bench.settings = {"screen": False, "per_class": 8}
     torch.use_deterministic_algorithms(False)
-    assert make_synthetic(bench.task_context())["taught"]
+    assert make_synthetic(bench.task_context())["tstr"]
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
-    assert make_synthetic(Bench(tmp_path / "none").task_context())["taught"] == {}
-    assert make_synthetic(Bench(tmp_path / "one", validation=1).task_context())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "none").task_context())["tstr"] == {}
+    assert make_synthetic(Bench(tmp_path / "one", validation=1).task_context())["tstr"] == {}
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
-    assert make_synthetic(Bench(tmp_path / "flat", validation=20).task_context())["taught"] == {}
+    assert make_synthetic(Bench(tmp_path / "flat", validation=20).task_context())["tstr"] == {}
 
 
 def test_a_chip_does_not_depend_on_how_many_are_wanted(bench):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ....dataset.names import METRICS
 from ....models.quality import experiment_verdict, mean_of
-from ..gather import Material, Split, json_lines, metadata_of
+from ..gather import ReportData, Split, json_lines, metadata_of
 from ..html import blocks, figures
 from ..html.pictures import webp_uri
 from ..html.words import plural
@@ -39,54 +39,57 @@ MEANINGS = (
 )  # fmt: skip
 """The measures in words."""
 ALL, MUCH = 0.9, 0.6
-"""Shares of what real chips teach from which a generator shows nearly all of it, or much."""
+"""Shares of what a classifier learns from real chips from which synthetic ones show nearly all of it, or much."""
 SHEETS = 4
 LASTING = 3
-"""Looks without a better one after which a training counts as over-trained."""
+"""Evaluations without a better one after which a training counts as over-trained."""
 
 
-def section_gan(material: Material) -> blocks.Section | None:
+def section_gan(data: ReportData) -> blocks.Section | None:
     """Curves of one generator per fold, quality by class, and the sample sheets of one training."""
-    splits = [split for split in material.shown_splits() if split.gan is not None]
+    splits = [split for split in data.shown_splits() if split.gan is not None]
     histories = {split.name: json_lines(split.gan / METRICS) for split in splits if split.gan is not None}
     splits = [split for split in splits if histories.get(split.name)]
     if not splits:
         return None
     section = blocks.Section("gan", "How good the GAN is")
-    generators = sum(split.gan is not None for split in material.splits.values())
+    generators = sum(split.gan is not None for split in data.splits.values())
     section.blocks.append(
         blocks.text(
             f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
             " one used is the best on validation chips (ringed), not the last. Its score, lower is better, is the mean"
-            " kernel distance of the classes and twice what a classifier taught by its chips alone lacks to an average"
+            " kernel distance of the classes and twice what a classifier trained on its chips alone lacks to an average"
             " precision of 1. A score that stays above the ring is over-training."
             f" The curves are those of replicate {splits[0].metadata['replicate']}."
         )
     )
-    if (warning := experiment_verdict(list(chosen(material))).sentence) is not None:
+    if (warning := experiment_verdict(list(chosen(data))).sentence) is not None:
         section.blocks.insert(0, blocks.warning(warning))
     drawings = [score_figure(splits, histories)]
-    drawings += [distance_figure(label, splits, histories) for label in [*material.classes[1:], material.classes[0]]]
+    drawings += [distance_figure(label, splits, histories) for label in [*data.classes[1:], data.classes[0]]]
     drawings += [loss_figure(histories)]
     shown = [drawing for drawing in drawings if drawing is not None]
     section.blocks += [blocks.figures(shown)] if shown else []
-    quality = mean_quality(material)
+    quality = mean_quality(data)
     section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
-    taught = mean_usefulness(material)
-    if "real_to_real" in taught:
-        section.blocks += [taught_table(taught), blocks.text(taught_in_words(taught, len(material.classes)))]
-        why = ungraded_in_words(accepted_grades(material))
+    usefulness = mean_usefulness(data)
+    if "real_to_real" in usefulness:
+        section.blocks += [
+            usefulness_table(usefulness),
+            blocks.text(usefulness_in_words(usefulness, len(data.classes))),
+        ]
+        why = ungraded_in_words(accepted_grades(data))
         section.blocks += [blocks.text(why, quiet=True)] if why else []
-    section.blocks += alarms(material)
+    section.blocks += alarms(data)
     section.blocks += sheets(splits[0])
-    section.data = {"quality": quality, "taught": taught, "generators": generators, "best_images": _best(material)}
+    section.data = {"quality": quality, "usefulness": usefulness, "generators": generators, "best_images": _best(data)}
     return section
 
 
-def _best(material: Material) -> dict[str, int]:
+def _best(data: ReportData) -> dict[str, int]:
     return {
         split.name: int(metadata["best_images"])
-        for split in material.splits.values()
+        for split in data.splits.values()
         if split.gan is not None and "best_images" in (metadata := metadata_of(split.gan))
     }
 
@@ -96,7 +99,7 @@ def _number(value: Any) -> float | None:
 
 
 def over_trained(history: History, best: int | None) -> str | None:
-    """What to write at a training's best look where at least :data:`LASTING` looks after it were worse, or None."""
+    """Return what to write at a training's best evaluation where :data:`LASTING` after it were worse, or None."""
     scores = {int(line["images"]): _number(line.get("score")) for line in history}
     reference = scores.get(best) if best is not None else None
     if reference is None or best is None:
@@ -175,18 +178,18 @@ def _fold(split: Split) -> str:
     return f"fold {split.metadata['fold']}"
 
 
-def chosen(material: Material, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
+def chosen(data: ReportData, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
     """Facts of the generators of the verdict's fraction, or of the synthetic chips that they made."""
-    fraction = material.answer["question"]["fraction"]
-    for split in material.splits.values():
+    fraction = data.answer["question"]["fraction"]
+    for split in data.splits.values():
         folder = getattr(split, stage)
         if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
             yield metadata_of(folder)
 
 
-def mean_quality(material: Material) -> dict[str, dict[str, float]]:
+def mean_quality(data: ReportData) -> dict[str, dict[str, float]]:
     """Return the quality of the chosen generators by class, mean over all splits of the verdict's fraction."""
-    return mean_of([metadata.get("quality", {}) for metadata in chosen(material)])
+    return mean_of([metadata.get("quality", {}) for metadata in chosen(data)])
 
 
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
@@ -213,32 +216,32 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
 
 
 ACCEPTED = "accepted_to_real"
-TAUGHT = {
+WAYS = {
     "real_to_real": "real chips, tested on real ones",
     ACCEPTED: "accepted synthetic chips, tested on real ones",
     "synthetic_to_real": "synthetic chips as generated, tested on real ones",
     "real_to_synthetic": "real chips, tested on synthetic ones",
 }
-"""What a small classifier was taught by and tested on, by the name in report.json."""
+"""What a small classifier was trained on and tested on, by the name in report.json."""
 
 
-def mean_usefulness(material: Material) -> dict[str, dict[str, float]]:
-    """Return how well generated chips teach and can be told apart, mean over all splits of the verdict's fraction."""
-    grades = mean_of([metadata.get("usefulness", {}) for metadata in chosen(material)])
-    accepted = accepted_grades(material)
+def mean_usefulness(data: ReportData) -> dict[str, dict[str, float]]:
+    """Return TSTR of generated chips, and the reverse, mean over all splits of the verdict's fraction."""
+    grades = mean_of([metadata.get("usefulness", {}) for metadata in chosen(data)])
+    accepted = accepted_grades(data)
     # A split where screening accepted no chip of some class has no grade, and the mean of the others would flatter.
     if accepted and all(accepted):
         grades[ACCEPTED] = mean_of(accepted)
     return {way: _grades(grade) for way, grade in grades.items()}
 
 
-def accepted_grades(material: Material) -> list[Mapping[str, Any]]:
-    """What accepted chips teach, of each split that has screened chips; empty where a class has none to teach with."""
-    return [metadata.get("tstr", {}) for metadata in chosen(material, "synth") if metadata.get("screened")]
+def accepted_grades(data: ReportData) -> list[Mapping[str, Any]]:
+    """Return TSTR of accepted chips of each split that has screened chips; empty where a class has none to train on."""
+    return [metadata.get("tstr", {}) for metadata in chosen(data, "synth") if metadata.get("screened")]
 
 
 def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why accepted chips have no row in the table of teaching, or None where they have one."""
+    """Return why accepted chips have no row in the table of usefulness, or None where they have one."""
     without = sum(not grade for grade in grades)
     if not without:
         return None
@@ -253,37 +256,37 @@ def _grades(grade: Mapping[str, Any]) -> dict[str, float]:
     return {"balanced accuracy": grade["balanced_accuracy"], **each}
 
 
-def taught_table(taught: Mapping[str, Mapping[str, float]]) -> blocks.Block:
+def usefulness_table(usefulness: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     """Train on synthetic, test on real, and the reverse."""
-    names = list(dict.fromkeys(name for grades in taught.values() for name in grades))
+    names = list(dict.fromkeys(name for grades in usefulness.values() for name in grades))
     rows = [
-        blocks.row([text, *(f"{taught[way][name]:.3f}" if name in taught[way] else "–" for name in names)])
-        for way, text in TAUGHT.items()
-        if way in taught
+        blocks.row([text, *(f"{usefulness[way][name]:.3f}" if name in usefulness[way] else "–" for name in names)])
+        for way, text in WAYS.items()
+        if way in usefulness
     ]
     caption = (
-        "A small classifier is taught by one kind of chips alone and tested on the other; real test chips are those of"
+        "A small classifier is trained on one kind of chips alone and tested on the other; real test chips are those of"
         " validation. The nearer the accepted chips, those that screening lets through to the classifiers, come to the"
         " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Mean over"
         " splits."
     )
-    return blocks.table("What synthetic chips teach", caption, ["Taught by", *names], rows)
+    return blocks.table("Train on synthetic, test on real", caption, ["Trained on", *names], rows)
 
 
-def taught_in_words(taught: Mapping[str, Mapping[str, float]], classes: int) -> str:
-    """What the table of teaching comes to, as a share of what real chips teach above chance."""
-    way, kind = (ACCEPTED, "accepted synthetic") if ACCEPTED in taught else ("synthetic_to_real", "synthetic")
-    real, synthetic = taught["real_to_real"]["balanced accuracy"], taught[way]["balanced accuracy"]
-    said = (
+def usefulness_in_words(usefulness: Mapping[str, Mapping[str, float]], classes: int) -> str:
+    """Return what the table of usefulness comes to, as a share of what real chips reach above chance."""
+    way, kind = (ACCEPTED, "accepted synthetic") if ACCEPTED in usefulness else ("synthetic_to_real", "synthetic")
+    real, synthetic = usefulness["real_to_real"]["balanced accuracy"], usefulness[way]["balanced accuracy"]
+    text = (
         f"A classifier that saw {kind} chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
         f" saw real chips {real:.3f}"
     )
     chance = 1 / classes
     if real <= chance:
-        return f"{said}: no more than chance, so this says nothing about the generator."
+        return f"{text}: no more than chance, so this says nothing about the generator."
     share = max(0.0, (synthetic - chance) / (real - chance))
     word = "nearly all" if share >= ALL else "much" if share >= MUCH else "little"
-    return f"{said}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: they show {word} of it."
+    return f"{text}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: they show {word} of it."
 
 
 def shown_measure(name: str, value: float) -> str:
@@ -291,11 +294,11 @@ def shown_measure(name: str, value: float) -> str:
     return f"{100 * value:.1f} %" if name == "copies" else f"{value:.3g}"
 
 
-def alarms(material: Material) -> list[blocks.Block]:
+def alarms(data: ReportData) -> list[blocks.Block]:
     """Chosen generators whose chips of a class hardly differ from one another, and trainings that were restarted."""
     collapsed: dict[str, int] = {}
     restarts = restarted = 0
-    for split in material.splits.values():
+    for split in data.splits.values():
         if split.gan is None:
             continue
         metadata = metadata_of(split.gan)
@@ -304,13 +307,13 @@ def alarms(material: Material) -> list[blocks.Block]:
         chosen = [line for line in json_lines(split.gan / METRICS) if line["images"] == metadata.get("best_images")]
         for label in chosen[-1].get("collapsed", []) if chosen else []:
             collapsed[label] = collapsed.get(label, 0) + 1
-    said = []
+    lines = []
     if collapsed:
-        says = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
-        said.append(f"Collapse, chips of a class that hardly differ from one another: {says}.")
+        counted = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
+        lines.append(f"Collapse, chips of a class that hardly differ from one another: {counted}.")
     if restarts:
-        said.append(f"{plural(restarted, 'training')} diverged and went on from a good checkpoint, {restarts} times.")
-    return [blocks.text(" ".join(said))] if said else []
+        lines.append(f"{plural(restarted, 'training')} diverged and went on from a good checkpoint, {restarts} times.")
+    return [blocks.text(" ".join(lines))] if lines else []
 
 
 def sheets(split: Split) -> list[blocks.Block]:
@@ -329,6 +332,6 @@ def sheets(split: Split) -> list[blocks.Block]:
         entries.append(blocks.sheet(content, f"Generated chips {label}", label[:1].upper() + label[1:]))
     return [
         blocks.heading("While it trained"),
-        blocks.text(f"The same latent vectors and labels at each look ({split.name}); rows by class."),
+        blocks.text(f"The same latent vectors and labels at each evaluation ({split.name}); rows by class."),
         blocks.sheets(entries),
     ]
