@@ -28,6 +28,8 @@ DEGREE_EDGES = ("lon_min", "lat_min", "lon_max", "lat_max")
 DEGREES = ("lon", "lat")
 FORMS = (CORNERS, EDGES, CENTRED, SIZED, DEGREE_EDGES, DEGREES, ("x", "y"), ("wkt",))
 """Coordinate columns: of boxes, outlines or points (x to the right, y down, from the corner, where in pixels)."""
+OWN = ({"file", "chip_id", "class"}, {"file", "class", "label_score"})
+"""Columns of the tables that satpipe writes beside chips in class folders: they are no labels of scenes."""
 EdgeColumn = Literal["x_min", "y_min", "x_max", "y_max", "lon_min", "lat_min", "lon_max", "lat_max"]
 CornerColumn = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]
 PointColumn = Literal["x", "y", "x_centre", "y_centre", "width", "height", "lon", "lat", "wkt"]
@@ -192,7 +194,8 @@ def rename(names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]] | Non
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise CSV files with coordinates, whatever they call their columns."""
-    fits = {name: fit for name, theirs in folder.tables.items() if (fit := rename(theirs)) is not None}
+    tables = {name: theirs for name, theirs in folder.tables.items() if not any(own <= set(theirs) for own in OWN)}
+    fits = {name: fit for name, theirs in tables.items() if (fit := rename(theirs)) is not None}
     if not folder.images:
         return None
     for name, (known, form) in fits.items():

@@ -280,7 +280,8 @@ def unusable(folder: Path) -> dict[str, Any]:
 
 
 def test_no_background_is_cut_where_a_label_cannot_be_used(tmp_path: Path) -> None:
-    index = cut(tmp_path, unusable(tmp_path), chips={"size_px": 16, "negatives": {"per_positive": 4}, "duplicates": {"enabled": False}})
+    chips = {"size_px": 16, "negatives": {"per_positive": 4}, "duplicates": {"enabled": False}}
+    index = cut(tmp_path, unusable(tmp_path), chips=chips)
     background = index[index["kind"] != "label"]
     assert len(background) > SCENES
     for chip in background.itertuples():
