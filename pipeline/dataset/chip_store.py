@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.lib import format as npy
 
 from ..utils.bounded_files import has_link
@@ -134,12 +136,19 @@ class ShardWriter:
 def qualify(index: pd.DataFrame, artifact: Path) -> pd.DataFrame:
     """Return the index of a committed artifact with its own shards relative to the store: ``stage/digest/file``."""
     prefix = f"{artifact.parent.name}/{artifact.name}/"
-    named = {
-        column: index[column].astype("string").str.replace(r"^\./", prefix, regex=True)
-        for column in SHARD_COLUMNS
-        if column in index
-    }
-    return index.assign(**named)
+    named = {column: index[column].astype("category") for column in SHARD_COLUMNS if column in index}
+    local = re.compile(rf"^{re.escape(LOCAL)}/")
+    return index.assign(
+        **{
+            column: shards.cat.rename_categories({name: local.sub(prefix, name) for name in shards.cat.categories})
+            for column, shards in named.items()
+        }
+    )
+
+
+def _texts(values: Sequence[str] | pd.Series[str]) -> pa.ChunkedArray:
+    texts = pa.array(values, pa.large_string())
+    return texts if isinstance(texts, pa.ChunkedArray) else pa.chunked_array([texts])
 
 
 @lru_cache(maxsize=256)
@@ -171,8 +180,26 @@ class ChipStore:
 
     def of(self, chip_ids: Sequence[str] | pd.Series[str]) -> ChipStore:
         """Return the store of the named chips, in the order of the names."""
-        rows = self.index.set_index("chip_id", drop=False).loc[list(chip_ids)]
-        return ChipStore(rows.reset_index(drop=True), self.store)
+        return self.take(self.positions(chip_ids))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> ChipStore:
+        """Return the store of the chips at some positions (N,) in the index, in that order."""
+        return ChipStore(self.index.iloc[rows].reset_index(drop=True), self.store)
+
+    def positions(self, chip_ids: Sequence[str] | pd.Series[str]) -> npt.NDArray[np.int64]:
+        """Return the position in the index (N,) of each named chip.
+
+        Raises:
+            StoreError: If a chip is not in the index.
+        """
+        names, wanted = _texts(self.index["chip_id"]), _texts(chip_ids)
+        if names.equals(wanted):  # the tables of splits are in the order of the index
+            return np.arange(len(names))
+        positions = pc.index_in(wanted, value_set=names)
+        if positions.null_count:
+            missing = wanted.filter(positions.is_null())[0]
+            raise StoreError(f"chip {missing} is not in the index of chips; run the stage chips again")
+        return np.asarray(positions.to_numpy(), np.int64)
 
     def __len__(self) -> int:
         """Return the number of chips."""

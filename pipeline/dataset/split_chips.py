@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .chip_store import ChipStore
+from .chip_store import SHARD_COLUMNS, ChipStore
 from .tables import CHIPS, SPLIT
 
 Labels = npt.NDArray[np.int64]
@@ -27,8 +27,8 @@ class RealChips:
     """The chips that a split assigns roles to.
 
     Attributes:
-        store: All real chips of the run, without their outlines.
-        split: The split's table: chip_id, role, unit.
+        store: All real chips of the run, without what trainings do not need, such as places and outlines.
+        split: The split's table: chip_id and role.
         classes: Class names; the position is the class index.
     """
 
@@ -46,10 +46,12 @@ class RealChips:
             root: Folder that the index names shards relative to.
             classes: Class names.
         """
-        store = ChipStore.open(CHIPS.read_bare, index / "index.parquet", root)
-        return cls(store, SPLIT.read(split / "split.parquet"), tuple(classes))
+        columns, texts = ["chip_id", "class", "shard", "position", *CHIPS.optional], ["class", *SHARD_COLUMNS]
+        store = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, texts), index / "index.parquet", root)
+        return cls(store, SPLIT.read_columns(split / "split.parquet", ["chip_id", "role"], ["role"]), tuple(classes))
 
     def of(self, role: str) -> tuple[ChipStore, Labels]:
         """Return the chips of a role, and their class indices (N,)."""
-        chips = self.store.of(self.split.loc[self.split["role"] == role, "chip_id"])
+        rows = self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)]
+        chips = self.store.take(rows)
         return chips, class_indices(chips.index["class"], self.classes)

@@ -9,7 +9,7 @@ QGIS open it as it is; in memory an outline is a text (WKT).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -112,16 +112,22 @@ class Table:
         frame = pq.read_table(path, columns=names).to_pandas()
         return self.frame(frame.assign(**{self.outline: None}) if self.outline else frame)
 
-    def read_columns(self, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    def read_columns(self, path: Path, columns: Sequence[str], repeated: Collection[str] = ()) -> pd.DataFrame:
         """Return some columns of a table, typed: memory is that of the columns read.
 
         Optional columns that the file lacks are filled with missing values.
+
+        Args:
+            path: The file.
+            columns: The columns.
+            repeated: Those of texts that many rows share; they are read as categories, in a few bytes a row.
         """
         names = list(dict.fromkeys(columns))
-        absent = set(self.optional) - set(pq.read_schema(checked(path)).names)
-        frame = pq.read_table(path, columns=[name for name in names if name not in absent]).to_pandas()
+        absent = set(self.optional) - set(pq.read_schema(path).names)
+        present = [name for name in names if name not in absent]
+        frame = pq.read_table(checked(path), columns=present, read_dictionary=list(repeated)).to_pandas()
         frame = frame.assign(**{name: pd.NA for name in names if name in absent})[names]
-        dtypes = self.columns | self.optional
+        dtypes = self.columns | self.optional | dict.fromkeys(repeated, "category")
         typed: pd.DataFrame = frame.astype({name: cast("Any", dtypes.get(name, "string")) for name in frame})
         return typed
 

@@ -171,3 +171,23 @@ def test_an_index_without_mask_columns_has_no_masks(tmp_path: Path) -> None:
         old = ChipStore.open(read, path, tmp_path)
         assert not old.has_masks.any()
         assert old.index["mask_shard"].isna().all()
+
+
+def test_chips_are_found_by_name_in_any_order(tmp_path: Path) -> None:
+    chips, _ = chips_with_masks(tmp_path)
+    assert chips.of(["c3", "c0", "c3"]).index["position"].tolist() == [3, 0, 3]
+    assert chips.positions(chips.index["chip_id"]).tolist() == [0, 1, 2, 3]
+    assert len(chips.of([])) == 0
+    with pytest.raises(StoreError, match="chip c9 is not in the index"):
+        chips.of(["c0", "c9"])
+
+
+def test_texts_that_many_chips_share_are_read_as_categories(tmp_path: Path) -> None:
+    chips, masks = chips_with_masks(tmp_path)
+    path = tmp_path / "chips" / "d1" / "index.parquet"
+    columns, texts = ["chip_id", "class", "shard", "position", *CHIPS.optional], ["class", "shard", "mask_shard"]
+    light = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, texts), path, tmp_path)
+    assert light.index.memory_usage().sum() < chips.index.memory_usage().sum()
+    assert light.index["class"].tolist() == ["ship"] * 4
+    np.testing.assert_array_equal(light.read([2, 0]), chips.read([2, 0]))
+    np.testing.assert_array_equal(light.where(light.has_masks).masks(), masks[[1, 0]])
