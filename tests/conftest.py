@@ -7,6 +7,18 @@ from pathlib import Path
 import pytest
 from fixtures.letters_project import LettersProject
 
+FAST = ("composition", "config", "dataset", "raster", "stages/chips", "stages/report/test_report_statistics.py")
+"""Folders and files whose tests take about a second or less; all others carry the marker `slow`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that a quick run leaves out."""
+    here = Path(__file__).parent
+    for item in items:
+        name = item.path.relative_to(here).as_posix()
+        if not name.startswith(FAST):
+            item.add_marker("slow")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> LettersProject:
