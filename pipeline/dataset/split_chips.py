@@ -28,7 +28,7 @@ class RealChips:
 
     Attributes:
         store: All real chips of the run, without what trainings do not need, such as places and outlines.
-        split: The split's table: chip_id and role.
+        split: The split's table: chip_id, role, unit.
         classes: Class names; the position is the class index.
     """
 
@@ -48,7 +48,7 @@ class RealChips:
         """
         columns, texts = ["chip_id", "class", "shard", "position", *CHIPS.optional], ["class", *SHARD_COLUMNS]
         store = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, texts), index / "index.parquet", root)
-        return cls(store, SPLIT.read_columns(split / "split.parquet", ["chip_id", "role"], ["role"]), tuple(classes))
+        return cls(store, SPLIT.read(split / "split.parquet"), tuple(classes))
 
     def of(self, role: str) -> tuple[ChipStore, Labels]:
         """Return the chips of a role, and their class indices (N,)."""

@@ -16,8 +16,8 @@ from ...config.run import ClassifyConfig
 from ...dataset import scaling as scalings
 from ...dataset.arms import Arm, parse
 from ...dataset.chip_store import ChipStore, with_store_after
-from ...dataset.split_chips import class_indices
-from ...dataset.tables import CHIPS, PREDICTIONS, SPLIT, SYNTHETIC
+from ...dataset.split_chips import RealChips, class_indices
+from ...dataset.tables import PREDICTIONS, SYNTHETIC
 from ...engine.task import TaskContext
 from ...models.classifier import SHIP_CONVNET, Architecture, Classifier, decide, run_blocks, softmax
 from ...utils.errors import TooLittleDataError
@@ -35,7 +35,7 @@ class SplitChips:
     Attributes:
         rows: The split table with the class of each chip.
         chips: The chip store of the same chips.
-        classes: Class names by number.
+        classes: Class names; the position is the class index.
     """
 
     rows: pd.DataFrame
@@ -44,14 +44,15 @@ class SplitChips:
 
     @classmethod
     def open(cls, context: TaskContext) -> SplitChips:
-        """Read the tables of the job's inputs ``index`` and ``split``."""
-        store = ChipStore.open(CHIPS.read_bare, context.folder("index") / INDEX, context.store)
-        split = SPLIT.read(context.folder("split") / "split.parquet")
-        rows = split[["chip_id", "role", "unit"]].merge(store.index[["chip_id", "class"]], on="chip_id", validate="1:1")
-        return cls(rows, store, tuple(context.config["classes"]))
+        """Read the tables of the task's inputs ``index`` and ``split``."""
+        folders = context.folder("index"), context.folder("split")
+        real = RealChips.open(*folders, context.store, context.config["classes"])
+        classes = real.store.index["class"].iloc[real.store.positions(real.split["chip_id"])]
+        rows = real.split.assign(**{"class": classes.astype("string").to_numpy(object)})
+        return cls(rows, real.store, real.classes)
 
     def of(self, role: str) -> tuple[pd.DataFrame, ChipSet]:
-        """Rows and chips of one role, in the order of the split table."""
+        """Return rows and chips of one role, in the order of the split table."""
         rows = self.rows[self.rows["role"] == role].reset_index(drop=True)
         store = self.chips.of(rows["chip_id"])
         chips = store.pixels() if len(rows) else np.zeros((0, 1, 1, 1), np.uint8)
