@@ -151,7 +151,7 @@ def found_pairs(images: list[Pixels], spent: dict[str, float] | None = None) -> 
         made = extract.extract_batch(scenes, None, folder, folder / "features", 1, lambda *_: None)
         spent |= {"features": time.process_time() - start, "keypoints": made["keypoints"]}
         start = time.process_time()
-        search.find_scene_pairs([folder / "features"], folder, lambda *_: None)
+        search.find_scene_pairs([folder / "features"], folder, 1, lambda *_: None)
         spent["pairs"] = time.process_time() - start
         return pq.read_table(folder / search.SCENE_PAIRS).to_pandas()
 

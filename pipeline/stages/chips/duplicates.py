@@ -8,6 +8,7 @@ because flat water resembles all water. Time grows with the 1.5th power of their
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -191,7 +192,7 @@ def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[n
         asked = held
         if orientation:
             asked = coded(partial(_oriented_vectors, low, orientation), count, space)
-        near, _ = nearest_elsewhere(held, asked, scenes, _NEAREST)
+        near, _ = nearest_elsewhere(held, asked, scenes, _NEAREST, os.cpu_count() or 1)
         other, rank = np.nonzero(near >= 0)
         one = near[other, rank].astype(np.int64)
         for start in range(0, len(one), _COMPARED):

@@ -247,6 +247,7 @@ def make_scene_pairs(context: TaskContext) -> dict[str, Any]:
     return find_scene_pairs(
         context.folders("features"),
         context.out,
+        os.cpu_count() or 1,
         lambda done, total: context.progress.update(done, total, "pairs of scenes"),
     )
 

@@ -64,7 +64,7 @@ def searched(tmp_path, images, batches=1, workers=1):
         extract.extract_batch(part, None, tmp_path, folders[-1], workers, lambda *_: None)
     out = tmp_path / f"pairs-{batches}-{workers}"
     out.mkdir()
-    metadata = search.find_scene_pairs(folders, out, lambda *_: None)
+    metadata = search.find_scene_pairs(folders, out, workers, lambda *_: None)
     return pq.read_table(out / search.SCENE_PAIRS).to_pandas(), metadata
 
 

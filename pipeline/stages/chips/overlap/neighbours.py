@@ -8,6 +8,7 @@ components of all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ def coded(read: Read, count: int, space: Space) -> Coded:
 
 
 def nearest_elsewhere(
-    held: Coded, asked: Coded, scene: npt.NDArray[np.integer], nearest: int = NEAREST
+    held: Coded, asked: Coded, scene: npt.NDArray[np.integer], nearest: int = NEAREST, workers: int = 1
 ) -> tuple[Indices, Floats]:
     """Find the most similar vectors of other scenes.
 
@@ -116,18 +117,17 @@ def nearest_elsewhere(
         asked: What to look for in place of each: the vectors themselves, or for instance those of mirror images.
         scene: Scene (N,) of each.
         nearest: How many to find of each.
+        workers: Threads.
 
     Returns:
         Positions (N, nearest), -1 where there are fewer; and their similarity, larger for nearer ones.
     """
     count = int(max(held.cells.max(initial=0), asked.cells.max(initial=0))) + 1
-    members, member_ends = _by_cell(held.cells[:, :1], count)
-    askers, asker_ends = _by_cell(asked.cells, count)
+    members = _by_cell(held.cells[:, 0], count)
     found = np.full((len(held.codes), nearest), -1, np.int32)
     best = np.full((len(held.codes), nearest), -np.inf, np.float32)
-    for cell in range(count):
-        inside = members[member_ends[cell] : member_ends[cell + 1]]
-        who = askers[asker_ends[cell] : asker_ends[cell + 1]]
+
+    def compare(inside: Indices, who: Indices) -> None:
         codes = held.codes[inside].astype(np.float32)
         half_norms = (codes**2).sum(axis=1) / 2
         step = max(1, _SIMILARITIES // max(1, len(inside)))
@@ -139,14 +139,19 @@ def nearest_elsewhere(
             order = np.argsort(-value, axis=1, kind="stable")[:, :nearest]
             best[rows] = np.take_along_axis(value, order, axis=1)
             found[rows] = np.take_along_axis(place, order, axis=1)
+
+    with ThreadPoolExecutor(workers) as pool:
+        # Each vector asks in one cell at a time, so that no two threads change what was found for it.
+        for rank in range(asked.cells.shape[1]):
+            for _ in pool.map(compare, members, _by_cell(asked.cells[:, rank], count)):
+                pass
     return np.where(np.isfinite(best), found, -1), best
 
 
-def _by_cell(cells: Indices, count: int) -> tuple[Indices, npt.NDArray[np.int64]]:
-    """Return rows of cells (N, P) in the order of their cells, and where each of ``count`` cells starts in it."""
-    order = np.argsort(cells, axis=None, kind="stable")
-    ends = np.concatenate([[0], np.cumsum(np.bincount(cells.ravel(), minlength=count))])
-    return (order // cells.shape[1]).astype(np.int32), ends
+def _by_cell(cells: Indices, count: int) -> list[Indices]:
+    """Return the positions of vectors, whose cells (N,) are given, in each of ``count`` cells."""
+    order = np.argsort(cells, kind="stable").astype(np.int32)
+    return np.split(order, np.cumsum(np.bincount(cells, minlength=count))[:-1])
 
 
 def _largest(values: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -19,7 +21,7 @@ from .features import Features, Picture, flipped, mirrored, root_sift, turned_ov
 from .mosaic import implied_pairs
 from .neighbours import coded, learn_space, nearest_elsewhere
 from .verify import Evidence, examine
-from .votes import candidates
+from .votes import Candidate, candidates
 
 SCENE_PAIRS = "scene_pairs.parquet"
 MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
@@ -58,12 +60,15 @@ class Pool:
         return self.features.take(slice(self.ends[scene], self.ends[scene + 1]))
 
 
-def find_scene_pairs(folders: Sequence[Path], out: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def find_scene_pairs(
+    folders: Sequence[Path], out: Path, workers: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
     """Write the pairs of scenes that show the same ground.
 
     Args:
         folders: The committed pictures and keypoints.
         out: Folder of the part.
+        workers: Threads.
         progress: Told how many candidates are examined, of how many.
 
     Returns:
@@ -72,7 +77,7 @@ def find_scene_pairs(folders: Sequence[Path], out: Path, progress: Callable[[int
     """
     with TemporaryFile() as file:
         pool, share = read_pool(folders, file)
-        seen = seen_pairs(pool, progress)
+        seen = seen_pairs(pool, workers, progress)
         pairs = pd.concat([seen, implied_pairs(seen, pool.shapes)], ignore_index=True)
         plain = [pool.names[scene] for scene in np.flatnonzero(np.diff(pool.ends) < FEWEST_KEYPOINTS)]
     for column in ("scene_a", "scene_b"):
@@ -130,38 +135,43 @@ def read_pool(folders: Sequence[Path], file: BinaryIO) -> tuple[Pool, float]:
 _ARRAYS = (PICTURES, KEYPOINTS, DESCRIPTORS)
 
 
-def seen_pairs(pool: Pool, progress: Callable[[int, int], None]) -> pd.DataFrame:
+def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -> pd.DataFrame:
     """Return pairs of scenes that show the same ground by their pixels: numbers, transform, matches, correlation."""
     best: dict[tuple[int, int], Evidence] = {}
     if len(pool.features) and len(pool.names) > 1:
-        descriptors, scene = pool.features.descriptors, pool.scene
+        descriptors, scene, points = pool.features.descriptors, pool.scene, pool.features
         space = learn_space(lambda rows: root_sift(descriptors[rows]), len(descriptors))
         held = coded(lambda rows: root_sift(descriptors[rows]), len(descriptors), space)
         for mirror in (False, True):
             asked = held
             if mirror:
                 asked = coded(lambda rows: root_sift(mirrored(descriptors[rows])), len(descriptors), space)
-            found, similarity = nearest_elsewhere(held, asked, scene)
+            found, similarity = nearest_elsewhere(held, asked, scene, workers=workers)
             keypoint, rank = np.nonzero(found >= 0)
             matches = np.stack([keypoint, found[keypoint, rank]], axis=1).astype(np.int64)
-            points = pool.features
             lower = turned_over(points) if mirror else points
             proposed = list(candidates(scene, lower, points, matches, similarity[keypoint, rank]))
-            for done, candidate in enumerate(proposed):
-                progress(done, len(proposed))
-                pair = candidate.first, candidate.second
-                first, second = (pool.of(number) for number in pair)
-                first = flipped(first) if mirror else first
-                evidence = examine(
-                    (first, pool.pictures[pair[0]]),
-                    (second, pool.pictures[pair[1]]),
-                    lower.places[candidate.from_first],
-                    points.places[candidate.from_second],
-                    mirror,
-                )
-                if evidence and evidence.sure and (pair not in best or evidence.correlation > best[pair].correlation):
-                    best[pair] = evidence
+            with ThreadPoolExecutor(workers) as threads:
+                examined = threads.map(partial(_examine, pool, lower, mirror), proposed)
+                for done, (candidate, evidence) in enumerate(zip(proposed, examined, strict=True)):
+                    progress(done, len(proposed))
+                    pair = candidate.first, candidate.second
+                    if evidence and (pair not in best or evidence.correlation > best[pair].correlation):
+                        best[pair] = evidence
     return pair_table([(*pair, best[pair].matrix, best[pair].matches, best[pair].correlation) for pair in sorted(best)])
+
+
+def _examine(pool: Pool, lower: Features, mirror: bool, candidate: Candidate) -> Evidence | None:
+    """Return the evidence for a candidate if it is enough."""
+    first, second = pool.of(candidate.first), pool.of(candidate.second)
+    evidence = examine(
+        (flipped(first) if mirror else first, pool.pictures[candidate.first]),
+        (second, pool.pictures[candidate.second]),
+        lower.places[candidate.from_first],
+        pool.features.places[candidate.from_second],
+        mirror,
+    )
+    return evidence if evidence and evidence.sure else None
 
 
 def pair_table(pairs: Sequence[tuple[int, int, npt.NDArray[np.float64], int, float]]) -> pd.DataFrame:
