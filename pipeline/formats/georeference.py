@@ -159,35 +159,65 @@ class _Cloud:
         self.crs = crs
         counts = [len(feature.points) for feature in features]
         self.points = np.concatenate([feature.points for feature in features]) if features else np.empty((0, 2))
-        self.starts = np.cumsum([0, *counts[:-1]])
+        self.starts = np.cumsum([0, *counts])
         self.projected: dict[str, tuple[Floats, Floats, bool]] = {}
+        self.bounds: dict[str, Floats] = {}
 
     def boxes(self, scene: Mapping[str, Any]) -> Iterator[tuple[Feature, Box, str | None]]:
         """Yield the features that lie in a scene, wholly or in part, with their pixel boxes and outlines."""
         if not self.features:
             return
-        cols, rows = self._pixels(scene)
-        first, last, starts = np.minimum.reduceat, np.maximum.reduceat, self.starts
-        edges = np.stack([first(rows, starts), first(cols, starts), last(rows, starts), last(cols, starts)], axis=1)
+        positions = self._near(scene)
+        if not len(positions):
+            return
+        counts = self.starts[positions + 1] - self.starts[positions]
+        starts = np.cumsum([0, *counts])
+        vertices = np.arange(starts[-1]) + np.repeat(self.starts[positions] - starts[:-1], counts)
+        cols, rows = self._pixels(scene, vertices)
+        first, last, begins = np.minimum.reduceat, np.maximum.reduceat, starts[:-1]
+        edges = np.stack([first(rows, begins), first(cols, begins), last(rows, begins), last(cols, begins)], axis=1)
         size = int(scene["height"]), int(scene["width"])
-        for position in np.flatnonzero(np.isfinite(edges).all(axis=1)).tolist():
-            row_min, col_min, row_max, col_max = (float(edge) for edge in edges[position].round(4))
+        for place in np.flatnonzero(np.isfinite(edges).all(axis=1)).tolist():
+            row_min, col_min, row_max, col_max = (float(edge) for edge in edges[place].round(4))
             box = row_min, col_min, row_max, col_max
-            feature = self.features[position]
+            feature = self.features[positions[place]]
             if not is_outside("point" if feature.is_point else "box", box, size):
                 outline = None
                 if feature.is_polygon:
-                    ring = slice(starts[position], starts[position] + len(feature.points))
+                    ring = slice(starts[place], starts[place + 1])
                     outline = outline_of(list(zip(cols[ring].tolist(), rows[ring].tolist(), strict=True)))
                 yield feature, box, outline
 
-    def _pixels(self, scene: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    def _near(self, scene: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """Return the positions of the features whose bounds on the map touch those of a scene."""
         if self.crs == PIXEL:
-            return self.points[:, 0], self.points[:, 1]
-        target = str(scene["crs"])
-        if target not in self.projected:
-            self.projected[target] = project(self.points, self.crs, target)
-        return to_pixels(*self.projected[target], scene)
+            return np.arange(len(self.features))
+        x, y, degrees = self._on_map(str(scene["crs"]))
+        if degrees:  # at the antimeridian one place has several longitudes
+            return np.arange(len(self.features))
+        a, b, c, d, e, f = json.loads(scene["transform"])
+        corners = [(col, row) for col in (0, scene["width"]) for row in (0, scene["height"])]
+        xs, ys = zip(*((a * col + b * row + c, d * col + e * row + f) for col, row in corners), strict=True)
+        if str(scene["crs"]) not in self.bounds:
+            first, last, begins = np.minimum.reduceat, np.maximum.reduceat, self.starts[:-1]
+            sides = first(x, begins), first(y, begins), last(x, begins), last(y, begins)
+            self.bounds[str(scene["crs"])] = np.stack(sides, axis=1)
+        left, bottom, right, top = self.bounds[str(scene["crs"])].T
+        with np.errstate(invalid="ignore"):
+            near = (left <= max(xs)) & (right >= min(xs)) & (bottom <= max(ys)) & (top >= min(ys))
+        return np.flatnonzero(near)
+
+    def _on_map(self, crs: str) -> tuple[Floats, Floats, bool]:
+        if crs not in self.projected:
+            self.projected[crs] = project(self.points, self.crs, crs)
+        return self.projected[crs]
+
+    def _pixels(self, scene: Mapping[str, Any], vertices: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Return columns and rows of some vertices in a scene."""
+        if self.crs == PIXEL:
+            return self.points[vertices, 0], self.points[vertices, 1]
+        x, y, degrees = self._on_map(str(scene["crs"]))
+        return to_pixels(x[vertices], y[vertices], degrees, scene)
 
 
 def project(points: Floats, crs: str, target: str) -> tuple[Floats, Floats, bool]:
