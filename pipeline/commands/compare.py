@@ -36,12 +36,12 @@ def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -
     from ..stages.report.compare import compare
     from ..stages.report.html.compare_page import write
 
-    found = compare([folder_of(run, root) for run in runs], common, root)
+    comparison = compare([folder_of(run, root) for run in runs], common, root)
     names = "-".join(Path(run).name for run in runs)
     folder = out or reports(root) / f"compare-{names}"
     refuse_link(folder)
-    page = write(found, folder)
-    show(found)
+    page = write(comparison, folder)
+    show(comparison)
     say(f"\npage: {page}")
 
 
@@ -66,14 +66,14 @@ def folder_of(run: str, root: Path) -> Path:
     raise InputError(f"no report of a run {run} in {root / 'reports'}; {names}")
 
 
-def show(found: Comparison) -> None:
+def show(comparison: Comparison) -> None:
     """Print the comparison."""
-    for run in found.runs:
+    for run in comparison.runs:
         say(f"{run.name}{'' if run.checked.verified else ' (not verified)'}: {run.checked.sentence}")
-    for warning in found.warnings:
+    for warning in comparison.warnings:
         say(f"note: {warning}")
-    names = [run.name for run in found.runs]
-    for title, values in (("configuration", found.configuration), ("data", found.data)):
+    names = [run.name for run in comparison.runs]
+    for title, values in (("configuration", comparison.configuration), ("data", comparison.data)):
         if not values:
             say(f"\nThe same {title}.")
             continue
@@ -81,15 +81,15 @@ def show(found: Comparison) -> None:
         more = f" (the first {SHOWN} of {len(values):,})" if len(values) > SHOWN else ""
         say(f"\nWhat differs in the {title}{more}:")
         print_table(["key", *names], rows)
-    head, rows = found.table()
+    head, rows = comparison.table()
     if rows:
-        metric = found.runs[0].question["title"].capitalize()
-        how = f"on {found.chips['common']:,} common test chips, replicates paired by number"
-        say(f"\n{metric} {how if found.paired else 'of each run on its own test chips, unpaired intervals'}:")
+        metric = comparison.runs[0].question["title"].capitalize()
+        how = f"on {comparison.chips['common']:,} common test chips, replicates paired by number"
+        say(f"\n{metric} {how if comparison.paired else 'of each run on its own test chips, unpaired intervals'}:")
         print_table(head, rows)
     else:
         say("\nThe runs have no arm and replicate in common.")
-    head, rows = found.quality_table()
+    head, rows = comparison.quality_table()
     if rows:
         say("\nGAN quality, mean over splits:")
         print_table(head, rows)

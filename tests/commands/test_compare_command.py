@@ -70,7 +70,7 @@ def write_run(root: Path, name: str, wrong: int, preset: str = "dcgan", chips: i
         "data": {"scenes": {"scene0": "a" * 64}},
         "provenance": {
             "configuration": {"ingest": {"classes": CLASSES}, "gan": {"preset": preset}},
-            "parts": {"chips/index": "b" * 64},
+            "artifacts": {"chips/index": "b" * 64},
         },
     }
     assert set(report) <= {*Report.model_fields, "format"}

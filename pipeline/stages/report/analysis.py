@@ -73,7 +73,7 @@ def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tupl
 
     An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
     `gan`, whose chips it has; GAN chips also with real objects that were cut out and composited in the same way, which
-    tells what of a gain is the composition's and what the GAN's.
+    separates what the composition brings from what the GAN does.
     """
     pairs = [(treatment, baseline)]
     for arm in arms:
@@ -142,7 +142,7 @@ def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: i
 def halves(score: Scorer) -> Scorer:
     """The scorer of the difference between the first and the second half of an arm's replicates.
 
-    The halves differ in nothing but their seeds, so this is what the procedure says where there is nothing to find.
+    The halves differ in nothing but their seeds, so this is what comes out where there is nothing to find.
     """
 
     def between(weights: Floats) -> Floats:

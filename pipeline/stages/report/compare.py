@@ -59,7 +59,7 @@ class _Configuration(BaseModel):
 
 class _Provenance(BaseModel):
     configuration: _Configuration
-    parts: dict[str, str]
+    artifacts: dict[str, str]
 
 
 class _Gan(BaseModel):
@@ -154,8 +154,8 @@ class Comparison:
         for row in self.differences:
             values = [number(row["values"].get(run.name)) if run.name in row["values"] else "" for run in self.runs]
             ends = f"{points(row['low'])} to {points(row['high'])}"
-            says = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
-            rows.append([row["arm"], *values, points(row["estimate"]), ends, says])
+            outcome = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
+            rows.append([row["arm"], *values, points(row["estimate"]), ends, outcome])
         return head, rows
 
     def quality_table(self) -> tuple[list[str], list[list[str]]]:
@@ -224,17 +224,17 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
     if len(folders) < 2:
         raise InputError("compare takes two runs or more")
     runs = _distinct([load(folder, root) for folder in folders])
-    found = Comparison(runs)
-    found.configuration.update(differing([flat(run.report["provenance"]["configuration"]) for run in runs]))
-    found.configuration.pop("name", None)
-    found.data.update(differing([digests(run) for run in runs]))
-    found.warnings.extend(f"{run.checked.note}." for run in runs if run.checked.note is not None)
-    found.chips.update(test_chips(runs, common))
-    if found.chips["common"] < max(found.chips["each"]):
-        each = ", ".join(f"{count:,}" for count in found.chips["each"])
-        found = replace(found, paired=common)
-        found.warnings.append(
-            f"The runs were tested on different chips ({each}; {found.chips['common']:,} in common): "
+    comparison = Comparison(runs)
+    comparison.configuration.update(differing([flat(run.report["provenance"]["configuration"]) for run in runs]))
+    comparison.configuration.pop("name", None)
+    comparison.data.update(differing([digests(run) for run in runs]))
+    comparison.warnings.extend(f"{run.checked.note}." for run in runs if run.checked.note is not None)
+    comparison.chips.update(test_chips(runs, common))
+    if comparison.chips["common"] < max(comparison.chips["each"]):
+        each = ", ".join(f"{count:,}" for count in comparison.chips["each"])
+        comparison = replace(comparison, paired=common)
+        comparison.warnings.append(
+            f"The runs were tested on different chips ({each}; {comparison.chips['common']:,} in common): "
             + (
                 "compared are those that all share."
                 if common
@@ -242,22 +242,22 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
                 " compares them on the chips they share."
             )
         )
-    if "chips/index" in found.data:
-        found.warnings.append(
+    if "chips/index" in comparison.data:
+        comparison.warnings.append(
             "The chips were cut from other data or with other settings, so the same chip may look different."
         )
     if len({run.question["metric"] for run in runs}) > 1:
-        found.warnings.append(
+        comparison.warnings.append(
             f"The runs asked for different metrics; compared is {METRICS[runs[0].question['metric']]}."
         )
     fractions = [run.question["fraction"] for run in runs]
     if len(set(fractions)) > 1:
         shares = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
-        found.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
+        comparison.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
     for other in runs[1:]:
-        found.differences.extend(run_differences(runs[0], other, found.paired))
-    found.quality.update(gan_quality(runs))
-    return found
+        comparison.differences.extend(run_differences(runs[0], other, comparison.paired))
+    comparison.quality.update(gan_quality(runs))
+    return comparison
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -286,15 +286,15 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
 def differing(tables: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Keys whose values differ, with the value in each table."""
     keys = dict.fromkeys(itertools.chain.from_iterable(tables))
-    found = {key: [table.get(key) for table in tables] for key in keys}
-    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    comparison = {key: [table.get(key) for table in tables] for key in keys}
+    return {key: values for key, values in comparison.items() if any(value != values[0] for value in values)}
 
 
 def digests(run: Run) -> dict[str, Any]:
-    """Digests of scenes and of the data parts of a run."""
-    parts = run.report["provenance"]["parts"]
-    kept = {name: digest for name, digest in parts.items() if name in ("ingest/tables", "chips/index")}
-    return kept | {f"scene {name}": digest for name, digest in run.report["data"]["scenes"].items()}
+    """Return digests of the scenes and of the data artifacts of a run."""
+    artifacts = run.report["provenance"]["artifacts"]
+    shown = {name: digest for name, digest in artifacts.items() if name in ("ingest/tables", "chips/index")}
+    return shown | {f"scene {name}": digest for name, digest in run.report["data"]["scenes"].items()}
 
 
 def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
@@ -306,8 +306,10 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     """
     classes = [run.report["provenance"]["configuration"]["ingest"]["classes"] for run in runs]
     if any(known != classes[0] for known in classes):
-        told = " and ".join(f"{run.name} ({', '.join(known)})" for run, known in zip(runs, classes, strict=True))
-        raise InputError(f"{told} have different ingest.classes, so their scores cannot be compared")
+        runs_and_classes = " and ".join(
+            f"{run.name} ({', '.join(known)})" for run, known in zip(runs, classes, strict=True)
+        )
+        raise InputError(f"{runs_and_classes} have different ingest.classes, so their scores cannot be compared")
     sets = [set(map(tuple, run.tested[["chip_id", "class"]].drop_duplicates().itertuples(index=False))) for run in runs]
     shared = set.intersection(*sets)
     scenes = [run.report["data"]["scenes"] for run in runs]
@@ -395,7 +397,7 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
     se = math.hypot(one.se, two.se)
     df = se**4 / (one.se**4 / one.df + two.se**4 / two.df) if se > 0 else math.nan
     estimate, reach = two.estimate - one.estimate, float(stats.t.ppf(0.5 + question["confidence"] / 2, df)) * se
-    found = Interval(estimate, estimate - reach, estimate + reach, se, df, question["confidence"])
+    comparison = Interval(estimate, estimate - reach, estimate + reach, se, df, question["confidence"])
     enough = all(len(view.replicates) >= MIN_REPLICATES and len(view.units) >= MIN_UNITS for view in views)
     answer = "no detectable difference" if enough and math.isfinite(reach) else "too little data to tell"
     if enough and abs(estimate) > reach:
@@ -405,7 +407,7 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
         "run": other.name,
         "metric": question["metric"],
         "values": {first.name: one.estimate, other.name: two.estimate},
-        **asdict(found),
+        **asdict(comparison),
         "detectable": detectable_effect(se, df, question["confidence"]),
         "replicates": min(len(view.replicates) for view in views),
         "units": min(len(view.units) for view in views),
@@ -417,8 +419,8 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
 def gan_quality(runs: Sequence[Run]) -> dict[str, dict[str, list[float | None]]]:
     """Quality by class and measure, one value per run."""
     tables = [(run.report["gan"] or {}).get("quality", {}) for run in runs]
-    found: dict[str, dict[str, list[float | None]]] = {}
+    comparison: dict[str, dict[str, list[float | None]]] = {}
     for label in dict.fromkeys(itertools.chain.from_iterable(tables)):
         measures = dict.fromkeys(itertools.chain.from_iterable(table.get(label, {}) for table in tables))
-        found[label] = {name: [table.get(label, {}).get(name) for table in tables] for name in measures}
-    return found
+        comparison[label] = {name: [table.get(label, {}).get(name) for table in tables] for name in measures}
+    return comparison

@@ -1,4 +1,4 @@
-"""What the page shows, read from the parts of a run: thin input, no opinion."""
+"""What the page shows, read from the artifacts of a run; no analysis."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Split:
 
     Attributes:
         name: Name of the split.
-        facts: Facts of its split part.
-        folder: Folder of its split part.
+        metadata: Metadata of its artifact.
+        folder: Folder of its artifact.
         gan: Folder of its generator, or None.
         synth: Folder of its synthetic chips, or None.
     """
@@ -39,7 +39,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportData:
     """Everything of a run that its page is made from.
 
     Attributes:
@@ -47,16 +47,16 @@ class Material:
         answer: verdict.json.
         metrics: metrics.csv.
         predictions: predictions.parquet.
-        tables: Facts of ingest's tables.
+        tables: Metadata of ingest's tables.
         scenes: Folder of ingest's tables.
-        index: Facts of the chip index.
+        index: Metadata of the chip index.
         chips: The real chips, without their outlines.
         outlines: File of their index, which has the outlines.
         splits: Splits of the experiment, by name.
         classifiers: Folders of the classifiers of the experiment, by split and arm such as ``fold0-f100-r3-classic``.
         final: Folder of the final classifier.
-        store: Root of the committed parts.
-        provenance: Stage, name and digest of each part that was read.
+        store: Root of the committed artifacts.
+        provenance: Stage, name and digest of each artifact that was read.
     """
 
     config: Mapping[str, Any]
@@ -90,19 +90,19 @@ class Material:
 
 
 def metadata_of(folder: Path) -> dict[str, Any]:
-    """Facts of a committed part."""
+    """Return the metadata of a committed artifact."""
     metadata: dict[str, Any] = json.loads((folder / METADATA).read_text("utf-8"))
     return metadata
 
 
 def by_name(context: TaskContext, name: str) -> dict[str, Path]:
-    """Folders of a group of inputs, by the name of their part."""
+    """Return the folders of a group of inputs, by the name of their artifact."""
     refs = context.task.inputs.get(name, ())
     folders = context.folders(name) if name in context.inputs else ()
     return {ref.name: folder for ref, folder in zip(refs if isinstance(refs, tuple) else (refs,), folders, strict=True)}
 
 
-def read(context: TaskContext) -> Material:
+def read(context: TaskContext) -> ReportData:
     """Read what the page is made from."""
     verdict, index = context.folder("verdict"), context.folder("index")
     gans, synths = by_name(context, "gan"), by_name(context, "synth")
@@ -113,7 +113,7 @@ def read(context: TaskContext) -> Material:
         )
     }
     refs = [ref for group in context.task.inputs.values() for ref in (group if isinstance(group, tuple) else (group,))]
-    return Material(
+    return ReportData(
         config=context.config["config"],
         answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
         metrics=unescaped_table(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),

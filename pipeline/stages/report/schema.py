@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 """Version of report.json: raised when a field is removed or changes its meaning, not when one is added."""
 
 Number = float | None
@@ -14,7 +14,7 @@ Number = float | None
 
 
 class Model(BaseModel):
-    """A part of the report: unknown fields are errors."""
+    """A section of the report: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -190,7 +190,7 @@ class Gan(Model):
     generators: int
     quality: dict[str, dict[str, Number]]
     """Mean over splits by class and measure; `<measure>_floor` is what real chips score."""
-    taught: dict[str, dict[str, Number]] = {}
+    usefulness: dict[str, dict[str, Number]] = {}
     """Mean over splits for `real_to_real`, `accepted_to_real`, `synthetic_to_real` and `real_to_synthetic` (trained on,
     tested on): balanced accuracy, and average precision by class. Accepted are what screening let through of the
     synthetic chips."""
@@ -246,14 +246,14 @@ class Provenance(Model):
     """Device, precision, memory format and threads of the trainings."""
     versions: dict[str, str]
     configuration: dict[str, Any]
-    parts: dict[str, str]
-    """Digest by part."""
+    artifacts: dict[str, str]
+    """Digest by artifact."""
 
 
 class Report(Model):
     """report.json of a satpipe run."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     """Version of this form."""
     run: str
     """Name of the run."""

@@ -62,7 +62,7 @@ def verdict_fraction(config: RunConfig) -> float:
 
 
 def verdict_task(context: PlanContext) -> Task:
-    """The part that answers the question."""
+    """Return the task that answers the question."""
     config = context.config
     asked = config.report
     return Task(
@@ -129,7 +129,7 @@ def page_task(context: PlanContext) -> Task:
 
 
 def shown_config(config: RunConfig) -> dict[str, Any]:
-    """The configuration as the page shows it: without where parts are made, and of the user's paths the last name.
+    """Return the configuration as the page shows it: without where tasks run, and of the user's paths the last name.
 
     Neither changes results, and a report is passed on to people who need not know the user's folders and hosts.
     """
@@ -202,14 +202,14 @@ def make_page(context: TaskContext) -> dict[str, Any]:
     from .analysis import write_json
     from .html import page
 
-    material = gather.read(context)
-    report = page.write(material, context.task.libraries, context.out)
+    data = gather.read(context)
+    report = page.write(data, context.task.libraries, context.out)
     write_json(report, context.out / "report.json")
     for path in sorted(context.folder("verdict").glob("*.csv")) + sorted(context.folder("verdict").glob("*.parquet")):
         shutil.copyfile(path, context.out / path.name)
-    return {**_facts(material.answer), "simulated": bool(material.tables.get("simulated"))}
+    return {**_facts(data.answer), "simulated": bool(data.tables.get("simulated"))}
 
 
 def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What the end of a run says of its answer, and what decides the final classifier."""
+    """Return what a run prints of its answer, and what decides the final classifier."""
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}

@@ -19,8 +19,8 @@ from satpipe.stages.report.sections.gan import (
     accepted_grades,
     mean_usefulness,
     over_trained,
-    taught_in_words,
     ungraded_in_words,
+    usefulness_in_words,
 )
 from satpipe.stages.report.stats import curves, neighbours
 from sklearn import metrics as reference
@@ -289,7 +289,7 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
     accepted = sum(one["accepted"] for one in screening["classes"].values())
     assert set(screening["classes"]) == set(CLASSES)
     assert candidates - accepted == sum(screening["not_accepted"].values()) > 0
-    taught = report["gan"]["taught"]
+    taught = report["gan"]["usefulness"]
     assert taught["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
     assert taught["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.79)
     assert set(taught["real_to_synthetic"]) == {"balanced accuracy", *(f"average precision, {one}" for one in CLASSES)}
@@ -307,13 +307,13 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
 )
 def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, said):
     taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
-    assert said in taught_in_words(taught, classes)
+    assert said in usefulness_in_words(taught, classes)
 
 
 def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
-    def split(number, taught):
+    def split(number, grade):
         folders = {}
-        for stage, metadata in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "taught": taught})):
+        for stage, metadata in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "tstr": grade})):
             folders[stage] = tmp_path / f"{stage}{number}"
             folders[stage].mkdir()
             (folders[stage] / "metadata.json").write_text(json.dumps(metadata))
@@ -321,17 +321,17 @@ def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
 
     grade = {"balanced_accuracy": 0.9, "average_precision": {"ship": 0.8}}
     splits = {"a": split(0, grade), "b": split(1, grade | {"balanced_accuracy": 0.7})}
-    material = SimpleNamespace(answer={"question": {"fraction": 1.0}}, splits=splits)
-    assert mean_usefulness(material)["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.8)
-    assert ungraded_in_words(accepted_grades(material)) is None
+    data = SimpleNamespace(answer={"question": {"fraction": 1.0}}, splits=splits)
+    assert mean_usefulness(data)["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.8)
+    assert ungraded_in_words(accepted_grades(data)) is None
     splits["c"] = split(2, {})
-    assert "accepted_to_real" not in mean_usefulness(material)
-    assert str(ungraded_in_words(accepted_grades(material))).startswith("In 1 of 3 splits screening accepted no chip")
+    assert "accepted_to_real" not in mean_usefulness(data)
+    assert str(ungraded_in_words(accepted_grades(data))).startswith("In 1 of 3 splits screening accepted no chip")
 
 
 def test_what_is_told_in_words_is_of_the_chips_that_classifiers_get():
     grades = {"real_to_real": 0.9, "synthetic_to_real": 0.6, "accepted_to_real": 0.8}
-    said = taught_in_words({way: {"balanced accuracy": value} for way, value in grades.items()}, 2)
+    said = usefulness_in_words({way: {"balanced accuracy": value} for way, value in grades.items()}, 2)
     assert "saw accepted synthetic chips alone has a balanced accuracy of 0.800" in said
     assert "75 %: they show much" in said
 

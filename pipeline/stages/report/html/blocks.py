@@ -34,12 +34,12 @@ class Section:
 
     def figures(self) -> dict[str, str]:
         """SVG of each figure in the section, by name."""
-        found = {}
+        drawings = {}
         for block in self.blocks:
             for one in block.get("entries", []) if block["kind"] == "figures" else [block]:
                 if "svg" in one:
-                    found[one["name"]] = str(one["svg"])
-        return found
+                    drawings[one["name"]] = str(one["svg"])
+        return drawings
 
 
 def text(words: str, quiet: bool = False) -> Block:

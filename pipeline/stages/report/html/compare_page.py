@@ -22,15 +22,15 @@ from .words import number, plural, points
 MAX_PICTURE_BYTES = 1 << 26
 
 
-def write(found: Comparison, out: Path) -> Path:
+def write(comparison: Comparison, out: Path) -> Path:
     """Write compare.html and compare.json to ``out`` and return the page."""
-    text = json.dumps(found.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    names = ", ".join(run.name for run in found.runs)
+    text = json.dumps(comparison.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    names = ", ".join(run.name for run in comparison.runs)
     sections = [
-        section_differences(found),
-        section_settings(found),
-        section_quality(found),
-        section_sheets(found),
+        section_differences(comparison),
+        section_settings(comparison),
+        section_quality(comparison),
+        section_sheets(comparison),
     ]
     html = (
         environment()
@@ -39,7 +39,7 @@ def write(found: Comparison, out: Path) -> Path:
             title=f"Runs compared: {names}",
             description=f"Comparison of the runs {names}",
             css=stylesheet(),
-            warnings=found.warnings,  # sections may have added some
+            warnings=comparison.warnings,  # sections may have added some
             sections=[section for section in sections if section is not None],
             footer="Made by satpipe compare.",
         )
@@ -50,23 +50,23 @@ def write(found: Comparison, out: Path) -> Path:
     return page
 
 
-def section_differences(found: Comparison) -> blocks.Section:
+def section_differences(comparison: Comparison) -> blocks.Section:
     """The verdict of each run, and the differences between runs."""
     section = blocks.Section("difference", "By how much they differ")
-    first = found.runs[0]
+    first = comparison.runs[0]
     bars = [
         figures.Bar(f"{row['run']}: {row['arm']}", row["estimate"], row["low"], row["high"], (), 1)
-        for row in found.as_json()["differences"]
+        for row in comparison.as_json()["differences"]
     ]
     rows = []
-    for row in found.differences:
-        says = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
+    for row in comparison.differences:
+        outcome = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
         rows.append(
             blocks.row(
                 [
                     f"{row['run']}: {row['arm']}",
                     blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"),
-                    says,
+                    outcome,
                     number(row["values"][first.name]),
                     number(row["values"][row["run"]]),
                 ]
@@ -76,18 +76,18 @@ def section_differences(found: Comparison) -> blocks.Section:
         blocks.bullets(
             [
                 f"{run.name}{'' if run.checked.verified else ' (not verified)'}: {run.checked.sentence}"
-                for run in found.runs
+                for run in comparison.runs
             ]
         ),
-        *_differences(found, bars, rows),
+        *_differences(comparison, bars, rows),
     ]
     return section
 
 
-def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str, Any]]) -> list[blocks.Block]:
+def _differences(comparison: Comparison, bars: list[figures.Bar], rows: list[dict[str, Any]]) -> list[blocks.Block]:
     if not rows:
         return [blocks.text("The runs have no arm and replicate in common.")]
-    first = found.runs[0]
+    first = comparison.runs[0]
     title = METRICS[first.question["metric"]]
     svg = figures.intervals(
         "compare",
@@ -100,9 +100,9 @@ def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str
     caption = (
         f"{title.capitalize()} of each arm, and the difference from {first.name} in points with its interval: "
         + (
-            f"on the {plural(found.chips['common'], 'test chip')} that all runs share, replicates paired by number, by"
-            " the procedure of the verdict."
-            if found.paired
+            f"on the {plural(comparison.chips['common'], 'test chip')} that all runs share, replicates paired by"
+            " number, by the procedure of the verdict."
+            if comparison.paired
             else "each run on its own test chips, as independent experiments, so the intervals are unpaired and wide."
         )
         + " Several rows are several questions: an answer here is an exploration."
@@ -114,22 +114,24 @@ def _differences(found: Comparison, bars: list[figures.Bar], rows: list[dict[str
     ]
 
 
-def section_settings(found: Comparison) -> blocks.Section:
+def section_settings(comparison: Comparison) -> blocks.Section:
     """Configuration keys and data digests that differ."""
     section = blocks.Section("settings", "What differs between them")
-    names = [run.name for run in found.runs]
+    names = [run.name for run in comparison.runs]
 
     def table(label: str, values: dict[str, list[Any]]) -> blocks.Block:
         rows = [blocks.row([key, *(_short(value) for value in each)]) for key, each in values.items()]
         return blocks.table(label, "", ["Key", *names], rows, numeric=False)
 
     section.blocks.append(
-        table("Configuration", found.configuration)
-        if found.configuration
+        table("Configuration", comparison.configuration)
+        if comparison.configuration
         else blocks.text("The configurations are the same.")
     )
     section.blocks.append(
-        table("Data, by digest", found.data) if found.data else blocks.text("The data are the same, by digest.")
+        table("Data, by digest", comparison.data)
+        if comparison.data
+        else blocks.text("The data are the same, by digest.")
     )
     return section
 
@@ -141,12 +143,12 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text) else text
 
 
-def section_quality(found: Comparison) -> blocks.Section | None:
+def section_quality(comparison: Comparison) -> blocks.Section | None:
     """GAN quality side by side."""
-    if not found.quality:
+    if not comparison.quality:
         return None
     rows = []
-    for label, measures in found.quality.items():
+    for label, measures in comparison.quality.items():
         for name, values in measures.items():
             if name.endswith("_floor"):
                 continue
@@ -157,7 +159,7 @@ def section_quality(found: Comparison) -> blocks.Section | None:
     caption = (
         "Mean over splits. Features are learned on each split's own training chips, so small differences mean little."
     )
-    section.blocks = [blocks.table("GAN quality", caption, ["Measure", *(run.name for run in found.runs)], rows)]
+    section.blocks = [blocks.table("GAN quality", caption, ["Measure", *(run.name for run in comparison.runs)], rows)]
     return section
 
 
@@ -167,18 +169,22 @@ def _quality(name: str, value: float | None, floor: float | None) -> dict[str, s
     return blocks.cell(shown_measure(name, value), "" if floor is None else f"real {shown_measure(name, floor)}")
 
 
-def section_sheets(found: Comparison) -> blocks.Section | None:
+def section_sheets(comparison: Comparison) -> blocks.Section | None:
     """Synthetic chips of the runs side by side, class by class."""
     section = blocks.Section("sheets", "Synthetic chips")
-    classes = found.runs[0].report["provenance"]["configuration"]["ingest"]["classes"]
+    classes = comparison.runs[0].report["provenance"]["configuration"]["ingest"]["classes"]
     for position in [*range(1, len(classes)), 0]:
-        sheets = [sheet for run in found.runs if (sheet := _sheet(found, run, position, classes[position])) is not None]
+        sheets = [
+            sheet
+            for run in comparison.runs
+            if (sheet := _sheet(comparison, run, position, classes[position])) is not None
+        ]
         if sheets:
             section.blocks += [blocks.heading(classes[position]), blocks.sheets(sheets)]
     return section if section.blocks else None
 
 
-def _sheet(found: Comparison, run: Run, position: int, label: str) -> blocks.Block | None:
+def _sheet(comparison: Comparison, run: Run, position: int, label: str) -> blocks.Block | None:
     path = run.folder / "figures" / f"synthetic-{position}.png"
     if not path.exists():
         return None
@@ -190,6 +196,6 @@ def _sheet(found: Comparison, run: Run, position: int, label: str) -> blocks.Blo
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         is_png = False
     if not is_png:
-        found.warnings.append(f"{path} is a link or not a PNG picture, and is left out.")
+        comparison.warnings.append(f"{path} is a link or not a PNG picture, and is left out.")
         return None
     return blocks.sheet(data_uri(content), f"Synthetic {label} chips of {run.name}", run.name)

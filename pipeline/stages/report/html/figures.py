@@ -243,10 +243,10 @@ def _curve(axes: Axes, curve: Line) -> None:
     values = _floats(curve.y)
     at = list(curve.x).index(curve.ringed) if curve.ringed is not None and curve.ringed in curve.x else None
     until = at + 1 if at is not None and curve.note is not None else len(values)
-    look: dict[str, Any] = {"color": SERIES[kind], "linestyle": DASHES[kind], "marker": marker}
-    axes.plot(curve.x[:until], values[:until], label=curve.label, **look)
+    style: dict[str, Any] = {"color": SERIES[kind], "linestyle": DASHES[kind], "marker": marker}
+    axes.plot(curve.x[:until], values[:until], label=curve.label, **style)
     if until < len(values):
-        axes.plot(curve.x[until - 1 :], values[until - 1 :], alpha=0.4, **look)
+        axes.plot(curve.x[until - 1 :], values[until - 1 :], alpha=0.4, **style)
     if at is not None:
         if curve.note is not None:
             right = curve.x[at] > (min(curve.x) + max(curve.x)) / 2

@@ -74,7 +74,7 @@ def section_words(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Sect
         ),
         (
             "Exploration",
-            "Everything but the one question: among many looks, some differ by chance. A reason for a next experiment.",
+            "Everything but the one question: among many comparisons some differ by chance. A reason to ask next.",
         ),
         *((METRICS[name].capitalize() if name != "f1" else "F1", text) for name, text in MEANINGS.items()),
         ("Points", "Percentage points: from 0.80 to 0.85 is +5.0 points."),

@@ -15,7 +15,7 @@ from ....dataset.contact_sheet import draw_sheet
 from ....models.quality import mean_of
 from ....utils.csv_safety import csv_escaped_table
 from ..analysis import finite, write_json
-from ..gather import Material
+from ..gather import ReportData
 from ..schema import Report, json_schema
 from ..sections.answer import arms_of, section_sure, section_where, verdict_figure
 from ..sections.chips import examples, scaling_of, section_chips
@@ -45,41 +45,41 @@ FOOTER = "Made by satpipe. Accuracies, differences and intervals can be recomput
 SIMULATED = "The scenes were drawn by a program; these figures say nothing about real satellite imagery."
 
 
-def sections(material: Material, libraries: Sequence[str]) -> list[blocks.Section]:
-    """All sections that the run has material for."""
-    scaling = scaling_of(material)
-    found = [
-        section_next(material),
-        section_sure(material),
-        section_where(material),
-        section_labels(material),
-        section_chips(material, scaling),
-        section_gan(material),
-        section_errors(material, scaling),
-        section_scores(material, arms_of(material)),
-        section_training(material, arms_of(material)),
-        section_leakage(material),
-        section_left_out(material),
-        section_counts(material),
-        section_map(material),
-        section_words(material.answer, arms_of(material)),
-        section_run(material, libraries),
+def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]:
+    """Return all sections that the run has data for."""
+    scaling = scaling_of(data)
+    content = [
+        section_next(data),
+        section_sure(data),
+        section_where(data),
+        section_labels(data),
+        section_chips(data, scaling),
+        section_gan(data),
+        section_errors(data, scaling),
+        section_scores(data, arms_of(data)),
+        section_training(data, arms_of(data)),
+        section_leakage(data),
+        section_left_out(data),
+        section_counts(data),
+        section_map(data),
+        section_words(data.answer, arms_of(data)),
+        section_run(data, libraries),
     ]
-    return [section for section in found if section is not None]
+    return [section for section in content if section is not None]
 
 
-def training_chips(material: Material) -> str:
+def training_chips(data: ReportData) -> str:
     """Return the number of real training chips of each class at the verdict's fraction, mean over splits."""
-    fraction = material.answer["question"]["fraction"]
-    splits = [one.metadata for one in material.splits.values() if math.isclose(one.metadata["fraction"], fraction)]
+    fraction = data.answer["question"]["fraction"]
+    splits = [one.metadata for one in data.splits.values() if math.isclose(one.metadata["fraction"], fraction)]
     means = mean_of([metadata.get("counts", {}).get("train", {}) for metadata in splits])
-    return " + ".join(f"{means.get(name, 0):,.0f} {name}" for name in reversed(material.classes))
+    return " + ".join(f"{means.get(name, 0):,.0f} {name}" for name in reversed(data.classes))
 
 
-def key_figures(material: Material, gains: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
+def key_figures(data: ReportData, gains: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
     """Return the figures that stand directly below the verdict."""
-    answer = material.answer
-    question, found = answer["question"], answer["difference"]
+    answer = data.answer
+    question, content = answer["question"], answer["difference"]
     before, after = answer["values"][question["baseline"]], answer["values"][question["treatment"]]
     unit = unit_name(question["unit"])
     entries = [
@@ -95,12 +95,12 @@ def key_figures(material: Material, gains: Sequence[Mapping[str, Any]] = ()) -> 
         },
         {
             "name": "Difference",
-            "value": f"{points(found['estimate'])} points",
-            "note": f"{100 * found['confidence']:g} % interval {points(found['low'])} to {points(found['high'])}",
+            "value": f"{points(content['estimate'])} points",
+            "note": f"{100 * content['confidence']:g} % interval {points(content['low'])} to {points(content['high'])}",
         },
     ]
     if before < 1:
-        share = 100 * found["estimate"] / (1 - before)
+        share = 100 * content["estimate"] / (1 - before)
         entries.append(
             {
                 "name": "Change of the remaining error",
@@ -137,7 +137,7 @@ def key_figures(material: Material, gains: Sequence[Mapping[str, Any]] = ()) -> 
     entries.append(
         {
             "name": "Real training chips",
-            "value": training_chips(material),
+            "value": training_chips(data),
             "note": f"of a split, mean; {100 * question['fraction']:g} % of the labels",
         }
     )
@@ -145,23 +145,23 @@ def key_figures(material: Material, gains: Sequence[Mapping[str, Any]] = ()) -> 
 
 
 def environment() -> jinja2.Environment:
-    """Templates that escape all text."""
+    """Return templates that escape all text."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
 
 
 def stylesheet() -> Markup:
-    """The style of all pages: our own file, not to be escaped."""
+    """Return the style of all pages: our own file, not to be escaped."""
     return Markup((TEMPLATES / "page.css").read_text("utf-8"))
 
 
-def render(material: Material, found: Sequence[blocks.Section], title: str) -> str:
-    """The page as HTML; all text is escaped, figures are ours."""
-    mark, word = WORDS[material.answer["verdict"]]
-    failure, _, sentence = material.answer["sentence"].rpartition(NOT_ABOUT_GANS)
+def render(data: ReportData, content: Sequence[blocks.Section], title: str) -> str:
+    """Return the page as HTML; all text is escaped, figures are ours."""
+    mark, word = WORDS[data.answer["verdict"]]
+    failure, _, sentence = data.answer["sentence"].rpartition(NOT_ABOUT_GANS)
     gains: Sequence[Mapping[str, Any]] = next(
-        (section.data.get("gains", []) for section in found if section.id == "labels"), []
+        (section.data.get("gains", []) for section in content if section.id == "labels"), []
     )
     return (
         environment()
@@ -169,77 +169,77 @@ def render(material: Material, found: Sequence[blocks.Section], title: str) -> s
         .render(
             title=title,
             css=stylesheet(),
-            answer=material.answer,
+            answer=data.answer,
             sentence=sentence.strip(),
-            verdict_figure=verdict_figure(material.answer),
+            verdict_figure=verdict_figure(data.answer),
             warning=f"{failure}{NOT_ABOUT_GANS}" if failure else None,
             mark=mark,
             word=word,
-            key=key_figures(material, gains),
-            simulated=SIMULATED if material.tables.get("simulated") else None,
-            sections=found,
+            key=key_figures(data, gains),
+            simulated=SIMULATED if data.tables.get("simulated") else None,
+            sections=content,
             footer=FOOTER,
         )
     )
 
 
-def write(material: Material, libraries: Sequence[str], out: Path) -> dict[str, Any]:
+def write(data: ReportData, libraries: Sequence[str], out: Path) -> dict[str, Any]:
     """Write report.html and figures/ to ``out`` and return the data of report.json."""
-    title = material.config["report"]["title"] or f"Does GAN augmentation help? Run {material.config['name']}"
-    found = sections(material, libraries)
+    title = data.config["report"]["title"] or f"Does GAN augmentation help? Run {data.config['name']}"
+    content = sections(data, libraries)
     (out / "figures").mkdir()
-    drawings = {"verdict": figures.verdict(material.answer)}
-    for section in found:
+    drawings = {"verdict": figures.verdict(data.answer)}
+    for section in content:
         drawings |= section.figures()
     for name, drawing in drawings.items():
         (out / "figures" / f"{name}.svg").write_text(drawing + "\n", "utf-8")
-    (out / "report.html").write_text(render(material, found, title), "utf-8")
-    pictures = write_sheets(material, out / "figures")
+    (out / "report.html").write_text(render(data, content, title), "utf-8")
+    pictures = write_sheets(data, out / "figures")
     write_json(json_schema(), out / "report.schema.json")
-    for name, table in (("labels-to-check", labels_to_check(material)), ("errors", error_table(material))):
+    for name, table in (("labels-to-check", labels_to_check(data)), ("errors", error_table(data))):
         csv_escaped_table(table).to_csv(out / f"{name}.csv", index=False, float_format="%.4f", lineterminator="\n")
-    return as_data(material, title, found, [*(f"{name}.svg" for name in drawings), *pictures])
+    return as_data(data, title, content, [*(f"{name}.svg" for name in drawings), *pictures])
 
 
-def write_sheets(material: Material, folder: Path) -> list[str]:
+def write_sheets(data: ReportData, folder: Path) -> list[str]:
     """Contact sheets of synthetic chips, one per class, named by class number; returns the file names."""
-    scaling, count = scaling_of(material), material.config["report"]["examples"]
+    scaling, count = scaling_of(data), data.config["report"]["examples"]
     names = []
-    for position, label in enumerate(material.classes):
-        _, made = examples(material, scaling, label, count)
+    for position, label in enumerate(data.classes):
+        _, made = examples(data, scaling, label, count)
         if len(made):
             names.append(f"synthetic-{position}.png")
             (folder / names[-1]).write_bytes(png(draw_sheet([made], SHEET_COLUMNS)))
     return names
 
 
-def labels_to_check(material: Material) -> pd.DataFrame:
-    """The chips whose labels somebody should look at, with where they are."""
-    found = contradicted(material)
-    places = material.chips.index[["chip_id", "scene_id", "row", "col"]]
-    return found.merge(places, on="chip_id", how="left")
+def labels_to_check(data: ReportData) -> pd.DataFrame:
+    """Return the chips whose labels somebody should check, with where they are."""
+    content = contradicted(data)
+    places = data.chips.index[["chip_id", "scene_id", "row", "col"]]
+    return content.merge(places, on="chip_id", how="left")
 
 
-def as_data(material: Material, title: str, found: Sequence[blocks.Section], files: Sequence[str]) -> dict[str, Any]:
-    """The data of report.json, checked against its published form."""
-    data = {section.id: section.data for section in found}
+def as_data(data: ReportData, title: str, content: Sequence[blocks.Section], files: Sequence[str]) -> dict[str, Any]:
+    """Return the data of report.json, checked against its published form."""
+    by_section = {section.id: section.data for section in content}
     report = {
-        "run": material.config["name"],
+        "run": data.config["name"],
         "title": title,
-        "simulated": bool(material.tables.get("simulated")),
-        "answer": dict(material.answer),
-        "gains": data.get("labels", {}).get("gains", []),
-        "scores": data["scores"],
-        "errors": data["errors"],
-        "gan": data.get("gan"),
-        "nearest": data.get("chips", {}).get("nearest_correlation", {}),
-        "screening": data.get("chips", {}).get("screening"),
+        "simulated": bool(data.tables.get("simulated")),
+        "answer": dict(data.answer),
+        "gains": by_section.get("labels", {}).get("gains", []),
+        "scores": by_section["scores"],
+        "errors": by_section["errors"],
+        "gan": by_section.get("gan"),
+        "nearest": by_section.get("chips", {}).get("nearest_correlation", {}),
+        "screening": by_section.get("chips", {}).get("screening"),
         "data": {
-            **data["data"],
-            **data["left-out"],
-            "georeferenced_scenes": data.get("map", {}).get("georeferenced_scenes", 0),
+            **by_section["data"],
+            **by_section["left-out"],
+            "georeferenced_scenes": by_section.get("map", {}).get("georeferenced_scenes", 0),
         },
-        "provenance": data["run"],
+        "provenance": by_section["run"],
         "figures": sorted(f"figures/{name}" for name in files),
     }
     return Report.model_validate(finite(report)).model_dump(mode="json")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..html.words import number, plural, points, short_names, unit_name
@@ -27,27 +27,27 @@ def _value(row: Mapping[str, Any]) -> dict[str, str]:
     return blocks.cell(number(row["estimate"]), f"{number(row['low'])} – {number(row['high'])}")
 
 
-def arms_of(material: Material) -> list[str]:
+def arms_of(data: ReportData) -> list[str]:
     """Arms in the order of the experiment."""
-    return list(dict.fromkeys(material.metrics.loc[material.metrics["kind"] == "arm", "arm"]))
+    return list(dict.fromkeys(data.metrics.loc[data.metrics["kind"] == "arm", "arm"]))
 
 
-def arms_table(material: Material) -> blocks.Block:
+def arms_table(data: ReportData) -> blocks.Block:
     """Every arm and metric at the verdict's fraction, with intervals."""
-    question, arms = material.answer["question"], arms_of(material)
+    question, arms = data.answer["question"], arms_of(data)
     order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
-    here = _of(material.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
+    selected = _of(data.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
     rows = [
         blocks.row(
-            [arm, *(_value(here.loc[(arm, metric)].to_dict()) for metric in order)],
+            [arm, *(_value(selected.loc[(arm, metric)].to_dict()) for metric in order)],
             strong=arm in (question["treatment"], question["baseline"]),
             series=number_of(arm, arms),
         )
         for arm in arms
     ]
     caption = (
-        f"Each arm over all {plural(material.answer['chips'], 'test chip')}, mean of"
-        f" {plural(material.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
+        f"Each arm over all {plural(data.answer['chips'], 'test chip')}, mean of"
+        f" {plural(data.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
         " interval. Bold: the two arms of the verdict. Intervals of single arms hold what the arms share, so they"
         " overlap more than the differences below allow."
     )
@@ -62,13 +62,13 @@ def verdict_figure(answer: Mapping[str, Any]) -> blocks.Block:
     return blocks.figure("verdict", figures.verdict(answer), caption)
 
 
-def arms_figure(material: Material) -> blocks.Block:
+def arms_figure(data: ReportData) -> blocks.Block:
     """The verdict's metric of each arm."""
-    question, arms = material.answer["question"], arms_of(material)
-    here = _of(
-        material.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
+    question, arms = data.answer["question"], arms_of(data)
+    selected = _of(
+        data.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
     ).set_index("arm")
-    bars = [_bar(here.loc[arm], arm, number_of(arm, arms), material.answer["arms_by_replicate"][arm]) for arm in arms]
+    bars = [_bar(selected.loc[arm], arm, number_of(arm, arms), data.answer["arms_by_replicate"][arm]) for arm in arms]
     svg = figures.intervals("arms", "Arms", bars, f"{question['title']}, %")
     return blocks.figure("arms", svg, "Each arm with its interval; small strokes are single replicates.")
 
@@ -79,10 +79,10 @@ def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: 
     return figures.Bar(label, estimate, low, high, dots, series, strong)
 
 
-def differences_figure(material: Material) -> blocks.Block:
+def differences_figure(data: ReportData) -> blocks.Block:
     """Differences between arms on the verdict's metric, the primary one first."""
-    question, arms = material.answer["question"], arms_of(material)
-    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
+    question, arms = data.answer["question"], arms_of(data)
+    selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
     bars = [
         _bar(
             row,
@@ -90,7 +90,7 @@ def differences_figure(material: Material) -> blocks.Block:
             number_of(str(row["arm"]), arms),
             strong=row["role"] == "primary",
         )
-        for _, row in here.iterrows()
+        for _, row in selected.iterrows()
     ]
     svg = figures.intervals(
         "differences", "Differences", bars, f"difference in {question['title']}, points", signed=True, zero=True
@@ -98,13 +98,13 @@ def differences_figure(material: Material) -> blocks.Block:
     return blocks.figure("differences", svg, "Paired differences. The first one is the question; the rest explores.")
 
 
-def differences_table(material: Material) -> blocks.Block:
+def differences_table(data: ReportData) -> blocks.Block:
     """The primary comparison and the explorations on every metric."""
-    question = material.answer["question"]
+    question = data.answer["question"]
     order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
-    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"])
+    selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"])
     rows = []
-    for (arm, baseline), group in here.groupby(["arm", "baseline"], sort=False):
+    for (arm, baseline), group in selected.groupby(["arm", "baseline"], sort=False):
         cells: list[Any] = [f"{arm} − {baseline}"]
         by_metric = group.set_index("metric")
         for metric in order:
@@ -124,50 +124,50 @@ def differences_table(material: Material) -> blocks.Block:
     return blocks.table("Differences between arms", caption, head, rows)
 
 
-def section_sure(material: Material) -> blocks.Section:
+def section_sure(data: ReportData) -> blocks.Section:
     """By how much and how sure."""
-    answer = material.answer
-    found, boot = answer["difference"], answer["bootstrap"]
+    answer = data.answer
+    interval, bootstrap = answer["difference"], answer["bootstrap"]
     unit = unit_name(answer["question"]["unit"])
     section = blocks.Section("how-sure", "By how much, and how sure")
     section.blocks = [
-        blocks.figures([arms_figure(material), differences_figure(material)]),
-        arms_table(material),
-        differences_table(material),
-        *composition(material),
+        blocks.figures([arms_figure(data), differences_figure(data)]),
+        arms_table(data),
+        differences_table(data),
+        *composition(data),
         blocks.heading("What the interval rests on"),
         blocks.text(
             f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
             f" labels drawn where there are more than asked for, another GAN, other synthetic chips and another start"
             f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} that no training saw."
             " The interval treats both, replicates and test groups, as draws: it is a t interval from the crossed"
-            f" jackknife, with {number(found['df'], 1)} degrees of freedom."
-            if found["df"] is not None
+            f" jackknife, with {number(interval['df'], 1)} degrees of freedom."
+            if interval["df"] is not None
             else "There is no interval: it takes two replicates and two test groups at least."
         ),
     ]
-    if found["variance_replicates"] is not None:
+    if interval["variance_replicates"] is not None:
         folds = ""
         if answer["folds"] > 1 and answer["question"]["folds"] == "random":
-            folds = f" {100 * found['variance_folds']:.0f} % from how folds differ and how few they are,"
+            folds = f" {100 * interval['variance_folds']:.0f} % from how folds differ and how few they are,"
         section.blocks.append(
             blocks.text(
-                f"Of the uncertainty {100 * found['variance_replicates']:.0f} % comes from training again,"
-                f" {100 * found['variance_units']:.0f} % from the choice of test groups,{folds} and"
-                f" {100 * found['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
-                f" bootstrap with {boot['draws']:,} draws (grey in the figure on top), gives {points(boot['low'])} to"
-                f" {points(boot['high'])} points.",
+                f"Of the uncertainty {100 * interval['variance_replicates']:.0f} % comes from training again,"
+                f" {100 * interval['variance_units']:.0f} % from the choice of test groups,{folds} and"
+                f" {100 * interval['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
+                f" bootstrap with {bootstrap['draws']:,} draws (grey in the figure on top), gives"
+                f" {points(bootstrap['low'])} to {points(bootstrap['high'])} points.",
                 quiet=True,
             )
         )
     return section
 
 
-def composition(material: Material) -> list[blocks.Block]:
-    """Return how much of the gain composition alone brings, and how much the GAN adds, where the arms tell."""
-    question = material.answer["question"]
-    here = _of(material.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
-    rows = {(row["arm"], row["baseline"]): row for row in here.to_dict("records")}
+def composition(data: ReportData) -> list[blocks.Block]:
+    """Return how much of the gain composition alone brings and how much the GAN adds, where both were run."""
+    question = data.answer["question"]
+    selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
+    rows = {(row["arm"], row["baseline"]): row for row in selected.to_dict("records")}
     steps = {
         "composition alone": ("classic+cutpaste", "classic"),
         "the GAN's objects instead of real ones": ("classic+gan", "classic+cutpaste"),
@@ -201,25 +201,25 @@ def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) 
     return blocks.row(cells)
 
 
-def section_where(material: Material) -> blocks.Section:
+def section_where(data: ReportData) -> blocks.Section:
     """Where: per class, per fold and per real fraction."""
-    question, metrics = material.answer["question"], material.metrics
+    question, metrics = data.answer["question"], data.metrics
     treatment, baseline = question["treatment"], question["baseline"]
     section = blocks.Section("where", "Where")
     difference = _of(metrics, kind="difference", arm=treatment, baseline=baseline)
     single = _of(metrics, kind="arm")
-    of_class = right_shares(material)["class"].value_counts()
+    of_class = right_shares(data)["class"].value_counts()
     rows, bars = [], []
-    for label, wanted in _places(material):
-        found = _of(difference, **wanted)
-        if found.empty:
+    for label, wanted in _places(data):
+        interval = _of(difference, **wanted)
+        if interval.empty:
             continue
-        row = found.iloc[0]
+        row = interval.iloc[0]
         first, second = (_of(single, arm=arm, **wanted).iloc[0] for arm in (baseline, treatment))
         name = str(wanted["metric"]).removeprefix("recall of ")
         chips = int(of_class.get(name, 0)) if label == f"class {name}" else int(row["chips"])
         rows.append(_where_row(row, label, first, second, chips))
-        bars.append(_bar(row, label, number_of(treatment, arms_of(material))))
+        bars.append(_bar(row, label, number_of(treatment, arms_of(data))))
     head = ["Where", "difference", baseline, treatment, "chips", "groups"]
     caption = (
         f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of it"
@@ -231,7 +231,7 @@ def section_where(material: Material) -> blocks.Section:
         figures.intervals("where", "Where the difference is", bars, axis, signed=True, zero=True),
         f"The difference in {question['title']} by fold and real fraction, and in recall by class.",
     )
-    units, table = units_blocks(material)
+    units, table = units_blocks(data)
     agreement = folds_agree(difference, question)
     section.blocks = [
         blocks.figures([places, units]),
@@ -249,7 +249,7 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     known = rows[rows["se"] > 0]
     if len(rows) < 2:
         return []
-    says = f"The verdict is on these {len(rows)} folds together" + (
+    text = f"The verdict is on these {len(rows)} folds together" + (
         ", and its interval is wider where they disagree: it is meant for other folds like them too."
         if question["folds"] == "random"
         else ". Test groups were assigned to them at random, so folds differ by their groups, which the interval"
@@ -259,17 +259,17 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
         weight = 1 / known["se"] ** 2
         mean = (known["estimate"] * weight).sum() / weight.sum()
         chance = float(stats.chi2.sf((weight * (known["estimate"] - mean) ** 2).sum(), len(known) - 1))
-        says += f" They differ from one another {'by more than' if chance < 0.05 else 'no more than by'} chance"
-        says += f" (Cochran's Q, p = {number(chance, 2)})."
-    return [blocks.text(says, quiet=True)]
+        text += f" They differ from one another {'by more than' if chance < 0.05 else 'no more than by'} chance"
+        text += f" (Cochran's Q, p = {number(chance, 2)})."
+    return [blocks.text(text, quiet=True)]
 
 
-def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
+def units_blocks(data: ReportData) -> tuple[blocks.Block, blocks.Block]:
     """The difference of every test unit, as a figure and as a table: share of its chips that are right."""
-    question = material.answer["question"]
+    question = data.answer["question"]
     treatment, baseline = question["treatment"], question["baseline"]
     shares = (
-        right_shares(material)
+        right_shares(data)
         .groupby("unit", observed=True)
         .agg(chips=("chip_id", "size"), baseline=("baseline", "mean"), treatment=("treatment", "mean"))
     )
@@ -290,7 +290,7 @@ def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
         )
         for name, row in shares.iterrows()
     ]
-    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(material)))
+    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(data)))
     return (
         blocks.figure(
             "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploration."
@@ -305,16 +305,15 @@ def units_blocks(material: Material) -> tuple[blocks.Block, blocks.Block]:
     )
 
 
-def _places(material: Material) -> list[tuple[str, dict[str, Any]]]:
-    """Labels of the places to look at, and the rows of the metrics table that they mean."""
-    question, metrics = material.answer["question"], material.metrics
+def _places(data: ReportData) -> list[tuple[str, dict[str, Any]]]:
+    """Return labels of the places to compare at, and the rows of the metrics table that they mean."""
+    question, metrics = data.answer["question"], data.metrics
     fraction, metric = question["fraction"], question["metric"]
     places: list[tuple[str, dict[str, Any]]] = [
-        (f"class {name}", {"fraction": fraction, "fold": None, "metric": f"recall of {name}"})
-        for name in material.classes
+        (f"class {name}", {"fraction": fraction, "fold": None, "metric": f"recall of {name}"}) for name in data.classes
     ]
     folds = sorted(int(fold) for fold in metrics["fold"].dropna().unique())
-    places += [(fold_label(material, fold), {"fraction": fraction, "fold": fold, "metric": metric}) for fold in folds]
+    places += [(fold_label(data, fold), {"fraction": fraction, "fold": fold, "metric": metric}) for fold in folds]
     fractions = sorted(metrics["fraction"].unique())
     if len(fractions) > 1:
         places += [
@@ -324,11 +323,11 @@ def _places(material: Material) -> list[tuple[str, dict[str, Any]]]:
     return places
 
 
-def fold_label(material: Material, fold: int) -> str:
+def fold_label(data: ReportData, fold: int) -> str:
     """``fold 0``, with the group that it tests where it is a single one."""
     groups = {
         str(group)
-        for split in material.splits.values()
+        for split in data.splits.values()
         if split.metadata["fold"] == fold
         for group in split.metadata.get("test_groups", [])
     }

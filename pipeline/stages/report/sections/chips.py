@@ -10,7 +10,7 @@ import numpy as np
 from ....dataset.chip_store import subsample
 from ....dataset.contact_sheet import Pixels, to_rgb, viewable
 from ....dataset.scaling import Scaling, fit
-from ..gather import Material, Split, chosen_mask, metadata_of, roles, sample, synthetic
+from ..gather import ReportData, Split, chosen_mask, metadata_of, roles, sample, synthetic
 from ..html import blocks
 from ..html.pictures import tiles
 from ..html.words import number, plural
@@ -24,18 +24,18 @@ GREY = 128
 """Behind an object that is shown alone."""
 
 
-def scaling_of(material: Material) -> Scaling:
+def scaling_of(data: ReportData) -> Scaling:
     """Return the scaling of all chips in the page, fitted on real ones, so that real and synthetic can be compared."""
-    rows = np.random.default_rng([material.config["seed"], 2]).permutation(len(material.chips))[:SCALING_CHIPS]
-    return fit(material.chips.read(np.sort(rows)), (1, 99))
+    rows = np.random.default_rng([data.config["seed"], 2]).permutation(len(data.chips))[:SCALING_CHIPS]
+    return fit(data.chips.read(np.sort(rows)), (1, 99))
 
 
-def examples(material: Material, scaling: Scaling, label: str, count: int) -> tuple[Pixels, Pixels]:
+def examples(data: ReportData, scaling: Scaling, label: str, count: int) -> tuple[Pixels, Pixels]:
     """Real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
-    splits = [split for split in material.shown_splits() if split.synth is not None]
+    splits = [split for split in data.shown_splits() if split.synth is not None]
     share = -(-count // max(1, len(splits)))
-    real = [_real(material, scaling, split, label, share) for split in splits]
-    made = [_made(material, scaling, split, label, share) for split in splits]
+    real = [_real(data, scaling, split, label, share) for split in splits]
+    made = [_made(data, scaling, split, label, share) for split in splits]
     return _in_turn(real)[:count], _in_turn(made)[:count]
 
 
@@ -45,26 +45,26 @@ def _in_turn(groups: list[Pixels]) -> Pixels:
     return np.stack(found) if found else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def _real(material: Material, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
+def _real(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
     table = roles(split)
-    train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
-    chosen = sample(train, label, count, [material.config["seed"], 3, split.metadata["fold"]])
+    train = data.chips.of(table.loc[table["role"] == "train", "chip_id"])
+    chosen = sample(train, label, count, [data.config["seed"], 3, split.metadata["fold"]])
     return viewable(chosen.read(), scaling) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def _made(material: Material, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
-    made = synthetic(split, material.store)
-    chosen = None if made is None else sample(made, label, count, [material.config["seed"], 4, split.metadata["fold"]])
+def _made(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
+    made = synthetic(split, data.store)
+    chosen = None if made is None else sample(made, label, count, [data.config["seed"], 4, split.metadata["fold"]])
     return viewable(chosen.read(), scaling) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
-def section_chips(material: Material, scaling: Scaling) -> blocks.Section | None:
+def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
     """Real chips beside synthetic ones, class by class."""
-    count = material.config["report"]["examples"]
+    count = data.config["report"]["examples"]
     section = blocks.Section("chips", "What the synthetic chips look like")
     # The class that the question is about comes first, background last.
-    for place, label in enumerate([*material.classes[1:], material.classes[0]]):
-        real, made = examples(material, scaling, label, count)
+    for place, label in enumerate([*data.classes[1:], data.classes[0]]):
+        real, made = examples(data, scaling, label, count)
         if not len(real) or not len(made):
             continue
         sides = [
@@ -89,23 +89,23 @@ def section_chips(material: Material, scaling: Scaling) -> blocks.Section | None
         blocks.text(
             "Real chips that the generators were trained on, and synthetic chips that passed the screening. All were"
             " drawn at random, none was picked. Folds take turns, replicate"
-            f" {material.shown_splits()[0].metadata['replicate']}."
+            f" {data.shown_splits()[0].metadata['replicate']}."
         ),
     )
-    section.blocks += composites(material, scaling)
-    section.blocks += acceptance(material, section.data)
-    section.blocks += nearest_chips(material, scaling, section.data)
+    section.blocks += composites(data, scaling)
+    section.blocks += acceptance(data, section.data)
+    section.blocks += nearest_chips(data, scaling, section.data)
     return section
 
 
-def composites(material: Material, scaling: Scaling) -> list[blocks.Block]:
+def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     """Return composites beside their mask, the object that it cuts out and, where it is known, the real background."""
-    split = next((split for split in material.shown_splits() if split.synth is not None), None)
-    made = synthetic(split, material.store) if split is not None else None
+    split = next((split for split in data.shown_splits() if split.synth is not None), None)
+    made = synthetic(split, data.store) if split is not None else None
     made = made.where(made.has_masks) if made is not None else None
     if made is None or not len(made):
         return []
-    drawn = made.where(chosen_mask(len(made), PAIRS, [material.config["seed"], 10]))
+    drawn = made.where(chosen_mask(len(made), PAIRS, [data.config["seed"], 10]))
     pictures, alphas = viewable(drawn.read(), scaling), drawn.masks()[..., None] / np.float32(255)
     cut_out = np.rint(alphas * pictures + (1 - alphas) * GREY).astype(np.uint8)
     columns = {
@@ -113,8 +113,8 @@ def composites(material: Material, scaling: Scaling) -> list[blocks.Block]:
         "mask of the object": to_rgb((2 * alphas - 1).astype(np.float32)),
         "object alone": cut_out,
     }
-    if "background_id" in drawn.index and drawn.index["background_id"].isin(material.chips.index["chip_id"]).all():
-        grounds = material.chips.of(drawn.index["background_id"]).read()
+    if "background_id" in drawn.index and drawn.index["background_id"].isin(data.chips.index["chip_id"]).all():
+        grounds = data.chips.of(drawn.index["background_id"]).read()
         columns = {"real background": viewable(grounds, scaling), **columns}
     rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
@@ -129,12 +129,12 @@ def composites(material: Material, scaling: Scaling) -> list[blocks.Block]:
     ]
 
 
-def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
+def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
     """How many candidates were accepted, by class, and why others were not."""
     rows = []
     reasons: dict[str, int] = {}
     totals: dict[str, list[int]] = {}
-    for split in material.splits.values():
+    for split in data.splits.values():
         if split.synth is None:
             continue
         metadata = synth_metadata(split)
@@ -149,7 +149,7 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
         rows.append(blocks.row([label, f"{candidates:,}", f"{accepted:,}", f"{share:.0f} %"]))
     if not rows:
         return []
-    data["screening"] = {
+    results["screening"] = {
         "classes": {label: {"candidates": both[0], "accepted": both[1]} for label, both in totals.items()},
         "not_accepted": reasons,
     }
@@ -163,29 +163,29 @@ def acceptance(material: Material, data: dict[str, Any]) -> list[blocks.Block]:
     return [table, *([blocks.text("Not accepted: " + "; ".join(why) + ".", quiet=True)] if why else [])]
 
 
-def nearest_chips(material: Material, scaling: Scaling, data: dict[str, Any]) -> list[blocks.Block]:
+def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -> list[blocks.Block]:
     """Synthetic chips beside their nearest training chips, those drawn first and those that are nearest of all."""
-    split = next((one for one in material.shown_splits() if one.synth is not None), None)
-    made = synthetic(split, material.store) if split is not None else None
+    split = next((one for one in data.shown_splits() if one.synth is not None), None)
+    made = synthetic(split, data.store) if split is not None else None
     if split is None or made is None:
         return []
     table = roles(split)
-    train = material.chips.of(table.loc[table["role"] == "train", "chip_id"])
-    held_out = material.chips.of(table.loc[table["role"] == "validation", "chip_id"])
-    numbers = np.array([material.classes.index(name) for name in train.index["class"]], np.int64)
+    train = data.chips.of(table.loc[table["role"] == "train", "chip_id"])
+    held_out = data.chips.of(table.loc[table["role"] == "validation", "chip_id"])
+    numbers = np.array([data.classes.index(name) for name in train.index["class"]], np.int64)
     known = train.read(subsample(numbers, train.read([0]).shape[1:]))
     found: list[blocks.Block] = []
-    data["nearest_correlation"] = {}
-    for label in [*material.classes[1:], material.classes[0]]:
-        drawn = sample(made, label, COMPARED, [material.config["seed"], 8])
+    results["nearest_correlation"] = {}
+    for label in [*data.classes[1:], data.classes[0]]:
+        drawn = sample(made, label, COMPARED, [data.config["seed"], 8])
         if not len(drawn):
             continue
         chips = drawn.read()
         where, correlation = nearest(chips, known)
-        control = sample(held_out, label, COMPARED, [material.config["seed"], 9])
+        control = sample(held_out, label, COMPARED, [data.config["seed"], 9])
         median = float(np.median(correlation))
         real = float(np.median(nearest(control.read(), known)[1])) if len(control) else float("nan")
-        data["nearest_correlation"][label] = {"synthetic": median, "real": real}
+        results["nearest_correlation"][label] = {"synthetic": median, "real": real}
         closest = np.argsort(-correlation, kind="stable")[:PAIRS]
         pictures = [tiles(viewable(one[closest], scaling)) for one in (chips, known[where])]
         found += [

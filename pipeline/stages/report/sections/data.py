@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks
 from ..html.words import plural
 
 
-def section_left_out(material: Material) -> blocks.Section:
+def section_left_out(data: ReportData) -> blocks.Section:
     """Quarantine, dropped windows, leaks."""
     section = blocks.Section("left-out", "What was left out, and why")
-    tables, index = material.tables, material.index
+    tables, index = data.tables, data.index
     scenes, labels = tables.get("quarantined", []), tables.get("labels_quarantined", [])
     by_reason: Mapping[str, int] = tables.get("labels_quarantined_by_reason", {})
     label_count = sum(by_reason.values()) if by_reason else len(labels)
@@ -25,10 +25,10 @@ def section_left_out(material: Material) -> blocks.Section:
         + (": " + "; ".join(f"{reason} {number:,}" for reason, number in sorted(dropped.items())) if dropped else "")
         + ".",
     ]
-    leaks = leak_counts(material)
+    leaks = leak_counts(data)
     if leaks:
-        says = "; ".join(f"{reason} {number:,}" for reason, number in leaks.items())
-        lines.append(f"Chips taken out of training because they would leak into the test, over all splits: {says}.")
+        counted = "; ".join(f"{reason} {number:,}" for reason, number in leaks.items())
+        lines.append(f"Chips taken out of training because they would leak into the test, over all splits: {counted}.")
     section.blocks = [blocks.bullets(lines)]
     for title, entries in (("Quarantined scenes", scenes), ("Quarantined labels", labels)):
         if entries:
@@ -47,42 +47,42 @@ def _listing(title: str, entries: Sequence[Sequence[str]]) -> blocks.Block:
     return blocks.table(title, f"{title} and the reason.", ["What", "Why"], rows, False, f"{title}: the list")
 
 
-def leak_counts(material: Material) -> dict[str, int]:
+def leak_counts(data: ReportData) -> dict[str, int]:
     """Chips dropped from training by reason, over all splits."""
     counts: dict[str, int] = {}
-    for split in material.splits.values():
-        found = split.metadata.get("dropped", {})
-        for reason, number in found.items() if isinstance(found, Mapping) else ():
+    for split in data.splits.values():
+        dropped_here = split.metadata.get("dropped", {})
+        for reason, number in dropped_here.items() if isinstance(dropped_here, Mapping) else ():
             if isinstance(number, int) and number:
                 counts[reason] = counts.get(reason, 0) + number
     return dict(sorted(counts.items()))
 
 
-def section_counts(material: Material) -> blocks.Section:
+def section_counts(data: ReportData) -> blocks.Section:
     """Chips by class, and who trained on how many."""
     section = blocks.Section("data", "The data")
-    index, classes = material.index, material.classes
+    index, classes = data.index, data.classes
     shape = index.get("shape")
     size = f" of {shape[0]} × {shape[1]} pixels and {plural(shape[2], 'band')}" if shape else ""
     chips = ", ".join(f"{index['chips'].get(name, 0):,} {name}" for name in classes)
-    sources = ", ".join(str(source) for source in material.tables.get("sources", []))
-    licences = "; ".join(str(licence) for licence in material.tables.get("licences", []))
+    sources = ", ".join(str(source) for source in data.tables.get("sources", []))
+    licences = "; ".join(str(licence) for licence in data.tables.get("licences", []))
     section.blocks = [
-        blocks.text(f"{plural(len(material.tables.get('scenes', [])), 'scene')} from {sources}. Chips{size}: {chips}."),
+        blocks.text(f"{plural(len(data.tables.get('scenes', [])), 'scene')} from {sources}. Chips{size}: {chips}."),
         blocks.text(f"Licence of the imagery: {licences or 'unknown'}.", quiet=True),
-        _splits_table(material),
+        _splits_table(data),
     ]
-    scenes = {str(name): str(digest) for name, digest in material.tables.get("scenes", [])}
+    scenes = {str(name): str(digest) for name, digest in data.tables.get("scenes", [])}
     section.data = {"chips": index["chips"], "scenes": scenes}
     return section
 
 
-def _splits_table(material: Material) -> blocks.Block:
+def _splits_table(data: ReportData) -> blocks.Block:
     roles = ("train", "validation", "test")
     rows: list[dict[str, Any]] = []
     seen: set[tuple[int, float]] = set()
     for split in sorted(
-        material.splits.values(), key=lambda one: (-one.metadata["fraction"], one.metadata["fold"], one.name)
+        data.splits.values(), key=lambda one: (-one.metadata["fraction"], one.metadata["fold"], one.name)
     ):
         key = (split.metadata["fold"], split.metadata["fraction"])
         if key in seen:
@@ -90,10 +90,9 @@ def _splits_table(material: Material) -> blocks.Block:
         seen.add(key)
         counts = split.metadata.get("counts", {})
         cells = [
-            " + ".join(f"{counts.get(role, {}).get(name, 0):,}" for name in reversed(material.classes))
-            for role in roles
+            " + ".join(f"{counts.get(role, {}).get(name, 0):,}" for name in reversed(data.classes)) for role in roles
         ]
         rows.append(blocks.row([f"fold {key[0]}, {100 * key[1]:g} % of the labels", *cells]))
-    order = " + ".join(reversed(material.classes))
+    order = " + ".join(reversed(data.classes))
     caption = f"Chips of each role in the first replicate ({order}). Groups are never on two sides of a split."
     return blocks.table("Splits", caption, ["Split", *roles], rows, fold="Chips of each split")

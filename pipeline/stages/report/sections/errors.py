@@ -1,4 +1,4 @@
-"""Which test chips are wrong, by arm and kind, which changed sides, and whose labels somebody should look at again."""
+"""Which test chips are wrong, by arm and kind, which changed sides, and whose labels somebody should check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from ....dataset.contact_sheet import viewable
 from ....dataset.scaling import Scaling
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks
 from ..html.pictures import tiles
 from ..html.words import plural, short_names
@@ -27,11 +27,11 @@ CONFIDENT = 0.9
 KINDS = ("false positives", "false negatives", "wrong class")
 
 
-def contradicted(material: Material) -> pd.DataFrame:
+def contradicted(data: ReportData) -> pd.DataFrame:
     """Return test chips whose label every replicate of both arms contradicts with confidence, most certain first."""
-    rows = tested(material)
-    rows = rows[rows["arm"].isin(two_arms(material))]
-    background = material.classes[0]
+    rows = tested(data)
+    rows = rows[rows["arm"].isin(two_arms(data))]
+    background = data.classes[0]
     says_object = rows["predicted"] != background
     # The score is the probability of not being background: it has no opinion on which object it is.
     sure = rows["score"].where(says_object, 1 - rows["score"])
@@ -44,14 +44,14 @@ def contradicted(material: Material) -> pd.DataFrame:
     return chips.sort_values(["confidence", "chip_id"], ascending=[False, True], ignore_index=True)
 
 
-def error_table(material: Material) -> pd.DataFrame:
+def error_table(data: ReportData) -> pd.DataFrame:
     """Return the test chips that an arm of the verdict is wrong about, as errors.csv lists them.
 
     Columns: `arms` (``both``, or the one that is wrong), `kind` (one of :data:`KINDS`), `predicted` (what most wrong
     replicates say), the share of wrong replicates and the mean score by arm, and where the chip is.
     """
-    baseline, treatment = two_arms(material)
-    rows = tested(material)
+    baseline, treatment = two_arms(data)
+    rows = tested(data)
     rows = rows[rows["arm"].isin([baseline, treatment])]
     rows = rows.assign(wrong=(rows["class"] != rows["predicted"]).astype(float))
     case = ["fold", "chip_id", "unit", "class"]
@@ -61,12 +61,12 @@ def error_table(material: Material) -> pd.DataFrame:
     said = rows[rows["wrong"] > 0].groupby(case, observed=True)["predicted"].agg(lambda values: values.mode().iloc[0])
     table = wide.assign(predicted=said).reset_index()
     by_baseline, by_treatment = table["wrong_baseline"] >= WRONG, table["wrong_treatment"] >= WRONG
-    background = material.classes[0]
+    background = data.classes[0]
     kind = pd.Series(KINDS[2], index=table.index)
     kind = kind.mask(table["class"] == background, KINDS[0]).mask(table["predicted"] == background, KINDS[1])
     arms = pd.Series("both", index=table.index).mask(~by_treatment, baseline).mask(~by_baseline, treatment)
     table = table.assign(kind=kind, arms=arms)[by_baseline | by_treatment]
-    table = table.merge(material.chips.index[["chip_id", "scene_id", "row", "col"]], on="chip_id", how="left")
+    table = table.merge(data.chips.index[["chip_id", "scene_id", "row", "col"]], on="chip_id", how="left")
     order = {"both": 0, baseline: 1, treatment: 2}
     keys = [table["arms"].map(order), table["kind"].map(KINDS.index), table["scene_id"], table["chip_id"]]
     places = pd.concat(keys, axis=1, keys=range(len(keys))).sort_values([*range(len(keys))], kind="stable").index
@@ -81,11 +81,11 @@ def shown_errors(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(anchor=[f"error-{number}" for number in range(1, len(rows) + 1)])
 
 
-def section_errors(material: Material, scaling: Scaling) -> blocks.Section:
+def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
     """Return chips that changed sides, and labels to check."""
     section = blocks.Section("errors", "Which chips are wrong, and which changed sides")
-    baseline, treatment = two_arms(material)
-    shares = right_shares(material)
+    baseline, treatment = two_arms(data)
+    shares = right_shares(data)
     gained = shares[shares["change"] >= CHANGED].sort_values(["change", "chip_id"], ascending=[False, True])
     lost = shares[shares["change"] <= -CHANGED].sort_values(["change", "chip_id"])
     section.blocks = [
@@ -99,7 +99,7 @@ def section_errors(material: Material, scaling: Scaling) -> blocks.Section:
     wrong = float((1 - shares["baseline"]).sum())
     still = int((always["treatment"] == 0).sum())
     share = len(always) / wrong if wrong else 0.0
-    if len(always) and tested(material)["replicate"].nunique() > 1:
+    if len(always) and tested(data)["replicate"].nunique() > 1:
         section.blocks.append(
             blocks.text(
                 f"Every replicate of {baseline} gets {plural(len(always), 'test chip')} wrong: {100 * share:.0f} %"
@@ -116,9 +116,9 @@ def section_errors(material: Material, scaling: Scaling) -> blocks.Section:
 
     for title, frame in ((f"Won by {treatment}", gained), (f"Lost by {treatment}", lost)):
         if len(frame):
-            section.blocks += [blocks.heading(title), _cases(material, scaling, frame.head(SHOWN), title, change)]
-    section.blocks += _gallery(material, scaling)
-    doubtful = contradicted(material)
+            section.blocks += [blocks.heading(title), _cases(data, scaling, frame.head(SHOWN), title, change)]
+    section.blocks += _gallery(data, scaling)
+    doubtful = contradicted(data)
     section.blocks.append(blocks.heading("Labels to check"))
     if doubtful.empty:
         section.blocks.append(blocks.text("No label is contradicted with confidence by every replicate of both arms."))
@@ -128,9 +128,9 @@ def section_errors(material: Material, scaling: Scaling) -> blocks.Section:
                 f"{plural(len(doubtful), 'test chip')}: every replicate of both arms contradicts the label with a"
                 f" probability of {CONFIDENT:g} or more. Either all classifiers are wrong, or the label is. They are"
                 " counted as labelled; labels-to-check.csv lists them with their places. The score is the mean"
-                f" probability of {' or '.join(material.classes[1:])}."
+                f" probability of {' or '.join(data.classes[1:])}."
             ),
-            _cases(material, scaling, doubtful.head(SHOWN), "doubtful", doubt),
+            _cases(data, scaling, doubtful.head(SHOWN), "doubtful", doubt),
         ]
     section.data = {
         "won": gained["chip_id"].tolist(),
@@ -143,12 +143,12 @@ def section_errors(material: Material, scaling: Scaling) -> blocks.Section:
     return section
 
 
-def _gallery(material: Material, scaling: Scaling) -> list[blocks.Block]:
+def _gallery(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     """Return the errors of both arms and of each alone, by kind, each behind a line until opened."""
-    table = error_table(material)
+    table = error_table(data)
     if table.empty:
         return []
-    baseline, treatment = two_arms(material)
+    baseline, treatment = two_arms(data)
     shown = shown_errors(table)
 
     def lines(row: Mapping[str, Any]) -> list[str]:
@@ -161,25 +161,25 @@ def _gallery(material: Material, scaling: Scaling) -> list[blocks.Block]:
         few = f", the first {SHOWN_ERRORS}" if len(rows) > SHOWN_ERRORS else ""
         title = f"{str(kind).capitalize()} {who}: {len(rows):,}{few}"
         here = shown[(shown["arms"] == arms) & (shown["kind"] == kind)]
-        groups.append(_cases(material, scaling, here, title, lines) | {"title": title})
+        groups.append(_cases(data, scaling, here, title, lines) | {"title": title})
     text = (
         f"Chips that at least {100 * WRONG:.0f} % of an arm's replicates get wrong. Scores are the mean probability of"
-        f" {' or '.join(material.classes[1:])}, of {baseline} and of {treatment}; row and column are those of the scene"
+        f" {' or '.join(data.classes[1:])}, of {baseline} and of {treatment}; row and column are those of the scene"
         " in chip pixels. A click enlarges a chip. errors.csv lists all of them."
     )
     return [blocks.gallery("All errors", text, groups)]
 
 
 def _cases(
-    material: Material,
+    data: ReportData,
     scaling: Scaling,
     frame: pd.DataFrame,
     name: str,
     lines: Callable[[Mapping[str, Any]], list[str]],
 ) -> blocks.Block:
     """Return chips with the scene and a few lines of text each; a row's `anchor` is what links lead to."""
-    pictures = tiles(viewable(material.chips.of(frame["chip_id"]).read(), scaling))
-    scene_of = material.chips.index.set_index("chip_id")["scene_id"]
+    pictures = tiles(viewable(data.chips.of(frame["chip_id"]).read(), scaling))
+    scene_of = data.chips.index.set_index("chip_id")["scene_id"]
     short = short_names([str(scene) for scene in scene_of.unique()])
     return blocks.cases(
         [

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..stats.curves import labels_needed
@@ -41,26 +41,26 @@ class Gain:
     high: float
 
 
-def labels_of(material: Material) -> dict[float, float]:
+def labels_of(data: ReportData) -> dict[float, float]:
     """Labelled objects that a split of each real fraction has for training and validation, mean over splits."""
-    found: dict[float, list[int]] = {}
-    for split in material.splits.values():
+    results: dict[float, list[int]] = {}
+    for split in data.splits.values():
         counts = split.metadata.get("counts", {})
-        here = sum(
-            counts.get(role, {}).get(name, 0) for role in ("train", "validation") for name in material.classes[1:]
+        labelled = sum(
+            counts.get(role, {}).get(name, 0) for role in ("train", "validation") for name in data.classes[1:]
         )
-        found.setdefault(float(split.metadata["fraction"]), []).append(here)
-    return {fraction: float(np.mean(values)) for fraction, values in sorted(found.items())}
+        results.setdefault(float(split.metadata["fraction"]), []).append(labelled)
+    return {fraction: float(np.mean(values)) for fraction, values in sorted(results.items())}
 
 
-def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
+def gains(data: ReportData, labels: dict[float, float]) -> list[Gain]:
     """The gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
-    question, arms = material.answer["question"], two_arms(material)
-    views = [prediction_arrays(material.predictions, material.classes, arms, fraction) for fraction in labels]
+    question, arms = data.answer["question"], two_arms(data)
+    views = [prediction_arrays(data.predictions, data.classes, arms, fraction) for fraction in labels]
     numbers = list(labels.values())
     if any(view.units != views[0].units or len(view.replicates) != len(views[0].replicates) for view in views):
         return []
-    rng = np.random.default_rng([material.config["seed"], 7])
+    rng = np.random.default_rng([data.config["seed"], 7])
     units = np.vstack([np.ones(len(views[0].units)), unit_weights(views[0].stratum, DRAWS, rng)])
     count = len(views[0].replicates)
     replicates = np.vstack([np.ones(count), replicate_weights(count, DRAWS, rng)])
@@ -72,12 +72,12 @@ def gains(material: Material, labels: dict[float, float]) -> list[Gain]:
         return np.stack([values(view) for view in views], axis=1)
 
     before, after = curve(arms[0]), curve(arms[1])
-    found = []
-    for position, (fraction, here) in enumerate(labels.items()):
-        needed = labels_needed(numbers, before, after[:, position]) - here
+    results = []
+    for position, (fraction, labelled) in enumerate(labels.items()):
+        needed = labels_needed(numbers, before, after[:, position]) - labelled
         low, high = _ends(needed[1:], question["confidence"])
-        found.append(Gain(fraction, here, float(needed[0]), low, high))
-    return found
+        results.append(Gain(fraction, labelled, float(needed[0]), low, high))
+    return results
 
 
 def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
@@ -86,39 +86,39 @@ def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
     least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     bounded = np.nan_to_num(draws, nan=math.nan, posinf=most + 1, neginf=least - 1)
 
-    def told(end: float) -> float:
+    def shown(end: float) -> float:
         return math.inf if end > most else -math.inf if end < least else end
 
     low, high = percentile_interval(bounded, confidence)
-    return told(low), told(high)
+    return shown(low), shown(high)
 
 
-def section_labels(material: Material) -> blocks.Section | None:
+def section_labels(data: ReportData) -> blocks.Section | None:
     """The learning curve over real fractions, and the gain in labels."""
-    labels = labels_of(material)
-    fractions = sorted(float(value) for value in material.metrics["fraction"].unique())
+    labels = labels_of(data)
+    fractions = sorted(float(value) for value in data.metrics["fraction"].unique())
     if len(fractions) < 2 or set(fractions) - set(labels) or not all(labels.values()):
         return None
     labels = {fraction: labels[fraction] for fraction in fractions}
-    question, arms = material.answer["question"], arms_of(material)
-    rows = material.metrics
+    question, arms = data.answer["question"], arms_of(data)
+    rows = data.metrics
     rows = rows[(rows["kind"] == "arm") & rows["fold"].isna() & (rows["metric"] == question["metric"])]
     lines = []
     for arm in arms:
-        here = rows[rows["arm"] == arm].sort_values("fraction")
-        shaded = arm in two_arms(material)
+        curve = rows[rows["arm"] == arm].sort_values("fraction")
+        shaded = arm in two_arms(data)
         lines.append(
             figures.Line(
                 arm,
                 list(labels.values()),
-                here["estimate"].tolist(),
+                curve["estimate"].tolist(),
                 number_of(arm, arms),
-                here["low"].tolist() if shaded else (),
-                here["high"].tolist() if shaded else (),
+                curve["low"].tolist() if shaded else (),
+                curve["high"].tolist() if shaded else (),
                 marked=True,
             )
         )
-    objects = " or ".join(material.classes[1:])
+    objects = " or ".join(data.classes[1:])
     axis = f"labels of class {objects}"
     section = blocks.Section("labels", "What it is worth in labels")
     section.blocks = [
@@ -131,11 +131,11 @@ def section_labels(material: Material) -> blocks.Section | None:
             " counts. Shaded: the intervals of the two arms of the verdict.",
         )
     ]
-    found = gains(material, labels)
-    if found:
-        section.blocks.insert(0, blocks.text(gain_sentence(material, found, objects)))
-        section.blocks += [_gain_table(material, found, objects)]
-        section.data = {"gains": [asdict(gain) | {"loss": gain.gain == -math.inf} for gain in found]}
+    results = gains(data, labels)
+    if results:
+        section.blocks.insert(0, blocks.text(gain_sentence(data, results, objects)))
+        section.blocks += [_gain_table(data, results, objects)]
+        section.data = {"gains": [asdict(gain) | {"loss": gain.gain == -math.inf} for gain in results]}
     return section
 
 
@@ -146,20 +146,20 @@ def labels_text(gain: float) -> str:
     return f"{gain:+,.0f}".replace("-", "−")
 
 
-def gain_sentence(material: Material, found: list[Gain], objects: str) -> str:
+def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
     """The gain in labels at the smallest real fraction, where it matters most."""
-    baseline, treatment = two_arms(material)
-    gain = min(found, key=lambda one: one.fraction)
+    baseline, treatment = two_arms(data)
+    gain = min(results, key=lambda one: one.fraction)
     who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
     if gain.gain == -math.inf:
         return f"{who} less well than {baseline} with as many."
     more = "more" if gain.gain >= 0 else "fewer"
-    told = "more than there are" if gain.gain == math.inf else f"about {abs(gain.gain):,.0f} {more}"
-    return f"{who} as well as {baseline} would with {told}."
+    shown = "more than there are" if gain.gain == math.inf else f"about {abs(gain.gain):,.0f} {more}"
+    return f"{who} as well as {baseline} would with {shown}."
 
 
-def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.Block:
-    baseline, treatment = two_arms(material)
+def _gain_table(data: ReportData, results: list[Gain], objects: str) -> blocks.Block:
+    baseline, treatment = two_arms(data)
 
     def ends(gain: Gain) -> str:
         certain = math.isinf(gain.low) and gain.low == gain.high
@@ -169,7 +169,7 @@ def _gain_table(material: Material, found: list[Gain], objects: str) -> blocks.B
         blocks.row(
             [f"{100 * gain.fraction:g} %", f"{gain.labels:,.0f}", blocks.cell(labels_text(gain.gain), ends(gain))]
         )
-        for gain in found
+        for gain in results
     ]
     caption = (
         f"How many labels of class {objects} more {baseline} would need to do as well as {treatment}, read off the"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ....dataset.tables import CHIPS, SCENES
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks
 from ..html.drawing import ACCENT, BAD, MARKERS, MUTED, SERIES, drawn, svg
 from ..html.words import plural, short_names
@@ -28,10 +28,10 @@ def scene_outlines(scenes: pd.DataFrame) -> dict[str, Floats]:
     """Corners (5, 2) in lon/lat of each georeferenced scene that was not quarantined; longitude first."""
     from pyproj import Transformer
 
-    found = {}
+    outlines_by_scene = {}
     transformers: dict[str, Transformer] = {}
-    known = scenes[scenes["quarantined"].isna() & scenes["crs"].notna() & scenes["transform"].notna()]
-    for row in known.to_dict("records"):
+    georeferenced = scenes[scenes["quarantined"].isna() & scenes["crs"].notna() & scenes["transform"].notna()]
+    for row in georeferenced.to_dict("records"):
         crs = str(row["crs"])
         if crs not in transformers:
             transformers[crs] = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
@@ -41,8 +41,8 @@ def scene_outlines(scenes: pd.DataFrame) -> dict[str, Floats]:
         lon, lat = transformers[crs].transform(a * col + b * line + c, d * col + e * line + f)
         corners = np.column_stack([lon, lat])
         if np.isfinite(corners).all():
-            found[str(row["scene_id"])] = corners
-    return found
+            outlines_by_scene[str(row["scene_id"])] = corners
+    return outlines_by_scene
 
 
 def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[Floats], pd.DataFrame]:
@@ -122,28 +122,28 @@ def close_up(
         return svg(figure, "map-scene", "Chips of one scene", f"Footprints of {counts} in one scene.")
 
 
-def section_map(material: Material) -> blocks.Section | None:
+def section_map(data: ReportData) -> blocks.Section | None:
     """Return a map of the scenes, and the chips of the scene that has most objects."""
-    scenes = SCENES.read(material.scenes / "scenes.parquet")
+    scenes = SCENES.read(data.scenes / "scenes.parquet")
     outlines = scene_outlines(scenes)
     if not outlines:
         return None
     section = blocks.Section("map", "Where the scenes are")
-    errors = shown_errors(error_table(material))
+    errors = shown_errors(error_table(data))
     caption = f"The {plural(len(outlines), 'scene')} with georeference, in lon/lat. Rings: scenes with errors, which a"
     drawings = [blocks.figure("map", overview(outlines, errors), f"{caption} click shows.")]
-    index = material.chips.index
-    objects = index[(index["class"] != material.classes[0]) & index["scene_id"].isin(list(outlines))]
+    index = data.chips.index
+    objects = index[(index["class"] != data.classes[0]) & index["scene_id"].isin(list(outlines))]
     if len(objects):
         counts = objects["scene_id"].value_counts()
         busiest = str(sorted(counts[counts == counts.max()].index)[0])
-        corners, chips = chip_outlines(index[index["scene_id"] == busiest], CHIPS.read_outlines(material.outlines))
+        corners, chips = chip_outlines(index[index["scene_id"] == busiest], CHIPS.read_outlines(data.outlines))
         if corners:
             anchor_of = errors.set_index("chip_id")["anchor"].to_dict()
             anchors = [anchor_of.get(chip) for chip in chips["chip_id"]]
             labels = chips["class"].to_numpy(dtype=str)
             name = short_names([busiest])[busiest]
-            svg = close_up(outlines[busiest], corners, labels, anchors, material.classes)
+            svg = close_up(outlines[busiest], corners, labels, anchors, data.classes)
             caption = f"The footprints of the chips of {name}, the scene with most objects. Rings: errors."
             drawings.append(blocks.figure("map-scene", svg, caption))
     section.blocks = [blocks.figures(drawings)]

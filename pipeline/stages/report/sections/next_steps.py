@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..gather import Material
+from ..gather import ReportData
 from ..html import blocks
 from ..html.words import arm_name, number, plural, short_names, unit_name
 from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS
@@ -20,35 +20,35 @@ WORST = 3
 """Test groups that are named as the worst."""
 
 
-def section_next(material: Material) -> blocks.Section:
+def section_next(data: ReportData) -> blocks.Section:
     """Return the steps that the verdict suggests, the most useful first."""
     section = blocks.Section("next", "What now")
-    section.blocks = [blocks.steps(list(_steps(material)))]
-    if material.config["name"] != DEMO:
+    section.blocks = [blocks.steps(list(_steps(data)))]
+    if data.config["name"] != DEMO:
         section.blocks.append(blocks.text("FILE.yaml stands for the configuration of this run.", quiet=True))
     return section
 
 
-def _steps(material: Material) -> Iterator[dict[str, Any]]:
-    verdict = material.answer["verdict"]
-    learned = (material.answer.get("generator") or {}).get("learned")
+def _steps(data: ReportData) -> Iterator[dict[str, Any]]:
+    verdict = data.answer["verdict"]
+    learned = (data.answer.get("generator") or {}).get("learned")
     if learned is False:
-        yield _train_longer(material)
-    yield _use(material)
+        yield _train_longer(data)
+    yield _use(data)
     if verdict == "helps":
-        yield _generate(material)
+        yield _generate(data)
     else:
-        yield from deciding_steps(material)
-    yield _label(material)
-    if verdict != "helps" and len(material.metrics["fraction"].unique()) == 1:
-        yield _fewer_labels(material)
+        yield from deciding_steps(data)
+    yield _label(data)
+    if verdict != "helps" and len(data.metrics["fraction"].unique()) == 1:
+        yield _fewer_labels(data)
 
 
-def run_command(material: Material, *words: str, name: str = "") -> str:
+def run_command(data: ReportData, *words: str, name: str = "") -> str:
     """Return a command that runs this experiment again with other settings."""
-    config = [] if material.config["name"] == DEMO else ["--config", "FILE.yaml"]
+    config = [] if data.config["name"] == DEMO else ["--config", "FILE.yaml"]
     changes = [word for setting in words for word in ("--set", shlex.quote(setting))]
-    named = ["--name", shlex.quote(f"{material.config['name']}-{name}")] if name else []
+    named = ["--name", shlex.quote(f"{data.config['name']}-{name}")] if name else []
     return " ".join(["satpipe run all", *config, *changes, *named])
 
 
@@ -57,70 +57,70 @@ def _step(title: str, text: str, command: str, replicates: int = 0) -> dict[str,
     return {"title": title, "text": text, "command": command, "replicates": replicates}
 
 
-def _use(material: Material) -> dict[str, Any]:
-    arm = material.answer["favoured"]
-    unsure = " It is the baseline's: nothing shows that another arm does better." if not _helps(material) else ""
+def _use(data: ReportData) -> dict[str, Any]:
+    arm = data.answer["favoured"]
+    unsure = " It is the baseline's: nothing shows that another arm does better." if not _helps(data) else ""
     return _step(
         "Use the classifier",
         f"It is trained on all labelled chips with {arm_name(arm)}.{unsure}",
-        f"satpipe detect SCENE.tif --to found.geojson --run {shlex.quote(material.config['name'])}",
+        f"satpipe detect SCENE.tif --to found.geojson --run {shlex.quote(data.config['name'])}",
     )
 
 
-def _helps(material: Material) -> bool:
-    return bool(material.answer["verdict"] == "helps")
+def _helps(data: ReportData) -> bool:
+    return bool(data.answer["verdict"] == "helps")
 
 
-def _generate(material: Material) -> dict[str, Any]:
+def _generate(data: ReportData) -> dict[str, Any]:
     return _step(
         "Use the generator",
         "Chips of the final generator, with labels, a card and their licence.",
-        f"satpipe generate --count 1000 --to chips --run {shlex.quote(material.config['name'])}",
+        f"satpipe generate --count 1000 --to chips --run {shlex.quote(data.config['name'])}",
     )
 
 
-def _train_longer(material: Material) -> dict[str, Any]:
-    images = material.config["gan"].get("images")
+def _train_longer(data: ReportData) -> dict[str, Any]:
+    images = data.config["gan"].get("images")
     return _step(
         "Train a generator that learns",
         "The generator did not learn, so its chips could not help. Train it longer, or choose other settings"
         " (the guide to GAN settings).",
-        run_command(material, f"gan.images={10 * images if images else 150000}", name="longer"),
+        run_command(data, f"gan.images={10 * images if images else 150000}", name="longer"),
     )
 
 
-def deciding_steps(material: Material) -> Iterator[dict[str, Any]]:
+def deciding_steps(data: ReportData) -> Iterator[dict[str, Any]]:
     """Yield what would decide it: more areas, more replicates, more test groups, or both."""
-    answer = material.answer
+    answer = data.answer
     replicates, unit = answer["replicates"], unit_name(answer["question"]["unit"])
     if replicates < MIN_REPLICATES:
-        yield _more_replicates(material, MIN_REPLICATES, f"A verdict needs {MIN_REPLICATES}.")
+        yield _more_replicates(data, MIN_REPLICATES, f"A verdict needs {MIN_REPLICATES}.")
     elif answer["detectable"] is not None:
         needed, twice = replicates_needed(answer), detectable_with(answer, 2 * replicates)
         if needed is not None and replicates < needed <= MOST_REPLICATES:
             text = f"If the difference is what it looks like, {needed} replicates would show it 8 times in 10."
-            yield _more_replicates(material, needed, text)
+            yield _more_replicates(data, needed, text)
         elif twice < 0.95 * answer["detectable"]:
             text = (
                 f"Twice as many would find a difference of {number(100 * twice, 1)} points instead of"
                 f" {number(100 * answer['detectable'], 1)}, 8 times in 10; the one seen here is smaller than that."
             )
-            yield _more_replicates(material, 2 * replicates, text)
+            yield _more_replicates(data, 2 * replicates, text)
     too_few = answer["units"] < MIN_UNITS or answer["effective_units"] < MIN_EFFECTIVE_UNITS
     if not too_few and _folds_dominate(answer):
         yield _step(
             "Leave out more areas, or ask about these",
-            f"Most of what is uncertain is how far {plural(answer['folds'], 'fold')} tell of others: more areas decide"
-            f" more than more replicates. To ask about the places at hand instead, assign each {unit} to a fold by"
-            " chance.",
-            run_command(material, "split.scheme=folds", f"split.by={answer['question']['unit']}", name="by-chance"),
+            f"Most of what is uncertain is how far {plural(answer['folds'], 'fold')} represent others: more areas"
+            f" decide more than more replicates. To ask about the places at hand instead, assign each {unit} to a"
+            " fold by chance.",
+            run_command(data, "split.scheme=folds", f"split.by={answer['question']['unit']}", name="by-chance"),
         )
     elif too_few or (replicates >= MIN_REPLICATES and _groups_dominate(answer)):
         yield _step(
             "Test on more places",
             f"The verdict rests on {plural(answer['units'], f'test {unit}')}, and most of what is uncertain is how"
             f" these differ. More labelled {unit}s decide more than more replicates: add them and run again.",
-            run_command(material),
+            run_command(data),
         )
 
 
@@ -132,9 +132,9 @@ def _folds_dominate(answer: Mapping[str, Any]) -> bool:
     return (answer["difference"]["variance_folds"] or 0.0) > 0.5
 
 
-def _more_replicates(material: Material, count: int, why: str) -> dict[str, Any]:
-    more = count - material.answer["replicates"]
-    command = run_command(material, f"split.replicates={count}")
+def _more_replicates(data: ReportData, count: int, why: str) -> dict[str, Any]:
+    more = count - data.answer["replicates"]
+    command = run_command(data, f"split.replicates={count}")
     return _step("Run more replicates", f"{why} Those that there are stay as they are.", command, more)
 
 
@@ -163,11 +163,11 @@ def _share_of_replicates(answer: Mapping[str, Any]) -> float:
     return float(sum(found[f"variance_{name}"] or 0.0 for name in ("replicates", "rest")))
 
 
-def _label(material: Material) -> dict[str, Any]:
+def _label(data: ReportData) -> dict[str, Any]:
     """Return which labels would help most: the class and the groups with most errors of the favoured arm."""
-    question, favoured = material.answer["question"], material.answer["favoured"]
+    question, favoured = data.answer["question"], data.answer["favoured"]
     column = "treatment" if favoured == question["treatment"] else "baseline"
-    shares = right_shares(material).assign(wrong=lambda rows: 1 - rows[column])
+    shares = right_shares(data).assign(wrong=lambda rows: 1 - rows[column])
     by_class = shares.groupby("class", observed=True)["wrong"].mean().sort_values(ascending=False, kind="stable")
     groups = (
         shares.groupby("unit", observed=True)["wrong"].sum().sort_values(ascending=False, kind="stable").head(WORST)
@@ -183,14 +183,14 @@ def _label(material: Material) -> dict[str, Any]:
         + (f"The {unit}s with most wrong chips: {named}. " if named else "")
         + "Label more of this kind, and look at labels-to-check.csv; a run then repeats only what changes."
     )
-    return _step("Label more of this kind", text, run_command(material))
+    return _step("Label more of this kind", text, run_command(data))
 
 
-def _fewer_labels(material: Material) -> dict[str, Any]:
+def _fewer_labels(data: ReportData) -> dict[str, Any]:
     return _step(
         "See what synthetic chips are worth with fewer labels",
         "With all labels there may be nothing left to gain. With a quarter of them the learning curve shows how many"
         " labels the synthetic chips replace.",
-        run_command(material, "split.fractions=[0.25,1.0]", "report.fraction=0.25", name="quarter"),
-        material.answer["replicates"],
+        run_command(data, "split.fractions=[0.25,1.0]", "report.fraction=0.25", name="quarter"),
+        data.answer["replicates"],
     )

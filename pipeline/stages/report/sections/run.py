@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..gather import Material, metadata_of
+from ..gather import ReportData, metadata_of
 from ..html import blocks
 from ..html.words import plural
 
@@ -18,43 +18,43 @@ DIGEST_SHOWN = 12
 
 def versions(libraries: Sequence[str]) -> dict[str, str]:
     """Versions of Python and of installed distributions."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    numbers = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in ("satpipe", *libraries):
         try:
-            found[name] = version(name)
+            numbers[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            numbers[name] = "absent"
+    return numbers
 
 
-def section_run(material: Material, libraries: Sequence[str]) -> blocks.Section:
+def section_run(data: ReportData, libraries: Sequence[str]) -> blocks.Section:
     """Configuration and provenance."""
     section = blocks.Section("run", "Configuration and provenance", appendix=True)
-    used = versions(libraries)
+    library_versions = versions(libraries)
     rows = [
         blocks.row([f"{stage}/{name}", digest[:DIGEST_SHOWN]])
-        for stage, name, digest in material.provenance
+        for stage, name, digest in data.provenance
         if stage != "report"
     ]
-    scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in material.tables.get("scenes", [])]
-    profile = metadata_of(material.final).get("profile", {})
+    scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in data.tables.get("scenes", [])]
+    profile = metadata_of(data.final).get("profile", {})
     section.blocks = [
         blocks.text(
-            f"Seed {material.config['seed']}. "
+            f"Seed {data.config['seed']}. "
             + trained_on(profile)
-            + ", ".join(f"{name} {number}" for name, number in used.items())
+            + ", ".join(f"{name} {number}" for name, number in library_versions.items())
             + "."
         ),
-        blocks.code("The whole configuration", configuration(material.config)),
+        blocks.code("The whole configuration", configuration(data.config)),
         _digests("Artifacts", "The artifacts that this page was made from, with the digest of their content.", rows),
         _digests("Scenes", "The scenes, with the SHA-256 of each file.", scenes),
     ]
     section.data = {
-        "seed": material.config["seed"],
+        "seed": data.config["seed"],
         "profile": profile,
-        "versions": used,
-        "configuration": material.config,
-        "parts": {f"{stage}/{name}": digest for stage, name, digest in material.provenance},
+        "versions": library_versions,
+        "configuration": data.config,
+        "artifacts": {f"{stage}/{name}": digest for stage, name, digest in data.provenance},
     }
     return section
 

@@ -7,31 +7,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..gather import Material, json_lines
+from ..gather import ReportData, json_lines
 from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..html.words import number, plural, points, unit_name
 from ..stats.curves import RECALLS, precision_at_recall, reliability
 
 
-def two_arms(material: Material) -> tuple[str, str]:
+def two_arms(data: ReportData) -> tuple[str, str]:
     """The two arms of the verdict, baseline first."""
-    question = material.answer["question"]
+    question = data.answer["question"]
     return question["baseline"], question["treatment"]
 
 
-def tested(material: Material) -> pd.DataFrame:
+def tested(data: ReportData) -> pd.DataFrame:
     """Test predictions at the verdict's fraction."""
-    rows = material.predictions
-    same = np.isclose(rows["fraction"].to_numpy(float), material.answer["question"]["fraction"])
+    rows = data.predictions
+    same = np.isclose(rows["fraction"].to_numpy(float), data.answer["question"]["fraction"])
     chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
     return chosen
 
 
-def right_shares(material: Material) -> pd.DataFrame:
+def right_shares(data: ReportData) -> pd.DataFrame:
     """Per test chip the share of replicates that are right, by arm: columns baseline, treatment, change."""
-    rows = tested(material)
-    baseline, treatment = two_arms(material)
+    rows = tested(data)
+    baseline, treatment = two_arms(data)
     rows = rows.assign(right=(rows["class"] == rows["predicted"]).astype(float))
     shares = rows.pivot_table(
         index=["fold", "chip_id", "unit", "class"], columns="arm", values="right", aggfunc="mean", observed=True
@@ -40,12 +40,12 @@ def right_shares(material: Material) -> pd.DataFrame:
     return shares.assign(change=shares["treatment"] - shares["baseline"]).reset_index()
 
 
-def section_scores(material: Material, arms: list[str]) -> blocks.Section:
+def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
     """Precision-recall, calibration and confusion of the two arms of the verdict."""
-    rows, background = tested(material), material.classes[0]
+    rows, background = tested(data), data.classes[0]
     section = blocks.Section("scores", "Precision, recall and calibration")
     precision, calibration = [], []
-    for arm in two_arms(material):
+    for arm in two_arms(data):
         here = rows[rows["arm"] == arm]
         series = number_of(arm, arms)
         curve = mean_precision(here, background)
@@ -60,7 +60,7 @@ def section_scores(material: Material, arms: list[str]) -> blocks.Section:
             "reliability": {"score": mean.tolist(), "share": share.tolist(), "chips": count.tolist()},
         }
     diagonal = figures.Line("", [0.0, 1.0], [0.0, 1.0], 0, plain=True)
-    objects = " or ".join(material.classes[1:])
+    objects = " or ".join(data.classes[1:])
     section.blocks = [
         blocks.figures(
             [
@@ -83,7 +83,7 @@ def section_scores(material: Material, arms: list[str]) -> blocks.Section:
                 ),
             ]
         ),
-        confusion_table(material, rows),
+        confusion_table(data, rows),
     ]  # fmt: skip
     return section
 
@@ -96,12 +96,12 @@ CURVES = {
 """What is drawn of the classifiers' trainings, by its name in their logs: name of the figure, and what it is called."""
 
 
-def section_training(material: Material, arms: list[str]) -> blocks.Section | None:
+def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None:
     """Return the learning curves of the classifiers: each arm on validation chips, mean over its trainings."""
-    fraction = material.answer["question"]["fraction"]
-    splits = [name for name, split in material.splits.items() if np.isclose(split.metadata["fraction"], fraction)]
+    fraction = data.answer["question"]["fraction"]
+    splits = [name for name, split in data.splits.items() if np.isclose(split.metadata["fraction"], fraction)]
     logs = {
-        arm: [line for name in splits if (folder := material.classifiers.get(f"{name}-{arm}")) is not None
+        arm: [line for name in splits if (folder := data.classifiers.get(f"{name}-{arm}")) is not None
               for line in json_lines(folder / HISTORY)]
         for arm in arms
     }  # fmt: skip
@@ -140,11 +140,11 @@ def mean_precision(rows: pd.DataFrame, background: str) -> np.ndarray[Any, np.dt
     return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
 
 
-def confusion_table(material: Material, rows: pd.DataFrame) -> blocks.Block:
+def confusion_table(data: ReportData, rows: pd.DataFrame) -> blocks.Block:
     """Chips by true and predicted class, mean of replicates, for both arms."""
-    classes = material.classes
+    classes = data.classes
     table = []
-    for arm in two_arms(material):
+    for arm in two_arms(data):
         here = rows[rows["arm"] == arm]
         replicates = here["replicate"].nunique()
         counts = here.groupby(["class", "predicted"], observed=True).size()
@@ -157,12 +157,12 @@ def confusion_table(material: Material, rows: pd.DataFrame) -> blocks.Block:
     return blocks.table("Confusion", caption, ["True class", *(f"as {name}" for name in classes)], table)
 
 
-def section_leakage(material: Material) -> blocks.Section | None:
+def section_leakage(data: ReportData) -> blocks.Section | None:
     """The score of a random split beside the score of the group split."""
-    random = material.answer.get("random_split")
+    random = data.answer.get("random_split")
     if not random:
         return None
-    question, group = material.answer["question"], material.answer["arm_values"]
+    question, group = data.answer["question"], data.answer["arm_values"]
     arms = [arm for arm in random["values"] if arm in group and random["values"][arm] is not None]
     if not arms:
         return None
@@ -175,7 +175,7 @@ def section_leakage(material: Material) -> blocks.Section | None:
     ]
     section.blocks = [
         blocks.text(
-            f"Dealt out at random instead of by {unit_name(material.config['split']['by'])}, {arm} scores"
+            f"Dealt out at random instead of by {unit_name(data.config['split']['by'])}, {arm} scores"
             f" {number(random['values'][arm])} instead of {number(group[arm])}: {points(gap)} points. Chips of one"
             " scene resemble one another; if some of them are trained on and others tested, the score says how well a"
             " classifier knows these scenes, not how well it does on new ones. The group split is the honest figure."
@@ -183,7 +183,7 @@ def section_leakage(material: Material) -> blocks.Section | None:
         blocks.table(
             "Random split and group split",
             f"{question['title'].capitalize()} with {100 * random['fraction']:g} % of the labels: group split, mean of"
-            f" {plural(material.answer['replicates'], 'replicate')}; random split, mean of"
+            f" {plural(data.answer['replicates'], 'replicate')}; random split, mean of"
             f" {plural(random['replicates'], 'replicate')}. No part of the verdict.",
             ["Arm", "group split", "random split", "difference, points"],
             rows,
