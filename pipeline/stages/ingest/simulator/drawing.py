@@ -1,4 +1,4 @@
-"""The canvas of a simulated scene and how things are drawn on it: polygons, shadows, textures and noise.
+"""The buffer of a simulated scene and how things are drawn on it: polygons, shadows, textures and noise.
 
 Positions are metres from the upper left corner of the scene, x to the right (east), y down (south). Headings are
 degrees clockwise from north. Colours are linear light in [0, 1]; :func:`linear` makes them from 8-bit display values.
@@ -26,9 +26,9 @@ Window = tuple[slice, slice]
 GSD_M = 3.0
 """Metres per pixel of a scene."""
 OVERSAMPLING = 2
-"""Canvas pixels along the side of a scene pixel."""
+"""RasterBuffer pixels along the side of a scene pixel."""
 _FINE = 4
-"""Samples of a polygon's edge along the side of a canvas pixel."""
+"""Samples of a polygon's edge along the side of a buffer pixel."""
 GAMMA = 1.8
 """Exponent of the display's tone curve."""
 FOAM = (230, 230, 224)
@@ -98,7 +98,7 @@ def _filtered(rng: np.random.Generator, shape: tuple[int, int], gain: Callable[[
     return np.asarray(out / max(float(out.std()), 1e-12), np.float32)
 
 
-# ---------------------------------------------------------------------------------------------------------- canvas
+# ---------------------------------------------------------------------------------------------------------- buffer
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ class Sun:
         return -np.array(direction(self.azimuth_deg)) / tan(radians(self.elevation_deg))
 
 
-class Canvas:
+class RasterBuffer:
     """A scene while it is painted, ``OVERSAMPLING`` times finer than its pixels.
 
     Attributes:
         light: (H, W, 3) linear light.
         solid: (H, W), true where something stands that no ship can sail over.
         size_m: Side of the scene in metres.
-        step_m: Metres per canvas pixel.
+        step_m: Metres per buffer pixel.
         sun: Where shadows fall.
     """
 
@@ -133,18 +133,18 @@ class Canvas:
         self.solid = np.zeros((side, side), bool)
 
     def pixels(self) -> Float:
-        """Return the canvas averaged over the scene's pixels: (H, W, 3) linear light."""
+        """Return the buffer averaged over the scene's pixels: (H, W, 3) linear light."""
         side = len(self.light) // OVERSAMPLING
         return np.asarray(cv2.resize(self.light, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
     def window(self, points: Points) -> Window | None:
-        """Return the window of the canvas that holds points (N, 2) in metres; None if they lie beside it."""
+        """Return the window of the buffer that holds points (N, 2) in metres; None if they lie beside it."""
         low = np.clip(np.floor(points.min(axis=0) / self.step_m).astype(int) - 1, 0, len(self.light))
         high = np.clip(np.ceil(points.max(axis=0) / self.step_m).astype(int) + 1, 0, len(self.light))
         return (slice(low[1], high[1]), slice(low[0], high[0])) if (low < high).all() else None
 
     def coverage(self, points: Points) -> tuple[Window, Float] | None:
-        """Return a window and the share (h, w) of each of its pixels that a polygon covers; None beside the canvas."""
+        """Return a window and the share (h, w) of each of its pixels that a polygon covers; None beside the buffer."""
         window = self.window(points)
         if window is None:
             return None
@@ -163,9 +163,9 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Frame:
-    """An object's own frame on the canvas, around (x, y); shapes are polygons (N, 2) of (u, v)."""
+    """An object's own frame on the buffer, around (x, y); shapes are polygons (N, 2) of (u, v)."""
 
-    canvas: Canvas
+    buffer: RasterBuffer
     x: float
     y: float
     heading_deg: float
@@ -180,13 +180,13 @@ class Frame:
         """Paint a shape; where it has a height, its shadow first, which leaves a share ``shadow`` of the light."""
         corners = self.place(shape)
         if height_m > 0:
-            ends = np.concatenate([corners, corners + height_m * self.canvas.sun.shadow]).astype(np.float32)
+            ends = np.concatenate([corners, corners + height_m * self.buffer.sun.shadow]).astype(np.float32)
             self._multiply(cv2.convexHull(ends)[:, 0].astype(np.float64), shadow)
-        covered = self.canvas.coverage(corners)
+        covered = self.buffer.coverage(corners)
         if covered is not None:
-            self.canvas.blend(*covered, colour)
+            self.buffer.blend(*covered, colour)
             if solid:
-                self.canvas.solid[covered[0]] |= covered[1] > 0
+                self.buffer.solid[covered[0]] |= covered[1] > 0
 
     def shade(self, shape: Points, factor: float) -> None:
         """Multiply the light of a shape."""
@@ -194,35 +194,35 @@ class Frame:
 
     def roughen(self, shape: Points, rng: np.random.Generator, length_m: float, strength: float) -> None:
         """Multiply the light of a shape by noise with mean 1 and a relative standard deviation ``strength``."""
-        covered = self.canvas.coverage(self.place(shape))
+        covered = self.buffer.coverage(self.place(shape))
         if covered is not None:
-            noise = noise_field(rng, covered[1].shape, length_m / self.canvas.step_m, 2.0)
+            noise = noise_field(rng, covered[1].shape, length_m / self.buffer.step_m, 2.0)
             gain = 1 + covered[1] * np.clip(np.float32(strength) * noise, -0.6, 0.7)
-            self.canvas.light[covered[0]] *= gain[..., None]
+            self.buffer.light[covered[0]] *= gain[..., None]
 
     def tile(self, corner: tuple[float, float], size: tuple[float, float], colours: Float) -> None:
         """Paint an image (R, C, 4), the last band its opacity, over u and v from ``corner`` on, its rows along v."""
         (u, v), (long, wide) = corner, size
         corners = self.place(np.array([[u, v], [u + long, v], [u, v + wide], [u + long, v + wide]]))
-        window = self.canvas.window(corners)
+        window = self.buffer.window(corners)
         if window is None:
             return
         height, width = (part.stop - part.start for part in window)
-        target = (corners[:3] / self.canvas.step_m - (window[1].start, window[0].start)) * _FINE - 0.5
+        target = (corners[:3] / self.buffer.step_m - (window[1].start, window[0].start)) * _FINE - 0.5
         rows, cols = colours.shape[:2]
         source = np.array([[0, 0], [cols, 0], [0, rows]]) - 0.5
         warp = cv2.getAffineTransform(source.astype(np.float32), target.astype(np.float32))
         premultiplied = np.concatenate([colours[..., :3] * colours[..., 3:], colours[..., 3:]], axis=-1)
         fine = cv2.warpAffine(premultiplied, warp, (width * _FINE, height * _FINE), flags=cv2.INTER_NEAREST)
         layer = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
-        self.canvas.light[window] = self.canvas.light[window] * (1 - layer[..., 3:]) + layer[..., :3]
+        self.buffer.light[window] = self.buffer.light[window] * (1 - layer[..., 3:]) + layer[..., :3]
 
     def grid(self, shape: Points) -> tuple[Window, Float, Float] | None:
-        """Return the window around a shape, and u and v (h, w) of its pixels; None if it lies beside the canvas."""
-        window = self.canvas.window(self.place(shape))
+        """Return the window around a shape, and u and v (h, w) of its pixels; None if it lies beside the buffer."""
+        window = self.buffer.window(self.place(shape))
         if window is None:
             return None
-        y, x = ((np.arange(part.start, part.stop, dtype=np.float32) + 0.5) * self.canvas.step_m for part in window)
+        y, x = ((np.arange(part.start, part.stop, dtype=np.float32) + 0.5) * self.buffer.step_m for part in window)
         dx, dy = x[None, :] - self.x, y[:, None] - self.y
         ahead_x, ahead_y = direction(self.heading_deg)
         return (
@@ -232,9 +232,9 @@ class Frame:
         )
 
     def _multiply(self, corners: Points, factor: float) -> None:
-        covered = self.canvas.coverage(corners)
+        covered = self.buffer.coverage(corners)
         if covered is not None:
-            self.canvas.light[covered[0]] *= (1 + covered[1] * np.float32(factor - 1))[..., None]
+            self.buffer.light[covered[0]] *= (1 + covered[1] * np.float32(factor - 1))[..., None]
 
 
 def box(u0: float, u1: float, v0: float, v1: float) -> Points:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from ....config.sources import SimulatedSource
-from .drawing import Canvas, Frame, Mask, Points, Window, box, placed
+from .drawing import Frame, Mask, Points, RasterBuffer, Window, box, placed
 
 _TRIES = 80
 # Weights of the kinds of ship that are built in a length.
@@ -37,9 +37,9 @@ class Ship:
     kind: str
     state: str
 
-    def frame(self, canvas: Canvas) -> Frame:
-        """Return the ship's frame on a canvas."""
-        return Frame(canvas, self.x, self.y, self.heading_deg)
+    def frame(self, buffer: RasterBuffer) -> Frame:
+        """Return the ship's frame on a buffer."""
+        return Frame(buffer, self.x, self.y, self.heading_deg)
 
     def half_breadth(self, u: Points) -> Points:
         """Return half the hull's breadth at stations ``u`` (N,), metres ahead of amidships.
@@ -66,13 +66,13 @@ class Ship:
 
 
 def place_fleet(
-    config: SimulatedSource, canvas: Canvas, berths: list[Points], missing: Mask | None, rng: np.random.Generator
+    config: SimulatedSource, buffer: RasterBuffer, berths: list[Points], missing: Mask | None, rng: np.random.Generator
 ) -> list[Ship]:
     """Choose ships and places for them so that no hull meets land, a structure, missing data or another hull.
 
     Args:
         config: Numbers, lengths and shares.
-        canvas: Says where land and structures are; not painted.
+        buffer: Says where land and structures are; not painted.
         berths: Waterfronts for moored ships: start and end (2, 2), water to the left of the way between them.
         missing: (H, W) at scene resolution, where the scene has no data; None for nowhere.
         rng: Source of everything drawn.
@@ -80,7 +80,7 @@ def place_fleet(
     Returns:
         The ships that found a place.
     """
-    taken = canvas.solid.copy()
+    taken = buffer.solid.copy()
     if missing is not None:
         taken |= missing.repeat(2, axis=0).repeat(2, axis=1)
     wind = float(rng.uniform(0, 360))
@@ -97,10 +97,10 @@ def place_fleet(
             else:
                 # Ships at anchor head into the same wind, more or less.
                 heading = rng.uniform(0, 360) if state == "under way" else wind + rng.normal(0, 20)
-                x, y = rng.uniform(0, canvas.size_m, 2)
+                x, y = rng.uniform(0, buffer.size_m, 2)
             ship = Ship(float(x), float(y), float(heading % 360), length, beam, kind, state)
-            if _fits(canvas, taken, ship):
-                window, inside = _surroundings(canvas, ship, 4.0, 6.0)
+            if _fits(buffer, taken, ship):
+                window, inside = _surroundings(buffer, ship, 4.0, 6.0)
                 taken[window] |= inside
                 ships.append(ship)
                 break
@@ -136,21 +136,21 @@ def _alongside(berth: Points, length: float, beam: float, rng: np.random.Generat
     return x0 + along * ux + off * uy, y0 + along * uy - off * ux, float(heading)
 
 
-def _fits(canvas: Canvas, taken: Mask, ship: Ship) -> bool:
+def _fits(buffer: RasterBuffer, taken: Mask, ship: Ship) -> bool:
     """Return whether a ship lies inside the scene on free water; ships at sea keep farther off than moored ones."""
-    margin = min(110.0, canvas.size_m / 4)  # so that most of a chip around the ship lies in the scene
+    margin = min(110.0, buffer.size_m / 4)  # so that most of a chip around the ship lies in the scene
     outline = ship.outline()
-    centred = all(margin < place < canvas.size_m - margin for place in (ship.x, ship.y))
-    if not centred or outline.min() < 3 or outline.max() > canvas.size_m - 3:
+    centred = all(margin < place < buffer.size_m - margin for place in (ship.x, ship.y))
+    if not centred or outline.min() < 3 or outline.max() > buffer.size_m - 3:
         return False
     side, ends = (0.3, 6.0) if ship.state == "moored" else (14.0, 20.0)
-    window, inside = _surroundings(canvas, ship, side, ends)
+    window, inside = _surroundings(buffer, ship, side, ends)
     return not (taken[window] & inside).any()
 
 
-def _surroundings(canvas: Canvas, ship: Ship, side: float, ends: float) -> tuple[Window, Mask]:
+def _surroundings(buffer: RasterBuffer, ship: Ship, side: float, ends: float) -> tuple[Window, Mask]:
     """Return a window, and its pixels (h, w) in a ship's rectangle grown by ``side`` and ``ends`` metres."""
     half, beam = ship.length_m / 2 + ends, ship.beam_m / 2 + side
-    covered = canvas.coverage(ship.frame(canvas).place(box(-half, half, -beam, beam)))
-    assert covered is not None  # its middle lies on the canvas
+    covered = buffer.coverage(ship.frame(buffer).place(box(-half, half, -beam, beam)))
+    assert covered is not None  # its middle lies on the buffer
     return covered[0], covered[1] > 0.5

@@ -19,7 +19,7 @@ from shapely import Polygon
 
 from ....config.sources import SimulatedSource
 from ....raster.gdal import new_geotiff
-from .drawing import GSD_M, Canvas, Float, Sun
+from .drawing import GSD_M, Float, RasterBuffer, Sun
 from .fleet import Ship, place_fleet
 from .sensor import add_clouds, add_haze, expose, swath_edge
 from .ships import draw_ship, draw_wake
@@ -80,22 +80,22 @@ def simulate(config: SimulatedSource, number: int) -> tuple[NDArray[np.uint8], l
 
     light_source = draw("sun")
     sun = Sun(float(light_source.uniform(60, 175)), float(light_source.uniform(32, 68)))
-    canvas = Canvas(config.size_px, sun)
-    paint_water(canvas, draw("water"), config.waves, config.glint)
-    shore = paint_setting(canvas, _setting(config, number), draw("land"), config.clutter)
-    paint_afloat(canvas, draw("afloat"), config.clutter)
+    buffer = RasterBuffer(config.size_px, sun)
+    paint_water(buffer, draw("water"), config.waves, config.glint)
+    shore = paint_setting(buffer, _setting(config, number), draw("land"), config.clutter)
+    paint_afloat(buffer, draw("afloat"), config.clutter)
     cut = _spread(config, number, 2) < config.nodata_wedge_share
     missing = swath_edge(draw("swath"), (config.size_px, config.size_px)) if cut else None
-    fleet = place_fleet(config, canvas, shore.berths, missing, draw("fleet"))
-    afloat = fleet + small_boats(canvas, draw("boats"), fleet, config.clutter)
+    fleet = place_fleet(config, buffer, shore.berths, missing, draw("fleet"))
+    afloat = fleet + small_boats(buffer, draw("boats"), fleet, config.clutter)
     for index, ship in enumerate(afloat):
         if ship.state == "under way":
-            draw_wake(canvas, ship, draw("wakes", index))
+            draw_wake(buffer, ship, draw("wakes", index))
     for index, ship in enumerate(afloat):
-        draw_ship(canvas, ship, draw("ships", index))
+        draw_ship(buffer, ship, draw("ships", index))
     draw_cranes(shore, draw("cranes"))
 
-    light = canvas.pixels()
+    light = buffer.pixels()
     clouds, haze = draw("clouds"), draw("haze")
     cloudy = _spread(config, number, 3) < config.cloud_share
     cover = config.cloud_cover * float(clouds.gamma(2.0, 0.5)) if cloudy else 0.0
@@ -104,7 +104,7 @@ def simulate(config: SimulatedSource, number: int) -> tuple[NDArray[np.uint8], l
     pixels = expose(light, draw("sensor"), config.blur_px, config.noise)
     if missing is not None:
         pixels[missing] = NODATA
-    return pixels, [ship for ship in fleet if _opacity_over(opacity, canvas, ship) < _HIDDEN]
+    return pixels, [ship for ship in fleet if _opacity_over(opacity, buffer, ship) < _HIDDEN]
 
 
 def _spread(config: SimulatedSource, number: int, aspect: int) -> float:
@@ -123,10 +123,10 @@ def _setting(config: SimulatedSource, number: int) -> Setting:
     return SHORES[int(_spread(config, number, 1) * len(SHORES))]
 
 
-def _opacity_over(opacity: Float, canvas: Canvas, ship: Ship) -> float:
+def _opacity_over(opacity: Float, buffer: RasterBuffer, ship: Ship) -> float:
     """Return the mean opacity of the clouds over a ship's hull; ``opacity`` (H, W) in [0, 1]."""
     u, v = np.meshgrid(np.linspace(-0.48, 0.48, 25) * ship.length_m, np.linspace(-0.4, 0.4, 5) * ship.beam_m)
-    cols, rows = (ship.frame(canvas).place(np.stack([u.ravel(), v.ravel()], axis=1)) / GSD_M).astype(int).T
+    cols, rows = (ship.frame(buffer).place(np.stack([u.ravel(), v.ravel()], axis=1)) / GSD_M).astype(int).T
     return float(opacity[rows, cols].mean())
 
 

@@ -8,41 +8,41 @@ from math import pi
 import numpy as np
 
 from .colours import BOXES, CARGOES, DECKS, HATCHES, HOUSES, HULLS, draw_containers, pick
-from .drawing import FOAM, Canvas, Colour, Frame, box, disc, linear, noise_field
+from .drawing import FOAM, Colour, Frame, RasterBuffer, box, disc, linear, noise_field
 from .fleet import Ship
 
 
-def draw_wake(canvas: Canvas, ship: Ship, rng: np.random.Generator) -> None:
+def draw_wake(buffer: RasterBuffer, ship: Ship, rng: np.random.Generator) -> None:
     """Draw foam behind the stern, a smooth streak and faint Kelvin arms at 19.5 degrees; not over land."""
     length, beam, strength = ship.length_m, ship.beam_m, rng.beta(2, 2)
     reach = length * rng.uniform(1.2, 3.5) + 60
     aside = beam + 0.36 * (reach + length)
-    view = ship.frame(canvas).grid(box(-length / 2 - reach, length / 2 + 10, -aside, aside))
+    view = ship.frame(buffer).grid(box(-length / 2 - reach, length / 2 + 10, -aside, aside))
     if view is None:
         return
     window, u, v = view
     astern, from_bow = -length / 2 - u, length / 2 - u
     behind, t = np.maximum(astern, 0), np.clip(astern / reach, 0, 1)
     bend = rng.normal(0, 0.25) * beam * t * np.sin(2 * pi * rng.uniform(0.4, 1.2) * t)
-    froth = 1 + 0.45 * noise_field(rng, u.shape, 6 / canvas.step_m, 2.2)
+    froth = 1 + 0.45 * noise_field(rng, u.shape, 6 / buffer.step_m, 2.2)
     core = np.exp(-(((v - bend) / (0.32 * beam + 0.035 * behind)) ** 2)) * np.exp(-t * rng.uniform(2.5, 7)) * (1 - t)
     edge = np.abs(np.abs(v - bend) - 0.5 * beam - 0.06 * behind)
     streaks = np.exp(-((edge / (1.5 + 0.01 * behind)) ** 2)) * (1 - t) ** 2
     arm = np.abs(np.abs(v) - 0.354 * from_bow - 0.2 * beam)
     arms = np.exp(-((arm / np.maximum(2.0 + 0.02 * from_bow, 1)) ** 2) - np.maximum(from_bow, 0) / (0.5 * reach))
     foam = (0.85 * core + 0.25 * streaks) * (astern > -2) + rng.uniform(0.02, 0.2) * arms * (from_bow > 0)
-    alpha = np.clip(strength * froth * foam, 0, 0.95) * ~canvas.solid[window]
-    canvas.blend(window, alpha.astype(np.float32), linear(*FOAM))
+    alpha = np.clip(strength * froth * foam, 0, 0.95) * ~buffer.solid[window]
+    buffer.blend(window, alpha.astype(np.float32), linear(*FOAM))
 
 
-def draw_ship(canvas: Canvas, ship: Ship, rng: np.random.Generator) -> None:
+def draw_ship(buffer: RasterBuffer, ship: Ship, rng: np.random.Generator) -> None:
     """Draw hull, deck, cargo and deckhouse with their shadows."""
     load = float(rng.beta(1.3, 1.1))  # 0 in ballast and high out of the water, 1 laden
     depth = 0.05 * ship.length_m if ship.kind in ("barge", "boat") else 0.075 * ship.length_m + 2
     freeboard = max(0.8, depth * (1 - 0.72 * load))
     if ship.kind in ("roro", "ferry"):
         freeboard += 0.08 * ship.length_m + 3
-    frame = ship.frame(canvas)
+    frame = ship.frame(buffer)
     frame.fill(ship.hull(), pick(rng, HULLS), freeboard, shadow=0.33, solid=True)
     bulwark = max(0.5, 0.05 * ship.beam_m)
     if rng.random() < 0.5:  # a pale rail

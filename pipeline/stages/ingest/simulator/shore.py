@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from .colours import CONCRETES, CRANES, GREENS, ROADS, ROCKS, ROOFS, SOILS, draw_containers, pick
-from .drawing import FOAM, Canvas, Float, Frame, Points, box, disc, linear, noise_field
+from .drawing import FOAM, Float, Frame, Points, RasterBuffer, box, disc, linear, noise_field
 from .fleet import Ship
 
 Setting = Literal["sea", "coast", "harbour", "channel"]
@@ -33,13 +33,13 @@ class Shore:
     cranes: list[tuple[Frame, float, float]] = field(default_factory=list)
 
 
-def paint_setting(canvas: Canvas, setting: Setting, rng: np.random.Generator, clutter: float) -> Shore:
+def paint_setting(buffer: RasterBuffer, setting: Setting, rng: np.random.Generator, clutter: float) -> Shore:
     """Paint the land of a setting: a harbour has a quay, a coast is wild with jetties, a channel has two banks."""
-    shore, size = Shore(), canvas.size_m
+    shore, size = Shore(), buffer.size_m
     if setting == "sea":
         return shore
     heading = float(rng.uniform(0, 360))
-    near, far = (Frame(canvas, size / 2, size / 2, (heading + turn) % 360) for turn in (0, 180))
+    near, far = (Frame(buffer, size / 2, size / 2, (heading + turn) % 360) for turn in (0, 180))
     if setting == "channel":
         gap = float(rng.uniform(0.42, 0.62)) * size
         edge = gap / 2 + float(rng.uniform(-0.08, 0.08)) * size
@@ -52,7 +52,7 @@ def paint_setting(canvas: Canvas, setting: Setting, rng: np.random.Generator, cl
 
 def _bank(shore: Shore, coast: Frame, edge: float, rng: np.random.Generator, clutter: float, quay: bool) -> None:
     """Paint the land from v = ``edge`` on with what belongs to it; note its berths and cranes."""
-    size = coast.canvas.size_m
+    size = coast.buffer.size_m
     _land(coast, rng, edge, wild=not quay)
     if quay:
         half, apron = 0.75 * size, rng.uniform(18, 45)
@@ -73,20 +73,20 @@ def _bank(shore: Shore, coast: Frame, edge: float, rng: np.random.Generator, clu
 
 def _land(coast: Frame, rng: np.random.Generator, edge: float, wild: bool) -> None:
     """Paint ground from v = ``edge`` inland: a quay's straight edge, or a beach or mangrove with its shallows."""
-    canvas, step = coast.canvas, coast.canvas.step_m
-    shape, reach = canvas.solid.shape, canvas.size_m
+    buffer, step = coast.buffer, coast.buffer.step_m
+    shape, reach = buffer.solid.shape, buffer.size_m
     view = coast.grid(box(-reach, reach, -reach, reach))
     assert view is not None
     inland = view[2] - np.float32(edge)
     if wild:
         inland += 45 * noise_field(rng, shape, 170 / step, 2.9) + 3 * noise_field(rng, shape, 15 / step, 2.6)
         shallow = np.exp(np.minimum(inland, 0) / rng.uniform(12, 50)) * rng.uniform(0.1, 0.6)
-        canvas.blend(view[0], shallow.astype(np.float32), pick(rng, SOILS, 0.8))
+        buffer.blend(view[0], shallow.astype(np.float32), pick(rng, SOILS, 0.8))
         surf = np.exp(-(((inland + 4) / 3.5) ** 2)) * np.clip(noise_field(rng, shape, 40 / step, 2.6), 0, 1)
-        canvas.blend(view[0], (rng.uniform(0, 0.6) * surf).astype(np.float32), linear(*FOAM))
+        buffer.blend(view[0], (rng.uniform(0, 0.6) * surf).astype(np.float32), linear(*FOAM))
     land = inland > 0
-    canvas.light[land] = _ground(rng, step, inland, view[1], wild)[land]
-    canvas.solid |= land
+    buffer.light[land] = _ground(rng, step, inland, view[1], wild)[land]
+    buffer.solid |= land
 
 
 def _ground(rng: np.random.Generator, step: float, inland: Float, along: Float, wild: bool) -> Float:
@@ -112,24 +112,24 @@ def _ground(rng: np.random.Generator, step: float, inland: Float, along: Float, 
 
 def _mound(frame: Frame, rng: np.random.Generator, length: float, width: float) -> None:
     """Paint a rubble mound in the water: breakwater, groyne, islet or sandbank."""
-    canvas = frame.canvas
+    buffer = frame.buffer
     view = frame.grid(box(-length / 2 - 15, length / 2 + 15, -width / 2 - 15, width / 2 + 15))
     if view is None:
         return
     window, u, v = view
     along = np.maximum(np.abs(u) - max(0.0, length / 2 - width / 2), 0)
     off = np.hypot(along, v) + 0.10 * width * noise_field(rng, u.shape, 10, 2.4)
-    water = ~canvas.solid[window]
+    water = ~buffer.solid[window]
     lee = 0.5 + 0.5 * np.cos(np.arctan2(v, u) - rng.uniform(0, 2 * np.pi))
     surf = np.exp(-(((off - width / 2 - 2) / 2.5) ** 2)) * lee * rng.uniform(0, 0.6)
-    canvas.blend(window, (surf * water).astype(np.float32), linear(*FOAM))
-    canvas.light[window][(off < width / 2 + 1.5) & water] *= np.float32(0.7)  # wet rock at the waterline
+    buffer.blend(window, (surf * water).astype(np.float32), linear(*FOAM))
+    buffer.light[window][(off < width / 2 + 1.5) & water] *= np.float32(0.7)  # wet rock at the waterline
     mound = (off < width / 2) & water
     rough = np.clip(1 + 0.22 * noise_field(rng, u.shape, 3, 2.0), 0.35, 1.9)[..., None]
-    canvas.light[window][mound] = (pick(rng, ROCKS, jitter=0.12) * rough)[mound]
+    buffer.light[window][mound] = (pick(rng, ROCKS, jitter=0.12) * rough)[mound]
     if rng.random() < 0.6:
-        canvas.light[window][mound & (np.abs(v) < 0.16 * width) & (along <= 0)] = pick(rng, CONCRETES)
-    canvas.solid[window] |= mound
+        buffer.light[window][mound & (np.abs(v) < 0.16 * width) & (along <= 0)] = pick(rng, CONCRETES)
+    buffer.solid[window] |= mound
 
 
 # ------------------------------------------------------------------------------------------------------- structures
@@ -145,7 +145,7 @@ def _blocks(coast: Frame, rng: np.random.Generator, area: Area, clutter: float) 
         while u1 - u > 20:
             wide = min(rng.uniform(70, 230), u1 - u)
             block = (u, u + wide, v, v + deep)
-            if coast.canvas.window(coast.place(box(*block))) is not None:
+            if coast.buffer.window(coast.place(box(*block))) is not None:
                 coast.fill(box(*block), pick(rng, CONCRETES))
                 coast.roughen(box(*block), rng, 20, 0.05)
                 uses[int(rng.choice(len(uses), p=weights / weights.sum()))](coast, rng, *block)
@@ -212,7 +212,7 @@ def _open_ground(coast: Frame, rng: np.random.Generator, u0: float, u1: float, v
 
 def _pier(shore: Shore, coast: Frame, rng: np.random.Generator, edge: float, u: float, clutter: float) -> None:
     """Draw a broad pier into the harbour with yards or sheds on it and berths on three sides."""
-    half, head = rng.uniform(30, 75), edge - float(rng.uniform(0.14, 0.26)) * coast.canvas.size_m
+    half, head = rng.uniform(30, 75), edge - float(rng.uniform(0.14, 0.26)) * coast.buffer.size_m
     coast.fill(box(u - half, u + half, head, edge + 10), pick(rng, CONCRETES), 3, solid=True)
     _blocks(coast, rng, (u - half + 12, u + half - 12, head + 14, edge - 5), clutter)
     corners = coast.place(np.array([[u - half, edge], [u - half, head], [u + half, head], [u + half, edge]]))
@@ -223,8 +223,8 @@ def _jetty(shore: Shore, coast: Frame, rng: np.random.Generator, edge: float, u:
     """Draw a trestle to a jetty head with dolphins and catwalks; ships berth on its outer side."""
     out, head, deep = rng.uniform(90, 240), rng.uniform(25, 90), rng.uniform(9, 20)
     span, top = head / 2 + rng.uniform(30, 70), edge - out
-    water = coast.canvas.coverage(coast.place(box(u - span, u + span, top - 25, top + 40)))
-    if water is None or (coast.canvas.solid[water[0]] & (water[1] > 0)).any():
+    water = coast.buffer.coverage(coast.place(box(u - span, u + span, top - 25, top + 40)))
+    if water is None or (coast.buffer.solid[water[0]] & (water[1] > 0)).any():
         return  # a pier or another jetty is in the way
     deck = pick(rng, CONCRETES)
     for off in (-span, -0.6 * span, 0.6 * span, span):
@@ -262,41 +262,41 @@ def _platform(frame: Frame, rng: np.random.Generator) -> None:
 # ----------------------------------------------------------------------------------------------------------- afloat
 
 
-def paint_afloat(canvas: Canvas, rng: np.random.Generator, clutter: float) -> None:
+def paint_afloat(buffer: RasterBuffer, rng: np.random.Generator, clutter: float) -> None:
     """Paint breakwaters, islets, sandbanks and pontoons off the shore."""
     for _ in range(rng.poisson(2.0 * clutter)):
-        _mound(_anywhere(canvas, rng), rng, float(rng.uniform(50, 260)), float(rng.uniform(9, 24)))
+        _mound(_anywhere(buffer, rng), rng, float(rng.uniform(50, 260)), float(rng.uniform(9, 24)))
     for _ in range(rng.poisson(0.5 * clutter)):
         wide = float(rng.uniform(15, 60))
-        _mound(_anywhere(canvas, rng), rng, wide * float(rng.uniform(1.1, 2.5)), wide)
+        _mound(_anywhere(buffer, rng), rng, wide * float(rng.uniform(1.1, 2.5)), wide)
     for _ in range(rng.poisson(2.6 * clutter)):
-        _platform(_anywhere(canvas, rng), rng)
+        _platform(_anywhere(buffer, rng), rng)
 
 
-def _anywhere(canvas: Canvas, rng: np.random.Generator) -> Frame:
+def _anywhere(buffer: RasterBuffer, rng: np.random.Generator) -> Frame:
     """Draw a place and a heading, on open water if some is soon found."""
-    around = round(50 / canvas.step_m)
+    around = round(50 / buffer.step_m)
     for _ in range(20):
-        x, y = (float(rng.uniform(0, canvas.size_m)) for _ in range(2))
-        row, col = int(y / canvas.step_m), int(x / canvas.step_m)
-        if not canvas.solid[max(0, row - around) : row + around : 4, max(0, col - around) : col + around : 4].any():
+        x, y = (float(rng.uniform(0, buffer.size_m)) for _ in range(2))
+        row, col = int(y / buffer.step_m), int(x / buffer.step_m)
+        if not buffer.solid[max(0, row - around) : row + around : 4, max(0, col - around) : col + around : 4].any():
             break
-    return Frame(canvas, x, y, float(rng.uniform(0, 360)))
+    return Frame(buffer, x, y, float(rng.uniform(0, 360)))
 
 
-def small_boats(canvas: Canvas, rng: np.random.Generator, fleet: list[Ship], clutter: float) -> list[Ship]:
+def small_boats(buffer: RasterBuffer, rng: np.random.Generator, fleet: list[Ship], clutter: float) -> list[Ship]:
     """Draw boats of 6 to 32 m, some under way and some in mooring fields, off land and ships. Never labelled."""
     heading = float(rng.uniform(0, 360))
     boats = []
     for _ in range(rng.poisson(11 * clutter)):
-        spot = _anywhere(canvas, rng)
+        spot = _anywhere(buffer, rng)
         boats.append(_boat(rng, spot.x, spot.y, spot.heading_deg, "under way" if rng.random() < 0.45 else "moored"))
     if rng.random() < 0.3 * clutter:
-        spot = _anywhere(canvas, rng)
+        spot = _anywhere(buffer, rng)
         for _ in range(int(rng.integers(10, 45))):
             x, y = spot.x + float(rng.normal(0, 80)), spot.y + float(rng.normal(0, 80))
             boats.append(_boat(rng, x, y, heading + float(rng.normal(0, 15)), "moored"))
-    return [boat for boat in boats if _clear(canvas, boat, fleet)]
+    return [boat for boat in boats if _clear(buffer, boat, fleet)]
 
 
 def _boat(rng: np.random.Generator, x: float, y: float, heading: float, state: str) -> Ship:
@@ -304,9 +304,9 @@ def _boat(rng: np.random.Generator, x: float, y: float, heading: float, state: s
     return Ship(x, y, heading % 360, length, length / 3.2, "boat", state)
 
 
-def _clear(canvas: Canvas, boat: Ship, fleet: list[Ship]) -> bool:
+def _clear(buffer: RasterBuffer, boat: Ship, fleet: list[Ship]) -> bool:
     """Return whether a boat floats, inside the scene and off every ship."""
-    row, col = int(boat.y // canvas.step_m), int(boat.x // canvas.step_m)
-    if not (0 <= row < len(canvas.solid) and 0 <= col < len(canvas.solid)) or canvas.solid[row, col]:
+    row, col = int(boat.y // buffer.step_m), int(boat.x // buffer.step_m)
+    if not (0 <= row < len(buffer.solid) and 0 <= col < len(buffer.solid)) or buffer.solid[row, col]:
         return False
     return all(np.hypot(boat.x - ship.x, boat.y - ship.y) > ship.length_m / 2 + boat.length_m for ship in fleet)
