@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..dataset.arms import ARMS, known_names
+from ..dataset.arms import ARMS, known_names, parse
 from ..dataset.names import split_name
 from ..utils.section import Count, Fraction, Positive, PositiveCount, PositiveFraction, Section
 from .sources import Source
@@ -292,7 +292,7 @@ class AugmentConfig(Section):
 
 
 class ExternalFolder(Section):
-    """Labelled chips that the user brings, of another generator for example; an arm like `gan`."""
+    """Labelled chips of yours, of another generator for example; an arm like `gan`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     """Name of its arm; `classic+` and this name is the arm with classic augmentation."""
@@ -305,11 +305,11 @@ class ClassifyConfig(Section):
     """The ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
-    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
-    with those under `shuffled` labels (the negative control), or with a brought folder by its name; and each of the
-    last three with augmentation, as `classic+gan`."""
+    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`, with
+    real objects pasted in the same way (`cutpaste`), with those of the gan under `shuffled` labels (the negative
+    control), or with a folder of yours by its name; and each of the last four with augmentation, as `classic+gan`."""
     folders: tuple[ExternalFolder, ...] = ()
-    """Folders of labelled chips that the user brings."""
+    """Folders of labelled chips of yours."""
     model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a
     torch module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship
@@ -419,6 +419,9 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _question(self) -> RunConfig:
         asked = self.report
+        pasted = [name for name in self.classify.arms if parse(name).source == "cutpaste"]
+        if pasted and self.chips.masks == "never":
+            raise ValueError(f"classify.arms has `{pasted[0]}`, which needs masks of objects; set chips.masks to auto")
         if asked.treatment == asked.baseline:
             raise ValueError(f"report.treatment and report.baseline are both `{asked.baseline}`; name two arms")
         for key, arm in (("treatment", asked.treatment), ("baseline", asked.baseline)):
