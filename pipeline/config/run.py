@@ -305,8 +305,8 @@ class ClassifyConfig(Section):
     """The ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
-    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`, with
-    real objects pasted in the same way (`cutpaste`), with those of the gan under `shuffled` labels (the negative
+    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
+    with real objects pasted in the same way (`cutpaste`), with those of the gan under `shuffled` labels (the negative
     control), or with a folder of yours by its name; and each of the last four with augmentation, as `classic+gan`."""
     folders: tuple[ExternalFolder, ...] = ()
     """Folders of labelled chips of yours."""
