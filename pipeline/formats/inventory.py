@@ -37,8 +37,15 @@ class Inventory:
 
     @cached_property
     def images(self) -> list[str]:
-        """Rasters and pictures."""
-        return self.suffixed(IMAGES)
+        """Rasters and pictures; of a Sentinel-2 product its true-colour image alone."""
+        return [name for name in self.suffixed(IMAGES) if ".SAFE/" not in name or name in self.products]
+
+    @cached_property
+    def products(self) -> set[str]:
+        """True-colour images of Sentinel-2 products (SAFE folders), at 10 m where there are several."""
+        names = [name for name in self.by_suffix.get(".jp2", []) if ".SAFE/" in name and "_TCI" in name]
+        finest = {name for name in names if name.endswith("_TCI_10m.jp2")}
+        return finest or set(names)
 
     @cached_property
     def by_suffix(self) -> dict[str, list[str]]:

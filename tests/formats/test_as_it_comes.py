@@ -25,7 +25,7 @@ from fixtures.ingest_project import (
     write_image,
     write_tif,
 )
-from fixtures.layouts import SCENES, boxes, mask, pngs, polygon, scene, tifs, vectors, write_csv, write_png
+from fixtures.layouts import SCENES, boxes, mask, pngs, polygon, scene, tifs, transform, vectors, write_csv, write_png
 from PIL import Image
 from satpipe.raster import gdal
 
@@ -374,3 +374,22 @@ def test_masks_of_several_classes(kind: str, tmp_path: Path) -> None:
     assert source == "mask", said
     names = {"class-1", "class-2"} if kind == "value" else {"ship", "buoy"}
     assert found.metadata["labels"] == dict.fromkeys(sorted(names), SHIPS // 2)
+
+
+@pytest.mark.parametrize(("level", "ending"), [("R10m", "_TCI_10m"), ("", "_TCI")])
+def test_of_a_sentinel_2_product_the_true_colour_image_is_read(level: str, ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    bands = folder / "S2A_MSIL2A_20190101T1.SAFE" / "GRANULE" / "L2A_T10" / "IMG_DATA" / level
+    for name, count in ((ending, 3), ("_B02", 1), ("_B08", 1)):
+        write_tif(
+            made(bands) / f"T10SEG_20190101T1{name}.jp2", scene(0)[..., :count], driver="JP2OpenJPEG", QUALITY="100",
+            REVERSIBLE="YES", transform=transform(0),
+        )  # fmt: skip
+    write_image(bands.parents[1] / "QI_DATA" / "preview.jpg", driver="JPEG")
+    shapes = [polygon(0, box) for box in boxes(0)]
+    geopandas.GeoDataFrame({"class": ["ship"] * 6}, geometry=shapes, crs=UTM).to_file(folder / "ships.geojson")
+    found, _, said = init_and_ingest(folder, tmp_path)
+    assert len(found.scenes) == 1
+    assert found.scenes["path"][0].endswith(f"{ending}.jp2")
+    assert found.metadata["labels"] == {"ship": 6}
+    assert "true-colour image" in said

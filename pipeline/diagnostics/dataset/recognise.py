@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections import Counter
 from pathlib import Path
@@ -29,7 +30,27 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
         # Several formats in one folder: each is looked for where its own files are.
         for fit in found:
             narrow(folder, fit)
+    for fit in found:
+        _name_products(folder, fit)
     return found
+
+
+def _name_products(folder: Inventory, found: Recognised) -> None:
+    """Name the true-colour images of Sentinel-2 products in place of their folders, which hold every band alone."""
+    inside = Path(found.source["path"]) if isinstance(found.source["path"], str) else folder.root
+    own = [name for name in folder.images if folder.path(name).is_relative_to(inside)]
+    products = [name for name in own if name in folder.products]
+    if not products:
+        return
+    ending = "*_TCI_10m.jp2" if products[0].endswith("_TCI_10m.jp2") else "*_TCI.jp2"
+    others = [str(folder.path(name)) for name in own if name not in folder.products]
+    images = str(Path(glob.escape(str(inside))) / "**" / ending)
+    found.source["path"] = [images, *others] if others else images
+    found.why["path"] = "the true-colour images of Sentinel-2 products"
+    found.notes.append(
+        "of Sentinel-2 products the true-colour image (TCI) is read; for other bands stack them into one GeoTIFF, with"
+        " gdal_merge -separate"
+    )
 
 
 def narrow(folder: Inventory, found: Recognised) -> None:
