@@ -103,7 +103,7 @@ MAX_LOST = 3
 """A task whose worker was lost this often is given up: it may be what ends workers."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     """A call that was submitted.
 
@@ -113,7 +113,9 @@ class _Call:
         named: Its named arguments.
         answer: The future of the caller.
         lost: How many workers were lost while they ran it.
+        worker: Address of the worker that has it.
         future: Dask's future while a worker has it.
+        is_done: Whether the worker is done with it, and the result is on its way.
     """
 
     function: Callable[..., Any]
@@ -121,7 +123,9 @@ class _Call:
     named: dict[str, Any]
     answer: Future[Any]
     lost: int = 0
+    worker: str = ""
     future: Any = None
+    is_done: bool = False
 
 
 class ClusterExecutor(Executor):
@@ -136,8 +140,9 @@ class ClusterExecutor(Executor):
         """
         self.client, self.where = client, where
         self.unfit: dict[str, str] = {}
+        self._fit: set[str] = set()
         self._waiting: deque[_Call] = deque()
-        self._running: dict[str, _Call] = {}
+        self._running: set[_Call] = set()
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._is_closed = False
@@ -165,8 +170,9 @@ class ClusterExecutor(Executor):
                 continue
             with self._lock:
                 self._take_back(set(workers))
+                busy = {call.worker for call in self._running if not call.is_done}
                 for worker in workers:
-                    if self._waiting and worker not in self.unfit and worker not in self._running:
+                    if self._waiting and worker not in self.unfit and worker not in busy:
                         self._send(worker, self._waiting.popleft())
                 is_stuck = bool(workers) and not self._running and all(worker in self.unfit for worker in workers)
             if is_stuck:
@@ -174,8 +180,8 @@ class ClusterExecutor(Executor):
 
     def _take_back(self, workers: set[str]) -> None:
         """Take back the tasks of workers that are gone, to send them to others."""
-        for worker in [worker for worker in self._running if worker not in workers]:
-            call = self._running.pop(worker)
+        for call in [call for call in self._running if call.worker not in workers]:
+            self._running.remove(call)
             future, call.future = call.future, None
             self.client.cancel([future])
             call.lost += 1
@@ -188,21 +194,34 @@ class ClusterExecutor(Executor):
             )
 
     def _send(self, worker: str, call: _Call) -> None:
-        self._running[worker] = call
+        call.worker, call.is_done = worker, False
+        self._running.add(call)
         call.future = self.client.submit(
             on_host, call.function, *call.arguments, pure=False, workers=[worker], **call.named
         )
         call.future.add_done_callback(lambda future: self._ended(worker, call, future))
 
     def _ended(self, worker: str, call: _Call, future: Any) -> None:
-        """Pass on what a worker returned, or note that it is unfit."""
-        result, unfit = future.result() if future.status == "finished" else (None, None)
+        """Give a worker its next task, and pass on what it returned or note that it is unfit."""
         with self._lock:
             if call.future is not future:
                 return  # it was taken back
-            self._running.pop(worker, None)
+            call.is_done = True
+            if worker in self._fit and self._waiting and future.status == "finished":
+                self._send(worker, self._waiting.popleft())
+        try:
+            result, unfit = future.result() if future.status == "finished" else (None, None)
+        except Exception:  # the worker was lost before it handed the result over
+            self._wake.set()
+            return
+        with self._lock:
+            if call.future is not future:
+                return
+            self._running.discard(call)
             call.future = None
-            if unfit is not None:
+            if unfit is None:
+                self._fit.add(worker)
+            else:
                 self.unfit[worker] = unfit
                 self._waiting.appendleft(call)
         self._wake.set()
@@ -219,7 +238,7 @@ class ClusterExecutor(Executor):
 
     def _fail_all(self, error: SatpipeError) -> None:
         with self._lock:
-            calls = [*self._waiting, *self._running.values()]
+            calls = [*self._waiting, *self._running]
             self._waiting.clear()
             self._running.clear()
             for call in calls:
@@ -238,7 +257,7 @@ class ClusterExecutor(Executor):
         with self._lock:
             self._is_closed = True
             self._waiting.clear()
-            futures = [call.future for call in self._running.values() if call.future is not None]
+            futures = [call.future for call in self._running if call.future is not None]
         self._wake.set()
         if cancel_futures and futures:
             self.client.cancel(futures)

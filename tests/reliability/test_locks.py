@@ -72,7 +72,7 @@ def test_only_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
         f".key.{host}.{dead}": False,
         f".key.{host}.{os.getpid()}": True,
         f".key.elsewhere.{dead}": True,
-        f".spoilt.abc.{dead}": False,
+        f".corrupted.abc.{dead}": False,
     }
     for name in names:
         (store.artifacts / name).mkdir()

@@ -19,6 +19,7 @@ from ...models.layered import LayerGenerator
 from ...models.networks import BLOCK, GeneratorNetwork, latents
 from ...models.probe import Chips
 from ...models.ranks import Ranks, training_ranks
+from ...utils.atomic_files import make_folder
 from .batches import Batches
 from .evaluate import Evaluator, prepare_evaluator
 from .inputs import Inputs, read_inputs
@@ -106,7 +107,7 @@ def _train_both(
         symmetries=True,
     )
     folder = context.scratch / LAYERS
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     own = replace(preset, images=preset.layer_images)
     config = _training_config(context, own, batches, layers.shape[1:], len(layered), folder, ranks, layer=True)
 
@@ -123,7 +124,7 @@ def _train_both(
 
     rest = [label for label in range(len(inputs.classes)) if label not in layered]
     folder = context.scratch / WHOLE
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     own = replace(preset, images=preset.whole_images)
     whole, whole_log = _train_whole(context, own, inputs, rest, evaluator, ranks, folder)
     draw_layers, draw_whole = layer_sampler(layer_generator, by_class), whole_sampler(whole, rest)
