@@ -1,4 +1,4 @@
-"""Memory and time of the tasks that hold tables of all chips: `windows`, `index` and one split.
+"""Memory and time of what holds tables of all chips: planning windows, the index, one split, and its training chips.
 
     python benchmarks/tables.py [--chips 10000 100000 1000000 10000000] [--docs docs/scale.md]
 
@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from satpipe.config.run import RunConfig
+from satpipe.dataset.split_chips import RealChips
 from satpipe.dataset.tables import CHIPS, LABELS, SCENES
 from satpipe.utils.section import as_json
 from section import processor, write_section
 
 HERE = Path(__file__)
-TASKS = ("windows", "index", "split")
+TASKS = ("windows", "index", "split", "training chips")
 SIDE, CHIP = 4000, 16
 """Pixels of a scene's side and of a chip's."""
 CLASSES = ["non-ship", "ship"]
@@ -89,6 +90,8 @@ def run_task(task: str, folder: Path) -> dict[str, Any]:
     elif task == "index":
         scenes = SCENES.read(folder / "tables" / "scenes.parquet")
         build(sorted((folder / "chips").glob("cut-*")), scenes, CLASSES, folder, out, 1)
+    elif task == "training chips":
+        RealChips.open(folder / "index", folder / "split", folder, CLASSES).of("train")
     else:
         pairs = pd.DataFrame(columns=["chip_a", "chip_b", "kind", "score"]).astype({"score": "float64"})
         pairs.astype(dict.fromkeys(("chip_a", "chip_b", "kind"), "string")).to_parquet(out / PAIRS)

@@ -23,8 +23,8 @@ from ...utils.errors import TooLittleDataError
 
 SCENE = "scene_id"
 """The group column that every chip has."""
-CHIPS_AT_ONCE = 1 << 21
-"""Chips whose rows are sorted in memory at once, about half a gigabyte."""
+CHIPS_AT_ONCE = 1 << 20
+"""Chips whose rows are sorted in memory at once, a few hundred megabytes."""
 _SHEET_ROWS = 5
 _REPEATED = [SCENE, "class", "kind", "label_id", "mask_reason", *SHARD_COLUMNS]
 """Texts that many chips share."""
