@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
-from ...dataset.parquet import checked
 from ...engine.task import METADATA, Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError
 from ...utils.section import as_json
@@ -207,6 +206,7 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
     """
     import pandas as pd
 
+    from ...dataset.parquet import checked
     from .cut import cut_batch
 
     folder, batch = context.folder("windows"), context.config["batch"]
@@ -262,6 +262,7 @@ def _batch_scenes(context: TaskContext) -> pd.DataFrame:
 
     import pandas as pd
 
+    from ...dataset.parquet import checked
     from ...raster.gdal import scene_file
     from .cut import records
 
