@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _AT_ONCE = 1 << 16
 
@@ -20,6 +21,8 @@ def number(*names: object) -> int:
 
 def numbers(names: Any, *before: object) -> npt.NDArray[np.uint64]:
     """Return :func:`number` of ``(*before, name)`` for each name of an array (N,), in a quarter of the time."""
+    import numpy as np  # the planner draws too, and imports nothing heavy
+
     start = hashlib.blake2b("".join(f"{name}\x1f" for name in before).encode(), digest_size=8)
 
     def digest(name: object) -> bytes:
