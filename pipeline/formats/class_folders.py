@@ -26,6 +26,7 @@ MASKS = {
     *("annos", "annotation", "targets", "target", "segmentation", "segmentationclass", "seg", "semantic"),
     "labelmasks",
 }
+MASK_FOLDER = re.compile(r"(.*[_-])?(labels?|masks?|gt|annotations?)([_-].*)?", re.IGNORECASE)
 NUMBERED_CLASS = re.compile(r"(class|cls|label|category|cat|type|level|grade|kind)?[ _-]?\d{1,3}", re.IGNORECASE)
 
 
@@ -77,7 +78,7 @@ def recognise(folder: Inventory) -> Recognised | None:
         if is_class_level(level, len(folder.images)):
             counts = level
             break
-    if not counts or any(part.lower() in MASKS for path in paths for part in path):
+    if not counts or any(is_mask_folder(part) for part in {part for path in paths for part in path}):
         return None
     sides = [side for name in spread(folder.images, 20) for side in size_of(folder.path(name))]
     if not sides or max(sides) > MAX_CHIP_PX:
@@ -88,10 +89,15 @@ def recognise(folder: Inventory) -> Recognised | None:
     return Recognised(source, says, {}, tuple(sorted(counts)), sum(counts.values()), folder.images)
 
 
+def is_mask_folder(name: str) -> bool:
+    """Return whether a folder is named for masks: `masks`, `train_labels`, `gt` ..."""
+    return name.lower() in MASKS or MASK_FOLDER.fullmatch(name) is not None
+
+
 def is_class_level(counts: Mapping[str, int], images: int) -> bool:
     """Return whether folders with these numbers of pictures can be classes."""
     names = [name.lower() for name in counts]
-    if len(names) < 2 or sum(counts.values()) * 2 <= images or MASKS & set(names):
+    if len(names) < 2 or sum(counts.values()) * 2 <= images or any(map(is_mask_folder, names)):
         return False
     if sum(counts.values()) < 2 * len(names):
         return False  # a folder for each picture

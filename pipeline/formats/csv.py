@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..utils.errors import InputError
 from . import class_column
 from .base import LabelFormat, LabelInput, Paths, Recognised, SharedSource
+from .class_folders import SPLITS
 from .inventory import Inventory, columns, shortest, some
 from .label import NO_NUMBER, NO_SCENE, NOWHERE, WITH_ITS_SCENE, Label, Labels, Point
 from .tabular import Row, known_columns, number, read_table
@@ -51,6 +52,8 @@ class CsvSource(SharedSource):
     """CRS of x, y and wkt; null is `pixel`, or longitude and latitude for wkt without `file`."""
     normalised: bool = False
     """Whether the coordinates are parts of the image's width and height."""
+    class_from: Literal["column", "file"] = "column"
+    """Whether a column or the name of the file names the class."""
     default_class: str = "ship"
     """Class of rows without `class`."""
 
@@ -70,12 +73,13 @@ def read(given: LabelInput) -> Labels:
         except InputError as error:
             labels.refuse(given.scenes, error)
             continue
+        default_class = path.stem if source.class_from == "file" else source.default_class
         of_scene: dict[int, list[Feature]] = {}
         positions = given.match([row.get("file", "") for row in rows], name)
         everywhere = not any("file" in row for row in rows)
         features: list[Feature] = []
         for line, (row, position) in enumerate(zip(rows, positions, strict=True), 2):
-            class_name = row.get("class", "").strip() or source.default_class
+            class_name = row.get("class", "").strip() or default_class
             scene = None if everywhere or position is None else given.scenes[position]
             usable = scene is not None and scene["quarantined"] is None
             factors = (scene["width"], scene["height"]) if source.normalised and usable and scene else (1, 1)
@@ -209,11 +213,19 @@ def recognise(folder: Inventory) -> Recognised | None:
         found = Recognised(source, f"labels in {some(same)}", {}, (), len(folder.images), same)
         if _settle_coordinates(found, rows, known, form):
             _settle_class(found, rows, known, folder.tables[name], form)
+            stems = {Path(other).stem.lower() for other in same}
+            if "class" not in known and len(same) > 1 and not stems & {*SPLITS, *_stems(folder.images)}:
+                source["class_from"] = "file"
+                found.why["class_from"] = "several files of one form, and no column that names a class"
             renamed = {ours: theirs for ours, theirs in known.items() if ours != theirs}
             if renamed:
                 source["columns"], found.why["columns"] = renamed, "ours: theirs"
             return found
     return None
+
+
+def _stems(names: Sequence[str]) -> set[str]:
+    return {Path(name).stem.lower() for name in names}
 
 
 def _settle_coordinates(found: Recognised, rows: Sequence[Row], known: dict[str, str], form: tuple[str, ...]) -> bool:

@@ -217,7 +217,11 @@ def match(names: Sequence[str], paths: Sequence[str], folder: str = "", split: s
     for name in (name.replace("\\", "/").removeprefix("./") for name in names):
         equal = exact.get(f"{folder}/{name}" if folder else name, exact.get(name))
         same = by_last.get(name.rpartition("/")[2], []) if equal is None else [equal]
-        for rule in (f"/{name}$", f"^{re.escape(folder)}/" if folder else "", rf"(^|/){split}[a-z]*/" if split else ""):
+        for rule in (
+            f"/{name}$",
+            f"^{re.escape(folder)}/" if folder else "",
+            rf"(^|/){split}[a-z0-9_-]*/" if split else "",
+        ):
             if len(same) > 1 and rule:
                 escaped = re.escape(rule[:-1]) + "$" if rule[-1] == "$" else rule
                 same = [other for other in same if re.search(escaped, paths[other], re.IGNORECASE)] or same

@@ -157,7 +157,7 @@ def batches(sizes: Sequence[int], most: int, most_bytes: int) -> Iterator[range]
 
 
 PAIRS: dict[str, tuple[str, ...]] = {
-    "images": ("labels", "labelTxt", "labelXml", "Annotations", "annotations", "xml"),
+    "images": ("labels", "labelTxt", "labelXml", "labelXmls", "Annotations", "annotations", "xml"),
     "JPEGImages": ("Annotations",),
     "AllImages": ("Annotations",),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Paths, Recognised, SharedSource
-from .class_folders import MASKS, PICTURES, SPLITS
+from .class_folders import MASKS, PICTURES, SPLITS, is_mask_folder
 from .inventory import Inventory, common_folder, some, spread
 from .label import UNKNOWN_LABELS, ImageLabels, Labels, PixelObject
 from .listing import IMAGES
@@ -198,13 +198,19 @@ def recognise(folder: Inventory) -> Recognised | None:
 def is_mask_name(name: str) -> bool:
     """Return whether a picture's name or one of its folders says that it is a mask."""
     *folders, file = name.lower().split("/")
-    return any(part in MASKS for part in folders) or file.rpartition(".")[0].endswith(ENDINGS)
+    return any(map(is_mask_folder, folders)) or file.rpartition(".")[0].endswith(ENDINGS)
 
 
 def _settle_classes(found: Recognised, names: Mapping[str, tuple[str, str]], values: Counter[int]) -> None:
     """Settle what names the class: the file where a scene has several masks, the value where a few are different."""
     per_scene = Counter(stem for stem, _ in names.values())
-    endings = sorted({ending for _, ending in names.values() if ending.lower() not in MASKS | PICTURES | SPLITS})
+    endings = sorted(
+        {
+            ending
+            for _, ending in names.values()
+            if ending.lower() not in MASKS | PICTURES | SPLITS and not is_mask_folder(ending)
+        }
+    )
     if max(per_scene.values()) > 1 and len(endings) > 1:
         found.source["class_from"] = "file"
         found.why["class_from"] = f"a mask for each class: {', '.join(endings[:8])}"

@@ -76,6 +76,8 @@ def _layers(path: Path) -> dict[str, Rows]:
 def _settle_files(found: Recognised, vectors: list[str], layers: Mapping[str, Mapping[str, Rows]]) -> list[str]:
     """Settle which files and layers are read and whether they are classes; returns the files."""
     several = [(name, layer) for name, inside in layers.items() for layer in inside]
+    if len(several) == 1 and several[0][1]:
+        found.source["layer"] = several[0][1]  # the others hold no geometries
     if len(several) < 2 or len(vectors) > MOST_FILES:
         return vectors
     rows = {place: layers[place[0]][place[1]] for place in several}

@@ -393,3 +393,34 @@ def test_of_a_sentinel_2_product_the_true_colour_image_is_read(level: str, endin
     assert found.scenes["path"][0].endswith(f"{ending}.jp2")
     assert found.metadata["labels"] == {"ship": 6}
     assert "true-colour image" in said
+
+
+def test_a_csv_for_each_class(tmp_path: Path) -> None:
+    folder = made(tmp_path / "set")
+    tifs(folder)
+    centres = [(point.x, point.y) for point in vectors().geometry.centroid.to_crs("EPSG:4326")]
+    write_csv(folder / "ship.csv", ["lon", "lat"], [list(point) for point in centres[::2]])
+    write_csv(folder / "buoy.csv", ["lon", "lat"], [list(point) for point in centres[1::2]])
+    found, _, _ = init_and_ingest(folder, tmp_path)
+    assert found.metadata["labels"] == {"buoy": SHIPS // 2, "ship": SHIPS // 2}
+
+
+def test_a_layer_without_geometries_is_passed_over(tmp_path: Path) -> None:
+    import pyogrio
+
+    folder = made(tmp_path / "set")
+    tifs(folder)
+    vectors(label="ship").to_file(folder / "l.gpkg", layer="ships", driver="GPKG")
+    pyogrio.write_dataframe(pd.DataFrame({"style": ["a"]}), folder / "l.gpkg", layer="layer_styles", driver="GPKG")
+    found, _, _ = init_and_ingest(folder, tmp_path)
+    assert found.metadata["labels"] == {"ship": SHIPS}
+
+
+def test_masks_in_folders_named_after_their_split(tmp_path: Path) -> None:
+    for number in range(SCENES):
+        split = ("train", "val")[number % 2]
+        write_png(tmp_path / "set" / "tiff" / split / f"{number}.png", scene(number))
+        write_png(tmp_path / "set" / "tiff" / f"{split}_labels" / f"{number}.png", mask(number, 255))
+    found, source, said = init_and_ingest(tmp_path / "set", tmp_path)
+    assert source == "mask", said
+    assert found.metadata["labels"] == {"object": SHIPS}
