@@ -170,7 +170,7 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
         SatpipeError: If it would stop: then no time is forecast.
     """
     from ..engine.forecast import Forecast, later_stages
-    from ..utils.errors import StoreError
+    from ..utils.errors import StoreError, TooLittleDataError
 
     planner = runner.planner(config, selection.forced)
     if planner.plan_ahead(selection.last):
@@ -182,6 +182,8 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
         raise StoreError(f"this cannot run: {title} is missing and --from {selection.first} starts after it")
     if batch.corrupted and not selection.remake:
         raise runner.store.corrupted(batch.corrupted[0].ref)
+    if (reason := _too_few_scenes(config)) is not None:
+        raise TooLittleDataError(f"this cannot run: {reason}")
     forecast, seconds = Forecast(runner.store), 0.0
     for spec in (batch.specs[position] for position in batch.missing):
         cost = forecast.seconds(spec)
@@ -198,3 +200,31 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
         say(f"{stage}: {tasks:,} tasks of about {duration(cost)}{less}")
     workers = runner.workers(config)
     say(f"about {duration(seconds / workers)} in all with {workers} worker{'s' * (workers != 1)}")
+
+
+def _too_few_scenes(config: RunConfig) -> str | None:
+    """Return a sentence if scenes are the groups and there are not enough for the split, as far as files tell."""
+    from ..config.sources import SimulatedSource
+    from ..stages.ingest.sources import plan_sources
+    from ..utils.errors import SatpipeError
+
+    if config.split.by != "scene_id":
+        return None
+    try:
+        sources = plan_sources(config.ingest)
+    except SatpipeError:
+        return None  # the planner of ingest has its own word on that
+    scenes = 0
+    for item in sources:
+        chips = item.label_format.chips
+        if isinstance(item.source, SimulatedSource):
+            scenes += item.source.scenes
+        elif item.scenes is None or (chips is not None and chips.packed_suffix):
+            return None  # known once they are downloaded or read
+        else:
+            scenes += len(item.scenes.files)
+    needed = config.split.folds if config.split.scheme == "folds" else 2
+    if scenes >= needed:
+        return None
+    names = f"split.folds = {needed} folds need" if config.split.scheme == "folds" else "training and testing need"
+    return f"there are {scenes} scenes, and {names} at least {needed}; add scenes, or set split.by to another column"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
+from satpipe.commands import cli
 from satpipe.config.run import RunConfig
 from satpipe.engine.forecast import later_stages
 from satpipe.engine.stages import NAMES
+from satpipe.utils.errors import TooLittleDataError
 
 
 @pytest.mark.parametrize(
@@ -24,3 +29,14 @@ def test_forecast_counts_every_fold_fraction_and_replicate(split: dict[str, obje
     tasks = {stage: number for stage, number, _ in later_stages(config, NAMES)}
     splits = folds * 2 * 5
     assert tasks == {"gan": splits + 1, "synth": splits + 1, "classify": splits * 4 + 1}
+
+
+def test_dry_run_forecasts_no_time_for_what_cannot_run(tmp_path: Path) -> None:
+    (tmp_path / "few.yaml").write_text(
+        "ingest: {sources: [{type: simulated, scenes: 2}]}\nsplit: {scheme: folds, folds: 3}\n"
+    )
+    command = ["run", str(tmp_path / "few.yaml"), "--dry-run", "--root", str(tmp_path)]
+    done = CliRunner().invoke(cli, command)
+    assert isinstance(done.exception, TooLittleDataError)
+    assert "there are 2 scenes, and split.folds = 3 folds need at least 3" in str(done.exception)
+    assert "in all" not in done.output
