@@ -204,12 +204,12 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
 
 def _too_few_scenes(config: RunConfig) -> str | None:
     """Return a sentence if scenes are the groups and there are not enough for the split, as far as files tell."""
+    if config.split.by != "scene_id":
+        return None
     from ..config.sources import SimulatedSource
     from ..stages.ingest.sources import plan_sources
     from ..utils.errors import SatpipeError
 
-    if config.split.by != "scene_id":
-        return None
     try:
         sources = plan_sources(config.ingest)
     except SatpipeError:

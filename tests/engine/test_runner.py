@@ -217,7 +217,7 @@ def test_scratch_of_committed_artifacts_is_removed(finished: LettersProject) -> 
 
 def test_killed_run_is_listed_as_stopped_and_kept_by_clean(project: LettersProject) -> None:
     log = project.folder / "log.txt"
-    project.environment = {"LETTERS_SLEEP_S": "0.3", "LETTERS_LOG": str(log)}
+    project.environment = {"LETTERS_SLEEP_S": "1.5", "LETTERS_LOG": str(log)}
     process = project.start("run", "all", "--config", "letters.yaml", "--set", "compute.workers=1")
     wait_for(project.folder, "data/records/gan/*.json")
     # The checkpoint of the part after it: the first part's own may lie there a moment longer, but is older.
