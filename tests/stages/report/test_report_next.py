@@ -80,6 +80,23 @@ def test_the_class_and_groups_with_most_errors_are_named(page_folder):
     assert f"Most often wrong is {wrong.idxmax()}: {100 * wrong.max():.0f} % of its test chips." in page
 
 
+def test_simulated_data_lead_to_the_users_own(page_folder):
+    assert commands((page_folder / "report.html").read_text("utf-8"))[-1] == "satpipe init FOLDER"
+
+
+def test_scenes_without_place_need_a_site_each(tmp_path):
+    source = {"type": "yolo", "path": "scenes", "groups_csv": None}
+    run = FakeRun(tmp_path, World(hostile="-x", chips=8), ingest={"sources": [source], "classes": list(CLASSES)})
+    path = run.done["ingest"]["tables"].path / "scenes.parquet"
+    scenes = pd.read_parquet(path)
+    page = (run.report()[0] / "report.html").read_text("utf-8")
+    assert "without georeference" not in page
+    scenes.assign(crs=pd.NA, transform=pd.NA).astype({"crs": "string", "transform": "string"}).to_parquet(path)
+    page = (run.report()[0] / "report.html").read_text("utf-8")
+    assert "12 scenes without georeference" in page
+    assert "Name the site of each scene (groups_csv)" in page
+
+
 def answer(estimate: float, share: float, replicates: int = 6) -> dict:
     difference = {"estimate": estimate, "variance_replicates": share, "variance_rest": 0.0}
     return {"difference": difference, "detectable": 0.02, "replicates": replicates}

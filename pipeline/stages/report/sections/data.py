@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ....dataset.tables import SCENES
 from ..gather import ReportData
 from ..html import blocks
 from ..html.words import plural
@@ -29,7 +30,8 @@ def section_left_out(data: ReportData) -> blocks.Section:
     if leaks:
         counted = "; ".join(f"{reason} {number:,}" for reason, number in leaks.items())
         lines.append(f"Chips taken out of training because they would leak into the test, over all splits: {counted}.")
-    section.blocks = [blocks.bullets(lines)]
+    ask = ask_for_sites(data)
+    section.blocks = [blocks.bullets(lines), *([blocks.warning(ask)] if ask else [])]
     for title, entries in (("Quarantined scenes", scenes), ("Quarantined labels", labels)):
         if entries:
             section.blocks.append(_listing(title, entries))
@@ -40,6 +42,19 @@ def section_left_out(data: ReportData) -> blocks.Section:
         "leaks": leaks,
     }
     return section
+
+
+def ask_for_sites(data: ReportData) -> str | None:
+    """Return a request to name the site of each scene where nothing else tells which show the same place, or None."""
+    scenes = SCENES.read(data.scenes / "scenes.parquet")
+    unplaced = int((scenes["crs"].isna() & scenes["quarantined"].isna()).sum())
+    if data.config["split"]["by"] != "scene_id" or not unplaced or data.tables.get("simulated"):
+        return None
+    return (
+        f"{plural(unplaced, 'scene')} without georeference: scenes that show the same place are found by their pixels,"
+        " which another date or another angle can hide. Name the site of each scene (groups_csv) and split by it, so"
+        " that no place is both trained on and tested."
+    )
 
 
 def _listing(title: str, entries: Sequence[Sequence[str]]) -> blocks.Block:

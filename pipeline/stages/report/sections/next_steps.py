@@ -42,6 +42,8 @@ def _steps(data: ReportData) -> Iterator[dict[str, Any]]:
     yield _label(data)
     if verdict != "helps" and len(data.metrics["fraction"].unique()) == 1:
         yield _fewer_labels(data)
+    if data.tables.get("simulated"):
+        yield _own_scenes()
 
 
 def run_command(data: ReportData, *words: str, name: str = "") -> str:
@@ -161,6 +163,14 @@ def detectable_with(answer: Mapping[str, Any], replicates: int) -> float:
 def _share_of_replicates(answer: Mapping[str, Any]) -> float:
     found = answer["difference"]
     return float(sum(found[f"variance_{name}"] or 0.0 for name in ("replicates", "rest")))
+
+
+def _own_scenes() -> dict[str, Any]:
+    return _step(
+        "Try it on your own scenes",
+        "These were drawn by a program. `init` inspects a folder of scenes and labels and writes a configuration.",
+        "satpipe init FOLDER",
+    )
 
 
 def _label(data: ReportData) -> dict[str, Any]:
