@@ -43,7 +43,7 @@ class ShipsnetSource(ImageSource):
 
 @dataclass(frozen=True)
 class Named:
-    """What the name of a chip, or its entry in the JSON, says; the label as text."""
+    """What the name of a chip, or its entry in the JSON, says of it; the label as text."""
 
     label: str
     scene: str | None = None
@@ -52,7 +52,7 @@ class Named:
 
 
 def parse_name(name: str) -> Named | None:
-    """What ``{label}__{scene id}__{lon}_{lat}.png`` says; None for another name."""
+    """Return what ``{label}__{scene id}__{lon}_{lat}.png`` says; None for another name."""
     found = NAME.match(name)
     if not found:
         return None
@@ -60,7 +60,7 @@ def parse_name(name: str) -> Named | None:
 
 
 def columns(named: Named, width: int, height: int, gsd_m: float | None) -> dict[str, Any]:
-    """Columns of the catalogue that follow from what is known of a chip.
+    """Return columns of the catalogue that follow from what is known of a chip.
 
     The label as given; as groups its scene, and the cell of about a kilometre that its centre lies in; and, as the chip
     lies north-up around a known centre, CRS and transform: the UTM zone there, with square pixels.
@@ -68,7 +68,7 @@ def columns(named: Named, width: int, height: int, gsd_m: float | None) -> dict[
     out: dict[str, Any] = {"given": named.label, "group_scene": named.scene, "group_location": None}
     if named.lon is None or named.lat is None or not -180 <= named.lon <= 180 or not -90 <= named.lat <= 90:
         return out
-    corner = (math.floor(round(one / CELL_DEGREES, 6)) * CELL_DEGREES for one in (named.lon, named.lat))
+    corner = (math.floor(round(degrees / CELL_DEGREES, 6)) * CELL_DEGREES for degrees in (named.lon, named.lat))
     out["group_location"] = "{:.2f}_{:.2f}".format(*corner)
     if gsd_m is None or abs(named.lat) > 84:
         return out
@@ -136,7 +136,7 @@ def _comma(text: str, at: int, end: str) -> int:
 
 
 def planar(values: Any) -> Pixels:
-    """A chip (H, W, 3) of bytes from a list of 3 x H x W numbers, H = W, band after band.
+    """Return a chip (H, W, 3) of bytes from a list of 3 x H x W numbers, H = W, band after band.
 
     Raises:
         ValueError: If the list has another length or holds anything but whole numbers of 0 to 255.
@@ -169,19 +169,19 @@ def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list
     from .scenes import pixels_digest, row_of
 
     chips: list[Pixels | str] = []
-    said: dict[str, list[Any]] = {"labels": [], "scene_ids": [], "locations": []}
+    beside: dict[str, list[Any]] = {"labels": [], "scene_ids": [], "locations": []}
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 30} GiB")
         for key, value in top_level(path.read_text("utf-8")):
             if key == "data":
                 chips.append(_chip(value))
-            elif key in said:
-                said[key].append(value)
+            elif key in beside:
+                beside[key].append(value)
         if all(isinstance(chip, str) for chip in chips):
             raise ValueError(f"none of its chips can be used: {chips[0]}" if chips else "it holds nothing under `data`")
-        if len(said["labels"]) != len(chips):
-            raise ValueError(f"it holds {len(chips)} chips and {len(said['labels'])} labels")
+        if len(beside["labels"]) != len(chips):
+            raise ValueError(f"it holds {len(chips)} chips and {len(beside['labels'])} labels")
     except (ValueError, RecursionError, OSError) as error:
         return [row_of(reading, name, "source", quarantined=f"{path.name} is no JSON of chips: {error}"[:300])]
     shape = next(chip.shape for chip in chips if not isinstance(chip, str))
@@ -197,7 +197,7 @@ def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list
         digest = pixels_digest(chip)
         row |= {"width": shape[1], "height": shape[0], "bands": "[1, 2, 3]", "dtype": "uint8", "gsd_m": reading.gsd_m}
         row |= {"sha256": digest, "pixels_sha256": digest}
-        rows.append(row | columns(named(said, position), shape[1], shape[0], reading.gsd_m))
+        rows.append(row | columns(named(beside, position), shape[1], shape[0], reading.gsd_m))
     np.save(array, pixels, allow_pickle=False)
     return rows
 
@@ -209,18 +209,18 @@ def _chip(value: Any) -> Pixels | str:
         return str(error)
 
 
-def named(said: dict[str, list[Any]], position: int) -> Named:
-    """What the lists beside the pixels say of one chip."""
-    scenes, places = said["scene_ids"], said["locations"]
+def named(beside: dict[str, list[Any]], position: int) -> Named:
+    """Return what the lists beside the pixels say of one chip."""
+    scenes, places = beside["scene_ids"], beside["locations"]
     scene = scenes[position] if position < len(scenes) else None
     place = places[position] if position < len(places) else None
     known = (
         isinstance(place, list)
         and len(place) == 2
-        and all(isinstance(one, int | float) and math.isfinite(one) for one in place)
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in place)
     )
     lon, lat = map(float, place) if known and isinstance(place, list) else (None, None)
-    label = said["labels"][position] if position < len(said["labels"]) else None
+    label = beside["labels"][position] if position < len(beside["labels"]) else None
     return Named(str(label), None if scene is None else str(scene), lon, lat)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".bpw", ".bmpw", ".j2w", ".wld")
 """Suffixes of files with six numbers that place an image; such a file can name no other."""
+
+
+def has_world_files(folder: Path) -> bool:
+    """Return whether a folder holds a world file, for whatever image."""
+    try:
+        return any(name.lower().endswith(WORLD_FILES) for name in os.listdir(folder))  # noqa: PTH208 - names alone
+    except OSError:
+        return False
 
 
 def world_files(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""From what was found to a configuration with a comment for each key, and to lines that say what was found."""
+"""Propose a configuration for a source, with a comment for each key, and lines that report what the source holds."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _bands(draft: _Draft, summary: SourceSummary) -> None:
     numbers = {bands for bands, _ in kinds}
     if len(numbers) > 1 and len({dtype for _, dtype in kinds}) == 1:
         fewest = min(numbers)
-        draft.set("ingest.bands", list(range(1, fewest + 1)), "scenes have different bands; these all of them have")
+        draft.set("ingest.bands", list(range(1, fewest + 1)), "scenes have different bands; all of them have these")
     elif len(kinds) > 1:
         said = ", ".join(f"{count} of {bands} {dtype}" for (bands, dtype), count in kinds.most_common())
         draft.warnings.append(
@@ -186,8 +186,8 @@ def _gsd(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
     if known[-1] <= 1.01 * known[0] and not crooked:
         return
     coarse = quantile(known, 0.9)
-    one = known[-1] <= 1.01 * known[0]
-    reason = f"scenes have {coarse:g} m" if one else f"scenes have {known[0]:g} to {known[-1]:g} m"
+    same = known[-1] <= 1.01 * known[0]
+    reason = f"scenes have {coarse:g} m" if same else f"scenes have {known[0]:g} to {known[-1]:g} m"
     reason += f"; the pixels of {len(crooked)} are not square" if crooked else ""
     draft.set("chips.gsd_m", float(f"{coarse:.3g}"), f"metres per pixel of all chips: {reason}")
     draft.set("chips.resampling", "average")
@@ -206,7 +206,7 @@ def _size(draft: _Draft, summary: SourceSummary) -> None:
     if lengths:
         middle, long = quantile(lengths, 0.5), quantile(lengths, 0.75)
         wanted = 16 * math.ceil(max(AROUND * middle, long) / 16)
-        why = f"half of the objects are shorter than {middle:.0f} px, three in four than {long:.0f}"
+        why = f"median length {middle:.0f} px, 75th percentile {long:.0f} px"
     else:
         # A point stands for an object of up to a chip's size: there must be room beside it for background.
         wanted = min(64, 16 * (int(largest) // 64))
@@ -241,10 +241,10 @@ def lines_of(found: Recognised, summary: SourceSummary, grouping: Grouping) -> l
     """Return what was found, for people: a heading and the rest of each line."""
     lines = [("source", f"{summary.source['type']}: {found.says}")] if found.says else []
     good = summary.good
-    looked = f", {len(summary.scenes):,} looked at" if len(summary.scenes) < summary.total else ""
+    sampled = f", {len(summary.scenes):,} examined" if len(summary.scenes) < summary.total else ""
     what = "chips" if summary.cut else "scenes"
     lines.append(
-        (what, f"{summary.total:,}{looked}; {_shape(summary)}" if good else f"{summary.total:,}, none can be read")
+        (what, f"{summary.total:,}{sampled}; {_shape(summary)}" if good else f"{summary.total:,}, none can be read")
     )
     bad = Counter(str(row["quarantined"]) for row in summary.scenes if row["quarantined"] is not None)
     lines += [("left out", f"{count:,} x {reason}") for reason, count in bad.most_common(3)]
@@ -270,7 +270,7 @@ def _shape(summary: SourceSummary) -> str:
     suffixes = Counter(Path(str(row["path"])).suffix.lower().lstrip(".").split("#")[0] for row in good)
     kinds = ", ".join(f"{bands} x {dtype}" for (bands, dtype), _ in _kinds(summary).most_common(3))
     sides = [(int(row["height"]), int(row["width"])) for row in good]
-    heights, widths = sorted(one for one, _ in sides), sorted(one for _, one in sides)
+    heights, widths = sorted(height for height, _ in sides), sorted(width for _, width in sides)
     words = [", ".join(sorted(suffixes)), f"bands {kinds}", f"{_range(widths)} x {_range(heights)} px"]
     crs = Counter(str(row["crs"])[:24] for row in good if row["crs"])
     gsd = sorted(float(f"{row['gsd_m']:.3g}") for row in good if row["gsd_m"] is not None)

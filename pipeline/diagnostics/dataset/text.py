@@ -1,4 +1,4 @@
-"""A configuration as YAML with a comment beside each key that has one."""
+"""Write a configuration as YAML with a comment beside each key that has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = "source"
 
 
 def write(sections: Mapping[str, Any], why: Mapping[str, str], head: list[str], folder: Path) -> str:
-    """The text of a configuration file.
+    """Return the text of a configuration file.
 
     Args:
         sections: The configuration; paths are absolute.
@@ -60,7 +60,7 @@ def _source(source: Mapping[str, Any], why: Mapping[str, str], depth: int, folde
 
 
 def _line(text: str, why: str | None, indent: str) -> Iterator[str]:
-    """A key with its comment beside it, or above it where the line would be long."""
+    """Yield a key with its comment beside it, or above it where the line would be long."""
     if why is None:
         yield text
     elif max(len(text) + 1, COMMENT_COLUMN) + len(why) + 2 <= WIDTH:
@@ -71,9 +71,9 @@ def _line(text: str, why: str | None, indent: str) -> Iterator[str]:
 
 
 def _relative(value: Any, folder: Path) -> Any:
-    """Paths relative to the file that holds them, where that is not a long way round."""
+    """Return paths relative to the file that holds them, where that is not a long way round."""
     if isinstance(value, list):
-        return [_relative(one, folder) for one in value]
+        return [_relative(item, folder) for item in value]
     try:
         short = Path(os.path.relpath(value, folder)).as_posix()
     except ValueError:  # another drive
@@ -82,7 +82,7 @@ def _relative(value: Any, folder: Path) -> Any:
 
 
 def _value(value: Any) -> str:
-    """A value in YAML's flow style, on one line."""
+    """Return a value in YAML's flow style, on one line."""
     if isinstance(value, str):
         return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
@@ -90,7 +90,7 @@ def _value(value: Any) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a text needs no quotes."""
+    """Return whether a text needs no quotes."""
     try:
         return bool(yaml.safe_load(f"key: {value}") == {"key": value})
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""Read every scene of a batch whole and list what was found: one row per scene, usable or not."""
+"""Read every scene of a batch whole and list the scenes: one row each, usable or not."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FILE = "catalogue.parquet"
 
 
 def catalogue(context: TaskContext) -> dict[str, Any]:
-    """Write the catalogue of the part's scene files; arrays of chips that came in a JSON lie beside it.
+    """Write the catalogue of the task's scene files; arrays of chips that came in a JSON lie beside it.
 
     Returns:
-        Facts: how many scenes can be used, and of each other one why not.
+        Metadata: how many scenes can be used, and of each other one why not.
     """
     config = context.config
     reading = Reading(
@@ -50,7 +50,7 @@ def catalogue(context: TaskContext) -> dict[str, Any]:
 
 
 def _files(context: TaskContext) -> Iterator[tuple[str, Path, str, str]]:
-    """Name, place, what the name is relative to, and digest of each scene file; the user's, or of another part."""
+    """Yield name, path, what the name is relative to, and digest of each scene file, the user's or another task's."""
     for name, file in context.task.files.items():
         if name.startswith(SIDECAR):
             continue

@@ -1,4 +1,4 @@
-"""Bring catalogues and labels of all sources together: the scene table, the label table, and what was left out."""
+"""Gather catalogues and labels of all sources: the scene table, the label table, and what was left out."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .sources import SIDECAR
 LABELS_FILE = "labels.parquet"
 REFUSED_FILE = "refused.json"
 LISTED = 200
-"""Quarantined labels that the facts name one by one; the table has all of them."""
+"""Quarantined labels that the metadata names one by one; the table has all of them."""
 
 Row = dict[str, Any]
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """Rows as mappings of plain Python values; None where a value is missing."""
+    """Return rows as mappings of plain Python values; None where a value is missing."""
     columns = {
         name: [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
         for name, column in ((str(name), frame[name]) for name in frame.columns)
@@ -45,7 +45,8 @@ def labels(context: TaskContext) -> dict[str, Any]:
     """Read the labels of one source and check each against its scene.
 
     Returns:
-        Facts: labels by class, quarantined ones by reason; scenes without a label file, and refused for their labels.
+        Metadata: labels by class, quarantined ones by reason; scenes without a label file, and scenes refused
+        for their labels.
     """
     scenes = [row for folder in context.folders("catalogue") for row in rows_of(CATALOGUE.read(folder / FILE))]
     found = read(context.config["kind"], _given(context, scenes))
@@ -98,7 +99,7 @@ def tables(context: TaskContext) -> dict[str, Any]:
     """Write the scene table and the label table of all sources.
 
     Returns:
-        Facts: usable scenes with their digests, quarantined ones with reasons, how many scenes came twice, labels by
+        Metadata: usable scenes with their digests, quarantined ones with reasons, how many scenes came twice, labels by
         class, licences, groups.
     """
     scenes, refused = _all_scenes(context)
@@ -130,17 +131,17 @@ def tables(context: TaskContext) -> dict[str, Any]:
         "licences": sorted({source["licence"] for source in context.config["sources"]}),
         "groups": [name.removeprefix(GROUP_PREFIX) for name in names if name.startswith(GROUP_PREFIX)],
         "gsd_m": sorted({round(float(one), 4) for one in good["gsd_m"].dropna()})[:LISTED],
-        "unlabelled_scenes": sum(_facts(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
+        "unlabelled_scenes": sum(_metadata(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
     }
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _metadata(folder: Path) -> dict[str, Any]:
     metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text("utf-8"))
     return metadata
 
 
 def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
-    """Rows of all catalogues with path, licence and groups filled in; and why scenes are refused for their labels."""
+    """Return rows of all catalogues with path, licence and groups filled in, and why scenes are refused."""
     folders = iter(context.folders("catalogue"))
     rows: list[Row] = []
     for number, source in enumerate(context.config["sources"]):
@@ -160,7 +161,7 @@ def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
 
 
 def _placed(row: Row, source: Mapping[str, Any], folder: Path) -> Row:
-    """A row of the scene table with the path as other stages open it."""
+    """Return a row of the scene table with the path as other stages open it."""
     where, path = row["where"], row["path"]
     row["file"] = path
     if where == "own":
@@ -194,7 +195,7 @@ def _not_square(row: Row, needed: bool) -> str | None:
 
 
 def _refuse_copies(scenes: Sequence[Row]) -> set[str]:
-    """Names of the scenes that repeat another one: a copy would land on both sides of a split.
+    """Refuse scenes that repeat another one: a copy would land on both sides of a split.
 
     shipsnet has every chip twice, in its JSON and in its folder; the one whose groups are known is kept.
     """
@@ -213,7 +214,7 @@ def _refuse_copies(scenes: Sequence[Row]) -> set[str]:
 
 
 def _refuse_odd_ones(scenes: Sequence[Row]) -> None:
-    """Chips of one run have one number of bands and one type: scenes unlike most others are left out."""
+    """Refuse scenes unlike most others: chips of one run have one number of bands and one type."""
     kinds = Counter((len(json.loads(row["bands"])), row["dtype"]) for row in scenes if row["quarantined"] is None)
     if len(kinds) < 2:
         return

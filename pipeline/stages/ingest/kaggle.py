@@ -1,4 +1,4 @@
-"""Bring a data set from Kaggle into the store, whole or not at all."""
+"""Download a data set from Kaggle into the store, whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def download(dataset: str, version: int | None, out: Path, progress: Progress) -
     Args:
         dataset: ``owner/name``.
         version: Version of the data set; None for the newest.
-        out: Empty folder of the part.
+        out: Empty folder of the artifact.
         progress: Told how many files are copied.
 
     Returns:
-        Facts: the handle, and name and bytes of each file.
+        Metadata: the handle, and name and bytes of each file.
 
     Raises:
         InputError: If kagglehub is not installed, or the data set cannot be had.

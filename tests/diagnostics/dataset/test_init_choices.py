@@ -262,4 +262,4 @@ def test_a_large_folder_is_read_in_samples(tmp_path: Path) -> None:
         (tmp_path / "set" / f"{number}.png").write_bytes(text)
         (tmp_path / "set" / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     _, said = init(tmp_path / "set")
-    assert "2,500, 1,250 looked at" in said
+    assert "2,500, 1,250 examined" in said
