@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from satpipe.engine import publish_facts
+from satpipe.engine.digests import digest_of
+from satpipe.engine.publish import PAGE, publish
 from satpipe.engine.publish_facts import command_line, fill_in, without_facts
+from satpipe.engine.results import Result
+from satpipe.engine.store import Store
+from satpipe.engine.task import METADATA, Task
 
-PAGE = "<p><!--how it was made--><!--/--></p><li>More<!--time of 6 replicates--><!--/--></li><p>end<!--/--></p>"
+TEXT = "<p><!--how it was made--><!--/--></p><li>More<!--time of 6 replicates--><!--/--></li><p>end<!--/--></p>"
 SECONDS = {
     "ingest/tables": 100.0,
     "gan/fold0-f100-r0": 40.0,
@@ -19,7 +26,7 @@ SECONDS = {
 
 def test_date_duration_machine_and_command_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/usr/bin/satpipe", "run", "all", "--name", "<b>"])
-    page = fill_in(PAGE, 1_700_000_000.0, 240.0, SECONDS)
+    page = fill_in(TEXT, 1_700_000_000.0, 240.0, SECONDS)
     assert "Made 2023-11-14 22:13 UTC in 4 min on " in page
     assert "cores, " in page
     assert "<code>satpipe run all --name &#x27;&lt;b&gt;&#x27;</code>" in page
@@ -28,10 +35,10 @@ def test_date_duration_machine_and_command_are_filled_in(monkeypatch: pytest.Mon
 
 
 def test_what_is_filled_in_does_not_count() -> None:
-    filled = fill_in(PAGE, 1_700_000_000.0, 240.0, SECONDS)
-    assert filled != PAGE
-    assert without_facts(filled) == without_facts(fill_in(PAGE, 1_600_000_000.0, None, {})) == PAGE
-    assert without_facts(filled.replace("More", "Less")) != PAGE
+    filled = fill_in(TEXT, 1_700_000_000.0, 240.0, SECONDS)
+    assert filled != TEXT
+    assert without_facts(filled) == without_facts(fill_in(TEXT, 1_600_000_000.0, None, {})) == TEXT
+    assert without_facts(filled.replace("More", "Less")) != TEXT
 
 
 def test_a_command_line_names_no_folders_and_no_secrets() -> None:
@@ -52,3 +59,27 @@ def test_a_commit_is_told_where_the_code_is_a_checkout(tmp_path, monkeypatch: py
     publish_facts.source_commit.cache_clear()
     assert publish_facts.source_commit() is None
     publish_facts.source_commit.cache_clear()
+
+
+def test_a_page_is_filled_in_once_and_restored_where_it_was_edited(tmp_path: Path) -> None:
+    store, keys = Store(tmp_path / "data"), {title: digest_of({"of": title}) for title in (PAGE, "gan/fold0-f100-r0")}
+    store.create()
+    digests = {}
+    for title, key in keys.items():
+        stage, _, name = title.partition("/")
+        with store.staging(key) as staged:
+            (staged / METADATA).write_text("{}")
+            (staged / "report.html").write_text(TEXT)
+            record = store.commit(staged, Task(stage, name, "satpipe:nothing"), key, {"of": title}, 60.0)
+        digests[title] = record.digest
+    result = Result(
+        name="harbour", last="report", sentence="", config={}, keys=keys, digests=digests, started=0.0, version=1
+    )
+    page = publish(store, tmp_path / "reports", result)
+    text = page.read_text("utf-8")
+    assert "Made 1970-01-01 00:00 UTC on " in text
+    assert "That is about 6 min of computing" in text
+    before = page.stat().st_mtime_ns
+    assert publish(store, tmp_path / "reports", result).stat().st_mtime_ns == before
+    page.write_text(text.replace("More", "Much more"))
+    assert without_facts(publish(store, tmp_path / "reports", result).read_text("utf-8")) == TEXT
