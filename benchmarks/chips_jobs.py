@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 from rasterio.windows import Window
-from satpipe.raster.cut import cut_all
+from satpipe.raster.cut import cut as cut_windows
 from satpipe.raster.gdal import SceneFile, open_scene
 from satpipe.stages.chips.cut import cut_batch
 
@@ -42,7 +42,9 @@ def cut(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int)
     scene = scene_of(path)
     with rasterio.Env(**({"GDAL_CACHEMAX": cache} if cache else {})):
         start = time.perf_counter()
-        chips, _ = cut_all(scene, windows, SIZE, workers=workers)
+        chips = np.empty((len(windows), SIZE, SIZE, len(scene.bands)), scene.dtype)
+        for piece in cut_windows(scene, windows, SIZE, workers=workers):
+            chips[piece.windows] = piece.chips
         seconds = time.perf_counter() - start
     np.save(folder / "ours.npy", chips)
     return seconds
@@ -84,9 +86,9 @@ def store(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: in
         }
     )
     scenes = pd.DataFrame([row])
-    settings = {"size_px": SIZE, "resampling": None, "min_valid_fraction": 0.95}
+    settings = {"size_px": SIZE, "resampling": None, "min_valid_fraction": 0.95, "masks": "never"}
     start = time.perf_counter()
-    cut_batch(scenes, planned, settings, path.parent, folder, workers, lambda done, total: None)
+    cut_batch(scenes, planned, pd.DataFrame(), settings, path.parent, folder, workers, lambda done, total: None)
     for file in folder.iterdir():
         with file.open("rb") as opened:
             os.fsync(opened.fileno())

@@ -82,30 +82,6 @@ def cut(
                     yield Cut(panel[positions], out, _copy_shared(rows, block, local[positions], out))
 
 
-def cut_all(
-    scene: SceneFile, windows: Windows, size: int, workers: int = 1, **gdal: str | int | bool
-) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """Cut all windows of a scene, on its own grid, into memory.
-
-    Returns:
-        Chips (N, S, S, C) in the order of the windows, and the valid share (N,) of each.
-    """
-    valid = np.zeros(len(windows))
-    out = np.empty((len(windows), size, size, len(scene.bands)), scene.dtype)
-    grid = Target(scene.height, scene.width)
-    for panel, (first, last) in _panels(scene, windows, size, grid):
-        with grid_rows(scene, grid, (first, last), None, workers, gdal) as rows:
-            local = windows[panel] - (0, first)
-            for chosen, block in _blocks(rows, local, size):
-                places = panel[chosen]
-                if (np.diff(places) == 1).all():
-                    valid[places] = _copy_shared(rows, block, local[chosen], out[places[0] : places[-1] + 1])
-                else:
-                    for position, place in zip(chosen, places, strict=True):
-                        valid[place] = block.copy(local[position : position + 1], out[place : place + 1])[0]
-    return out, valid
-
-
 @contextmanager
 def grid_rows(
     scene: SceneFile,

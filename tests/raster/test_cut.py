@@ -78,9 +78,9 @@ def test_chips_are_the_pixels_of_the_file(layout, workers, tmp_path, small_steps
     opened = scene(write_tif(tmp_path / "a.tif", pixels, **LAYOUTS[layout]), pixels)
     windows = anywhere(301, 203, 40)
     chips, share = expected(pixels, windows, 40)
-    for got in (streamed(opened, windows, 40, workers=workers), cut.cut_all(opened, windows, 40, workers=workers)):
-        assert (got[0] == chips).all()
-        assert got[1] == pytest.approx(share)
+    got = streamed(opened, windows, 40, workers=workers)
+    assert (got[0] == chips).all()
+    assert got[1] == pytest.approx(share)
 
 
 @given(
@@ -106,7 +106,7 @@ def test_any_windows_of_any_small_scene(height, width, size, seed, step, tmp_pat
 def test_every_dtype_keeps_its_values(dtype, tmp_path):
     pixels = noise(70, 60, 1, dtype) * np.dtype(dtype).type(-3 if dtype[0] in "if" else 1)
     opened = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
-    chips, _ = cut.cut_all(opened, w.grid(70, 60, 20, 20), 20)
+    chips, _ = streamed(opened, w.grid(70, 60, 20, 20), 20)
     assert chips.dtype == dtype
     assert (chips == expected(pixels, w.grid(70, 60, 20, 20), 20)[0]).all()
 
@@ -140,11 +140,11 @@ def test_pixels_without_data_count_as_such_and_are_filled(kind, tmp_path, small_
 def test_zero_is_a_value_where_it_is_not_nodata(tmp_path):
     pixels = np.zeros((50, 50, 3), np.uint8)
     opened = scene(write_tif(tmp_path / "a.tif", pixels), pixels)
-    assert (cut.cut_all(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
+    assert (streamed(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
     pixels[..., 0] = 7
     opened = scene(write_tif(tmp_path / "b.tif", pixels, nodata=0), pixels, "nodata", 0.0)
     # Zero in two of three bands is still a colour.
-    assert (cut.cut_all(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
+    assert (streamed(opened, w.grid(50, 50, 25, 25), 25)[1] == 1).all()
 
 
 class Spy:
@@ -230,7 +230,7 @@ def test_wide_scenes_cut_panel_by_panel_give_the_same_chips(columns, tmp_path, m
     chips, share = expected(pixels, windows, 12)
     assert (got[0] == chips).all()
     assert got[1] == pytest.approx(share)
-    assert (cut.cut_all(opened, windows, 12)[0] == chips).all()
+    assert (streamed(opened, windows, 12)[0] == chips).all()
 
 
 def test_items_of_an_array_are_cut_like_scenes(tmp_path):
@@ -239,7 +239,7 @@ def test_items_of_an_array_are_cut_like_scenes(tmp_path):
     from dataclasses import replace
 
     opened = replace(scene(tmp_path / "items.npy", items[2]), item=2)
-    chips, share = cut.cut_all(opened, np.array([[0, 0], [2, 2], [-5, 0]]), 16)
+    chips, share = streamed(opened, np.array([[0, 0], [2, 2], [-5, 0]]), 16)
     assert (chips == expected(items[2], np.array([[0, 0], [2, 2], [-5, 0]]), 16)[0]).all()
     assert share.tolist() == [1, 1, 11 / 16]
 
@@ -249,7 +249,7 @@ def test_a_truncated_scene_is_one_sentence(tmp_path):
     path = write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=64, blockysize=64)
     path.write_bytes(path.read_bytes()[:90_000])
     with pytest.raises(InputError, match=r"a.tif cannot be read at row \d+, column \d+ \(truncated or damaged"):
-        cut.cut_all(scene(path, pixels), w.grid(200, 200, 40, 40), 40)
+        streamed(scene(path, pixels), w.grid(200, 200, 40, 40), 40)
 
 
 # ------------------------------------------------------------------------------------------------------- resampling
