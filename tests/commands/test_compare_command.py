@@ -115,7 +115,7 @@ def test_a_run_may_be_named_by_its_folder_and_the_output_placed(root, tmp_path):
     assert (tmp_path / "elsewhere" / "compare.html").is_file()
 
 
-def test_other_test_chips_are_compared_apart_or_where_they_are_common(root):
+def test_other_test_chips_are_compared_apart_or_in_common(root):
     done = invoke(root, "first", "shorter")
     assert done.exit_code == 0, done.output
     assert "of each run on its own test chips, unpaired intervals" in done.output
@@ -131,7 +131,7 @@ def test_what_was_edited_into_a_report_is_not_printed(root):
     assert "first is not verified: the store with run first is not here" in " ".join(done.output.split())
 
 
-def test_an_unknown_run_is_one_sentence_that_names_those_there_are(root):
+def test_an_unknown_run_names_those_that_exist(root):
     done = invoke(root, "first", "third")
     assert isinstance(done.exception, InputError)
     assert "no report of a run third" in str(done.exception)

@@ -61,7 +61,7 @@ def test_a_commit_is_told_where_the_code_is_a_checkout(tmp_path, monkeypatch: py
     publish_facts.source_commit.cache_clear()
 
 
-def test_a_page_is_filled_in_once_and_restored_where_it_was_edited(tmp_path: Path) -> None:
+def test_a_page_is_filled_in_once_and_restored_if_edited(tmp_path: Path) -> None:
     store, keys = Store(tmp_path / "data"), {title: digest_of({"of": title}) for title in (PAGE, "gan/fold0-f100-r0")}
     store.create()
     digests = {}

@@ -57,7 +57,7 @@ def file(page_folder):
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, file, width, dark):
+def test_the_page_is_silent_and_requests_nothing(browser, file, width, dark):
     browser.open(file, width, dark=dark)
     assert browser.console() == []
     asked = [url for url in browser.requests() if not url.startswith("data:image/")]
@@ -113,7 +113,7 @@ def test_the_accessibility_tree_has_what_it_should(browser, file):
     assert all(node["name"] for node in links)
 
 
-def test_a_comparison_of_runs_is_as_quiet_fits_the_phone_and_stands_out(browser, page_folder, tmp_path):
+def test_a_comparison_is_silent_fits_phones_and_has_contrast(browser, page_folder, tmp_path):
     page = compare_page.write(compare.compare([page_folder, page_folder]), tmp_path)
     for width, dark in ((PHONE, False), (DESKTOP, True)):
         browser.open(page, width, dark=dark)

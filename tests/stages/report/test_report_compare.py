@@ -51,7 +51,7 @@ def test_the_difference_is_that_of_the_predictions_recomputed(found, page_folder
         assert row["estimate"] == pytest.approx(expected)
 
 
-def test_an_arm_that_got_better_is_called_better_and_one_that_did_not_is_not(found):
+def test_only_an_arm_that_got_better_is_called_better(found):
     answers = {row["arm"]: row["answer"] for row in found.differences}
     assert answers["classic+gan"] == "better"
     assert answers["real"] == answers["classic"] == "no detectable difference"
@@ -75,7 +75,7 @@ def test_the_page_shows_both_runs_and_needs_nothing_else(found, tmp_path):
     assert "dcgan-lowdata" in page
 
 
-def test_runs_on_other_test_chips_are_not_compared_unless_told_to(page_folder, tmp_path):
+def test_runs_on_other_scenes_are_compared_only_if_asked(page_folder, tmp_path):
     fewer = FakeRun(tmp_path, World(units=11), name="fewer").report()[0]
     with pytest.raises(InputError, match=r"were tested on different chips \(360, 330; .* --common"):
         compare.compare([page_folder, fewer])
@@ -152,7 +152,7 @@ def test_reports_are_checked_against_the_store(page_folder, tmp_path, forged):
         assert "accuracy 1.000 instead of 1.000" in run.checked.sentence
 
 
-def test_a_scene_of_the_same_name_and_other_content_is_another_scene(page_folder, other_folder, tmp_path):
+def test_a_scene_with_other_content_is_another_scene(page_folder, other_folder, tmp_path):
     changed = tmp_path / "changed"
     changed.mkdir()
     report = json.loads((other_folder / "report.json").read_text("utf-8"))
@@ -172,7 +172,7 @@ def test_runs_of_other_classes_are_not_compared(page_folder, other_folder, tmp_p
         compare.compare([page_folder, tmp_path], common=True)
 
 
-def test_chips_that_several_folds_test_are_compared_fold_by_fold(page_folder, tmp_path):
+def test_chips_of_several_folds_are_compared_fold_by_fold(page_folder, tmp_path):
     folders = []
     for name, folder in (("one", page_folder), ("two", page_folder)):
         copy = tmp_path / name

@@ -40,7 +40,7 @@ COUNTED = {
 
 @pytest.mark.parametrize("name", list(COUNTED))
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_counted_metric_is_scikit_learns_for_any_weights_of_the_units(name, classes):
+def test_counted_metrics_are_scikit_learns_for_any_weights(name, classes):
     for seed in range(5):
         true, predicted, _, unit = table(seed, classes=classes)
         counts = metrics.confusion_counts(true, predicted, unit, UNITS, classes)[None]
@@ -55,7 +55,7 @@ def test_a_counted_metric_is_scikit_learns_for_any_weights_of_the_units(name, cl
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), ties=st.booleans())
-def test_average_precision_is_scikit_learns_for_any_weights_of_the_units(seed, ties):
+def test_average_precision_is_scikit_learns_for_any_weights(seed, ties):
     true, _, score, unit = table(seed, chips=60, ties=ties)
     weights = np.random.default_rng(seed).integers(0, 3, (4, UNITS)).astype(float)
     found = metrics.average_precision(true > 0, score[None], unit)(weights)[:, 0]
@@ -67,7 +67,7 @@ def test_average_precision_is_scikit_learns_for_any_weights_of_the_units(seed, t
             assert np.isnan(value)
 
 
-def test_average_precision_takes_only_the_chips_that_a_replicate_tested():
+def test_average_precision_takes_only_chips_tested():
     true, _, score, unit = table(3, ties=False)
     present = np.random.default_rng(0).random(len(true)) < 0.5
     found = metrics.average_precision(true > 0, score[None], unit, present[None])(np.ones((1, UNITS)))
@@ -93,7 +93,7 @@ def plain_calibration_error(positive, score):
     return error
 
 
-def test_calibration_error_is_its_definition_for_any_weights_of_the_units():
+def test_calibration_error_is_its_definition_for_any_weights():
     for seed in range(5):
         true, _, score, unit = table(seed, ties=False)
         counts = metrics.calibration_counts(true > 0, score, unit, UNITS)[None]
@@ -110,7 +110,7 @@ def test_a_score_of_one_belongs_to_the_last_bin():
     assert found[0, -1] == 1
 
 
-def test_recall_without_objects_is_undefined_and_precision_without_finds_is_zero():
+def test_recall_without_objects_and_precision_without_finds():
     nothing_there = np.array([[[5.0, 2.0, 0.0, 0.0]]])
     nothing_found = np.array([[[5.0, 0.0, 2.0, 0.0]]])
     ones = np.ones((1, 1))
@@ -118,7 +118,7 @@ def test_recall_without_objects_is_undefined_and_precision_without_finds_is_zero
     assert metrics.counted(nothing_found, metrics.precision)(ones)[0, 0] == 0.0
 
 
-def test_balanced_accuracy_leaves_out_a_class_that_does_not_occur():
+def test_balanced_accuracy_leaves_out_absent_classes():
     counts = np.array([8.0, 2.0, 0.0, 0.0])
     assert metrics.balanced_accuracy(counts) == pytest.approx(0.8)
 

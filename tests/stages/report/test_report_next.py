@@ -59,13 +59,13 @@ def test_an_arm_without_a_gan_says_nothing_of_one(tmp_path):
     assert read(folder)["answer"]["generator"] is None
 
 
-def test_where_it_helps_the_classifier_and_the_generator_are_used(page_folder):
+def test_where_it_helps_classifier_and_generator_are_used(page_folder):
     found = commands((page_folder / "report.html").read_text("utf-8"))
     assert found[0] == "satpipe detect SCENE.tif --to found.geojson --run harbours"
     assert found[1] == "satpipe generate --count 1000 --to chips --run harbours"
 
 
-def test_too_few_replicates_are_run_to_the_number_a_verdict_needs(tmp_path):
+def test_too_few_replicates_are_run_to_what_a_verdict_needs(tmp_path):
     folder = FakeRun(tmp_path, World(effects=NO_GAIN, replicates=3, chips=8)).report()[0]
     page = (folder / "report.html").read_text("utf-8")
     assert "satpipe run all --config FILE.yaml --set split.replicates=6" in commands(page)
@@ -144,7 +144,7 @@ def test_all_errors_of_either_arm_are_listed_by_kind(page_folder):
     assert {"scene_id", "row", "col", "score_baseline", "score_treatment"} <= set(table.columns)
 
 
-def test_errors_are_enlarged_and_linked_from_the_map_without_script(page_folder):
+def test_errors_are_enlarged_and_linked_from_the_map(page_folder):
     page = (page_folder / "report.html").read_text("utf-8")
     ids = set(re.findall(r'id="(error-\d+)"', page))
     assert len(ids) > 10

@@ -79,7 +79,7 @@ def test_the_page_says_simulated_data_only_where_it_is(html, hostile_folder):
     assert "Simulated data." not in (hostile_folder / "report.html").read_text("utf-8")
 
 
-def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_run):
+def test_the_page_follows_the_favoured_arms_final_classifier(fake_run):
     tasks = fake_run.report()[1]
     assert [task.title for task in tasks] == ["report/verdict", "classify/final", "report/page"]
     assert tasks[1].config["arm"] == "classic+gan"
@@ -87,7 +87,7 @@ def test_the_page_is_made_after_the_final_classifier_of_the_favoured_arm(fake_ru
     assert "synth" in tasks[1].inputs
 
 
-def test_without_a_gain_the_final_classifier_needs_no_synthetic_chips(tmp_path):
+def test_without_a_gain_the_final_classifier_is_the_baselines(tmp_path):
     world = World(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
     metadata, final = FakeRun(tmp_path, world).verdict()
     assert metadata["verdict"] == "no detectable difference"
@@ -110,7 +110,7 @@ def test_what_was_left_out_is_counted_with_its_reason(page):
     assert "near-duplicate of a test chip" in text
 
 
-def test_the_words_of_the_page_are_explained_each_arm_among_them(page):
+def test_the_words_of_the_page_are_explained(page):
     text = " ".join(" ".join(page.text).split())
     words = text[text.rindex("What the words mean") :]
     assert "Arm classic+gan Trained on real chips and synthetic chips of the GAN, all of them augmented." in words
@@ -118,7 +118,7 @@ def test_the_words_of_the_page_are_explained_each_arm_among_them(page):
     assert "Points Percentage points: from 0.80 to 0.85 is +5.0 points." in words
 
 
-def test_versions_seed_and_the_machines_profile_are_told(page, report):
+def test_versions_seed_and_profile_are_shown(page, report):
     text = " ".join(" ".join(page.text).split())
     assert "Seed 1. Trained on cpu in fp32, channels last, 1 thread each." in text
     assert set(report["provenance"]["versions"]) >= {"python", "satpipe", "torch", "numpy", "albumentations"}
@@ -234,7 +234,7 @@ METRICS = ("accuracy", "balanced_accuracy", "recall", "precision", "f1", "averag
 
 
 @pytest.mark.parametrize("metric", [*METRICS, "recall of non-ship"])
-def test_every_estimate_can_be_recomputed_from_the_predictions_beside_the_page(page_folder: Path, metric: str):
+def test_every_estimate_follows_from_the_predictions(page_folder: Path, metric: str):
     predictions = pd.read_parquet(page_folder / "predictions.parquet")
     test = predictions[predictions["role"] == "test"]
     table = pd.read_csv(page_folder / "metrics.csv")

@@ -80,7 +80,7 @@ def test_labels_are_read_off_the_curve_in_doublings(target, labels):
     assert curves.labels_needed([10, 20, 40, 80], curve, np.array(target)) == pytest.approx(labels)
 
 
-def test_a_treatment_below_the_curve_is_a_loss_and_never_worth_nothing(tmp_path):
+def test_a_treatment_below_the_curve_is_a_loss(tmp_path):
     worse = World(effects={"classic": 1.5, "classic+gan": -1.0}, chips=16, fractions=(0.25, 1.0))
     folder = FakeRun(tmp_path, worse).report()[0]
     report = read(folder)
@@ -117,7 +117,7 @@ def test_many_curves_are_read_at_once_as_one_by_one():
 # --------------------------------------------------------------------------------------------------- neighbours
 
 
-def test_a_turned_and_mirrored_copy_is_found_with_correlation_one():
+def test_a_rotated_and_mirrored_copy_has_correlation_one():
     rng = np.random.default_rng(3)
     real = rng.integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
     turned = np.stack([np.rot90(real[7], 3)[:, ::-1], np.rot90(real[2])])
@@ -163,7 +163,7 @@ def test_chips_that_changed_sides_can_be_recomputed(page_folder):
     assert f"Every replicate of classic gets {len(always)} test chip" in page
 
 
-def test_labels_to_check_are_those_that_every_replicate_of_both_arms_contradicts(page_folder):
+def test_labels_to_check_are_those_all_replicates_contradict(page_folder):
     rows = rows_tested(page_folder)
     rows = rows[rows["arm"].isin(["classic", "classic+gan"])]
     wrong = rows["class"] != rows["predicted"]
@@ -220,7 +220,7 @@ def test_several_fractions_are_shown_and_the_largest_decides(fractions_folder):
     assert "What it is worth in labels" in page
 
 
-def test_the_random_split_stands_beside_the_group_split_of_the_same_arm_and_fraction(fractions_folder):
+def test_the_random_split_stands_beside_the_group_split(fractions_folder):
     answer = read(fractions_folder)["answer"]
     assert answer["random_split"]["values"] == {"classic": 1.0}
     assert answer["random_split"]["fraction"] == answer["question"]["fraction"] == 1.0
@@ -231,7 +231,7 @@ def test_the_random_split_stands_beside_the_group_split_of_the_same_arm_and_frac
     assert f"{100 * (1 - answer['arm_values']['classic']):+.1f}" in section
 
 
-def test_the_gain_in_labels_is_read_off_the_curves_of_the_metrics_table(fractions_folder):
+def test_the_gain_in_labels_is_read_off_the_curves(fractions_folder):
     table = pd.read_csv(fractions_folder / "metrics.csv")
     table = table[(table["kind"] == "arm") & table["fold"].isna() & (table["metric"] == "balanced_accuracy")]
     curve = {arm: one.sort_values("fraction")["estimate"].to_numpy() for arm, one in table.groupby("arm")}
@@ -282,7 +282,7 @@ def test_reports_validate_against_the_published_schema(page_folder, fractions_fo
     assert not validator.is_valid(read(page_folder) | {"extra": 1})
 
 
-def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder):
+def test_acceptance_and_usefulness_are_shown_by_class(page_folder):
     report = read(page_folder)
     screening = report["screening"]
     candidates = sum(one["candidates"] for one in screening["classes"].values())
@@ -305,12 +305,12 @@ def test_acceptance_and_what_synthetic_chips_teach_are_told_by_class(page_folder
         (0.7, 0.5, 2, "no more than chance"),
     ],
 )
-def test_what_synthetic_chips_teach_is_told_in_words(synthetic, real, classes, said):
+def test_usefulness_in_words_is_a_share_above_chance(synthetic, real, classes, said):
     taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
     assert said in usefulness_in_words(taught, classes)
 
 
-def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
+def test_accepted_chips_have_no_row_where_a_split_has_none(tmp_path):
     def split(number, grade):
         folders = {}
         for stage, metadata in (("gan", {"usefulness": {}}), ("synth", {"screened": True, "tstr": grade})):
@@ -329,7 +329,7 @@ def test_accepted_chips_are_not_told_of_where_some_split_has_none(tmp_path):
     assert str(ungraded_in_words(accepted_grades(data))).startswith("In 1 of 3 splits screening accepted no chip")
 
 
-def test_what_is_told_in_words_is_of_the_chips_that_classifiers_get():
+def test_usefulness_in_words_is_of_accepted_chips():
     grades = {"real_to_real": 0.9, "synthetic_to_real": 0.6, "accepted_to_real": 0.8}
     said = usefulness_in_words({way: {"balanced accuracy": value} for way, value in grades.items()}, 2)
     assert "saw accepted synthetic chips alone has a balanced accuracy of 0.800" in said
@@ -378,14 +378,14 @@ def test_scenes_quarantine_and_leaks_are_in_the_data(page_folder):
         ([None, None, None, None], 100, False),
     ],
 )
-def test_a_training_is_over_trained_where_three_looks_after_its_best_were_worse(
+def test_three_evaluations_worse_than_the_best_are_over_training(
     scores: list[float | None], best: int | None, said: bool
 ) -> None:
     history = [{"images": 100 * number, "score": score} for number, score in enumerate(scores, start=1)]
     assert over_trained(history, best) == ("over-trained from here" if said else None)
 
 
-def test_the_report_draws_from_where_a_generator_was_over_trained(page_folder: Path) -> None:
+def test_the_report_draws_where_a_generator_was_over_trained(page_folder: Path) -> None:
     assert len(sorted(page_folder.glob("figures/gan-distance-*.svg"))) == len(CLASSES)
     assert (page_folder / "figures" / "gan-score.svg").read_text("utf-8").count("over-trained from here") == 1
 
