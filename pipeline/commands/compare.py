@@ -46,7 +46,7 @@ def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -
 
 
 def folder_of(run: str, root: Path) -> Path:
-    """The folder of a run's report: below ``reports/``, or named itself.
+    """Return the folder of a run's report: below ``reports/``, or named itself.
 
     Raises:
         InputError: If there is neither.

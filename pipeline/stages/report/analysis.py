@@ -53,7 +53,7 @@ MIN_HALF = 2
 
 
 def finite(value: Any) -> Any:
-    """The same data with None where a number is not finite, as JSON has no other word for it."""
+    """Return the same data with None where a number is not finite, as JSON has no other word for it."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -69,7 +69,7 @@ def write_json(data: Any, path: Path) -> None:
 
 
 def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tuple[str, str]]:
-    """Pairs (arm, what it is compared with), the primary one first.
+    """Return pairs (arm, what it is compared with), the primary one first.
 
     An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
     `gan`, whose chips it has; GAN chips also with real objects that were cut out and composited in the same way, which
@@ -84,7 +84,7 @@ def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tupl
 
 
 def metric_names(classes: Sequence[str]) -> list[str]:
-    """All metrics, those of single classes too."""
+    """Return all metrics, those of single classes too."""
     return [*METRICS, *(f"recall of {name}" for name in classes)]
 
 
@@ -105,7 +105,7 @@ def _row(found: Interval, view: PredictionArrays, **what: Any) -> dict[str, Any]
 
 
 def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: int | None) -> list[dict[str, Any]]:
-    """Rows of metrics.csv for one fraction and one fold (None: all of them)."""
+    """Return rows of metrics.csv for one fraction and one fold (None: all of them)."""
     where = {"fraction": fraction, "fold": fold}
     stratum = view.stratum
     rows = []
@@ -140,7 +140,7 @@ def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: i
 
 
 def halves(score: Scorer) -> Scorer:
-    """The scorer of the difference between the first and the second half of an arm's replicates.
+    """Return the scorer of the difference between the first and the second half of an arm's replicates.
 
     The halves differ in nothing but their seeds, so this is what comes out where there is nothing to find.
     """
@@ -160,7 +160,7 @@ def analyse(
     question: Question,
     random_split: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The verdict as JSON data, and the table of all metrics (metrics.csv).
+    """Return the verdict as JSON data, and the table of all metrics (metrics.csv).
 
     Args:
         predictions: Rows of the ``PREDICTIONS`` table.
@@ -204,7 +204,7 @@ def add_generators(answer: dict[str, Any], generators: Sequence[Mapping[str, Any
 
 
 def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:
-    """What a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
+    """Return what a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
     fraction = float(predictions["fraction"].max())
     found = set(predictions["arm"])
     view = prediction_arrays(predictions, classes, [arm for arm in arms if arm in found], fraction)

@@ -91,7 +91,7 @@ class Run:
 
     @property
     def question(self) -> Mapping[str, Any]:
-        """What the run's verdict is on."""
+        """Return what the run's verdict is on."""
         question: Mapping[str, Any] = self.report["answer"]["question"]
         return question
 
@@ -129,7 +129,7 @@ class Comparison:
     quality: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The data of compare.json."""
+        """Return the data of compare.json."""
         data: dict[str, Any] = finite(
             {
                 "format": FORMAT,
@@ -148,7 +148,7 @@ class Comparison:
         return data
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows of the differences on the first run's metric, for a terminal."""
+        """Return head and rows of the differences on the first run's metric, for a terminal."""
         head = ["arm", *(run.name for run in self.runs), "points", "interval", ""]
         rows = []
         for row in self.differences:
@@ -159,7 +159,7 @@ class Comparison:
         return head, rows
 
     def quality_table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows of the GANs' quality, for a terminal; what real chips reach is in brackets."""
+        """Return head and rows of the GANs' quality, for a terminal; what real chips reach is in brackets."""
         head = ["class", "measure", *(run.name for run in self.runs)]
         rows = []
         for label, measures in self.quality.items():
@@ -261,7 +261,7 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
 
 
 def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Runs with different names; two of one name get their number."""
+    """Return runs with different names; two of one name get their number."""
     names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return tuple(runs)
@@ -269,7 +269,7 @@ def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as dotted keys."""
+    """Return nested mappings and lists as dotted keys."""
     if isinstance(data, Mapping):
         pairs: Any = data.items()
     elif isinstance(data, list) and any(isinstance(item, (Mapping, list)) for item in data):
@@ -284,7 +284,7 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def differing(tables: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Keys whose values differ, with the value in each table."""
+    """Return keys whose values differ, with the value in each table."""
     keys = dict.fromkeys(itertools.chain.from_iterable(tables))
     comparison = {key: [table.get(key) for table in tables] for key in keys}
     return {key: values for key, values in comparison.items() if any(value != values[0] for value in values)}
@@ -298,7 +298,7 @@ def digests(run: Run) -> dict[str, Any]:
 
 
 def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
-    """How many test chips each run has, and how many all share.
+    """Return how many test chips each run has, and how many all share.
 
     Raises:
         InputError: If they differ, the scenes too, and ``common`` is not given; if there are none in common; or if the
@@ -417,7 +417,7 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
 
 
 def gan_quality(runs: Sequence[Run]) -> dict[str, dict[str, list[float | None]]]:
-    """Quality by class and measure, one value per run."""
+    """Return quality by class and measure, one value per run."""
     tables = [(run.report["gan"] or {}).get("quality", {}) for run in runs]
     comparison: dict[str, dict[str, list[float | None]]] = {}
     for label in dict.fromkeys(itertools.chain.from_iterable(tables)):

@@ -76,11 +76,11 @@ class ReportData:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, background first."""
+        """Return class names, background first."""
         return tuple(self.config["ingest"]["classes"])
 
     def shown_splits(self) -> list[Split]:
-        """The splits that pictures come from: those of the verdict's fraction in the first replicate, one per fold."""
+        """Return the splits that pictures come from: one per fold, the verdict's fraction, first replicate."""
         fraction = self.answer["question"]["fraction"]
         rows = [split for split in self.splits.values() if np.isclose(split.metadata["fraction"], fraction)]
         first = min((split.metadata["replicate"] for split in rows), default=0)
@@ -136,12 +136,12 @@ def _row(ref: ArtifactRef) -> tuple[str, str, str]:
 
 
 def roles(split: Split) -> pd.DataFrame:
-    """The split's table: chip_id, role, unit."""
+    """Return the split's table: chip_id, role, unit."""
     return SPLIT.read(split.folder / "split.parquet")
 
 
 def synthetic(split: Split, store: Path) -> ChipStore | None:
-    """The split's accepted synthetic chips, or None where it has none."""
+    """Return the split's accepted synthetic chips, or None where it has none."""
     if split.synth is None:
         return None
     chips = ChipStore.open(SYNTHETIC.read, split.synth / "index.parquet", store)
@@ -150,7 +150,7 @@ def synthetic(split: Split, store: Path) -> ChipStore | None:
 
 
 def sample(chips: ChipStore, label: str, count: int, seed: Sequence[int]) -> ChipStore:
-    """Up to ``count`` chips of a class, drawn at random so that nobody chose the pretty ones."""
+    """Return up to ``count`` chips of a class, drawn at random so that nobody chose the pretty ones."""
     rows = np.flatnonzero((chips.index["class"] == label).to_numpy(dtype=bool))
     selected: npt.NDArray[np.bool_] = np.zeros(len(chips), dtype=bool)
     selected[rows[chosen_mask(len(rows), count, seed)]] = True

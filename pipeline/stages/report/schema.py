@@ -277,5 +277,5 @@ class Report(Model):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of report.json."""
+    """Return the JSON schema of report.json."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()}

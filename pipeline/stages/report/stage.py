@@ -38,7 +38,7 @@ def plan_page(context: PlanContext) -> Plan:
 
 
 def predictions(context: PlanContext) -> tuple[ArtifactRef, ...]:
-    """The classifiers of the experiment, by name."""
+    """Return references to the classifiers of the experiment."""
     return _classifiers(context, "fold")
 
 
@@ -102,7 +102,7 @@ def fold_effects(split: SplitConfig) -> Folds:
 
 
 def page_task(context: PlanContext) -> Task:
-    """The page, from everything that the run committed."""
+    """Return the task that writes the page, from everything that the run committed."""
 
     def group(stage: str, prefix: str = "") -> tuple[ArtifactRef, ...]:
         return tuple(done.ref for name, done in sorted(context.done[stage].items()) if name.startswith(prefix + "fold"))

@@ -33,7 +33,7 @@ class Section:
     appendix: bool = False
 
     def figures(self) -> dict[str, str]:
-        """SVG of each figure in the section, by name."""
+        """Return SVG of each figure in the section, by name."""
         drawings = {}
         for block in self.blocks:
             for one in block.get("entries", []) if block["kind"] == "figures" else [block]:
@@ -43,7 +43,7 @@ class Section:
 
 
 def text(words: str, quiet: bool = False) -> Block:
-    """A paragraph."""
+    """Return a paragraph."""
     return {"kind": "text", "text": words, "quiet": quiet}
 
 
@@ -53,27 +53,27 @@ def warning(words: str) -> Block:
 
 
 def heading(words: str) -> Block:
-    """A heading within a section."""
+    """Return a heading within a section."""
     return {"kind": "heading", "text": words}
 
 
 def figure(name: str, svg: str, caption: str) -> Block:
-    """A figure; its SVG is ours and is not escaped, whatever text it holds was escaped when it was drawn."""
+    """Return a figure; its SVG is ours and is not escaped, whatever text it holds was escaped when it was drawn."""
     return {"kind": "figure", "name": name, "svg": Markup(svg), "caption": caption}
 
 
 def figures(entries: Sequence[Block]) -> Block:
-    """Figures side by side where there is room."""
+    """Return figures side by side where there is room."""
     return {"kind": "figures", "entries": list(entries)}
 
 
 def cell(value: str, ci: str = "") -> dict[str, str]:
-    """A table cell with an interval below its value."""
+    """Return a table cell with an interval below its value."""
     return {"value": value, "ci": ci}
 
 
 def row(cells: Sequence[Any], strong: bool = False, series: int | None = None) -> dict[str, Any]:
-    """A table row; the first cell is its heading. ``series`` is the number of its colour, from 0."""
+    """Return a table row; the first cell is its heading. ``series`` is the number of its colour, from 0."""
     return {"cells": list(cells), "strong": strong, "series": None if series is None else series + 1}
 
 
@@ -85,7 +85,7 @@ def table(
     numeric: bool = True,
     fold: str | None = None,
 ) -> Block:
-    """A table; with ``fold`` it is behind that line until opened. Of a very long one the page shows the beginning."""
+    """Return a table; with ``fold`` it is behind that line until opened. A very long one is cut."""
     if len(rows) > LISTED:
         caption = f"{caption} The first {LISTED} of {len(rows):,}.".strip()
     return {
@@ -105,12 +105,12 @@ def beside(sides: Sequence[Mapping[str, Any]], caption: str) -> Block:
 
 
 def sheet(picture: str, alt: str, caption: str) -> Block:
-    """One large picture."""
+    """Return one large picture."""
     return {"kind": "sheet", "picture": picture, "alt": alt, "caption": caption}
 
 
 def sheets(entries: Sequence[Block]) -> Block:
-    """Large pictures side by side where there is room."""
+    """Return large pictures side by side where there is room."""
     return {"kind": "sheets", "entries": list(entries)}
 
 
@@ -140,15 +140,15 @@ def steps(entries: Sequence[Mapping[str, Any]]) -> Block:
 
 
 def terms(summary: str, entries: Sequence[tuple[str, str]]) -> Block:
-    """Words and what they mean, behind a line until opened."""
+    """Return words and what they mean, behind a line until opened."""
     return {"kind": "terms", "summary": summary, "entries": list(entries)}
 
 
 def bullets(entries: Sequence[str]) -> Block:
-    """A list."""
+    """Return a list."""
     return {"kind": "list", "entries": list(entries)}
 
 
 def code(summary: str, words: str) -> Block:
-    """Long text in fixed width, behind a line until opened."""
+    """Return long text in fixed width, behind a line until opened."""
     return {"kind": "code", "summary": summary, "text": words}

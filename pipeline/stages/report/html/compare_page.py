@@ -51,7 +51,7 @@ def write(comparison: Comparison, out: Path) -> Path:
 
 
 def section_differences(comparison: Comparison) -> blocks.Section:
-    """The verdict of each run, and the differences between runs."""
+    """Return the verdict of each run, and the differences between runs."""
     section = blocks.Section("difference", "By how much they differ")
     first = comparison.runs[0]
     bars = [
@@ -115,7 +115,7 @@ def _differences(comparison: Comparison, bars: list[figures.Bar], rows: list[dic
 
 
 def section_settings(comparison: Comparison) -> blocks.Section:
-    """Configuration keys and data digests that differ."""
+    """Return configuration keys and data digests that differ."""
     section = blocks.Section("settings", "What differs between them")
     names = [run.name for run in comparison.runs]
 
@@ -144,7 +144,7 @@ def _short(value: Any) -> str:
 
 
 def section_quality(comparison: Comparison) -> blocks.Section | None:
-    """GAN quality side by side."""
+    """Return GAN quality side by side."""
     if not comparison.quality:
         return None
     rows = []
@@ -170,7 +170,7 @@ def _quality(name: str, value: float | None, floor: float | None) -> dict[str, s
 
 
 def section_sheets(comparison: Comparison) -> blocks.Section | None:
-    """Synthetic chips of the runs side by side, class by class."""
+    """Return synthetic chips of the runs side by side, class by class."""
     section = blocks.Section("sheets", "Synthetic chips")
     classes = comparison.runs[0].report["provenance"]["configuration"]["ingest"]["classes"]
     for position in [*range(1, len(classes)), 0]:

@@ -105,7 +105,7 @@ STYLE: dict[Any, Any] = {
 
 
 def number_of(arm: str, arms: Sequence[str]) -> int:
-    """Position of an arm in palette, markers and dashes: the same in every figure and every report."""
+    """Return position of an arm in palette, markers and dashes: the same in every figure and every report."""
     if arm in KNOWN_ARMS:
         return KNOWN_ARMS.index(arm)
     others = [name for name in arms if name not in KNOWN_ARMS]
@@ -114,14 +114,14 @@ def number_of(arm: str, arms: Sequence[str]) -> int:
 
 @contextmanager
 def drawn(width: float = 4.6, height: float = 2.6) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one pair of axes, sized in inches; narrow, so that a phone need not shrink it much."""
+    """Yield a figure with one pair of axes, sized in inches; narrow, so that a phone need not shrink it much."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
 
 
 def svg(figure: Figure, name: str, title: str, description: str) -> str:
-    """The figure as an SVG element that follows the page's colours and names itself to a screen reader.
+    """Return the figure as an SVG element that follows the page's colours and names itself to a screen reader.
 
     Args:
         figure: What :func:`drawn` gave.

@@ -76,7 +76,7 @@ def _bar(axes: Axes, bar: Bar, row: int) -> None:
 
 
 def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: bool = False, zero: bool = False) -> str:
-    """Dots with intervals, one row each; small strokes are single replicates.
+    """Return dots with intervals, one row each; small strokes are single replicates.
 
     Args:
         name: Name of the figure.
@@ -105,7 +105,7 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
 
 
 def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
-    """The primary difference: its interval, each replicate, the bootstrap's draws, and what could have been seen."""
+    """Return the primary difference: its interval, each replicate, the bootstrap's draws, the detectable effect."""
     found, draws = answer["difference"], answer["bootstrap"]
     with drawn(4.8, 1.7) as (figure, axes):
         if draws["histogram"] and draws["range"][0] is not None:
@@ -187,7 +187,7 @@ def lines(
     log_x: bool = False,
     percent: bool = False,
 ) -> str:
-    """Curves over a common axis, told apart by colour and dash.
+    """Return curves over a common axis, told apart by colour and dash.
 
     Args:
         name: Name of the figure.
@@ -292,7 +292,7 @@ class Stem:
 
 
 def stems(name: str, title: str, rows: Sequence[Stem], axis: str, series: int) -> str:
-    """Differences of many units, one line each from zero, sorted; larger dots have more chips.
+    """Return differences of many units, one line each from zero, sorted; larger dots have more chips.
 
     Args:
         name: Name of the figure.

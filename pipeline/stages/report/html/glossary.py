@@ -24,7 +24,7 @@ MEANINGS = {
 
 
 def arm_meaning(arm: str) -> str:
-    """What a classifier of an arm is trained on, in a sentence."""
+    """Return what a classifier of an arm is trained on, in a sentence."""
     if arm == "real":
         return "Trained on real chips as they are."
     if arm == "classic":

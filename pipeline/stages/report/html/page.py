@@ -202,7 +202,7 @@ def write(data: ReportData, libraries: Sequence[str], out: Path) -> dict[str, An
 
 
 def write_sheets(data: ReportData, folder: Path) -> list[str]:
-    """Contact sheets of synthetic chips, one per class, named by class number; returns the file names."""
+    """Write contact sheets of synthetic chips, one per class, named by class index; returns the file names."""
     scaling, count = scaling_of(data), data.config["report"]["examples"]
     names = []
     for position, label in enumerate(data.classes):

@@ -20,7 +20,7 @@ NOT_ABOUT_GANS = "The verdict is about it, not about GANs."
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with a proper minus sign, or a dash where there is none."""
+    """Return a number with a proper minus sign, or a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -28,7 +28,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def points(value: float | None, digits: int = 1) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Return a difference of shares in percentage points, with its sign."""
     if value is None or not math.isfinite(value):
         return "–"
     text = number(100 * value, digits)
@@ -41,23 +41,23 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def unit_name(column: str) -> str:
-    """What a test unit is called: ``scene`` for ``scene_id``, else the column's own name."""
+    """Return what a test unit is called: ``scene`` for ``scene_id``, else the column's own name."""
     return "scene" if column == "scene_id" else column
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Names without folder and ending, where they stay different: scenes are named by path."""
+    """Return names without folder and ending, where they stay different: scenes are named by path."""
     short = {name: name.rsplit("/", 1)[-1].rsplit(".", 1)[0] or name for name in names}
     return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def arm_name(arm: str) -> str:
-    """What an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder keeps its own name."""
+    """Return what an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder has its own name."""
     return " and ".join(ARMS[name].title if name in ARMS else f"{name} chips" for name in arm.split("+"))
 
 
 def action(treatment: str, baseline: str) -> str:
-    """What the question is about: ``adding GAN chips to classic augmentation``."""
+    """Return what the question is about: ``adding GAN chips to classic augmentation``."""
     added = treatment.removeprefix(f"{baseline}+")
     if added != treatment:
         return f"adding {arm_name(added)} to {arm_name(baseline)}"
@@ -67,7 +67,7 @@ def action(treatment: str, baseline: str) -> str:
 
 
 def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) -> str:
-    """The verdict in one sentence, with the figures that it rests on."""
+    """Return the verdict in one sentence, with the figures that it rests on."""
     name, what = METRICS[question.metric], action(question.treatment, question.baseline)
     found = verdict.interval
     unit = unit_name(question.unit)

@@ -28,12 +28,12 @@ def _value(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def arms_of(data: ReportData) -> list[str]:
-    """Arms in the order of the experiment."""
+    """Return arms in the order of the experiment."""
     return list(dict.fromkeys(data.metrics.loc[data.metrics["kind"] == "arm", "arm"]))
 
 
 def arms_table(data: ReportData) -> blocks.Block:
-    """Every arm and metric at the verdict's fraction, with intervals."""
+    """Return every arm and metric at the verdict's fraction, with intervals."""
     question, arms = data.answer["question"], arms_of(data)
     order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
     selected = _of(data.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
@@ -63,7 +63,7 @@ def verdict_figure(answer: Mapping[str, Any]) -> blocks.Block:
 
 
 def arms_figure(data: ReportData) -> blocks.Block:
-    """The verdict's metric of each arm."""
+    """Return the verdict's metric of each arm."""
     question, arms = data.answer["question"], arms_of(data)
     selected = _of(
         data.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
@@ -80,7 +80,7 @@ def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: 
 
 
 def differences_figure(data: ReportData) -> blocks.Block:
-    """Differences between arms on the verdict's metric, the primary one first."""
+    """Return differences between arms on the verdict's metric, the primary one first."""
     question, arms = data.answer["question"], arms_of(data)
     selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
     bars = [
@@ -99,7 +99,7 @@ def differences_figure(data: ReportData) -> blocks.Block:
 
 
 def differences_table(data: ReportData) -> blocks.Block:
-    """The primary comparison and the explorations on every metric."""
+    """Return the primary comparison and the explorations on every metric."""
     question = data.answer["question"]
     order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
     selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"])
@@ -125,7 +125,7 @@ def differences_table(data: ReportData) -> blocks.Block:
 
 
 def section_sure(data: ReportData) -> blocks.Section:
-    """By how much and how sure."""
+    """Return the section on the size of the difference and its uncertainty."""
     answer = data.answer
     interval, bootstrap = answer["difference"], answer["bootstrap"]
     unit = unit_name(answer["question"]["unit"])
@@ -202,7 +202,7 @@ def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) 
 
 
 def section_where(data: ReportData) -> blocks.Section:
-    """Where: per class, per fold and per real fraction."""
+    """Return the section on the difference by class, fold, fraction and test group."""
     question, metrics = data.answer["question"], data.metrics
     treatment, baseline = question["treatment"], question["baseline"]
     section = blocks.Section("where", "Where")
@@ -243,7 +243,7 @@ def section_where(data: ReportData) -> blocks.Section:
 
 
 def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[blocks.Block]:
-    """Whether folds differ from one another by more than their intervals explain (Cochran 1954, the Q test)."""
+    """Return whether folds differ from one another by more than their intervals explain (Cochran 1954, the Q test)."""
     rows = _of(difference, fraction=question["fraction"], metric=question["metric"])
     rows = rows[rows["fold"].notna()]
     known = rows[rows["se"] > 0]
@@ -265,7 +265,7 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
 
 
 def units_blocks(data: ReportData) -> tuple[blocks.Block, blocks.Block]:
-    """The difference of every test unit, as a figure and as a table: share of its chips that are right."""
+    """Return the difference of every test unit, as a figure and as a table: share of its chips that are right."""
     question = data.answer["question"]
     treatment, baseline = question["treatment"], question["baseline"]
     shares = (

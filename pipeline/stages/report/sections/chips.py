@@ -31,7 +31,7 @@ def scaling_of(data: ReportData) -> Scaling:
 
 
 def examples(data: ReportData, scaling: Scaling, label: str, count: int) -> tuple[Pixels, Pixels]:
-    """Real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
+    """Return real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
     splits = [split for split in data.shown_splits() if split.synth is not None]
     share = -(-count // max(1, len(splits)))
     real = [_real(data, scaling, split, label, share) for split in splits]
@@ -59,7 +59,7 @@ def _made(data: ReportData, scaling: Scaling, split: Split, label: str, count: i
 
 
 def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
-    """Real chips beside synthetic ones, class by class."""
+    """Return real chips beside synthetic ones, class by class."""
     count = data.config["report"]["examples"]
     section = blocks.Section("chips", "What the synthetic chips look like")
     # The class that the question is about comes first, background last.
@@ -130,7 +130,7 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
 
 
 def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
-    """How many candidates were accepted, by class, and why others were not."""
+    """Return how many candidates were accepted, by class, and why others were not."""
     rows = []
     reasons: dict[str, int] = {}
     totals: dict[str, list[int]] = {}
@@ -164,7 +164,7 @@ def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
 
 
 def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -> list[blocks.Block]:
-    """Synthetic chips beside their nearest training chips, those drawn first and those that are nearest of all."""
+    """Return synthetic chips beside their nearest training chips, the nearest of all."""
     split = next((one for one in data.shown_splits() if one.synth is not None), None)
     made = synthetic(split, data.store) if split is not None else None
     if split is None or made is None:
@@ -211,5 +211,5 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
 
 
 def synth_metadata(split: Split) -> dict[str, dict[str, int]]:
-    """Facts of a split's synthetic chips."""
+    """Return the metadata of a split's synthetic chips."""
     return metadata_of(split.synth) if split.synth is not None else {}

@@ -12,7 +12,7 @@ from ..html.words import plural
 
 
 def section_left_out(data: ReportData) -> blocks.Section:
-    """Quarantine, dropped windows, leaks."""
+    """Return quarantine, dropped windows, leaks."""
     section = blocks.Section("left-out", "What was left out, and why")
     tables, index = data.tables, data.index
     scenes, labels = tables.get("quarantined", []), tables.get("labels_quarantined", [])
@@ -63,7 +63,7 @@ def _listing(title: str, entries: Sequence[Sequence[str]]) -> blocks.Block:
 
 
 def leak_counts(data: ReportData) -> dict[str, int]:
-    """Chips dropped from training by reason, over all splits."""
+    """Return chips dropped from training by reason, over all splits."""
     counts: dict[str, int] = {}
     for split in data.splits.values():
         dropped_here = split.metadata.get("dropped", {})
@@ -74,7 +74,7 @@ def leak_counts(data: ReportData) -> dict[str, int]:
 
 
 def section_counts(data: ReportData) -> blocks.Section:
-    """Chips by class, and who trained on how many."""
+    """Return chips by class, and who trained on how many."""
     section = blocks.Section("data", "The data")
     index, classes = data.index, data.classes
     shape = index.get("shape")

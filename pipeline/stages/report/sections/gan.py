@@ -46,7 +46,7 @@ LASTING = 3
 
 
 def section_gan(data: ReportData) -> blocks.Section | None:
-    """Curves of one generator per fold, quality by class, and the sample sheets of one training."""
+    """Return curves of one generator per fold, quality by class, and the sample sheets of one training."""
     splits = [split for split in data.shown_splits() if split.gan is not None]
     histories = {split.name: json_lines(split.gan / METRICS) for split in splits if split.gan is not None}
     splits = [split for split in splits if histories.get(split.name)]
@@ -109,7 +109,7 @@ def over_trained(history: History, best: int | None) -> str | None:
 
 
 def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
-    """Kernel distance of a class over the training, and the floor of real chips."""
+    """Return kernel distance of a class over the training, and the floor of real chips."""
     curves, floors = [], []
     for series, split in enumerate(splits):
         rows = [
@@ -135,7 +135,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
 
 
 def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
-    """The score that chooses the checkpoint, and from where a training was over-trained."""
+    """Return the score that chooses the checkpoint, and from where a training was over-trained."""
     curves, noted = [], False
     for series, split in enumerate(splits):
         rows = [
@@ -157,7 +157,7 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
 
 
 def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
-    """Both losses, mean over the shown trainings."""
+    """Return both losses, mean over the shown trainings."""
     curves = []
     for series, (key, label) in enumerate((("loss_discriminator", "discriminator"), ("loss_generator", "generator"))):
         at: dict[float, list[float]] = {}
@@ -179,7 +179,7 @@ def _fold(split: Split) -> str:
 
 
 def chosen(data: ReportData, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
-    """Facts of the generators of the verdict's fraction, or of the synthetic chips that they made."""
+    """Yield the metadata of the generators of the verdict's fraction, or of the synthetic chips that they made."""
     fraction = data.answer["question"]["fraction"]
     for split in data.splits.values():
         folder = getattr(split, stage)
@@ -193,7 +193,7 @@ def mean_quality(data: ReportData) -> dict[str, dict[str, float]]:
 
 
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
-    """Quality by class, with the floor below each value."""
+    """Return quality by class, with the floor below each value."""
     names = list(dict.fromkeys(name for values in quality.values() for name in values))
     known = [*MEASURES, *sorted(set(names) - set(MEASURES))]
     names = [name for name in known if name in names and not name.endswith("_floor")]
@@ -290,12 +290,12 @@ def usefulness_in_words(usefulness: Mapping[str, Mapping[str, float]], classes: 
 
 
 def shown_measure(name: str, value: float) -> str:
-    """A measure of quality as it is shown."""
+    """Return a measure of quality as it is shown."""
     return f"{100 * value:.1f} %" if name == "copies" else f"{value:.3g}"
 
 
 def alarms(data: ReportData) -> list[blocks.Block]:
-    """Chosen generators whose chips of a class hardly differ from one another, and trainings that were restarted."""
+    """Return how many chosen generators collapsed on a class, and how many trainings were restarted."""
     collapsed: dict[str, int] = {}
     restarts = restarted = 0
     for split in data.splits.values():
@@ -317,7 +317,7 @@ def alarms(data: ReportData) -> list[blocks.Block]:
 
 
 def sheets(split: Split) -> list[blocks.Block]:
-    """A few sample sheets of one training, early to late; the latents are the same in each."""
+    """Return a few sample sheets of one training, early to late; the latents are the same in each."""
     found = sorted((split.gan / "sheets").glob("*.png")) if split.gan is not None else []
     if not found:
         return []

@@ -42,7 +42,7 @@ class Gain:
 
 
 def labels_of(data: ReportData) -> dict[float, float]:
-    """Labelled objects that a split of each real fraction has for training and validation, mean over splits."""
+    """Return labelled objects that a split of each real fraction has for training and validation, mean over splits."""
     results: dict[float, list[int]] = {}
     for split in data.splits.values():
         counts = split.metadata.get("counts", {})
@@ -54,7 +54,7 @@ def labels_of(data: ReportData) -> dict[float, float]:
 
 
 def gains(data: ReportData, labels: dict[float, float]) -> list[Gain]:
-    """The gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
+    """Return the gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
     question, arms = data.answer["question"], two_arms(data)
     views = [prediction_arrays(data.predictions, data.classes, arms, fraction) for fraction in labels]
     numbers = list(labels.values())
@@ -81,7 +81,7 @@ def gains(data: ReportData, labels: dict[float, float]) -> list[Gain]:
 
 
 def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
-    """Percentiles of draws that may be infinite: with those put beyond all others."""
+    """Return percentiles of draws that may be infinite: with those put beyond all others."""
     finite = draws[np.isfinite(draws)]
     least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     bounded = np.nan_to_num(draws, nan=math.nan, posinf=most + 1, neginf=least - 1)
@@ -94,7 +94,7 @@ def _ends(draws: Floats, confidence: float) -> tuple[float, float]:
 
 
 def section_labels(data: ReportData) -> blocks.Section | None:
-    """The learning curve over real fractions, and the gain in labels."""
+    """Return the learning curve over real fractions, and the gain in labels."""
     labels = labels_of(data)
     fractions = sorted(float(value) for value in data.metrics["fraction"].unique())
     if len(fractions) < 2 or set(fractions) - set(labels) or not all(labels.values()):
@@ -140,14 +140,14 @@ def section_labels(data: ReportData) -> blocks.Section | None:
 
 
 def labels_text(gain: float) -> str:
-    """A gain in labels with its sign, or on which side the curve of the baseline does not reach so far."""
+    """Return a gain in labels with its sign, or on which side the curve of the baseline does not reach so far."""
     if math.isinf(gain):
         return "more than there are" if gain > 0 else "a loss"
     return f"{gain:+,.0f}".replace("-", "−")
 
 
 def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
-    """The gain in labels at the smallest real fraction, where it matters most."""
+    """Return the gain in labels at the smallest real fraction, where it matters most."""
     baseline, treatment = two_arms(data)
     gain = min(results, key=lambda one: one.fraction)
     who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"

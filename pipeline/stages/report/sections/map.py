@@ -25,7 +25,7 @@ OUTLINE_SHARE = 0.02
 
 
 def scene_outlines(scenes: pd.DataFrame) -> dict[str, Floats]:
-    """Corners (5, 2) in lon/lat of each georeferenced scene that was not quarantined; longitude first."""
+    """Return corners (5, 2) in lon/lat of each georeferenced scene that was not quarantined; longitude first."""
     from pyproj import Transformer
 
     outlines_by_scene = {}
@@ -60,7 +60,7 @@ def chip_outlines(index: pd.DataFrame, outlines: pa.ChunkedArray) -> tuple[list[
 
 
 def _degrees(axes: Axes, latitude: float) -> None:
-    """Equal scale east and north, ticks in degrees."""
+    """Set equal scale east and north, and ticks in degrees."""
     axes.set_aspect(1 / max(np.cos(np.radians(latitude)), 0.05), adjustable="datalim")
     axes.ticklabel_format(useOffset=False)
     axes.locator_params(nbins=4)

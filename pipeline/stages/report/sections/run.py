@@ -17,7 +17,7 @@ DIGEST_SHOWN = 12
 
 
 def versions(libraries: Sequence[str]) -> dict[str, str]:
-    """Versions of Python and of installed distributions."""
+    """Return versions of Python and of installed distributions."""
     numbers = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in ("satpipe", *libraries):
         try:
@@ -28,7 +28,7 @@ def versions(libraries: Sequence[str]) -> dict[str, str]:
 
 
 def section_run(data: ReportData, libraries: Sequence[str]) -> blocks.Section:
-    """Configuration and provenance."""
+    """Return configuration and provenance."""
     section = blocks.Section("run", "Configuration and provenance", appendix=True)
     library_versions = versions(libraries)
     rows = [
@@ -60,7 +60,7 @@ def section_run(data: ReportData, libraries: Sequence[str]) -> blocks.Section:
 
 
 def trained_on(profile: Mapping[str, Any]) -> str:
-    """The machine's profile in a sentence."""
+    """Return the machine's profile in a sentence."""
     if not profile:
         return ""
     threads = plural(int(profile["threads"]), "thread")
@@ -75,5 +75,5 @@ def _digests(label: str, caption: str, rows: list[dict[str, Any]]) -> blocks.Blo
 
 
 def configuration(config: Any) -> str:
-    """The configuration as YAML."""
+    """Return the configuration as YAML."""
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100))

@@ -15,7 +15,7 @@ from ..stats.curves import RECALLS, precision_at_recall, reliability
 
 
 def two_arms(data: ReportData) -> tuple[str, str]:
-    """The two arms of the verdict, baseline first."""
+    """Return the two arms of the verdict, baseline first."""
     question = data.answer["question"]
     return question["baseline"], question["treatment"]
 
@@ -29,7 +29,7 @@ def tested(data: ReportData) -> pd.DataFrame:
 
 
 def right_shares(data: ReportData) -> pd.DataFrame:
-    """Per test chip the share of replicates that are right, by arm: columns baseline, treatment, change."""
+    """Return per test chip the share of replicates that are right, by arm: columns baseline, treatment, change."""
     rows = tested(data)
     baseline, treatment = two_arms(data)
     rows = rows.assign(right=(rows["class"] == rows["predicted"]).astype(float))
@@ -41,7 +41,7 @@ def right_shares(data: ReportData) -> pd.DataFrame:
 
 
 def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
-    """Precision-recall, calibration and confusion of the two arms of the verdict."""
+    """Return precision-recall, calibration and confusion of the two arms of the verdict."""
     rows, background = tested(data), data.classes[0]
     section = blocks.Section("scores", "Precision, recall and calibration")
     precision, calibration = [], []
@@ -132,7 +132,7 @@ def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None
 
 
 def mean_precision(rows: pd.DataFrame, background: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Precision at fixed recalls, mean over replicates."""
+    """Return precision at fixed recalls, mean over replicates."""
     curves = [
         precision_at_recall((one["class"] != background).to_numpy(bool), one["score"].to_numpy(np.float64))
         for _, one in rows.groupby("replicate")
@@ -141,7 +141,7 @@ def mean_precision(rows: pd.DataFrame, background: str) -> np.ndarray[Any, np.dt
 
 
 def confusion_table(data: ReportData, rows: pd.DataFrame) -> blocks.Block:
-    """Chips by true and predicted class, mean of replicates, for both arms."""
+    """Return chips by true and predicted class, mean of replicates, for both arms."""
     classes = data.classes
     table = []
     for arm in two_arms(data):
@@ -158,7 +158,7 @@ def confusion_table(data: ReportData, rows: pd.DataFrame) -> blocks.Block:
 
 
 def section_leakage(data: ReportData) -> blocks.Section | None:
-    """The score of a random split beside the score of the group split."""
+    """Return the score of a random split beside the score of the group split."""
     random = data.answer.get("random_split")
     if not random:
         return None
