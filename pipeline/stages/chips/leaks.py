@@ -41,7 +41,9 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
         that overlapping chips join.
     """
     path = index / "index.parquet"
-    chips = ChipStore.open(lambda path: CHIPS.read_columns(path, _compared(path)), path, store)
+    repeated = [SCENE, "shard", *(name for name in pq.read_schema(path).names if name.startswith(GROUP_PREFIX))]
+    columns = ["chip_id", "row", "col", "position", *repeated]
+    chips = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, repeated), path, store)
     ground = overlaps(chips, CHIPS.read_outlines(path))
     seen, scenes = ground.iloc[:0], None
     for folder in scene_pairs:
@@ -54,21 +56,14 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     pairs = pd.concat([frame for frame in (ground, alike) if len(frame)] or [ground], ignore_index=True)
     table = pa.Table.from_pandas(pairs.astype({"score": "float64"}), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
-    columns = group_columns(chips.index)
     return {
         "overlaps": len(ground),
         "seen_overlaps": len(seen),
         "scenes": scenes,
         "duplicates": len(alike),
         "compared": compared,
-        "joined": {column: _joined(chips.index, ground, column) for column in columns},
+        "joined": {column: _joined(chips.index, ground, column) for column in group_columns(chips.index)},
     }
-
-
-def _compared(path: Path) -> list[str]:
-    """The columns of an index that finding leaks needs."""
-    groups = [name for name in pq.read_schema(path).names if name.startswith(GROUP_PREFIX)]
-    return ["chip_id", SCENE, "row", "col", "shard", "position", *groups]
 
 
 def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, known: pd.DataFrame, size: int) -> pd.DataFrame:
