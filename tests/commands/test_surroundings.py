@@ -70,9 +70,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> LettersProject:
     return project
 
 
-def test_a_run_on_odd_paths_writes_below_its_root_alone(
-    far: LettersProject, tmp_path: Path
-) -> None:
+def test_a_run_on_odd_paths_writes_below_its_root_alone(far: LettersProject, tmp_path: Path) -> None:
     shelf, root = far.folder / "read only", tmp_path / "résultats 1"
     before = sorted(path.name for path in shelf.iterdir())
     elsewhere = tmp_path / "elsewhere"
@@ -85,7 +83,7 @@ def test_a_run_on_odd_paths_writes_below_its_root_alone(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not ESCAPE.search(done.stdout + done.stderr)
     assert (root / "reports" / "letters" / "report.html").is_file()
-    assert f"report: {root / 'reports' / 'project' / 'report.html'}" in done.stdout
+    assert f"report: {root / 'reports' / 'letters' / 'report.html'}" in done.stdout
     assert list(elsewhere.iterdir()) == []
     assert sorted(path.name for path in shelf.iterdir()) == before
     again = subprocess.run(

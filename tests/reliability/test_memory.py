@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from fixtures.letters_project import LettersProject
 
 
-def test_task_above_the_memory_cap_ends_in_a_sentence(
-    project: LettersProject,
-) -> None:
+def test_task_above_the_memory_cap_ends_in_a_sentence(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("memory is capped on Linux alone")
+    project = LettersProject.build(tmp_path / "letters")
     project.edit("satpipe/stages/synth/stage.py", "    (context.out", "    bytearray(3 << 30)\n    (context.out")
     stopped = project.call("run", "all", "--config", "letters.yaml", "--set", "compute.memory_gb=1.5")
     assert stopped.returncode == 2
