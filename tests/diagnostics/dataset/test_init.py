@@ -46,7 +46,9 @@ def call(folder: Path, *arguments: str) -> Result:
 
 
 def cut(config: RunConfig, root: Path) -> dict[str, int]:
-    """Ingest and cut in this process; chips by class."""
+    """Ingest and cut in this process; chips by class. The ships lie alike in all scenes: leaks are not looked for."""
+    duplicates = config.chips.duplicates.model_copy(update={"enabled": False})
+    config = config.model_copy(update={"chips": config.chips.model_copy(update={"duplicates": duplicates})})
     store = Store(root / "data")
     store.create()
     walk = Planner(config, store, Profile)
