@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import satpipe
 import torch
-from fixtures.finished_run import MODEL, SIZE, Finished, spots
+from fixtures.finished_run import CLASSES, MODEL, SIZE, Finished, spots
 from satpipe import load_chips, load_classifier, load_generator
 from satpipe.utils.errors import ConfigError, StoreError
 from torch.utils.data import DataLoader
@@ -98,3 +98,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert set(satpipe.__all__) <= set(dir(satpipe))
     with pytest.raises(AttributeError, match="no attribute 'load_scenes'"):
         satpipe.load_scenes  # noqa: B018
+
+
+def test_a_function_that_only_the_record_names_is_not_called(tmp_path: Path) -> None:
+    done = Finished(tmp_path).chips().classifier().write()
+    with pytest.raises(StoreError, match=f"built by {MODEL}, which is not bundled; .*--model {MODEL}"):
+        load_classifier("harbour", done.root)
+    assert load_classifier("harbour", done.root, model=MODEL).architecture.classes == CLASSES

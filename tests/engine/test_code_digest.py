@@ -116,7 +116,7 @@ def load(package: Path) -> ModuleType:
     ],
     ids=[
         "constant",
-        "maker",
+        "function",
         "helper",
         "helper of a helper",
         "through a table",
@@ -146,7 +146,7 @@ def test_code_that_is_reached_changes_the_digest(digest: Digest, file: str, befo
         "comment",
         "docstring",
         "annotation",
-        "other maker",
+        "other function",
         "unused helper",
         "unused sibling",
         "layout",

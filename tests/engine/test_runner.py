@@ -96,7 +96,7 @@ def test_one_replicate_more_makes_one_replicate(finished: LettersProject) -> Non
 
 def test_changed_user_file_remakes_what_follows_from_it(finished: LettersProject) -> None:
     (finished.folder / "texts" / "a.txt").write_text("harbour ")
-    assert finished.run() == ["ingest/a"]  # the maker strips it: the same content comes out
+    assert finished.run() == ["ingest/a"]  # spaces are stripped: the same content comes out
     (finished.folder / "texts" / "a.txt").write_text("harbor")
     assert "chips/loud-b" not in finished.run()
 

@@ -33,7 +33,7 @@ def points(folder: Path, name: str) -> list[tuple[int, float]]:
 
 
 def log(folder: Path, *losses: float) -> None:
-    """A training's folder with a look, and a sheet, every 100 images."""
+    """A training's folder with an evaluation and a sheet every 100 images."""
     (folder / "sheets").mkdir(parents=True, exist_ok=True)
     lines = []
     for number, loss in enumerate(losses, start=1):
@@ -47,7 +47,7 @@ def log(folder: Path, *losses: float) -> None:
 
 def test_a_log_that_grows_is_written_once(tmp_path: Path) -> None:
     training, board = tmp_path / "training", Board(tmp_path / "board")
-    board.follow(training)  # before the first look
+    board.follow(training)  # before the first evaluation
     log(training, 3.0)
     board.follow(training)
     log(training, 3.0, 2.0)

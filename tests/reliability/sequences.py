@@ -48,7 +48,7 @@ def main() -> int:
         harness = Harness(base / "harness")
         folder = build(harness, base / "project")
         kept = Kept()
-        kept.look(folder)
+        kept.check(folder)
         total, problems = explore(harness, folder, base / "copies", (), kept)
         harness.close()
     print(f"{total:,} sequences, {len(problems)} problems, {time.monotonic() - began:.0f} s")

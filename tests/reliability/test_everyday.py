@@ -39,6 +39,6 @@ def sequences() -> list[tuple[str, ...]]:
 def test_no_sequence_loses_a_result(harness: Harness, pristine: tuple[Path, Path], sequence: tuple[str, ...]) -> None:
     folder = restore(*pristine)
     kept = Kept()
-    assert kept.look(folder) == []
+    assert kept.check(folder) == []
     assert sorted(kept.results) == ["other@1", "small@1"]
     assert list(walk(harness, folder, sequence, kept)) == []

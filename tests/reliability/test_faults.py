@@ -115,7 +115,7 @@ def test_store_on_a_read_only_disk_can_still_be_looked_at(harness: Harness, smal
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (Path.unlink, "could be read no more"),
+        (Path.unlink, "could no longer be read"),
         (lambda path: path.write_bytes(b"other"), "was changed while it was read"),
     ],
 )
