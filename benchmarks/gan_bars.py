@@ -34,14 +34,13 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from satpipe.commands._common import committed
-from satpipe.utils.section import as_json
 from satpipe.config.load import load
 from satpipe.config.run import GanConfig, RunConfig
-from satpipe.dataset.split_chips import RealChips, numbers
+from satpipe.dataset.split_chips import RealChips, class_indices
+from satpipe.engine.digests import digest_of
 from satpipe.engine.display import PlainDisplay
 from satpipe.engine.progress import Progress
 from satpipe.engine.runner import Runner, Selection
-from satpipe.engine.store import digest_of
 from satpipe.engine.task import METADATA, PlanContext, Task, TaskContext
 from satpipe.models.device import Profile, prepare
 from satpipe.models.generator import load as load_generator
@@ -50,6 +49,7 @@ from satpipe.stages.gan.inputs import Inputs, read_inputs
 from satpipe.stages.gan.stage import make_generator, plan
 from satpipe.stages.gan.utility import of_generator
 from satpipe.stages.synth.stage import make_synthetic
+from satpipe.utils.section import as_json
 from section import processor, write_section
 
 MADE = "made-from"
@@ -139,7 +139,7 @@ def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> E
         index = pd.read_parquet(out / "index.parquet")
         chips = np.concatenate([np.load(out / name) for name in index["shard"].unique()])
     kept = index["accepted"].to_numpy(bool)
-    return Examples(inputs.scaling.apply(chips[kept]), numbers(index["class"], inputs.classes)[kept])
+    return Examples(inputs.scaling.apply(chips[kept]), class_indices(index["class"], inputs.classes)[kept])
 
 
 def with_test(inputs: Inputs, context: TaskContext) -> Inputs:

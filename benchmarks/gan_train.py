@@ -28,8 +28,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from satpipe.config.gan_presets import PRESETS, Preset
+from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.scaling import fit
 from satpipe.engine.progress import Progress
 from satpipe.models.device import Profile, prepare
@@ -41,7 +43,7 @@ from satpipe.stages.gan.evaluate import prepare_evaluator
 from satpipe.stages.gan.inputs import Inputs
 from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.step import Networks
-from satpipe.stages.gan.utility import of_generator
+from satpipe.stages.gan.utility import of_generator, whole_sampler
 from section import processor, write_section
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -354,7 +356,15 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
     chips = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
     del coarse
     labels = np.arange(len(chips)) % 2
-    inputs = Inputs(chips[:count], labels[:count], chips[count:], labels[count:], fit(chips[:count]), ("sea", "ship"), ChipStore(pd.DataFrame(), Path()))
+    inputs = Inputs(
+        chips[:count],
+        labels[:count],
+        chips[count:],
+        labels[count:],
+        fit(chips[:count]),
+        ("sea", "ship"),
+        ChipStore(pd.DataFrame(), Path()),
+    )
     profile = Profile("cpu", "fp32", "channels_last", 1)
     prepare(profile)
     resolved = replace(PRESETS[preset], images=20 * PRESETS[preset].batch)
@@ -369,8 +379,8 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
     )
     setting = TrainingConfig(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
     judge = prepare_evaluator(inputs, 1, profile)
-    generator, _ = train.train(setting, judge.look, Progress(None))
-    judge.thorough(generator)
+    generator, _ = train.train(setting, lambda network: judge.evaluate(whole_sampler(network)), Progress(None))
+    judge.thorough(whole_sampler(generator))
     of_generator(generator, inputs, 1, profile)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"| {preset} | {count:,} | {count // 3:,} | {peak / 2**30:.2f} |")

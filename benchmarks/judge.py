@@ -39,10 +39,10 @@ from satpipe.config.load import load
 from satpipe.config.run import RunConfig
 from satpipe.dataset.names import split_name
 from satpipe.engine.code_digest import definitions_used
+from satpipe.engine.digests import digest_of, sha256_file
 from satpipe.engine.display import PlainDisplay
 from satpipe.engine.progress import Progress
 from satpipe.engine.runner import Runner, Selection
-from satpipe.engine.store import digest_of, sha256_file
 from satpipe.engine.task import Task, TaskContext
 from satpipe.models.classifier import decide, softmax
 from satpipe.models.device import Profile

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fixtures import REPOSITORY
 from fixtures.gan_project import planned, write_store
-from satpipe.utils.section import as_json
 from satpipe.config.run import SynthConfig
 from satpipe.engine.task import ArtifactRef
 from satpipe.models.device import Profile
+from satpipe.utils.section import as_json
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from satpipe.config import run, sources
-from satpipe.utils.section import Section, as_json
 from satpipe.config.run import RunConfig
+from satpipe.utils.section import Section, as_json
 
 SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from satpipe.config import load
-from satpipe.utils.section import as_json
 from satpipe.utils.errors import ConfigError
+from satpipe.utils.section import as_json
 
 SMALLEST = "ingest:\n  sources:\n    - type: simulated\n"
 

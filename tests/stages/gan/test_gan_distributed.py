@@ -38,7 +38,7 @@ def every_case(folder: Path) -> None:
                 run(made)
             else:
                 train(made, lambda _: pytest.fail("the first rank judges"), Progress())
-    session.task += 1
+    session.part += 1
     features.STEPS = probe.STEPS = 3
     (task,) = planned(folder / "parts", images=32, base_channels=4, checkpoint_images=16, batch=8)[:1]
     inputs = {name: folder / "parts" / ref.stage / ref.digest for name, ref in task.inputs.items()}

@@ -52,7 +52,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def arm_name(arm: str) -> str:
-    """Return what an arm trains on: ``classic augmentation``, ``GAN chips``, ``real chips``; a folder has its own name."""
+    """Return what an arm trains on: ``classic augmentation``, ``GAN chips``; a folder has its own name."""
     return " and ".join(ARMS[name].title if name in ARMS else f"{name} chips" for name in arm.split("+"))
 
 

@@ -197,10 +197,12 @@ def _label(data: ReportData) -> dict[str, Any]:
 
 
 def _fewer_labels(data: ReportData) -> dict[str, Any]:
+    fraction = data.answer["question"]["fraction"]
+    quarter = f"{max(fraction / 4, 0.01):.2f}".rstrip("0")
     return _step(
         "See what synthetic chips are worth with fewer labels",
-        "With all labels there may be nothing left to gain. With a quarter of them the learning curve shows how many"
+        "With so many labels there may be nothing left to gain. With a quarter of them the learning curve shows how many"
         " labels the synthetic chips replace.",
-        run_command(data, "split.fractions=[0.25,1.0]", "report.fraction=0.25", name="quarter"),
+        run_command(data, f"split.fractions=[{quarter},{fraction}]", f"report.fraction={quarter}", name="quarter"),
         data.answer["replicates"],
     )
