@@ -201,8 +201,8 @@ def _fewer_labels(data: ReportData) -> dict[str, Any]:
     quarter = f"{max(fraction / 4, 0.01):.2f}".rstrip("0")
     return _step(
         "See what synthetic chips are worth with fewer labels",
-        "With so many labels there may be nothing left to gain. With a quarter of them the learning curve shows how many"
-        " labels the synthetic chips replace.",
+        "With so many labels there may be nothing left to gain. With a quarter of them the learning curve shows"
+        " how many labels the synthetic chips replace.",
         run_command(data, f"split.fractions=[{quarter},{fraction}]", f"report.fraction={quarter}", name="quarter"),
         data.answer["replicates"],
     )
