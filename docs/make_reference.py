@@ -105,8 +105,8 @@ def configuration_page() -> str:
     lines += [
         "## Label formats",
         "",
-        "What `type` of a source reads. `satpipe init` recognises each but `custom`, and `satpipe detect --truth` takes",
-        "the label files of each but those of chips and masks.",
+        "What `type` of a source reads. `satpipe init` recognises each but `custom`, and `satpipe detect --truth`",
+        "takes the label files of each but those of chips and masks.",
         "",
         *_formats(),
         "",

@@ -46,7 +46,7 @@ def test_rows_of_the_users_reader_are_labels_in_pixels(folder: Path) -> None:
     assert found.metadata["unlabelled_scenes"] == 1
 
 
-def test_a_file_that_the_reader_fails_on_takes_the_scenes_out_with_its_reason(folder: Path) -> None:
+def test_a_failing_reader_takes_the_scenes_out(folder: Path) -> None:
     (folder / "in" / "broken.list").write_text("x")
     with pytest.raises(Exception, match="no such thing"):
         ingest(folder, source(folder))

@@ -27,6 +27,6 @@ def test_each_format_is_recognised_and_gives_the_same_boxes(layout: str, tmp_pat
             assert row == pytest.approx(box, abs=0.02)
 
 
-def test_every_format_of_the_table_has_a_name_of_its_own_and_a_model() -> None:
+def test_every_format_has_its_own_name_and_a_model() -> None:
     assert list(FORMATS) == [known.source.model_fields["type"].default for known in FORMATS.values()]
     assert all(known.title and known.files and known.source.__doc__ for known in FORMATS.values())

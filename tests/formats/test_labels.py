@@ -182,7 +182,7 @@ def test_a_class_may_have_another_name_in_the_label_file(tmp_path: Path) -> None
     assert found.metadata["labels"] == {"buoy": 1, "ship": 2}
 
 
-def test_a_class_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_class_column_is_named_with_those_there(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     frame().rename(columns={"class": "kind"}).to_file(tmp_path / "l.gpkg", driver="GPKG")
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.gpkg")}
@@ -214,7 +214,7 @@ def test_a_geopackage_with_two_layers_needs_the_name_of_one(tmp_path: Path) -> N
 # ---------------------------------------------------------------------------------------------- which scene is meant
 
 
-def test_a_label_file_named_like_a_scene_is_for_that_scene_alone(tmp_path: Path) -> None:
+def test_a_file_named_like_a_scene_is_for_that_scene_alone(tmp_path: Path) -> None:
     # Two dates of one place: a ship of the first is not in the second.
     write_tif(tmp_path / "in" / "may.tif", pixels(seed=1))
     write_tif(tmp_path / "in" / "june.tif", pixels(seed=2))
@@ -224,7 +224,7 @@ def test_a_label_file_named_like_a_scene_is_for_that_scene_alone(tmp_path: Path)
     assert found.labels.groupby("scene_id").size().to_dict() == {"geojson/june.tif": 2, "geojson/may.tif": 1}
 
 
-def test_one_label_file_for_many_scenes_labels_each_scene_that_an_object_touches(tmp_path: Path) -> None:
+def test_an_object_is_a_label_in_each_scene_that_it_touches(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif", pixels(seed=1))
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=2), transform=CORNER @ Affine.translation(80, 0))
     write_geojson(tmp_path / "l.geojson", feature(square(10, 75)), feature(square(30, 100)))
@@ -247,7 +247,7 @@ def test_coordinates_in_pixels_need_a_file_of_the_scenes_own(tmp_path: Path) -> 
         ingest(tmp_path, source | {"labels": str(tmp_path / "l.geojson")})
 
 
-def test_a_file_in_pixels_without_a_scene_takes_no_scene_that_has_its_own(tmp_path: Path) -> None:
+def test_a_file_in_pixels_takes_no_scene_with_its_own(tmp_path: Path) -> None:
     ring = [[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]
     for seed, name in enumerate(("a", "b", "gone")):
         write_geojson(tmp_path / "l" / f"{name}.geojson", feature(ring), crs=None)
@@ -299,7 +299,7 @@ def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
     assert ingest(tmp_path, source).boxes() == [pytest.approx((30, 40, 30, 40), abs=1e-3)] * 2
 
 
-def test_coco_objects_that_cannot_be_used_are_counted_with_the_reason(tmp_path: Path) -> None:
+def test_unusable_coco_objects_are_counted_with_reasons(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.png")
     base = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 5, 5]}
     odd = [{"iscrowd": 1}, {"image_id": 9}, {"category_id": 9}, {"bbox": [1, 2, 3]}, {"bbox": [500, 500, 5, 5]}]
@@ -353,7 +353,7 @@ def test_a_pixel_goes_to_the_map_and_comes_back(
 
 
 @pytest.mark.parametrize("west", [179.9, -180.1], ids=["scene east of 180", "scene west of -180"])
-def test_labels_on_both_sides_of_the_antimeridian_fall_into_one_scene(tmp_path: Path, west: float) -> None:
+def test_labels_on_both_sides_of_the_antimeridian(tmp_path: Path, west: float) -> None:
     transform = from_origin(west, 0.1, 0.001, 0.001)
     write_tif(tmp_path / "in" / "a.tif", pixels(200, 200), crs="EPSG:4326", transform=transform)
     rows = [(179.95, 0.05), (-179.95, 0.05), (0.0, 0.05)]

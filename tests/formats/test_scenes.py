@@ -53,7 +53,7 @@ def read(found: Ingested, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
 @pytest.mark.parametrize("bands", [1, 3, 8])
-def test_a_geotiff_of_any_type_and_number_of_bands_keeps_its_pixels(tmp_path: Path, dtype: str, bands: int) -> None:
+def test_a_geotiff_of_any_type_and_bands_keeps_its_pixels(tmp_path: Path, dtype: str, bands: int) -> None:
     image = write_tif(tmp_path / "in" / "a.tif", pixels(bands=bands, dtype=dtype))
     found = ingest(tmp_path, labelled(tmp_path / "in"))
     row = found.scene("a.tif")
@@ -206,9 +206,7 @@ def test_a_scene_without_a_valid_pixel_is_quarantined(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "driver"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.jpeg", "JPEG"), ("a.png", "JPEG")]
 )
-def test_pictures_without_georeference_take_their_gsd_from_the_configuration(
-    tmp_path: Path, name: str, driver: str
-) -> None:
+def test_pictures_take_their_gsd_from_the_configuration(tmp_path: Path, name: str, driver: str) -> None:
     image = write_image(tmp_path / "in" / name, driver=driver)
     found = ingest(tmp_path, pictures(tmp_path / "in") | {"gsd_m": 1.5})
     row = found.scene(name)
@@ -255,7 +253,7 @@ def test_scenes_are_found_by_folder_glob_file_and_list(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- georeference
 
 
-def test_a_scene_says_where_it_is_how_fine_and_what_it_was_read_from(tmp_path: Path) -> None:
+def test_a_scene_says_where_it_is_how_fine_and_its_file(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     found = ingest(tmp_path, labelled(tmp_path / "in") | {"licence": "CC-BY-4.0"})
     row = found.scene("a.tif")
@@ -275,7 +273,7 @@ def test_gsd_is_measured_on_the_ground(tmp_path: Path) -> None:
     assert found.scene("a.tif")["gsd_m"] == pytest.approx(10 * np.cos(np.radians(37.7)), rel=0.005)
 
 
-def test_pixels_that_are_not_square_are_quarantined_unless_they_will_be_resampled(tmp_path: Path) -> None:
+def test_uneven_pixels_are_quarantined_unless_resampled(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=2), transform=Affine(3, 0, 550_000, 0, -6, 4_180_000))
     source = labelled(tmp_path / "in")
@@ -295,7 +293,7 @@ def test_pixels_that_are_not_square_are_quarantined_unless_they_will_be_resample
     ],
     ids=["south-up", "mirrored", "rotated", "rotated and south-up"],
 )
-def test_labels_find_their_pixels_in_a_scene_that_is_not_north_up(tmp_path: Path, transform: Affine) -> None:
+def test_labels_find_their_pixels_in_a_rotated_scene(tmp_path: Path, transform: Affine) -> None:
     write_tif(tmp_path / "in" / "a.tif", transform=transform)
     found = ingest(tmp_path, labelled(tmp_path / "in", transform))
     assert found.boxes() == [pytest.approx((20, 30, 30, 40), abs=1e-3)]

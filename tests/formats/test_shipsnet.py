@@ -117,7 +117,7 @@ def test_the_planar_json_gives_the_pixels_back(tmp_path: Path) -> None:
     assert found.metadata["labels"] == {"non-ship": 1, "ship": 2}
 
 
-def test_scene_ids_and_locations_of_the_json_are_groups_and_places(tmp_path: Path) -> None:
+def test_scene_ids_and_locations_are_groups_and_places(tmp_path: Path) -> None:
     write_json(
         tmp_path / "in" / "shipsnet.json", [1, 2, 3], scene_ids=["a", "b", "a"],
         locations=[[-122.34, 37.755], [-122.36, 37.8], None],
@@ -143,7 +143,7 @@ def test_chips_of_a_json_get_groups_by_their_place_in_it(tmp_path: Path, by: str
     assert found.quarantined == {}
 
 
-def test_a_chip_that_is_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> None:
+def test_a_chip_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> None:
     write_folder(tmp_path / "in" / "chips")
     write_json(tmp_path / "in" / "shipsnet.json", [0, 1, 7])
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")}, strict=True)

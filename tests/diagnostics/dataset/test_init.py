@@ -78,7 +78,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_told_and_its_configuration_validates_and_cuts_every_object(layout: str, here: Path) -> None:
+def test_every_layout_is_recognised_and_every_object_cut(layout: str, here: Path) -> None:
     make, kind, objects = LAYOUTS[layout]
     folder = here / layout
     folder.mkdir()
@@ -123,7 +123,7 @@ def test_a_chip_holds_most_objects_and_is_a_multiple_of_sixteen(here: Path) -> N
     assert longest[-1] < size <= 3 * longest[-1]
 
 
-def test_boxes_that_were_divided_by_one_side_for_all_images_are_found_out(here: Path) -> None:
+def test_boxes_divided_by_one_side_for_all_are_found_out(here: Path) -> None:
     for number in range(8):
         pixels = scene(number) if number < 5 else scene(number)[:112, :128]
         square = np.pad(pixels, ((0, 64), (0, 0), (0, 0)), mode="wrap") if number < 5 else pixels
@@ -144,7 +144,7 @@ def test_corners_of_zeros_are_told_as_pixels_without_data(here: Path) -> None:
     assert "1 of 8 scenes have a corner of zeros" in (here / "tiles.yaml").read_text()
 
 
-def test_scenes_of_two_resolutions_are_brought_to_the_coarser_one(here: Path) -> None:
+def test_scenes_of_two_gsds_are_resampled_to_the_coarser(here: Path) -> None:
     for number in range(8):
         gsd = 3.0 if number < 4 else 5.0
         corner = from_origin(550_000 + 1000 * number, 4_180_000, gsd, gsd)
@@ -157,7 +157,7 @@ def test_scenes_of_two_resolutions_are_brought_to_the_coarser_one(here: Path) ->
     assert cut(config, here)["ship"] == 8 * SHIPS
 
 
-def test_groups_come_from_a_table_and_the_strictest_with_enough_objects_is_split_by(here: Path) -> None:
+def test_the_strictest_group_with_enough_objects_splits(here: Path) -> None:
     yolo_beside(made(here / "tiles"))
     rows = [[f"port{number}.png", f"bay{number // 2}", f"day{number}"] for number in range(8)]
     write_csv(here / "tiles" / "where.csv", ["file", "site", "day"], rows)
@@ -222,7 +222,7 @@ def test_a_configuration_that_is_there_is_kept_unless_forced(here: Path) -> None
     assert "yolo" in (here / "tiles.yaml").read_text()
 
 
-def test_spaces_accents_and_signs_in_paths_are_kept_and_the_run_gets_a_plain_name(here: Path) -> None:
+def test_odd_signs_in_paths_are_kept_and_the_name_is_plain(here: Path) -> None:
     folder = here / "Bäume & Schiffe [2019] #1"
     folder.mkdir()
     yolo_beside(folder)
@@ -255,7 +255,7 @@ def test_nothing_in_the_folder_is_changed(here: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
 
 
-def test_with_labels_of_two_kinds_the_other_is_named_and_can_be_asked_for(here: Path) -> None:
+def test_of_two_formats_the_other_is_named_and_selectable(here: Path) -> None:
     both = here / "both"
     for name in ("yolo-beside", "coco"):
         (both / name).mkdir(parents=True)

@@ -120,7 +120,7 @@ def colour_table(path: Path) -> None:
         (colour_table, "colour table"),
     ],
 )
-def test_a_bad_scene_is_quarantined_with_its_reason_and_the_others_are_used(
+def test_a_bad_scene_is_quarantined_and_the_others_used(
     tmp_path: Path, make: Callable[[Path], Any], reason: str
 ) -> None:
     write_tif(tmp_path / "in" / "good.tif", pixels(seed=1))
@@ -143,7 +143,7 @@ def test_a_bad_scene_is_quarantined_with_its_reason_and_the_others_are_used(
             ingest(tmp_path, source)
 
 
-def test_a_scene_with_fewer_bands_than_are_chosen_is_quarantined(tmp_path: Path) -> None:
+def test_a_scene_that_lacks_chosen_bands_is_quarantined(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif", pixels(bands=4))
     write_tif(tmp_path / "in" / "b.tif", pixels(bands=3, seed=2))
     write_geojson(tmp_path / "l.geojson", feature(square(20, 30)))
@@ -192,9 +192,7 @@ def one_scene(
         (feature(square(30, 30), **{"class": "whale"}), "class 'whale' is not in ingest.classes"),
     ],
 )
-def test_a_bad_label_is_quarantined_with_its_reason_and_the_others_are_used(
-    tmp_path: Path, odd: Any, reason: str
-) -> None:
+def test_a_bad_label_is_quarantined_and_the_others_used(tmp_path: Path, odd: Any, reason: str) -> None:
     found = one_scene(tmp_path, odd)
     assert found.metadata["labels"] == {"ship": 1}
     ((name, said),) = found.metadata["labels_quarantined"]
@@ -217,7 +215,7 @@ def test_an_axis_swapped_file_is_recognised_and_can_be_read(tmp_path: Path) -> N
     assert ingest(tmp_path, source | {"swap_axes": True}).boxes() == [(20, 30, 30, 40)]
 
 
-def test_labels_with_a_crs_for_a_scene_without_one_refuse_the_scene(tmp_path: Path) -> None:
+def test_labels_with_a_crs_refuse_a_scene_without_one(tmp_path: Path) -> None:
     # The scene must not pass for one without ships, from which background would be cut.
     write_tif(tmp_path / "in" / "a.tif")
     write_image(tmp_path / "in" / "b.png")
@@ -255,7 +253,7 @@ def test_labels_without_a_crs_for_a_scene_with_one_ask_for_it(tmp_path: Path) ->
         ("l.json", b""),
     ],
 )
-def test_a_label_file_that_cannot_be_read_takes_its_scenes_with_it(tmp_path: Path, name: str, content: bytes) -> None:
+def test_an_unreadable_label_file_takes_its_scenes_out(tmp_path: Path, name: str, content: bytes) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     (tmp_path / name).write_bytes(content)
     kind = {".csv": "csv", ".json": "coco"}.get(Path(name).suffix, "geojson")
@@ -303,7 +301,7 @@ def test_a_yolo_file_that_is_no_text_refuses_its_scene(tmp_path: Path) -> None:
     assert found.metadata["labels"] == {"ship": 1}
 
 
-def test_a_scene_that_the_coco_file_does_not_list_or_describes_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_scene_unlike_its_coco_entry_is_refused(tmp_path: Path) -> None:
     for number, name in enumerate(["a", "b", "c"]):
         write_image(tmp_path / "in" / f"{name}.png", pixels(seed=number))
     data = {
@@ -356,7 +354,7 @@ def test_names_with_spaces_and_letters_of_any_script_are_names(tmp_path: Path) -
     assert found.scene(name)["path"] == str(tmp_path / "in" / name)
 
 
-def test_what_is_written_down_does_not_depend_on_where_the_files_lie(tmp_path: Path) -> None:
+def test_results_do_not_depend_on_where_the_files_lie(tmp_path: Path) -> None:
     def catalogue(place: Path) -> list[bytes]:
         write_tif(place / "in" / "a.tif", pixels(300, 300))
         content = (place / "in" / "a.tif").read_bytes()
@@ -369,7 +367,7 @@ def test_what_is_written_down_does_not_depend_on_where_the_files_lie(tmp_path: P
     assert catalogue(tmp_path / "here") == catalogue(tmp_path / "a longer way" / "there")
 
 
-def test_labels_of_a_float_scene_with_transform_keep_their_place(tmp_path: Path) -> None:
+def test_labels_of_a_placed_float_scene_keep_their_place(tmp_path: Path) -> None:
     image = pixels(dtype="float32")
     image[0] = np.nan
     write_tif(tmp_path / "in" / "a.tif", image)

@@ -40,7 +40,7 @@ def test_a_changed_label_file_reads_no_scene_again(tmp_path: Path) -> None:
     assert found.metadata["labels"] == {"ship": 4}
 
 
-def test_a_changed_scene_is_noticed_by_its_content_and_reads_its_batch_again(tmp_path: Path) -> None:
+def test_a_changed_scene_reads_its_batch_again(tmp_path: Path) -> None:
     source = two_scenes(tmp_path)
     ingest(tmp_path, source, scenes_per_part=1)
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=5))
@@ -185,14 +185,14 @@ def test_batches_hold_every_file_once_in_order(sizes: list[int], most: int, most
         assert sum(sizes[at] for at in run[:-1]) < most_bytes
 
 
-def test_files_are_listed_in_one_order_whatever_the_file_system_says(tmp_path: Path) -> None:
+def test_files_are_listed_in_an_order_of_their_own(tmp_path: Path) -> None:
     names = ["b.tif", "a/z.tif", "a.tif", "Z.TIF", "a/b/c.tif"]
     for name in names:
         write_tif(tmp_path / name)
     assert find(str(tmp_path), (".tif",), "key").files == tuple(sorted(names))
 
 
-def test_the_label_file_beside_a_scene_wins_over_one_in_the_labels_folder() -> None:
+def test_a_label_file_beside_a_scene_wins_over_labels() -> None:
     there = {"set/images/a.txt", "set/labels/a.txt", "set/labels/deep/b.txt", "voc/Annotations/c.txt"}
     scenes = ["set/images/a.png", "set/images/deep/b.png", "voc/JPEGImages/c.jpg", "set/images/none.png"]
     assert beside(scenes, there.__contains__, (".txt",)) == {
