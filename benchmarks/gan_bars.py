@@ -43,11 +43,12 @@ from satpipe.engine.progress import Progress
 from satpipe.engine.runner import Runner, Selection
 from satpipe.engine.task import METADATA, PlanContext, Task, TaskContext
 from satpipe.models.device import Profile, prepare
+from satpipe.models.generator import Generator, generate
 from satpipe.models.generator import load as load_generator
 from satpipe.models.probe import PER_CLASS, Examples, grade, probabilities, teach
 from satpipe.stages.gan.inputs import Inputs, read_inputs
 from satpipe.stages.gan.stage import make_generator, plan
-from satpipe.stages.gan.utility import of_generator
+from satpipe.stages.gan.utility import Sampler, of_generator
 from satpipe.stages.synth.stage import make_synthetic
 from satpipe.utils.section import as_json
 from section import processor, write_section
@@ -123,9 +124,14 @@ def judged(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
     network = teach(*taught_by, len(inputs.classes), seed, task.profile)
     grades = [grade(probabilities(network, chips), labels, inputs.classes) for chips, labels in (choosing, test)]
     return {
-        "test": of_generator(load_generator(made, task.profile.device).network, opened, seed, task.profile),
+        "test": of_generator(sampler_of(load_generator(made, task.profile.device)), opened, seed, task.profile),
         "screened": dict(zip(("validation", "test"), grades, strict=True)),
     }
+
+
+def sampler_of(generator: Generator) -> Sampler:
+    """Return what draws chips of a generator."""
+    return lambda label, count, seed: generate(generator, np.full(count, label), np.arange(seed, seed + count))
 
 
 def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> Examples:
@@ -133,9 +139,9 @@ def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> E
     with tempfile.TemporaryDirectory() as scratch:
         folders = {**context.inputs, "generator": made}
         out = Path(scratch)
-        make_synthetic(
-            replace(context, task=Task("synth", task.task.name, "", config=task.synth), out=out, inputs=folders)
-        )
+        config = {**task.synth, "split": task.task.name}
+        synth = Task("synth", task.task.name, "", config=config)
+        make_synthetic(replace(context, task=synth, out=out, inputs=folders))
         index = pd.read_parquet(out / "index.parquet")
         chips = np.concatenate([np.load(out / name) for name in index["shard"].unique()])
     kept = index["accepted"].to_numpy(bool)

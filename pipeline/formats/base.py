@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import Field, field_validator
 
 from ..utils.section import Positive, Section
-from .label import Labels, match
+from .label import Labels, PathIndex
 
 if TYPE_CHECKING:
     from .inventory import Inventory
@@ -114,13 +115,18 @@ class LabelInput:
         Names that several scenes share mean the one nearest to the label file: below its folder, or in the folder of
         the split (train, val, test) that the file is named for.
         """
-        paths = [str(scene["path"]) for scene in self.scenes]
-        stems = [path.rpartition(".")[0] for path in paths]
+        paths, stems = self._indexes
         folder = self.folders.get(file, "")
         split = re.search(r"(?:^|[^a-z])(train|val|test)", Path(file).name.lower())
         place = (folder, split[1] if split else "")
-        with_suffix, without = match(names, paths, *place), match(names, stems, *place)
-        return [other if position is None else position for position, other in zip(with_suffix, without, strict=True)]
+        positions = ((paths.find(name, *place), name) for name in names)
+        return [stems.find(name, *place) if position is None else position for position, name in positions]
+
+    @cached_property
+    def _indexes(self) -> tuple[PathIndex, PathIndex]:
+        """The scenes' paths, with and without their suffixes."""
+        paths = [str(scene["path"]) for scene in self.scenes]
+        return PathIndex(paths), PathIndex([path.rpartition(".")[0] for path in paths])
 
     @property
     def by_scene(self) -> dict[str, Path]:

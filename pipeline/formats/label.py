@@ -202,31 +202,42 @@ def is_upright_rectangle(ring: Sequence[Point]) -> bool:
 # ----------------------------------------------------------------------------------------------------------- checks
 
 
-def match(names: Sequence[str], paths: Sequence[str], folder: str = "", split: str = "") -> list[int | None]:
-    """Return the position in ``paths`` of the file that each name means, or None.
+class PathIndex:
+    """Paths of files, found by the names that label files and tables give them."""
 
-    A name means the path that it equals, seen from ``folder`` or else from the root; else the one path with the same
-    last component. Of several such paths it means the one that ends with the whole name, then the one below
-    ``folder``, then the one in a folder whose name begins with ``split``.
-    """
-    exact = {path: position for position, path in enumerate(paths)}
-    by_last: dict[str, list[int]] = {}
-    for position, path in enumerate(paths):
-        by_last.setdefault(path.rpartition("/")[2], []).append(position)
-    positions: list[int | None] = []
-    for name in (name.replace("\\", "/").removeprefix("./") for name in names):
-        equal = exact.get(f"{folder}/{name}" if folder else name, exact.get(name))
-        same = by_last.get(name.rpartition("/")[2], []) if equal is None else [equal]
-        for rule in (
-            f"/{name}$",
-            f"^{re.escape(folder)}/" if folder else "",
-            rf"(^|/){split}[a-z0-9_-]*/" if split else "",
-        ):
-            if len(same) > 1 and rule:
-                escaped = re.escape(rule[:-1]) + "$" if rule[-1] == "$" else rule
-                same = [other for other in same if re.search(escaped, paths[other], re.IGNORECASE)] or same
-        positions.append(same[0] if len(same) == 1 else None)
-    return positions
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Index paths by themselves and by their last component."""
+        self.paths = paths
+        self.exact = {path: position for position, path in enumerate(paths)}
+        self.by_last: dict[str, list[int]] = {}
+        for position, path in enumerate(paths):
+            self.by_last.setdefault(path.rpartition("/")[2], []).append(position)
+
+    def find(self, name: str, folder: str = "", split: str = "") -> int | None:
+        """Return the position of the path that a name means, or None.
+
+        A name means the path that it equals, seen from ``folder`` or else from the root; else the one path with the
+        same last component. Of several such paths it means the one that ends with the whole name, then the one below
+        ``folder``, then the one in a folder whose name begins with ``split``.
+        """
+        name = name.replace("\\", "/").removeprefix("./")
+        equal = self.exact.get(f"{folder}/{name}" if folder else name, self.exact.get(name))
+        if equal is not None:
+            return equal
+        same = self.by_last.get(name.rpartition("/")[2], [])
+        rules = [f"/{re.escape(name)}$"]
+        rules += [f"^{re.escape(folder)}/"] if folder else []
+        rules += [rf"(^|/){split}[a-z0-9_-]*/"] if split else []
+        for rule in rules:
+            if len(same) > 1:
+                same = [other for other in same if re.search(rule, self.paths[other], re.IGNORECASE)] or same
+        return same[0] if len(same) == 1 else None
+
+
+def match(names: Sequence[str], paths: Sequence[str]) -> list[int | None]:
+    """Return the position in ``paths`` of the file that each name means, or None; see :meth:`PathIndex.find`."""
+    index = PathIndex(paths)
+    return [index.find(name) for name in names]
 
 
 def check(label: Label, size: tuple[int, int] | None, classes: Iterable[str]) -> Label:

@@ -70,19 +70,22 @@ def read(given: LabelInput) -> Labels:
     from .georeference import place_in
 
     source, labels = given.source(GeojsonSource), Labels()
-    alone = set(given.own.values())
+    usable, alone = given.usable, set(given.own.values())
+    owners: dict[str | None, list[Mapping[str, Any]]] = {}
+    for scene in usable:
+        owners.setdefault(given.own.get(str(scene["path"])), []).append(scene)
     for name, path in given.files.items():
-        scenes = [scene for scene in given.usable if name not in alone or given.own.get(str(scene["path"])) == name]
+        scenes = owners.get(name, []) if name in alone else usable
         try:
             for layer in read_file(path, name, source):
                 if layer.crs == PIXEL and name not in alone:
                     # It cannot be for a scene that has a file of its own.
-                    scenes = [scene for scene in given.usable if str(scene["path"]) not in given.own]
+                    scenes = owners.get(None, [])
                 place_in(layer, scenes, labels)
         except InputError as error:
             labels.refuse(scenes, error)
     if alone.issuperset(given.files):
-        labels.unlabelled = sum(str(scene["path"]) not in given.own for scene in given.usable)
+        labels.unlabelled = sum(str(scene["path"]) not in given.own for scene in usable)
     return labels
 
 

@@ -20,6 +20,8 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr("satpipe.stages.gan.features.STEPS", 3)
+    monkeypatch.setattr("satpipe.models.probe.STEPS", 3)
     bars = importlib.import_module("gan_bars")
     store = tmp_path / "parts"
     write_store(store, test=10)

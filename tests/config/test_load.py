@@ -25,7 +25,10 @@ def write(folder: Path, text: str) -> Path:
     [
         (SMALLEST + "gan:\n  imags: 3\n", "unknown key `gan.imags`; did you mean `gan.images`?"),
         (SMALLEST.replace("simulated", "simulated\n      scens: 3"), "did you mean `ingest.sources.0.scenes`?"),
-        (SMALLEST.replace("simulated", "simulatd"), "`ingest.sources.0.type`: must be one of 'simulated', 'yolo'"),
+        (
+            SMALLEST.replace("simulated", "simulatd"),
+            "`ingest.sources.0.type`: must be one of 'simulated', 'shipsnet', 'yolo', 'dota'",
+        ),
         (SMALLEST.replace("simulated", "simulatd"), "got 'simulatd'; did you mean `simulated`?"),
         (
             SMALLEST.replace("type: simulated", "scenes: 3"),
