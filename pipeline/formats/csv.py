@@ -66,7 +66,7 @@ def read(given: LabelInput) -> Labels:
     from .georeference import Layer, place_in
 
     source, labels = given.source(CsvSource), Labels()
-    usable = given.usable
+    all_usable = given.usable
     labelled: set[int] | None = None  # scenes that files with names of scenes have labels for
     for name, path in given.files.items():
         try:
@@ -94,13 +94,13 @@ def read(given: LabelInput) -> Labels:
             else:
                 of_scene.setdefault(position, []).extend(parts)
         if everywhere:
-            place_in(Layer(path.name, crs, tuple(features)), usable if features else [], labels)
+            place_in(Layer(path.name, crs, tuple(features)), all_usable if features else [], labels)
             continue
         labelled = (labelled or set()) | set(of_scene)
         for position, own in sorted(of_scene.items()):
             place_in(Layer(path.name, crs, tuple(own)), [given.scenes[position]], labels)
     if labelled is not None:
-        labels.unlabelled = len(usable) - len(labelled)
+        labels.unlabelled = len(all_usable) - len(labelled)
     return labels
 
 

@@ -25,9 +25,11 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
     bars = importlib.import_module("gan_bars")
     store = tmp_path / "parts"
     write_store(store, test=10)
-    task = planned(store, images=64, base_channels=4, checkpoint_images=32, batch=8)[0]
+    training = planned(store, images=64, base_channels=4, checkpoint_images=32, batch=8)[0]
     folders = {
-        name: str(store / ref.stage / ref.digest) for name, ref in task.inputs.items() if isinstance(ref, ArtifactRef)
+        name: str(store / ref.stage / ref.digest)
+        for name, ref in training.inputs.items()
+        if isinstance(ref, ArtifactRef)
     }
     synth = {
         "synth": as_json(SynthConfig(per_class=12, screen=False)),
@@ -37,7 +39,7 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
         "fraction": 1.0,
         "replicate": 0,
     }
-    task = bars.Trial("dcgan-lowdata", task, str(store), folders, Profile(), str(tmp_path / "generators"), synth)
+    task = bars.Trial("dcgan-lowdata", training, str(store), folders, Profile(), str(tmp_path / "generators"), synth)
     stopped = tmp_path / "generators" / task.key.replace(" ", "-") / "sheets"
     stopped.mkdir(parents=True)
     first, again = bars.run(task), bars.run(task)
@@ -55,5 +57,5 @@ def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made
     share = precision / first["test"]["real_to_real"]["average_precision"]["ship"]
     assert sum(f" | {precision:.3f} |" in line for line in lines) == 2
     assert lines[-1].endswith(f" | {share:.3f} ± 0.000 | {share:.2f} |")
-    other = bars.replace(task, task=bars.replace(task, config={**task.config, "seed": [2, 0]}))
+    other = bars.replace(task, task=bars.replace(training, config={**training.config, "seed": [2, 0]}))
     assert bars.run(other)["processor_s"] is not None  # another training of the same name

@@ -158,7 +158,7 @@ def test_dry_run_lists_the_points_and_makes_nothing(project: LettersProject) -> 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "seed=1: 2 tasks of ingest to run"
-    assert lines[1] == "seed=2: 2 tasks of ingest to run, 2 of them with points above"
+    assert lines[1] == "seed=2: 2 tasks of ingest to run, 2 of them shared with points above"
     # Three folds of one replicate: three parts of ten minutes in each of three stages, for three points.
     assert lines[3] == "3 points, about 2.3 h in all with 2 workers"
     assert not (project.folder / "data" / "parts").exists()

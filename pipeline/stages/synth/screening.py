@@ -96,7 +96,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
         names = tuple(str(number) for number in range(len(farthest)))
         size = Architecture(SHIP_CONVNET, card["bands"], names, card["size_px"], card["base_channels"])
         scorers = tuple(_scorer(tensors, number, size, device) for number in range(card["scorers"]))
-        limits = Limits(card["min_label_score"], farthest, card["max_correlation"])
+        limits = Limits(float(card["min_label_score"]), farthest, float(card["max_correlation"]))
         thumbnails, min_texture = tensors["thumbnails"].numpy(), float(card["min_texture"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = first_line(error)
