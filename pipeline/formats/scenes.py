@@ -16,7 +16,7 @@ from ..dataset.tables import SCENES, Table
 from ..raster import gdal
 from ..raster.gdal import SceneFile
 from ..utils.errors import InputError
-from ..utils.world_file import world_files
+from ..utils.world_file import read_beginning, world_files, world_transform
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -210,10 +210,16 @@ def _place_beside(dataset: DatasetReader, path: Path) -> tuple[Any, Any, str | N
     files = world_files(path)
     if files:
         try:
-            transform = affine.loadsw(files[0].read_text("ascii"))
-            crs = dataset.crs or (CRS.from_wkt(files[1].read_text("utf-8")) if len(files) > 1 else None)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"world file {files[0].name} cannot be read: {str(error)[:80]}") from None
+            transform = affine.Affine(*world_transform(files[0]))
+        except (OSError, ValueError):
+            # What it holds is not repeated: it may be a link to any file.
+            raise InputError(f"world file {files[0].name} is not six numbers, a line each") from None
+        crs = dataset.crs
+        if crs is None and len(files) > 1:
+            try:
+                crs = CRS.from_wkt(read_beginning(files[1]))
+            except (OSError, ValueError):
+                raise InputError(f"{files[1].name} is no CRS as WKT") from None
         missing = f"{files[0].name} places it, but nothing says in which CRS: add {path.with_suffix('.prj').name}"
         return transform, crs, None if crs else missing
     if dataset.gcps[0]:

@@ -424,3 +424,13 @@ def test_masks_in_folders_named_after_their_split(tmp_path: Path) -> None:
     found, source, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert source == "mask", said
     assert found.metadata["labels"] == {"object": SHIPS}
+
+
+def test_what_a_world_file_holds_is_not_repeated(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png")
+    write_image(tmp_path / "in" / "b.png", pixels(seed=2))
+    (tmp_path / "secret").write_text("root:x:0:0\n")
+    (tmp_path / "in" / "a.pgw").symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "b.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
+    assert found.quarantined == {"yolo/a.png": "world file a.pgw is not six numbers, a line each"}
