@@ -88,7 +88,7 @@ class _Leaks(BaseModel):
     near_duplicate_pairs: int = 0
     pairs_seen_only: int = 0
     compared_chips: int = 0
-    compared_scenes: int = 0
+    compared_scenes: dict[str, Any] | None = None
     joined_groups: list[list[str]] = []
     dropped_by_split: dict[str, int] = {}
     dropped: dict[str, int] = {}
@@ -119,7 +119,9 @@ def checked_summary(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dic
         summary = summarise(ingested, tasks, by)
         _Summary.model_validate(summary)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+        is_invalid = isinstance(error, ValidationError)
+        place = ".".join(map(str, error.errors()[0]["loc"])) if is_invalid else first_line(error)
         raise StoreError(
-            f"the metadata of the chips are damaged ({first_line(error, 120)}); `satpipe run chips --force` makes them again"
+            f"the metadata of the chips are damaged ({place[:120]}); `satpipe run chips --force` makes them again"
         ) from None
     return summary
