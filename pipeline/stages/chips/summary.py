@@ -83,6 +83,14 @@ class _Split(BaseModel):
     dropped: dict[str, int]
 
 
+class _Compared(BaseModel):
+    scenes: int
+    keypoint_share: float
+    plain: list[str]
+    seen: int
+    implied: int
+
+
 class _Leaks(BaseModel):
     overlapping_pairs: int = 0
     near_duplicate_pairs: int = 0
@@ -119,8 +127,9 @@ def checked_summary(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dic
         summary = summarise(ingested, tasks, by)
         _Summary.model_validate(summary)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        is_invalid = isinstance(error, ValidationError)
-        place = ".".join(map(str, error.errors()[0]["loc"])) if is_invalid else first_line(error)
+        place = first_line(error)
+        if isinstance(error, ValidationError):
+            place = ".".join(map(str, error.errors()[0]["loc"]))
         raise StoreError(
             f"the metadata of the chips are damaged ({place[:120]}); `satpipe run chips --force` makes them again"
         ) from None
