@@ -273,9 +273,10 @@ def recoloured(layer: Floats, strength: float, value_range: float, draw: npt.NDA
 
     Args:
         layer: (rows, cols, C + 1).
-        strength: Largest relative change of saturation and contrast; gains of bands change by half as much.
+        strength: Largest relative change of saturation and contrast; the gain changes by half as much.
         value_range: What the offset, up to half the strength, is relative to.
-        draw: Uniform numbers in [0, 1), at least 7: saturation, contrast, offset, and gains of the bands in turn.
+        draw: Uniform numbers in [0, 1), at least 5: saturation, contrast, offset, gain, and
+            the bands' own gains in turn.
     """
     change = (2 * draw - 1) * strength
     bands, share = layer[..., :-1], layer[..., -1:]
@@ -284,7 +285,8 @@ def recoloured(layer: Floats, strength: float, value_range: float, draw: npt.NDA
     saturation, contrast = 1 + change[0], 1 + change[1]
     changed = contrast * saturation * bands + contrast * (1 - saturation) * grey
     changed = changed + share * ((1 - contrast) * middle + value_range / 2 * change[2])
-    gains = 1 + 0.5 * np.resize(change[3:], bands.shape[-1])
+    # Bands hardly change against each other: hulls would turn violet.
+    gains = (1 + 0.5 * change[3]) * (1 + 0.15 * np.resize(change[4:], bands.shape[-1]))
     return np.concatenate([changed * gains, share], axis=-1).astype(np.float32)
 
 

@@ -240,7 +240,7 @@ def test_a_brought_folder_is_an_arm_alone_and_over_classic(shop):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arms": ["real", "gam"]}, "no arm 'gam'; arms are real, classic, gan, shuffled, classic"),
+        ({"arms": ["real", "gam"]}, "no arm 'gam'; arms are real, classic, gan, cutpaste, shuffled, classic"),
         ({"arms": ["real", "real"]}, "arms must differ"),
         ({"folders": [{"name": "gan", "path": "x"}]}, "must differ"),
     ],
@@ -281,7 +281,9 @@ def test_a_network_of_the_users_is_trained_and_loaded_again(shop, users_module):
     make_classifier(context)
     loaded = classifier.load(context.out, model="my_networks:linear")
     assert loaded.scores(draw_chips([0, 1])).shape == (2,)
-    with pytest.raises(StoreError, match=r"classify\.model"):
+    with pytest.raises(
+        StoreError, match="my_networks:linear, which is not bundled; if you trust that function, name it"
+    ):
         classifier.load(context.out)
 
 
