@@ -67,7 +67,8 @@ def composers(
     chips = store.read(grounds)
     # From above there is no upright: where backgrounds are few, each is there in all orientations.
     turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
-    backgrounds = Backgrounds.of(np.concatenate([oriented(chips, turn) for turn in turns]))
+    chip_ids = [str(name) for name in store.index["chip_id"].iloc[grounds]] * len(turns)
+    backgrounds = Backgrounds.of(np.concatenate([oriented(chips, turn) for turn in turns]), chip_ids)
     masked = store.has_masks
     objects = {label: objects_of(store, np.flatnonzero(masked & (labels == label))) for label in layered}
     size_px = int(backgrounds.chips.shape[1])

@@ -7,6 +7,7 @@ object, beside it and at its ends is the mean over the cells there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -73,6 +74,7 @@ class Backgrounds:
         middle: Mean of each feature over all cells.
         spread: Standard deviation of each feature.
         cells: Rows and columns of cells in a chip.
+        chip_ids: Chip that each is, perhaps in another orientation; empty where they are generated.
     """
 
     chips: Chips
@@ -80,15 +82,16 @@ class Backgrounds:
     middle: Floats
     spread: Floats
     cells: tuple[int, int]
+    chip_ids: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, chips: Chips) -> Backgrounds:
-        """Return backgrounds from chips (N, H, W, C) without objects; at least one."""
+    def of(cls, chips: Chips, chip_ids: Sequence[str] = ()) -> Backgrounds:
+        """Return backgrounds from chips (N, H, W, C) without objects, at least one, and their names."""
         raw = cell_features(chips)
         flat = raw.reshape(-1, raw.shape[-1])
         middle, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-6)
         features = ((raw - middle) / spread).reshape(len(raw), -1, raw.shape[-1])
-        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]))
+        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids))
 
     def surroundings(self, chips: Chips, poses: list[Pose]) -> Floats:
         """Return what surrounds the objects of chips (N, H, W, C), in raw values: (N, 5, C + 1).

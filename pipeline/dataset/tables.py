@@ -267,7 +267,8 @@ SYNTHETIC = Table(
         "reason": "string",  # why not
     },
     outline="footprint",
-    optional=OBJECT_COLUMNS,
+    # The real chip that a composite lies on, perhaps in another orientation; missing where it took an object's place.
+    optional=OBJECT_COLUMNS | {"background_id": "string"},
 )
 
 

@@ -29,11 +29,13 @@ class Made:
         values: (N, S, S, C) float32 in [-1, 1].
         chips: The same in the chips' own dtype.
         composites: What they show, where they are composites.
+        background_ids: Real chip that each composite lies on, perhaps turned; None where it took an object's place.
     """
 
     values: npt.NDArray[np.float32]
     chips: Chips
     composites: Composites | None = None
+    background_ids: Sequence[str | None] = ()
 
 
 Source = Callable[[Labels], Made]
@@ -64,9 +66,20 @@ class Candidates:
         return None if self.made.composites is None else self.made.composites.alphas
 
     @property
+    def background_ids(self) -> Sequence[str | None]:
+        """Real chip that each lies on; None where it is a whole chip or took an object's place."""
+        return self.made.background_ids or [None] * len(self.labels)
+
+    @property
     def poses(self) -> Sequence[Pose | None]:
         """Pose of the object of each; None where they are whole chips."""
         return [None] * len(self.labels) if self.made.composites is None else self.made.composites.poses
+
+
+def _composed(composer: Composer, composites: Composites, scaling: Scaling) -> Made:
+    names = composer.backgrounds.chip_ids
+    ids = [names[ground] if names and ground >= 0 else None for ground in composites.grounds]
+    return Made(scaling.apply(composites.chips), composites.chips, composites, ids)
 
 
 def whole_chips(generator: Generator, label: int, scaling: Scaling, truncation: float) -> Source:
@@ -88,8 +101,7 @@ def generated_objects(
         z = latents(seeds, generator.network.architecture.z_dim, truncation)
         blocks = [slice(start, start + BLOCK) for start in range(0, len(seeds), BLOCK)]
         layers = np.concatenate([generator.layers(z[block], np.full(len(z[block]), label)) for block in blocks])
-        composites = composer.compose(seeds, layers)
-        return Made(scaling.apply(composites.chips), composites.chips, composites)
+        return _composed(composer, composer.compose(seeds, layers), scaling)
 
     return make
 
@@ -98,8 +110,7 @@ def real_objects(composer: Composer, scaling: Scaling) -> Source:
     """Return what composes the real objects of a class, cut out, in the same way."""
 
     def make(seeds: Labels) -> Made:
-        composites = composer.compose(seeds)
-        return Made(scaling.apply(composites.chips), composites.chips, composites)
+        return _composed(composer, composer.compose(seeds), scaling)
 
     return make
 

@@ -191,6 +191,7 @@ def _columns(
         "reason": [reason or None for reason in why],
         "mask_shard": [mask_shard[0] if has else None for has in has_mask],
         "mask_position": [int(number) if has else None for number, has in zip(position, has_mask, strict=True)],
+        "background_id": [name for some in rounds for name in some.background_ids],
         **pose_columns([pose for some in rounds for pose in some.poses]),
     }
 

@@ -11,7 +11,8 @@ import pytest
 from fixtures.gan_project import job_in, write_store
 from satpipe.config.run import RunConfig
 from satpipe.dataset.chip_store import ChipStore
-from satpipe.dataset.tables import SYNTHETIC
+from satpipe.dataset.orientations import ORIENTATIONS, oriented
+from satpipe.dataset.tables import CHIPS, SYNTHETIC
 from satpipe.engine.task import TaskContext
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.synth.stage import make_cutpaste, make_synthetic
@@ -93,3 +94,20 @@ def test_without_masks_nothing_is_pasted_and_said(tmp_path: Path, context: TaskC
     assert metadata["accepted"] == {"non-ship": 0, "ship": 0}
     assert "0 of its 20 training chips have an object mask" in metadata["whole"]["ship"]
     assert read(pasted)[0].empty
+
+
+def test_composites_name_the_real_chip_that_they_lie_on(context: TaskContext) -> None:
+    make_synthetic(context)
+    index, store = read(context)
+    assert index.loc[index["class"] == "non-ship", "background_id"].isna().all()
+    rows = index["background_id"].notna().to_numpy()
+    assert rows.any()
+    real = ChipStore.open(CHIPS.read, context.folder("index") / "index.parquet", context.store)
+    grounds = real.of(index.loc[rows, "background_id"])
+    assert set(grounds.index["class"]) == {"non-ship"}
+    chosen = store.where(rows)
+    for chip, mask, ground in zip(chosen.read(), chosen.masks(), grounds.read(), strict=True):
+        # Away from the object it is that chip, in one of its orientations, give or take a change of colour.
+        views = [oriented(ground[None], turn)[0][mask == 0].astype(float) for turn in range(ORIENTATIONS)]
+        apart = [np.abs(chip[mask == 0] - view - (chip[mask == 0] - view).mean(axis=0)).mean() for view in views]
+        assert min(apart) < 3

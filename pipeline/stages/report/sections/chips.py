@@ -105,6 +105,8 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     made = made.where(made.has_masks) if made is not None else None
     if made is None or not len(made):
         return []
+    on_real = made.index["background_id"].isin(data.chips.index["chip_id"]).to_numpy(bool)
+    made = made.where(on_real) if on_real.any() else made
     drawn = made.where(chosen_mask(len(made), PAIRS, [data.config["seed"], 10]))
     pictures, alphas = viewable(drawn.read(), scaling), drawn.masks()[..., None] / np.float32(255)
     cut_out = np.rint(alphas * pictures + (1 - alphas) * GREY).astype(np.uint8)
@@ -113,13 +115,13 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
         "mask of the object": to_rgb((2 * alphas - 1).astype(np.float32)),
         "object alone": cut_out,
     }
-    if "background_id" in drawn.index and drawn.index["background_id"].isin(data.chips.index["chip_id"]).all():
+    if on_real.any():
         grounds = data.chips.of(drawn.index["background_id"]).read()
-        columns = {"real background": viewable(grounds, scaling), **columns}
+        columns = {"real background as it is in its scene": viewable(grounds, scaling), **columns}
     rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
         blocks.heading("How composites are made"),
-        blocks.text(f"Left to right: {', '.join(columns)}. Drawn at random from one split."),
+        blocks.text(f"Left to right: {'; '.join(columns)}. Drawn at random from one split."),
         blocks.rows(
             [
                 {"pictures": list(zip(row, columns, strict=True)), "text": str(label)}
