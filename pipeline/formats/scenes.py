@@ -15,6 +15,7 @@ import numpy as np
 from ..dataset.tables import SCENES, Table
 from ..raster import gdal
 from ..raster.gdal import SceneFile
+from ..raster.grid import pixel_size_m
 from ..utils.errors import InputError
 from ..utils.world_file import read_beginning, world_files, world_transform
 
@@ -117,7 +118,7 @@ def _header_columns(dataset: DatasetReader, path: Path, reading: Reading) -> dic
     crs, transform, unplaced = _georeference(dataset, path)
     gsd_m = reading.gsd_m
     if crs is not None and transform is not None:
-        across, down = gdal.pixel_size_m(crs, transform, dataset.width, dataset.height)
+        across, down = pixel_size_m(crs, transform, dataset.width, dataset.height)
         gsd_m = round(math.sqrt(across * down), 6)
     return {
         "width": dataset.width,
@@ -271,7 +272,7 @@ def pixels_digest(pixels: gdal.Pixels) -> str:
 
 def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, float, float]:
     """Return whether a scene's pixels are as wide as high on the ground, and both sizes in metres."""
-    across, down = gdal.pixel_size_m(
+    across, down = pixel_size_m(
         str(row["crs"]), tuple(json.loads(row["transform"])), int(row["width"]), int(row["height"])
     )
     return abs(across - down) <= tolerance * max(across, down), across, down

@@ -5,13 +5,14 @@ Row and column scales are *scene pixels per target pixel*: a target coordinate t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..utils.errors import ConfigError
+from ..utils.errors import ConfigError, InputError
 
 TOLERANCE = 0.01
 """Relative difference of two GSDs that counts as none: map projections alone stretch by a few parts in a thousand."""
@@ -140,3 +141,40 @@ def _differs(one: float, other: float) -> bool:
 
 Windows = npt.NDArray[np.int64]
 """Windows (N, 2): row and column of the upper left pixel."""
+
+
+def pixel_size_m(crs: str, transform: tuple[float, ...], width: int, height: int) -> tuple[float, float]:
+    """Return width and height in metres on the ground of the pixel at the scene's centre.
+
+    Measured along the ellipsoid, since degrees, feet and Web Mercator's metres are no metres on the ground. Where the
+    nominal size of a projected CRS is within 0.5 % of that (UTM's scale is 0.9996 to 1.001), the nominal one is
+    returned: imagery that is sold as 3 m says 3.0.
+
+    Raises:
+        InputError: If the CRS or the centre's position in it is not valid.
+    """
+    import pyproj
+    from pyproj.exceptions import ProjError
+
+    a, b, c, d, e, f = transform[:6]
+    row, col = height / 2, width / 2
+    points = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
+    try:
+        system = pyproj.CRS.from_user_input(crs)
+        to_lonlat = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
+        lons, lats = to_lonlat.transform(
+            [a * x + b * y + c for x, y in points], [d * x + e * y + f for x, y in points], errcheck=True
+        )
+        geod = pyproj.Geod(ellps="WGS84")
+        across = geod.inv(lons[0], lats[0], lons[1], lats[1])[2]
+        down = geod.inv(lons[2], lats[2], lons[3], lats[3])[2]
+    except (ProjError, ValueError) as error:
+        raise InputError(f"the position of its centre is not valid in its CRS: {str(error)[:120]}") from None
+    if system.is_projected:
+        unit = system.axis_info[0].unit_conversion_factor
+        nominal = math.hypot(a, d) * unit, math.hypot(b, e) * unit
+        across, down = (
+            plain if abs(plain - true) <= 0.005 * true else true
+            for plain, true in zip(nominal, (across, down), strict=True)
+        )
+    return float(across), float(down)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 from satpipe.raster import gdal
 from satpipe.raster.gdal import SceneFile
+from satpipe.raster.grid import pixel_size_m
 from satpipe.utils.errors import InputError
 
 VRT = """<VRTDataset rasterXSize="80" rasterYSize="60"><VRTRasterBand dataType="Byte" band="1">
@@ -236,11 +237,11 @@ def test_windows_cover_each_pixel_once_and_begin_at_blocks(
 
 def size_at(crs: str, x: float, y: float, step: float) -> tuple[float, float]:
     transform = tuple(from_origin(x - 50 * step, y + 50 * step, step, step))[:6]
-    return gdal.pixel_size_m(crs, transform, 100, 100)
+    return pixel_size_m(crs, transform, 100, 100)
 
 
 def test_metres_in_utm_are_what_the_file_says() -> None:
-    assert gdal.pixel_size_m(UTM, tuple(CORNER)[:6], 100, 100) == (3.0, 3.0)
+    assert pixel_size_m(UTM, tuple(CORNER)[:6], 100, 100) == (3.0, 3.0)
 
 
 @pytest.mark.parametrize("lat", [0.0, 37.7, 60.0, -45.0])

@@ -12,7 +12,7 @@ from ...config.run import RunConfig
 from ...formats.scenes import Reading, header
 from ...raster import gdal
 from ...raster.gdal import SceneFile
-from ...raster.grid import Extent, Target, targets
+from ...raster.grid import Extent, Target, pixel_size_m, targets
 from ...utils.errors import ConfigError, InputError
 
 COARSEST = 0.5
@@ -132,7 +132,7 @@ def _grid(row: dict[str, Any], file: SceneFile, wanted: Wanted) -> tuple[Target,
     size = (file.gsd_m, file.gsd_m)
     if file.crs is not None and row["transform"] is not None:
         transform = tuple(json.loads(row["transform"]))
-        size = gdal.pixel_size_m(file.crs, transform, file.width, file.height)[::-1]
+        size = pixel_size_m(file.crs, transform, file.width, file.height)[::-1]
     finer = file.gsd_m < wanted.gsd_m
     kernel = wanted.kernel or ("average" if finer else "cubic")
     (grid,) = targets([Extent(file.scene_id, file.height, file.width, size)], wanted.gsd_m, kernel)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from ...dataset.tables import LABELS, SCENES
-from ...raster.grid import Extent, targets
+from ...raster.grid import Extent, pixel_size_m, targets
 from ...utils.errors import TooLittleDataError
 from .cut import records
 from .hashing import number
@@ -124,7 +124,7 @@ def _extents(scenes: pd.DataFrame, resampled: bool, store: Path) -> list[Extent]
         gsd = None if pd.isna(row["gsd_m"]) else (float(row["gsd_m"]),) * 2
         # Without resampling ingest has quarantined what is not square.
         if resampled and not pd.isna(row["crs"]) and not pd.isna(row["transform"]):
-            from ...raster.gdal import pixel_size_m, scene_file
+            from ...raster.gdal import scene_file
 
             scene = scene_file(row, store)
             along, down = pixel_size_m(str(scene.crs), scene.transform or (), scene.width, scene.height)
