@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from fixtures.gan_project import digests
@@ -25,6 +26,7 @@ from satpipe.stages.gan.losses import LOSSES, Loss
 from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
+from satpipe.stages.gan.utility import Sampler, whole_sampler
 from satpipe.utils.errors import TrainingError
 
 MakeJob = Callable[..., TaskContext]
@@ -111,7 +113,8 @@ def test_patience_counts_images_since_the_best_look(patience: int | None, stops:
 def test_a_training_past_its_best_stops_and_says_so(context: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     made = context(images=640, patience_images=64)
     scores = iter([3.0, 1.0, 2.0, 2.0, 2.0])
-    monkeypatch.setattr("satpipe.stages.gan.evaluate.Evaluator.look", lambda self, network: {"score": next(scores)})
+    evaluate = "satpipe.stages.gan.evaluate.Evaluator.evaluate"
+    monkeypatch.setattr(evaluate, lambda self, sampler, labels=None: {"score": next(scores)})
     metadata = make_generator(made)
     assert (metadata["stopped"], metadata["best_images"], metadata["images"]) == ("patience", 64, 128)
 
@@ -311,12 +314,12 @@ def test_the_generator_that_is_kept_is_the_best_one_and_not_a_later_ill_one(
     looks = iter([sound, sound | {"score": 2.0}, *([sound | {"score": 0.5, "collapsed": ["ship"]}] * 2)])
     seen = []
 
-    def look(self: object, network: torch.nn.Module) -> dict[str, Any]:
-        seen.append(network.entry.weight.detach().clone())  # type: ignore[operator, union-attr]
+    def evaluate(self: object, sampler: Sampler, labels: object = None) -> dict[str, Any]:
+        seen.append(sampler(1, 4, 0))
         return next(looks)
 
-    monkeypatch.setattr("satpipe.stages.gan.evaluate.Evaluator.look", look)
+    monkeypatch.setattr("satpipe.stages.gan.evaluate.Evaluator.evaluate", evaluate)
     made = context(images=128)
     metadata = make_generator(made)
     assert (metadata["best_images"], metadata["images"]) == (32, 128)
-    assert torch.equal(load(made.out).network.entry.weight, seen[0])
+    np.testing.assert_array_equal(whole_sampler(load(made.out).network)(1, 4, 0), seen[0])
