@@ -190,9 +190,9 @@ def test_a_forced_profile_is_what_the_card_says(context: MakeJob) -> None:
 TRAINING = """
 import sys
 from pathlib import Path
-from satpipe import teaching
+from satpipe.models import probe
 from satpipe.stages.gan import features
-features.STEPS = teaching.STEPS = 3
+features.STEPS = probe.STEPS = 3
 from fixtures.gan_project import job_in
 from satpipe.stages.gan.stage import make_generator
 make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))
@@ -202,7 +202,8 @@ make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[
 def test_a_training_process_killed_in_the_middle_of_its_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     store = tmp_path / "parts"
     write_store(store)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])}
+    inherited = os.environ.get("PYTHONPATH", "")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests"), inherited])}
 
     def start(folder: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", TRAINING, str(store), str(tmp_path / folder), "320"]
