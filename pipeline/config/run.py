@@ -94,8 +94,9 @@ class DuplicatesConfig(Section):
     """Pixel correlation above which two textured chips are the same picture."""
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
-    scenes: bool = True
-    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference."""
+    scenes: bool = False
+    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference. Plain scenes, and
+    chips that come ready-cut, can be taken for one place: look at what `satpipe chips` says was joined."""
 
 
 class ScalingConfig(Section):

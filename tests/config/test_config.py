@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from satpipe.config import run, sources
 from satpipe.config.run import RunConfig
 from satpipe.utils.section import Section, as_json
 
@@ -18,9 +17,12 @@ SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}
 
 def sections() -> list[type[Section]]:
     """Every section of the configuration, sources included."""
-    values = [*vars(run).values(), *vars(sources).values()]
-    found = {value for value in values if isinstance(value, type) and issubclass(value, Section)} - {Section}
-    assert {run.SplitConfig, sources.YoloSource} < found
+    found, pending = set(), list(Section.__subclasses__())
+    while pending:
+        section = pending.pop()
+        found.add(section)
+        pending += section.__subclasses__()
+    assert {"SplitConfig", "YoloSource"} < {section.__name__ for section in found}
     return sorted(found, key=lambda section: section.__name__)
 
 

@@ -121,7 +121,7 @@ def test_installed_wheel_runs_from_a_folder_with_spaces_and_accents(installed: P
     assert "ingest:" in run(satpipe, "config", "show", cwd=folder).stdout
     small = ("--set", "ingest.sources.0.scenes=1", "--set", "ingest.sources.0.size_px=256")
     run(satpipe, "run", "ingest", *small, cwd=folder)
-    assert (folder / "data" / "runs" / "demo.json").is_file()
+    assert (folder / "data" / "runs" / "demo").is_dir()
     assert "up to date" in run(satpipe, "run", "ingest", *small, cwd=folder).stdout
 
 

@@ -346,7 +346,8 @@ def copied(tmp_path, scenes, labels):
 @pytest.mark.parametrize("overlap", ["drop", "join"])
 def test_a_copy_without_georeference_does_not_leak(overlap, shop, tmp_path):
     scenes, labels = copied(tmp_path, *harbour(tmp_path))
-    done = shop.run(scenes, labels, split=FOLDS["split"] | {"by": "site", "overlap": overlap})
+    seen = {"size_px": 16, "duplicates": {"scenes": True}}
+    done = shop.run(scenes, labels, chips=seen, split=FOLDS["split"] | {"by": "site", "overlap": overlap})
     metadata = done["duplicates"].metadata
     assert metadata["scenes"]["seen"] == 1
     assert metadata["seen_overlaps"] > 28
