@@ -95,8 +95,8 @@ class DuplicatesConfig(Section):
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
     scenes: bool = False
-    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference. Plain scenes, and
-    chips that come ready-cut, can be taken for one place: look at what `satpipe chips` says was joined."""
+    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference. Plain scenes,
+    and chips that come ready-cut, can be taken for one place: look at what `satpipe chips` says was joined."""
 
 
 class ScalingConfig(Section):

@@ -49,7 +49,6 @@ TINY = {
     "classify.validate_every": 2,
     "classify.base_channels": 4,
     "split.random_replicates": 0,
-    "chips.duplicates.scenes": False,  # the ships of all these scenes lie alike
     "report.bootstrap": 200,
     "compute.precision": "fp32",
     "compute.memory_format": "contiguous",
