@@ -94,7 +94,8 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     report = tmp_path / "reports" / "shipsnet"
     predictions = pd.read_parquet(report / "predictions.parquet")
     test = predictions[predictions["role"] == "test"]
-    assert set(test["arm"]) == {"real", "classic", "gan", "classic+gan"}
+    arms = {"real", "classic", "gan", "classic+gan", "cutpaste", "classic+cutpaste"}
+    assert set(test["arm"]) == arms
     assert test.groupby(["replicate", "arm"])["chip_id"].nunique().nunique() == 1
     page = (report / "report.html").read_text()
     assert "simulated data" not in page.lower()
