@@ -31,6 +31,7 @@ ingest:
       groups_regex: (?P<site>[a-z]+)\\d
 chips:
   size_px: 16
+  duplicates: {scenes: true}
 split:
   scheme: folds
   folds: 3
@@ -112,6 +113,7 @@ def test_chips_are_counted_per_class_group_and_split_with_what_was_dropped(bay):
     assert re.search(r"^windows dropped: \S", said, re.MULTILINE)
     assert re.search(r"^leaks found: [1-9]\d* pairs of chips of two scenes overlap", said, re.MULTILINE)
     assert "leaks joined: 2 groups of scene_id into 1 (geojson/pier0.tif + geojson/pier6.tif)" in said
+    assert re.search(r"^scenes compared by their pixels: \d+, turned by any angle", said, re.MULTILINE)
     assert re.search(r"^not seen: ground without texture", said, re.MULTILINE)
     assert re.search(
         r"^leaks dropped: \d+ training chips over 5 splits; none of those found is left$", said, re.MULTILINE
