@@ -59,7 +59,7 @@ FEW = {"split.replicates": 2, "split.folds": 2}
 """Larger numbers become these."""
 SIX = 'RUN, REPLICATES = "mixed", 6'
 """A script's own number of replicates."""
-SMALL_SIMULATION = {"scenes": 8, "size_px": 256}
+SMALL_SIMULATION = {"scenes": 8, "size_px": 384}
 
 NOT_RUN = {
     r"^make ": "makes environments and runs this very suite",
