@@ -80,6 +80,29 @@ class Preset:
     whole_images: int = 12_000
 
 
+_LOW_DATA = Preset(
+    images=150_000,
+    batch=16,
+    z_dim=64,
+    base_channels=16,
+    learning_rate=5e-4,
+    decay=0.5,
+    beta1=0.5,
+    beta2=0.999,
+    ema_images=10_000.0,
+    condition="batchnorm",
+    upsampling="resize",
+    judge="projection",
+    judge_norm="batch",
+    deviation_group=4,
+    balanced=True,
+    symmetries=True,
+    colour=0.3,
+    translation=0.125,
+    r1=0.0,
+    r1_every=16,
+)
+
 PRESETS: dict[str, Preset] = {
     # Radford, Metz and Chintala 2016 (arXiv:1511.06434) with the label added at both networks' inputs.
     "dcgan": Preset(
@@ -104,52 +127,9 @@ PRESETS: dict[str, Preset] = {
         r1=0.0,
         r1_every=16,
     ),
-    "dcgan-lowdata": Preset(
-        images=150_000,
-        batch=16,
-        z_dim=64,
-        base_channels=16,
-        learning_rate=5e-4,
-        decay=0.5,
-        beta1=0.5,
-        beta2=0.999,
-        ema_images=10_000.0,
-        condition="batchnorm",
-        upsampling="resize",
-        judge="projection",
-        judge_norm="batch",
-        deviation_group=4,
-        balanced=True,
-        symmetries=True,
-        colour=0.3,
-        translation=0.125,
-        r1=0.0,
-        r1_every=16,
-    ),
+    "dcgan-lowdata": _LOW_DATA,
     # Objects in front of backgrounds: found on validation groups, see docs/experiments.md.
-    "layers": Preset(
-        images=150_000,
-        batch=16,
-        z_dim=64,
-        base_channels=16,
-        learning_rate=5e-4,
-        decay=0.5,
-        beta1=0.5,
-        beta2=0.999,
-        ema_images=5_000.0,
-        condition="batchnorm",
-        upsampling="resize",
-        judge="projection",
-        judge_norm="batch",
-        deviation_group=4,
-        balanced=True,
-        symmetries=True,
-        colour=0.3,
-        translation=0.06,
-        r1=0.0,
-        r1_every=16,
-        layers=True,
-    ),
+    "layers": replace(_LOW_DATA, ema_images=5_000.0, translation=0.06, layers=True),
 }
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, SharedSource
 from .inventory import columns
 from .label import NO_SCENE, NOWHERE, ImageLabels, Label, Labels, PixelObject, broken_object
-from .tabular import Row, read_table
+from .tabular import Row, read_rows
 
 COLUMNS = ("ImageId", "EncodedPixels")
 
@@ -29,7 +28,7 @@ def read(given: LabelInput) -> Labels:
     listed: set[int] = set()
     for name, path in given.files.items():
         try:
-            rows = _rows(path)
+            rows = read_rows(path, COLUMNS)
         except InputError as error:
             labels.refuse(given.scenes, error)
             continue
@@ -48,18 +47,6 @@ def read(given: LabelInput) -> Labels:
             labels.add(ImageLabels(objects), given.scenes[position], name)
     labels.unlabelled = sum(position not in listed for position in range(len(given.scenes)))
     return labels
-
-
-def _rows(path: Path) -> list[Row]:
-    """Return the rows of a file.
-
-    Raises:
-        InputError: If it cannot be read, or lacks a column.
-    """
-    names, rows = read_table(path, {})
-    if not set(COLUMNS) <= set(names):
-        raise InputError(f"label file {path.name} needs the columns {', '.join(COLUMNS)}; it has {', '.join(names)}")
-    return rows
 
 
 def _objects(row: Row, key: str, size: tuple[int, int], class_name: str) -> Iterator[PixelObject]:

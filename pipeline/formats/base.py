@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import Field, field_validator
 
+from ..utils.errors import InputError
 from ..utils.section import Positive, Section
-from .label import Labels, PathIndex
+from .label import ImageLabels, Labels, PathIndex
 
 if TYPE_CHECKING:
     from .inventory import Inventory
@@ -242,3 +243,19 @@ def scenes_with_files(given: LabelInput, labels: Labels) -> Iterator[tuple[Mappi
             labels.unlabelled += 1
         else:
             yield scene, file
+
+
+def read_per_image(given: LabelInput, parse: Callable[[Path], ImageLabels]) -> Labels:
+    """Read the labels of scenes that have a file each; a scene whose file cannot be read is refused.
+
+    Args:
+        given: Scenes and label files.
+        parse: Reads one file; raises InputError where it cannot be read.
+    """
+    labels = Labels()
+    for scene, file in scenes_with_files(given, labels):
+        try:
+            labels.add(parse(file), scene, f"{scene['path']}/{file.name}")
+        except InputError as error:
+            labels.refuse([scene], error)
+    return labels

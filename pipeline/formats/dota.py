@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from .base import LabelFormat, LabelInput, PerImageSource, scenes_with_files
+from .base import LabelFormat, LabelInput, PerImageSource, read_per_image
 from .inventory import lines_of
 from .label import ImageLabels, Labels, PixelObject, broken_object, polygon_object
+from .text_file import read_lines
 
-MAX_BYTES = 64 << 20
 HEADER = re.compile(r"\s*(imagesource|gsd|acquisition dates?|[a-z]+)\s*:.*", re.IGNORECASE)
 LINE = re.compile(r"\s*(?:[-+.\deE]+[\s,]+){8}(?![-+.\d]+\s*$)[^\s].*")
 
@@ -21,7 +21,7 @@ class DotaSource(PerImageSource):
     type: Literal["dota"] = "dota"
 
 
-def parse(line: str) -> PixelObject:
+def parse_line(line: str) -> PixelObject:
     """Return the object of one line; names of classes may hold spaces, and the difficulty may be missing."""
     words = line.replace(",", " ").split()
     try:
@@ -34,20 +34,18 @@ def parse(line: str) -> PixelObject:
     return polygon_object(" ".join(rest), list(zip(values[::2], values[1::2], strict=True)))
 
 
+def parse(path: Path) -> ImageLabels:
+    """Return the objects of one file.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    return ImageLabels([parse_line(line) for line in read_lines(path) if line.strip() and not HEADER.fullmatch(line)])
+
+
 def read(given: LabelInput) -> Labels:
     """Read the labels of scenes; an image without a file is an image without objects."""
-    labels = Labels()
-    for scene, file in scenes_with_files(given, labels):
-        try:
-            if file.stat().st_size > MAX_BYTES:
-                raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
-            lines = file.read_text("utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            labels.refuse([scene], f"label file {file.name} cannot be read: {error}")
-            continue
-        objects = [parse(line) for line in lines if line.strip() and not HEADER.fullmatch(line)]
-        labels.add(ImageLabels(objects), scene, f"{scene['path']}/{file.name}")
-    return labels
+    return read_per_image(given, parse)
 
 
 def holds(path: Path) -> bool:

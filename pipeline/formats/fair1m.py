@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ..utils.errors import InputError
-from .base import LabelFormat, LabelInput, PerImageSource, scenes_with_files
+from .base import LabelFormat, LabelInput, PerImageSource, read_per_image
 from .inventory import has_tags
 from .label import ImageLabels, Labels, PixelObject, broken_object, polygon_object
 from .xml_tree import Element, image_size, read_xml
@@ -45,13 +44,7 @@ def _object(element: Element) -> PixelObject:
 
 def read(given: LabelInput) -> Labels:
     """Read the labels of scenes; an image without a file is an image without objects."""
-    labels = Labels()
-    for scene, file in scenes_with_files(given, labels):
-        try:
-            labels.add(parse(file), scene, f"{scene['path']}/{file.name}")
-        except InputError as error:
-            labels.refuse([scene], error)
-    return labels
+    return read_per_image(given, parse)
 
 
 def holds(path: Path) -> bool:

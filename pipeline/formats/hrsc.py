@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..utils.errors import InputError
-from .base import LabelFormat, LabelInput, PerImageSource, Recognised, scenes_with_files
+from .base import LabelFormat, LabelInput, PerImageSource, Recognised, read_per_image
 from .inventory import Inventory, has_tags, recognise_per_image
 from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, polygon_object, rotated_box
 from .xml_tree import Element, image_size, read_xml
@@ -48,13 +48,7 @@ def _object(element: Element, default_class: str | None) -> PixelObject:
 
 def read(given: LabelInput) -> Labels:
     """Read the labels of scenes; an image without a file is an image without objects."""
-    source, labels = given.source(HrscSource), Labels()
-    for scene, file in scenes_with_files(given, labels):
-        try:
-            labels.add(parse(file, source.default_class), scene, f"{scene['path']}/{file.name}")
-        except InputError as error:
-            labels.refuse([scene], error)
-    return labels
+    return read_per_image(given, partial(parse, default_class=given.source(HrscSource).default_class))
 
 
 def holds(path: Path) -> bool:

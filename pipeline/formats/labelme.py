@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..utils.errors import InputError
-from .base import LabelFormat, LabelInput, PerImageSource, scenes_with_files
+from .base import LabelFormat, LabelInput, PerImageSource, read_per_image
 from .cvat import ellipse
 from .inventory import json_keys
 from .json_file import as_points, as_size, read_json
@@ -65,13 +65,7 @@ def _objects(shape: Mapping[str, Any]) -> Iterator[PixelObject]:
 
 def read(given: LabelInput) -> Labels:
     """Read the labels of scenes; LabelMe writes no file for an image without objects."""
-    labels = Labels()
-    for scene, file in scenes_with_files(given, labels):
-        try:
-            labels.add(parse(file), scene, f"{scene['path']}/{file.name}")
-        except InputError as error:
-            labels.refuse([scene], error)
-    return labels
+    return read_per_image(given, parse)
 
 
 FORMAT = LabelFormat(

@@ -84,6 +84,18 @@ def read_table(path: Path, columns: Mapping[str, str], what: str = "label file")
     return names, rows
 
 
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Return the rows of a CSV that has these columns.
+
+    Raises:
+        InputError: If it cannot be read, or lacks one of them.
+    """
+    names, rows = read_table(path, {})
+    if not set(columns) <= set(names):
+        raise InputError(f"label file {path.name} needs the columns {', '.join(columns)}; it has {', '.join(names)}")
+    return rows
+
+
 def _decoded(data: bytes) -> str:
     """Return the text of a file: UTF-8, UTF-16 with a byte-order mark, or else what Windows writes in the west."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -9,7 +9,7 @@ from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Recognised, SharedSource
 from .inventory import Inventory, columns, recognise_shared
 from .label import NO_SCENE, NOWHERE, ImageLabels, Label, Labels, PixelObject, box_object, broken_object, point_object
-from .tabular import Row, read_table
+from .tabular import Row, read_rows
 
 COLUMNS = ("scene_id", "detect_scene_row", "detect_scene_column", "is_vessel", "is_fishing")
 
@@ -30,7 +30,7 @@ def read(given: LabelInput) -> Labels:
     listed: set[int] = set()
     for name, path in given.files.items():
         try:
-            rows = _rows(path)
+            rows = read_rows(path, COLUMNS)
         except InputError as error:
             labels.refuse(given.scenes, error)
             continue
@@ -47,18 +47,6 @@ def read(given: LabelInput) -> Labels:
             labels.add(ImageLabels(items), given.scenes[position], name)
     labels.unlabelled = len(given.scenes) - len(listed)
     return labels
-
-
-def _rows(path: Path) -> list[Row]:
-    """Return the rows of a file.
-
-    Raises:
-        InputError: If it cannot be read, or lacks a column.
-    """
-    names, rows = read_table(path, {})
-    if not set(COLUMNS) <= set(names):
-        raise InputError(f"label file {path.name} needs the columns {', '.join(COLUMNS)}; it has {', '.join(names)}")
-    return rows
 
 
 def _object(row: Row, key: str) -> PixelObject:

@@ -10,12 +10,13 @@ from typing import Literal
 
 import yaml
 
+from ..utils.errors import InputError
 from ..utils.section import PositiveCount
 from .base import LabelFormat, LabelInput, PerImageSource, Recognised, scenes_with_files
 from .inventory import Inventory, lines_of, recognise_per_image, spread
-from .label import NO_NUMBER, NOWHERE, UNKNOWN_LABELS, Label, Labels, PixelObject, outline_of
+from .label import NO_NUMBER, NOWHERE, Label, Labels, PixelObject, outline_of
+from .text_file import read_lines
 
-MAX_BYTES = 64 << 20
 NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt", "_darknet.labels")
 LINE = re.compile(r"\s*(\d+)(?:\.0*)?((?:\s+[-+.\deE]+){4,})\s*")
 
@@ -37,11 +38,9 @@ def read(given: LabelInput) -> Labels:
     for scene, file in scenes_with_files(given, labels):
         scene_id = str(scene["scene_id"])
         try:
-            if file.stat().st_size > MAX_BYTES:
-                raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
-            lines = file.read_text("utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            labels.refused[scene_id] = f"{UNKNOWN_LABELS}label file {file.name} cannot be read: {error}"[:200]
+            lines = read_lines(file)
+        except InputError as error:
+            labels.refuse([scene], error)
             continue
         usable = scene["quarantined"] is None
         height, width = (scene["height"], scene["width"]) if usable else (1, 1)

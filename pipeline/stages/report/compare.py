@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -161,20 +161,26 @@ class Comparison:
     def quality_table(self) -> tuple[list[str], list[list[str]]]:
         """Return head and rows of the GANs' quality, for a terminal; what real chips reach is in brackets."""
         head = ["class", "measure", *(run.name for run in self.runs)]
-        rows = []
+        rows = [
+            [label, measure, *(f"{shown} ({floor})" if floor else shown for shown, floor in values)]
+            for label, measure, values in self.quality_rows()
+        ]
+        return head, rows
+
+    def quality_rows(self) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+        """Yield class and measure, and of each run the value and what real chips reach (empty if unknown), as shown."""
         for label, measures in self.quality.items():
             for name, values in measures.items():
                 if name.endswith("_floor"):
                     continue
                 floors = measures.get(f"{name}_floor", [None] * len(values))
                 shown = [
-                    "–"
+                    ("–", "")
                     if value is None
-                    else shown_measure(name, value) + ("" if floor is None else f" ({shown_measure(name, floor)})")
+                    else (shown_measure(name, value), "" if floor is None else shown_measure(name, floor))
                     for value, floor in zip(values, floors, strict=True)
                 ]
-                rows.append([label, MEASURES.get(name, name), *shown])
-        return head, rows
+                yield label, MEASURES.get(name, name), shown
 
 
 def load(folder: Path, root: Path | None = None) -> Run:

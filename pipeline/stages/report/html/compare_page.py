@@ -12,7 +12,6 @@ from PIL import Image
 from ....utils.atomic_files import write_atomic
 from ....utils.bounded_files import read_bytes
 from ..compare import WORDS, Comparison, Run
-from ..sections.gan import MEASURES, shown_measure
 from ..stats.metrics import METRICS
 from . import blocks, figures
 from .page import environment, stylesheet
@@ -147,26 +146,18 @@ def section_quality(comparison: Comparison) -> blocks.Section | None:
     """Return GAN quality side by side."""
     if not comparison.quality:
         return None
-    rows = []
-    for label, measures in comparison.quality.items():
-        for name, values in measures.items():
-            if name.endswith("_floor"):
-                continue
-            floors = measures.get(f"{name}_floor", [None] * len(values))
-            shown = [_quality(name, value, floor) for value, floor in zip(values, floors, strict=True)]
-            rows.append(blocks.row([f"{label}: {MEASURES.get(name, name)}", *shown]))
+    rows = [
+        blocks.row(
+            [f"{label}: {measure}", *(blocks.cell(shown, f"real {floor}" if floor else "") for shown, floor in values)]
+        )
+        for label, measure, values in comparison.quality_rows()
+    ]
     section = blocks.Section("quality", "GAN quality")
     caption = (
         "Mean over splits. Features are learned on each split's own training chips, so small differences mean little."
     )
     section.blocks = [blocks.table("GAN quality", caption, ["Measure", *(run.name for run in comparison.runs)], rows)]
     return section
-
-
-def _quality(name: str, value: float | None, floor: float | None) -> dict[str, str]:
-    if value is None:
-        return blocks.cell("–")
-    return blocks.cell(shown_measure(name, value), "" if floor is None else f"real {shown_measure(name, floor)}")
 
 
 def section_sheets(comparison: Comparison) -> blocks.Section | None:
