@@ -118,10 +118,3 @@ class Backgrounds:
         wanted = (around[seen] - self.middle) / self.spread
         apart = (weights[seen] @ self.features[candidates] - wanted) ** 2
         return int(candidates[apart.sum(axis=(1, 2)).argmin()])
-
-    def is_rough(self, around: Floats) -> npt.NDArray[np.bool_]:
-        """Return which objects (N,) are beside structures: a side of theirs is rougher than most backgrounds are."""
-        contrast = (around[:, 1:, -1].max(axis=1) - self.middle[-1]) / self.spread[-1]
-        usual = float(np.median(self.features[..., -1].mean(axis=1)))
-        rough: npt.NDArray[np.bool_] = contrast > max(usual, 0.0)
-        return rough

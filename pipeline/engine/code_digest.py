@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = __name__.partition(".")[0]
@@ -315,12 +314,3 @@ def resource_digest(name: str) -> str:
         digest.update(path.relative_to(base.parent).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def user_code_digest(module: str) -> str | None:
-    """Return the digest of the source of a user's module, or None if it has no source file."""
-    spec = find_spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    tree = _Strip().visit(ast.parse(Path(spec.origin).read_text("utf-8")))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

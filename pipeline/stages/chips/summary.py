@@ -96,7 +96,7 @@ class _Leaks(BaseModel):
     near_duplicate_pairs: int = 0
     pairs_seen_only: int = 0
     compared_chips: int = 0
-    compared_scenes: dict[str, Any] | None = None
+    compared_scenes: _Compared | None = None
     joined_groups: list[list[str]] = []
     dropped_by_split: dict[str, int] = {}
     dropped: dict[str, int] = {}
