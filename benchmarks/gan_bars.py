@@ -228,7 +228,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         "",
         (
             "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"
-            " taught by synthetic, average precision on the left-out area (taught by real) | by screened ones |"
+            " trained on synthetic, average precision on the left-out area (trained on real) | by screened ones |"
         ),
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

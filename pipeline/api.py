@@ -218,11 +218,11 @@ def load_chips(
     classes = found.config.ingest.classes
     index = found.artifact("chips/index", "chips", "chips").path
     real = ChipStore.open(CHIPS.read, index / "index.parquet", found.store.artifacts)
-    dealt = found.find(f"chips/split-{split}")
-    if dealt is None:
+    assigned = found.find(f"chips/split-{split}")
+    if assigned is None:
         splits = sorted(title.removeprefix("chips/split-") for title in found.keys if title.startswith("chips/split-"))
         raise ConfigError(f"run {found.name} has no split {split}; it has {', '.join(splits) or 'none yet'}")
-    roles = SPLIT.read(dealt.path / "split.parquet").set_index("chip_id")["role"]
+    roles = SPLIT.read(assigned.path / "split.parquet").set_index("chip_id")["role"]
     training = real.of(list(roles.index[roles == "train"]))
     how = as_json(found.config.chips.scaling)
     fitted_on = training if len(training) else real.of(list(real.index["chip_id"][:1]))

@@ -15,7 +15,11 @@ FORMATS = ("png", "tif", "npy", "parquet")
 @run_option
 @click.option("--label", "labels", multiple=True, metavar="CLASS", help="Only this class; may be repeated.")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Chips in all, dealt evenly to classes."
+    "--count",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Chips in all, divided evenly among classes.",
 )
 @click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."

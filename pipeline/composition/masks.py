@@ -251,7 +251,7 @@ def components(chip: Chip, known: Flags) -> Bytes:
 
 
 def _principal(values: npt.NDArray[np.float32], known: Flags) -> npt.NDArray[np.float32]:
-    """Return the first three principal components (H, W, 3) of bands that were brought to one spread."""
+    """Return the first three principal components (H, W, 3) of bands that were scaled to one spread."""
     low, middle, high = np.percentile(values[known], (5, 50, 95), axis=0)
     even = (values - middle) / np.maximum(high - low, 1e-6)
     _, axes = np.linalg.eigh(np.cov(even[known].T.astype(np.float64)))

@@ -101,10 +101,10 @@ def default_config() -> Path:
 
 def find(path: Path) -> Path:
     """The file at ``path``; where there is none, the configuration of that name that travels with the package."""
-    brought = configs_folder() / (path.name if path.suffix else f"{path.name}.yaml")
+    packaged = configs_folder() / (path.name if path.suffix else f"{path.name}.yaml")
     named = path.parent in (Path(), Path("configs"))
     # A folder may be called so: data often lie in one that is named as their configuration.
-    return brought if named and not path.is_file() and brought.is_file() else path
+    return packaged if named and not path.is_file() and packaged.is_file() else path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

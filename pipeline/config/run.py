@@ -147,11 +147,11 @@ class SplitConfig(Section):
     unit: str | None = None
     """Group column that validation draws and that the bootstrap resamples within a fold; null takes `by`."""
     scheme: Literal["leave-one-out", "folds", "holdout", "lists"] = "folds"
-    """Each group tested in turn, groups dealt into `folds`, one test set of `test_fraction`, or `test_lists`."""
+    """Each group tested in turn, groups assigned to `folds`, one test set of `test_fraction`, or `test_lists`."""
     folds: Annotated[int, Field(ge=2)] = 3
     """Number of folds, for `folds`."""
     repeats: PositiveCount = 1
-    """How often groups are dealt anew, for `folds` and `holdout`; the folds of all deals are numbered through."""
+    """How often groups are assigned anew, for `folds` and `holdout`; the folds of all of these are numbered through."""
     test_lists: tuple[tuple[str, ...], ...] | None = None
     """The groups that each fold tests, for `lists`."""
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
@@ -167,7 +167,7 @@ class SplitConfig(Section):
     overlap: Literal["join", "drop"] = "join"
     """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
     random_replicates: Count = 2
-    """Replicates with chips dealt at random, leaks and all: the report shows beside what they would have claimed."""
+    """Replicates with chips assigned at random, leaks and all: the report shows beside what they would have claimed."""
 
     @model_validator(mode="after")
     def _scheme(self) -> SplitConfig:

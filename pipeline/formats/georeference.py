@@ -91,7 +91,7 @@ def explode(origin: str, class_name: str, geometry: Any, factors: tuple[float, f
 def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -> None:
     """Add to ``found`` the labels of a layer, one in each scene that a feature touches.
 
-    A scene that cannot be brought together with the layer is refused: without these labels it must not pass for one
+    A scene that cannot be aligned with the layer is refused: without these labels it must not pass for one
     without objects. A feature that lies in no scene becomes a label without scene, with the reason.
 
     Args:

@@ -1,4 +1,4 @@
-"""How much a classifier learns from some chips: the ship ConvNet, taught for a fixed number of steps, and its grade."""
+"""How much a classifier learns from chips: the ship ConvNet, trained for a fixed number of steps, and its grade."""
 
 from __future__ import annotations
 

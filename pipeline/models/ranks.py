@@ -103,7 +103,7 @@ class Ranks:
                 dist.all_reduce(tensor)
         return tensor
 
-    def hand_out(self, tensors: Sequence[torch.Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[torch.Tensor]) -> None:
         """Fill contiguous tensors with the first rank's, in place."""
         if self.size > 1:
             import torch.distributed as dist
@@ -120,9 +120,9 @@ class Ranks:
 
         text = json.dumps(value).encode() if self.first else b""
         length = torch.tensor([len(text)])
-        self.hand_out([length])
+        self.broadcast([length])
         data = torch.frombuffer(bytearray(text or bytes(int(length))), dtype=torch.uint8)
-        self.hand_out([data])
+        self.broadcast([data])
         return json.loads(data.numpy().tobytes())
 
     @contextmanager

@@ -1,6 +1,6 @@
 """Slide the classifier over a scene, strip by strip: a quick look everywhere, a close one where it may pay.
 
-Each block of the scene is read once (see :mod:`satpipe.raster.rows`); a strip of its rows is brought to the network's
+Each block of the scene is read once (see :mod:`satpipe.raster.rows`); a strip of its rows is scaled to the network's
 range once, and windows are copied from it. The quick look takes each window in one orientation. Windows whose score is
 not hopeless are scored in all orientations, as the classifier was calibrated.
 """

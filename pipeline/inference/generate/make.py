@@ -48,7 +48,7 @@ class Wish:
 
     Attributes:
         labels: Class names; empty for all classes.
-        count: Chips in all, dealt evenly to the labels.
+        count: Chips in all, divided evenly among the labels.
         file_format: One of :data:`~satpipe.inference.generate.files.FORMATS`.
         seed: What every chip follows from.
         truncation: Standard deviation of z; None takes the run's.

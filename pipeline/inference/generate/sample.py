@@ -80,7 +80,7 @@ class Tally:
 
 
 def shares(count: int, labels: Sequence[int]) -> dict[int, int]:
-    """``count`` chips dealt evenly to classes; the first ones get one more where it does not divide."""
+    """``count`` chips divided evenly among classes; the first ones get one more where it does not divide."""
     each, rest = divmod(count, len(labels))
     return {label: each + (place < rest) for place, label in enumerate(labels)}
 
@@ -111,7 +111,7 @@ def kept(
         screening: What candidates are held against, or None to keep all.
         pool: Where blocks are computed.
         workers: How many of them at a time.
-        tally: Counts what was made; brought up to date with each block.
+        tally: Counts what was made; updated with each block.
     """
     for label, count in wanted.items():
         tally.kept[label] = tally.candidates[label] = 0

@@ -1,1 +1,1 @@
-"""Chips: cut around labels and in the background, searched for duplicates, dealt into splits."""
+"""Chips: cut around labels and in the background, searched for duplicates, assigned to splits."""

@@ -59,7 +59,7 @@ def group_column(groups: Mapping[str, Mapping[str, Counts]], column: str, key: s
 
 @dataclass(frozen=True)
 class Rule:
-    """How groups are dealt; see ``SplitConfig``.
+    """How groups are assigned to folds; see ``SplitConfig``.
 
     Attributes:
         by: The group column, for messages.

@@ -1,4 +1,4 @@
-"""What the stage amounts to, from the facts of its parts: what was kept, dealt and dropped, and why. Pure."""
+"""What the stage amounts to, from the facts of its parts: what was kept, assigned and dropped, and why. Pure."""
 
 from __future__ import annotations
 

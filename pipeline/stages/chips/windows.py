@@ -112,7 +112,7 @@ def touches(windows: Windows, boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
 
 
 def shares(areas: npt.ArrayLike, total: int) -> npt.NDArray[np.int64]:
-    """``total`` dealt in proportion to ``areas``, in whole numbers that sum to it (largest remainders).
+    """``total`` divided in proportion to ``areas``, in whole numbers that sum to it (largest remainders).
 
     Ties go to the earlier one. Without any area everything is zero.
     """

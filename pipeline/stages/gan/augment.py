@@ -1,7 +1,7 @@
 """Augmentation that the generator learns through (Zhao et al. 2020, DiffAugment, arXiv:2006.10738).
 
 Real and generated chips pass the same random changes before the discriminator sees them, so it cannot learn the few
-training chips by heart, and the generator is not taught to make shifted or tinted chips. Random numbers are drawn on
+training chips by heart, and the generator does not learn to make shifted or tinted chips. Random numbers are drawn on
 the host from a NumPy generator: the same seed gives the same changes on every device.
 """
 

@@ -44,8 +44,8 @@ class Batches:
     def choose(self, step: int) -> npt.NDArray[np.int64]:
         """Positions (B,) of the step's chips, ordered by class.
 
-        The slots of all steps are numbered through and dealt to the classes in turn; each class goes through its chips
-        in a new order every time, so that each is shown once before any is shown again.
+        The slots of all steps are numbered through and assigned to the classes in turn; each class goes through its
+        chips in a new order every time, so that each is shown once before any is shown again.
         """
         slots = np.arange(step * self.size, (step + 1) * self.size)
         pools = [np.arange(len(self.labels))]

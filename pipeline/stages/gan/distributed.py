@@ -136,5 +136,5 @@ def broadcast_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple
     )
     if not ranks.first:
         mine = {name: torch.empty(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in told["tensors"].items()}
-    ranks.hand_out(list(mine.values()))
+    ranks.broadcast(list(mine.values()))
     return mine, told["log"]

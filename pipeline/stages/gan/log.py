@@ -114,7 +114,7 @@ def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
 
 
 def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Why a training cannot go on, or None: a loss that is not a number, or one ailment in each of the last looks.
+    """Why a training cannot go on, or None: a loss that is not a number, or one fault in each of the last looks.
 
     Args:
         lines: All looks.

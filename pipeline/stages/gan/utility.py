@@ -1,4 +1,4 @@
-"""Whether a classifier can be taught by generated chips: train on synthetic, test on real, and the reverse."""
+"""Whether a classifier learns from generated chips: train on synthetic, test on real, and the reverse."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def draw_examples(sampler: Sampler, classes: int, seed: int) -> Examples:
 
 @dataclass(frozen=True)
 class Tstr:
-    """Held-out real chips that a classifier taught by generated ones is tested on.
+    """Held-out real chips that a classifier trained on generated ones is tested on.
 
     Attributes:
         classes: Class names; the position is the class number.
@@ -74,7 +74,7 @@ def usefulness(
     seed: int,
     profile: Profile,
 ) -> dict[str, Any]:
-    """The same classifier taught by real and by synthetic chips, each tested on held-out real chips, and the reverse.
+    """The same classifier trained on real and on synthetic chips, each tested on held-out real chips, and the reverse.
 
     Args:
         real: Real training chips (N, H, W, C) in [-1, 1] and class numbers (N,).

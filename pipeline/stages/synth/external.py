@@ -63,7 +63,7 @@ def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype
         shape, found = (dataset.height, dataset.width, len(bands)), str(dataset.dtypes[0])
         if shape != expected or found != dtype:
             raise InputError(
-                f"{name} of the brought folder {context.config['name']} is {found} {shape}, but the run's chips are"
+                f"{name} of the external folder {context.config['name']} is {found} {shape}, but the run's chips are"
                 f" {dtype} {expected}; bring chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))

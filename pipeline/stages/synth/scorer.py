@@ -1,6 +1,6 @@
 """What a split's training chips alone can teach about candidates: their label, and how far they are from the real.
 
-A network that has seen a chip cannot say how it would judge an unseen one. So the training chips are dealt into folds,
+A network that has seen a chip cannot say how it would judge an unseen one. So the training chips are split into folds,
 one small network is trained without each fold, and the chips left out say what scores and distances *unseen real*
 chips get. Candidates are measured against that.
 """
@@ -121,7 +121,7 @@ def train_ensemble(
 
 
 def _deal(labels: Labels, folds: int, seed: int) -> Labels:
-    """Fold of each chip (N,): each class is dealt evenly."""
+    """Fold of each chip (N,): each class is divided evenly."""
     rng = np.random.default_rng([seed, 1])
     fold = np.zeros(len(labels), np.int64)
     for number in np.unique(labels):

@@ -1,4 +1,4 @@
-"""The door of the synth stage: labelled synthetic chips for each split, generated here or brought by the user."""
+"""The door of the synth stage: labelled synthetic chips for each split, generated here or external."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def plan(context: PlanContext) -> Plan:
     """Plan the synthetic chips of each split, the final one too; reads the facts of the splits."""
     splits = list(context.done["gan"])
     generated = [_generated(context, split, context.done["gan"][split]) for split in splits]
-    brought = [
-        _brought(context, folder, split)
+    external = [
+        _external(context, folder, split)
         for folder in context.config.classify.folders
         for split in splits
         if split != FINAL or _folder(folder, split).is_dir()
     ]
     pasted = [_cutpaste(context, split) for split in splits if _wants_cutpaste(context.config)]
-    yield generated + pasted + brought
+    yield generated + pasted + external
 
 
 def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
     """The chips of the split's own generator."""
     config = context.config
-    dealt = context.artifact("chips", f"{SPLIT}{split}")
-    metadata = dealt.metadata
+    assigned = context.artifact("chips", f"{SPLIT}{split}")
+    metadata = assigned.metadata
     return Task(
         stage="synth",
         name=split,
@@ -48,7 +48,7 @@ def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
             "seed": config.seed,
             **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
-        inputs={"index": context.artifact("chips", "index").ref, "split": dealt.ref, "generator": generator.ref},
+        inputs={"index": context.artifact("chips", "index").ref, "split": assigned.ref, "generator": generator.ref},
         libraries=("torch", "numpy", "opencv-python-headless"),
         training=True,
         cost=expected_seconds(config),
@@ -83,7 +83,7 @@ def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
     return (splits + 1) * sources, expected_seconds(config)
 
 
-def _brought(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
+def _external(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
     """The chips of a folder of the user's for one split."""
     classes = context.config.ingest.classes
     return Task(

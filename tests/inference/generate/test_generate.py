@@ -222,9 +222,9 @@ def test_png_reads_back_what_was_written(shape: tuple[int, int, int], dtype: str
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 9), min_size=1, unique=True))
 def test_shares_add_up_and_differ_by_one_at_most(count: int, labels: list[int]) -> None:
-    dealt = shares(count, labels)
-    assert sum(dealt.values()) == count
-    assert max(dealt.values()) - min(dealt.values()) <= 1
+    counts = shares(count, labels)
+    assert sum(counts.values()) == count
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_the_way_between_two_z_keeps_their_length() -> None:

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures.classify_project import Shop
+from fixtures.classify_project import ClassifyProject
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def project(tmp_path: Path) -> ClassifyProject:
     """Parts with real chips of two classes."""
-    shop = Shop(tmp_path)
-    shop.write_real()
-    return shop
+    project = ClassifyProject(tmp_path)
+    project.write_real()
+    return project
 
 
 @pytest.fixture
-def make_shop(tmp_path: Path) -> Callable[..., Shop]:
-    """Builds a shop with other classes."""
-    return lambda *classes: Shop(tmp_path, classes)
+def make_project(tmp_path: Path) -> Callable[..., ClassifyProject]:
+    """Builds a project with other classes."""
+    return lambda *classes: ClassifyProject(tmp_path, classes)

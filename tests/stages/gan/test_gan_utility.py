@@ -1,4 +1,4 @@
-"""A classifier taught by good chips passes, one taught by chips without information does not."""
+"""A classifier trained on good chips passes, one trained on chips without information does not."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fixtures.synth_project import Bench
+from fixtures.synth_project import SynthProject
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def project(tmp_path: Path) -> SynthProject:
     """Parts for one split."""
-    return Bench(tmp_path)
+    return SynthProject(tmp_path)

@@ -38,20 +38,22 @@ def folder(tmp_path):
     return root, chips
 
 
-def planned(bench, path):
-    context = bench.context({"folders": [{"name": "other", "path": str(path)}]})
-    context = replace(context, fingerprint=Fingerprints(bench.root / "fingerprints.json"))
+def planned(project, path):
+    context = project.context({"folders": [{"name": "other", "path": str(path)}]})
+    context = replace(context, fingerprint=Fingerprints(project.root / "fingerprints.json"))
     return {task.name: task for task in next(plan(context))}
 
 
-def job_for(bench, task) -> TaskContext:
-    (bench.store / "chips" / "index" / "metadata.json").write_text(json.dumps({"shape": [16, 16, 3], "dtype": "uint8"}))
-    return replace(bench.task_context(), task=task)
+def job_for(project, task) -> TaskContext:
+    (project.store / "chips" / "index" / "metadata.json").write_text(
+        json.dumps({"shape": [16, 16, 3], "dtype": "uint8"})
+    )
+    return replace(project.task_context(), task=task)
 
 
-def test_a_brought_folder_is_read_with_its_labels(bench, folder):
+def test_a_brought_folder_is_read_with_its_labels(project, folder):
     root, chips = folder
-    context = job_for(bench, planned(bench, root)[f"external-other-{NAME}"])
+    context = job_for(project, planned(project, root)[f"external-other-{NAME}"])
     metadata = import_external(context)
     assert metadata["accepted"] == {"non-ship": 2, "ship": 3}
     index = SYNTHETIC.read(context.out / "index.parquet")
@@ -63,38 +65,38 @@ def test_a_brought_folder_is_read_with_its_labels(bench, folder):
     assert index["accepted"].all()
 
 
-def test_the_split_in_a_path_stands_for_its_name(bench, folder):
+def test_the_split_in_a_path_stands_for_its_name(project, folder):
     root, _ = folder
-    task = planned(bench, root.parent / "{split}")[f"external-other-{NAME}"]
+    task = planned(project, root.parent / "{split}")[f"external-other-{NAME}"]
     assert len(task.files) == 5
 
 
-def test_an_edited_chip_changes_what_the_part_is_made_from(bench, folder):
+def test_an_edited_chip_changes_what_the_part_is_made_from(project, folder):
     root, chips = folder
-    before = planned(bench, root)[f"external-other-{NAME}"].files
+    before = planned(project, root)[f"external-other-{NAME}"].files
     Image.fromarray(255 - chips[3]).save(root / "non-ship" / "3.png")
-    after = planned(bench, root)[f"external-other-{NAME}"].files
+    after = planned(project, root)[f"external-other-{NAME}"].files
     assert {name for name in before if before[name] != after[name]} == {"non-ship/3.png"}
 
 
-def test_chips_of_another_size_are_one_sentence(bench, folder):
+def test_chips_of_another_size_are_one_sentence(project, folder):
     root, _ = folder
     Image.new("RGB", (20, 20)).save(root / "ship" / "9.png")
-    context = job_for(bench, planned(bench, root)[f"external-other-{NAME}"])
+    context = job_for(project, planned(project, root)[f"external-other-{NAME}"])
     with pytest.raises(InputError, match=r"ship/9\.png.*\(20, 20, 3\).*\(16, 16, 3\)"):
         import_external(context)
 
 
-def test_a_folder_that_is_no_class_is_one_sentence(bench, folder):
+def test_a_folder_that_is_no_class_is_one_sentence(project, folder):
     root, _ = folder
     (root / "boat").mkdir()
     with pytest.raises(ConfigError, match=r"boat is no class; classes are non-ship, ship"):
-        planned(bench, root)
+        planned(project, root)
 
 
-def test_a_missing_or_empty_folder_is_one_sentence(bench, tmp_path):
+def test_a_missing_or_empty_folder_is_one_sentence(project, tmp_path):
     with pytest.raises(ConfigError, match="is no folder"):
-        planned(bench, tmp_path / "nowhere")
+        planned(project, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="has no image"):
-        planned(bench, tmp_path / "empty")
+        planned(project, tmp_path / "empty")

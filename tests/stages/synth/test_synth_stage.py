@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import torch
-from fixtures.synth_project import Bench, bars
+from fixtures.synth_project import SynthProject, bars
 from PIL import Image
 from satpipe.dataset import scaling
 from satpipe.dataset.chip_store import ChipStore
@@ -32,15 +32,15 @@ def read(context) -> pd.DataFrame:
     return SYNTHETIC.read(context.out / "index.parquet")
 
 
-def test_a_part_for_each_generator(bench):
-    (task,) = bench.planned()
+def test_a_part_for_each_generator(project):
+    (task,) = project.planned()
     assert (task.stage, task.name, set(task.inputs)) == ("synth", "fold1-f050-r2", {"index", "split", "generator"})
     assert task.config["replicate"] == 2
 
 
-def test_without_screening_the_first_chips_are_taken(bench):
-    bench.settings = {"screen": False, "per_class": 7}
-    context = bench.task_context()
+def test_without_screening_the_first_chips_are_taken(project):
+    project.settings = {"screen": False, "per_class": 7}
+    context = project.task_context()
     metadata = make_synthetic(context)
     index = read(context)
     assert metadata["accepted"] == metadata["candidates"] == {"non-ship": 7, "ship": 7}
@@ -48,8 +48,8 @@ def test_without_screening_the_first_chips_are_taken(bench):
     assert index["label_score"].isna().all()
 
 
-def test_every_candidate_is_kept_or_has_a_reason(bench):
-    context = bench.task_context()
+def test_every_candidate_is_kept_or_has_a_reason(project):
+    context = project.task_context()
     metadata = make_synthetic(context)
     index = read(context)
     assert (index["accepted"] == index["reason"].isna()).all()
@@ -59,122 +59,122 @@ def test_every_candidate_is_kept_or_has_a_reason(bench):
     assert index["chip_id"].is_unique
 
 
-def test_at_most_the_oversampled_number_of_candidates_is_made(bench, monkeypatch):
+def test_at_most_the_oversampled_number_of_candidates_is_made(project, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
-    bench.settings = {"per_class": 9, "oversample": 1.5}
-    metadata = make_synthetic(bench.task_context())
+    project.settings = {"per_class": 9, "oversample": 1.5}
+    metadata = make_synthetic(project.task_context())
     assert max(metadata["candidates"].values()) <= 14
     assert metadata["accepted"]["ship"] == 0
     assert "ship" in metadata["note"]
 
 
-def test_new_chips_of_the_class_pass_and_the_default_number_is_the_largest_class(bench, monkeypatch):
+def test_new_chips_of_the_class_pass_and_the_default_number_is_the_largest_class(project, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    metadata = make_synthetic(bench.task_context())
+    metadata = make_synthetic(project.task_context())
     assert metadata["accepted"] == {"non-ship": 20, "ship": 20}
 
 
-def test_chips_of_the_other_class_are_dropped_for_their_label(bench, monkeypatch):
+def test_chips_of_the_other_class_are_dropped_for_their_label(project, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
-    context = bench.task_context()
+    context = project.task_context()
     metadata = make_synthetic(context)
     assert sum(metadata["accepted"].values()) <= 2
     assert metadata["reasons"][LABEL] > 0.8 * sum(metadata["candidates"].values())
 
 
-def test_turned_training_chips_are_dropped_as_copies(bench, monkeypatch):
+def test_turned_training_chips_are_dropped_as_copies(project, monkeypatch):
     def copies(labels, seeds):
         rows = [
-            np.flatnonzero(bench.labels[: bench.train] == label)[int(seed) % 20]
+            np.flatnonzero(project.labels[: project.train] == label)[int(seed) % 20]
             for label, seed in zip(labels, seeds, strict=True)
         ]
-        return np.rot90(bench.chips[rows], axes=(1, 2)).copy()
+        return np.rot90(project.chips[rows], axes=(1, 2)).copy()
 
     use_chips(monkeypatch, copies)
-    metadata = make_synthetic(bench.task_context())
+    metadata = make_synthetic(project.task_context())
     assert metadata["accepted"]["ship"] == 0
     assert metadata["reasons"].get(COPY, 0) >= 0.8 * metadata["candidates"]["ship"]
 
 
-def test_chips_unlike_anything_real_are_dropped(bench, monkeypatch):
+def test_chips_unlike_anything_real_are_dropped(project, monkeypatch):
     def checkers(labels, seeds):
         board = 255 * (np.indices((16, 16)).sum(0) // 2 % 2)
         return np.repeat(board[None, :, :, None], len(labels), 0).repeat(3, axis=3).astype(np.uint8)
 
     use_chips(monkeypatch, checkers)
-    metadata = make_synthetic(bench.task_context())
+    metadata = make_synthetic(project.task_context())
     assert metadata["accepted"] == {"non-ship": 0, "ship": 0}
     assert set(metadata["reasons"]) <= {LABEL, DISTANCE}
 
 
-def test_the_same_part_gives_the_same_bytes(bench):
+def test_the_same_part_gives_the_same_bytes(project):
     digests = []
     for folder in ("a", "b"):
-        context = bench.task_context(folder)
+        context = project.task_context(folder)
         make_synthetic(context)
         digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(context.out.iterdir())})
     assert digests[0] == digests[1]
     assert set(digests[0]) == {"chips-000.npy", "index.parquet", "sheet.png"}
 
 
-def test_accepted_chips_are_read_like_real_ones(bench, monkeypatch):
+def test_accepted_chips_are_read_like_real_ones(project, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    context = bench.task_context()
+    context = project.task_context()
     make_synthetic(context)
-    task = bench.store / "synth" / "committed"
+    task = project.store / "synth" / "committed"
     task.parent.mkdir()
     context.out.rename(task)
-    store = ChipStore.open(SYNTHETIC.read, task / "index.parquet", bench.store)
+    store = ChipStore.open(SYNTHETIC.read, task / "index.parquet", project.store)
     chips = store.where(store.index["accepted"].to_numpy(bool)).read()
     assert chips.shape == (40, 16, 16, 3)
     assert chips.dtype == np.uint8
 
 
-def test_the_sheet_shows_accepted_chips_of_each_class(bench):
-    bench.settings = {"screen": False, "per_class": 20}
-    context = bench.task_context()
+def test_the_sheet_shows_accepted_chips_of_each_class(project):
+    project.settings = {"screen": False, "per_class": 20}
+    context = project.task_context()
     make_synthetic(context)
     with Image.open(context.out / "sheet.png") as sheet:
         assert sheet.size == (16 * 18 + 2, 4 * 18 + 2)
 
 
 def test_too_few_chips_to_learn_from_screen_out_copies_alone(tmp_path):
-    metadata = make_synthetic(Bench(tmp_path, train=6).task_context())
+    metadata = make_synthetic(SynthProject(tmp_path, train=6).task_context())
     assert "too few training chips" in metadata["note"]
     assert "unseen_real_kept" not in metadata
 
 
 def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "STEPS", 40)
-    bench = Bench(tmp_path, validation=20)
+    project = SynthProject(tmp_path, validation=20)
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
-    good = make_synthetic(bench.task_context("good"))["tstr"]
+    good = make_synthetic(project.task_context("good"))["tstr"]
     assert good["average_precision"]["ship"] > 0.95
-    bench.settings = {"screen": False}
+    project.settings = {"screen": False}
     use_chips(monkeypatch, lambda labels, seeds: bars(1 - labels, seed=int(seeds[0]) % 1000))
-    assert make_synthetic(bench.task_context("wrong"))["tstr"]["average_precision"]["ship"] < 0.6
+    assert make_synthetic(project.task_context("wrong"))["tstr"]["average_precision"]["ship"] < 0.6
 
 
 def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_path):
-    bench = Bench(tmp_path, validation=20)
-    bench.settings = {"screen": False, "per_class": 8}
+    project = SynthProject(tmp_path, validation=20)
+    project.settings = {"screen": False, "per_class": 8}
     torch.use_deterministic_algorithms(False)
-    assert make_synthetic(bench.task_context())["tstr"]
+    assert make_synthetic(project.task_context())["tstr"]
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
-    assert make_synthetic(Bench(tmp_path / "none").task_context())["tstr"] == {}
-    assert make_synthetic(Bench(tmp_path / "one", validation=1).task_context())["tstr"] == {}
+    assert make_synthetic(SynthProject(tmp_path / "none").task_context())["tstr"] == {}
+    assert make_synthetic(SynthProject(tmp_path / "one", validation=1).task_context())["tstr"] == {}
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))
-    assert make_synthetic(Bench(tmp_path / "flat", validation=20).task_context())["tstr"] == {}
+    assert make_synthetic(SynthProject(tmp_path / "flat", validation=20).task_context())["tstr"] == {}
 
 
-def test_a_chip_does_not_depend_on_how_many_are_wanted(bench):
+def test_a_chip_does_not_depend_on_how_many_are_wanted(project):
     chips = {}
     for number in (3, 5):
-        bench.settings = {"screen": False, "per_class": number}
-        context = bench.task_context(str(number))
+        project.settings = {"screen": False, "per_class": number}
+        context = project.task_context(str(number))
         make_synthetic(context)
         index = read(context)
         rows = index.loc[index["class"] == "ship", "position"].to_numpy(int)[:3]
