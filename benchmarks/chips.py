@@ -117,7 +117,7 @@ def _reached(bars: list[Bar]) -> list[str]:
 
 
 def machine(cores: int) -> str:
-    """The processor by its name, where the system tells it, and its cores."""
+    """Return the processor by its name, where the system tells it, and its cores."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     python = f"Python {platform.python_version()}, NumPy {np.__version__}"
     return f"{processor()}, {cores} cores, {platform.system()}{load} at the end, {python}"

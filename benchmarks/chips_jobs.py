@@ -31,14 +31,14 @@ _STRIP = 512
 
 
 def scene_of(path: Path) -> SceneFile:
-    """The scene as the reader wants it."""
+    """Open the scene as the reader wants it."""
     with open_scene(path) as file:
         shape = file.width, file.height
         return SceneFile(path.stem, path, None, *shape, (1, 2, 3), "uint8", None, None, None, None, 3.0)
 
 
 def cut(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> float:
-    """Chips into memory."""
+    """Cut chips into memory."""
     scene = scene_of(path)
     with rasterio.Env(**({"GDAL_CACHEMAX": cache} if cache else {})):
         start = time.perf_counter()
@@ -51,7 +51,7 @@ def cut(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int)
 
 
 def store(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> float:
-    """Chips into a chip store with its index, synced to disk."""
+    """Cut chips into a chip store with its index, synced to disk."""
     scene = scene_of(path)
     row = {
         "scene_id": scene.scene_id,
@@ -96,7 +96,7 @@ def store(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: in
 
 
 def ceiling(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: int) -> float:
-    """Every block once through GDAL, and as many bytes copied as the chips have."""
+    """Read every block once through GDAL, and copy as many bytes as the chips have."""
     source = np.random.default_rng(0).integers(0, 255, 16 << 20, dtype=np.uint8)
     start = time.perf_counter()
     with ExitStack() as stack:
@@ -127,7 +127,7 @@ def ceiling(path: Path, windows: np.ndarray, folder: Path, workers: int, cache: 
 
 
 def peak_mib() -> float:
-    """The most memory this process had. Linux passes `ru_maxrss` on from the parent, so it is asked for elsewhere."""
+    """Return the peak memory of this process. Linux passes `ru_maxrss` on from the parent, so it is read elsewhere."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())

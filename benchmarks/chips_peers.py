@@ -20,28 +20,28 @@ SIZE = 80
 
 
 def boundless(path: str, windows: np.ndarray, out: np.ndarray) -> None:
-    """One boundless read for each window, as tutorials do it."""
+    """Read each window boundless, as tutorials do it."""
     with rasterio.open(path) as scene:
         for place, (row, col) in enumerate(windows):
             out[place] = scene.read(window=Window(col, row, SIZE, SIZE), boundless=True, fill_value=0)
 
 
 def plain(path: str, windows: np.ndarray, out: np.ndarray) -> None:
-    """One read for each window, all of them inside the scene."""
+    """Read each window alone, all of them inside the scene."""
     with rasterio.open(path) as scene:
         for place, (row, col) in enumerate(windows):
             out[place] = scene.read(window=Window(col, row, SIZE, SIZE))
 
 
 def opened(path: str, windows: np.ndarray, out: np.ndarray) -> None:
-    """The file opened for each window: what a data set for training does, whose workers cannot share a handle."""
+    """Open the file for each window: what a training data set does, whose workers cannot share a handle."""
     for place, (row, col) in enumerate(windows):
         with rasterio.open(path) as scene:
             out[place] = scene.read(window=Window(col, row, SIZE, SIZE))
 
 
 def torchgeo(path: str, windows: np.ndarray, out: np.ndarray) -> None:
-    """GridGeoSampler over a RasterDataset; it goes upwards from the lower edge, so its rows are turned round."""
+    """Use GridGeoSampler over a RasterDataset; it goes upwards from the lower edge, so its rows are reversed."""
     from torchgeo.datasets import RasterDataset
     from torchgeo.samplers import GridGeoSampler
 

@@ -18,7 +18,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def make_scene(path: Path, side: int, profile: dict[str, Any]) -> None:
-    """A scene of smooth water with sensor noise, which deflate shrinks by about a third; not made where it is there.
+    """Make a scene of smooth water with sensor noise, which deflate shrinks by about a third, unless it is there.
 
     One strip is drawn and comes again and again, shifted along: no two blocks of the scene hold the same pixels.
     """
@@ -40,5 +40,5 @@ def make_scene(path: Path, side: int, profile: dict[str, Any]) -> None:
 
 
 def scene_path(folder: Path, layout: str, side: int) -> Path:
-    """Where a scene lies."""
+    """Return the path of a scene."""
     return folder / f"{layout.replace(' ', '_')}_{side}.tif"

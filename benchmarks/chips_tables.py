@@ -30,7 +30,7 @@ class Bench:
         self.versions = {"rasterio": rasterio.__version__, "GDAL": rasterio.__gdal_version__}
 
     def ours(self, context: str, scene: Path, windows: Path, workers: int, cache: int = 0) -> dict[str, float]:
-        """One turn of a job of ours."""
+        """Run a job of ours once."""
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
             words = [str(HERE / "chips_jobs.py"), context, str(scene), str(windows), out, str(workers), str(cache)]
             found = self._run([sys.executable, *words])
@@ -39,7 +39,7 @@ class Bench:
         return found
 
     def best(self, jobs: list[tuple[str, int]], scene: Path, windows: Path) -> Best:
-        """The best of several turns of each job, taken alternately."""
+        """Return the best of several turns of each job, run alternately."""
         best: Best = {}
         for _ in range(self.turns):
             for context, workers in jobs:
@@ -48,7 +48,7 @@ class Bench:
         return best
 
     def peer(self, mode: str, scene: Path, windows: Path, cache: int = 0) -> tuple[float, bool] | None:
-        """Seconds of a peer, and whether its chips are ours; None where it cannot be run."""
+        """Return the seconds of a peer, and whether its chips are ours; None where it cannot be run."""
         python = self.torchgeo if mode == "torchgeo" else sys.executable
         if python is None:
             return None
@@ -71,7 +71,7 @@ class Bench:
 
 
 def _environment() -> dict[str, str]:
-    """What a contender begins with: all GDAL drivers, also where satpipe was imported, which refuses some for good."""
+    """Return a contender's environment: all GDAL drivers, though importing satpipe refuses some for good."""
     return {name: value for name, value in os.environ.items() if name not in {"GDAL_SKIP", "OGR_SKIP"}}
 
 
@@ -92,7 +92,7 @@ class Bar:
     met: bool
 
     def row(self) -> str:
-        """The bar as a row of its table."""
+        """Return the bar as a row of its table."""
         return f"| {self.name} | {self.wanted} | {self.found[0]} | {self.found[1]} | {'yes' if self.met else 'NO'} |"
 
 
@@ -109,7 +109,7 @@ PEERS = {
 
 
 def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
-    """All windows at stride 80, layout by layout."""
+    """Measure all windows at stride 80, layout by layout."""
     lines = [
         "| scene | contender | s | chips/s | satpipe in memory is faster | satpipe stored is faster | same bytes |",
         "|---|---|---:|---:|---:|---:|---|",
@@ -145,7 +145,7 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
 
 
 def ceiling(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
-    """The reader beside what this machine can do at best, layout by layout."""
+    """Measure the reader beside what this machine can do at best, layout by layout."""
     lines = ["| scene | workers | ceiling, s | satpipe, into memory, s | share |", "|---|---:|---:|---:|---:|"]
     windows = bench.folder / "grid.npy"
     np.save(windows, grid(side, side, SIZE, SIZE))
@@ -165,7 +165,7 @@ def ceiling(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar]) -
 
 
 def workers_said(count: int) -> str:
-    """Number of workers in words."""
+    """Return the number of workers in words."""
     return "1 worker" if count == 1 else f"{count} workers"
 
 
@@ -178,7 +178,7 @@ CACHES = (16, 1024)
 
 
 def random_windows(bench: Bench, side: int, count: int, counts: tuple[int, int], bars: list[Bar]) -> list[str]:
-    """Labelled windows anywhere in the tiled deflate scene, with two sizes of GDAL's cache."""
+    """Measure labelled windows anywhere in the tiled deflate scene, with two sizes of GDAL's cache."""
     scene, windows = scene_path(bench.folder, "tiled deflate", side), bench.folder / "random.npy"
     np.save(windows, np.random.default_rng(1).integers(0, side - SIZE, (count, 2)))
     lines = [

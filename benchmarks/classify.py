@@ -54,7 +54,7 @@ class Chips(Dataset[tuple[torch.Tensor, int]]):
 
 
 def usual(training: ChipSet, architecture: Architecture, config: ClassifyConfig) -> float:
-    """Seconds of the usual loop, after the workers have started."""
+    """Time the usual loop, after the workers have started; seconds."""
     network = build(architecture, 1).train()
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps + 1)
@@ -82,7 +82,7 @@ def usual(training: ChipSet, architecture: Architecture, config: ClassifyConfig)
 
 
 def ours(training: ChipSet, architecture: Architecture, config: ClassifyConfig, profile: Profile) -> float:
-    """Seconds of our loop, without validation chips as the usual loop has none."""
+    """Time our loop, without validation chips as the usual loop has none; seconds."""
     nothing = ChipSet(training.chips[:0], training.labels[:0], training.synthetic[:0])
     started = time.perf_counter()
     train(training, nothing, architecture, BYTES, config, profile, augmentation="classic", seed=1)
@@ -90,7 +90,7 @@ def ours(training: ChipSet, architecture: Architecture, config: ClassifyConfig, 
 
 
 def loading(training: ChipSet, config: ClassifyConfig) -> float:
-    """Seconds of loading and augmentation alone, for the same steps."""
+    """Time loading and augmentation alone, for the same steps; seconds."""
     rows = schedule(training.labels, training.synthetic, np.zeros(config.steps), config.batch, seed=1)
     started = time.perf_counter()
     batch_of = loader(training.chips, BYTES, config, augmentation="classic", seed=1)
@@ -100,7 +100,7 @@ def loading(training: ChipSet, config: ClassifyConfig) -> float:
 
 
 def medians(tasks: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Median seconds of each task; all are run once in each round, after one round that does not count."""
+    """Return the median seconds of each task; all are run once in each round, after one round that does not count."""
     rounds = [{name: task() for name, task in tasks.items()} for _ in range(repeats + 1)][1:]
     return {name: statistics.median(one[name] for one in rounds) for name in tasks}
 

@@ -49,12 +49,12 @@ class Places:
 
     @classmethod
     def of(cls, data: Path) -> Places:
-        """Below the folder that the user names."""
+        """Return a path below the folder that the user names."""
         planet, bay = data / "planet-tiles", data / "geotiff-ship-scene"
         return cls(planet / "tiles", planet / "tiles.csv", next(bay.glob("*.tif")), bay / "ships.geojson")
 
     def files(self, aoi: str, inside: bool) -> list[Path]:
-        """Tiles of an area, or all others."""
+        """List the tiles of an area, or all others."""
         with self.table.open(newline="", encoding="utf-8") as file:
             return [self.tiles / row["file"] for row in csv.DictReader(file) if (row["aoi"] == aoi) == inside]
 
@@ -91,7 +91,7 @@ def train(name: str, negatives: dict[str, Any], places: Places, left_out: str, r
 
 
 def look(name: str, root: Path, scenes: Sequence[Path], truth: Path) -> tuple[Outcome, float]:
-    """What the run's classifier finds in scenes, and the seconds it took."""
+    """Run the run's classifier on scenes; return what it finds and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         outcome = detect(find_run(name, root), scenes, Path(folder) / "out.geojson", Wish(truth=truth), _silent)
@@ -103,7 +103,7 @@ def _silent(done: float, total: float) -> None:
 
 
 def row(what: str, outcome: Outcome) -> str:
-    """The columns of the table that say what was found."""
+    """Return the columns of the table that say what was found."""
     at_score, best, average = outcome.quality()
     better = "" if best is None else f"{best.f1:.2f} at {best.score:.3f}"
     return (

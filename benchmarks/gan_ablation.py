@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def measures(found: dict[str, Any]) -> dict[str, float]:
-    """What one training is judged by: means over classes, or of the classes but the background."""
+    """Return the measures of one training: means over classes, or over the classes but the background."""
     quality, use = found["quality"], found["usefulness"]
     ship = list(quality)[-1]
     taught = {way: use[way]["average_precision"][ship] for way in ("synthetic_to_real", "real_to_real")}
@@ -53,7 +53,7 @@ def measures(found: dict[str, Any]) -> dict[str, float]:
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Lines of the section: each variant's figures, and how far they are from the whole recipe's on the same splits."""
+    """Return the lines of the section: each variant's figures, and their difference from the whole recipe's."""
     by_variant: dict[str, dict[str, dict[str, float]]] = {
         name: {found["split"]: measures(found) for found in results if found["preset"] == name}
         for name in VARIANTS

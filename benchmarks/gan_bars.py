@@ -112,7 +112,7 @@ def run(task: Trial) -> dict[str, Any]:
 
 
 def judged(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
-    """Usefulness on the left-out area, and what screened chips teach of it and of the validation chips."""
+    """Measure usefulness on the left-out area, and TSTR of screened chips on it and on the validation chips."""
     prepare(task.profile)
     seed = task.task.config["seed"][0]
     inputs = read_inputs(context)
@@ -135,7 +135,7 @@ def sampler_of(generator: Generator) -> Sampler:
 
 
 def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> Examples:
-    """What `satpipe run synth` makes with the generator, the accepted chips of it."""
+    """Return the accepted chips that `satpipe run synth` makes with the generator."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = {**context.inputs, "generator": made}
         out = Path(scratch)
@@ -149,7 +149,7 @@ def screened(task: Trial, context: TaskContext, made: Path, inputs: Inputs) -> E
 
 
 def with_test(inputs: Inputs, context: TaskContext) -> Inputs:
-    """The inputs with the left-out area's chips in place of the validation chips."""
+    """Return the inputs with the left-out area's chips in place of the validation chips."""
     mine, labels = RealChips.open(
         context.folder("index"), context.folder("split"), context.store, context.config["classes"]
     ).of("test")
@@ -157,7 +157,7 @@ def with_test(inputs: Inputs, context: TaskContext) -> Inputs:
 
 
 def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]], out: Path, test: bool) -> list[Trial]:
-    """All trainings, replicates outermost, so that whatever was stopped early is balanced.
+    """List all trainings, replicates outermost, so that whatever was stopped early is balanced.
 
     Args:
         runner: Of the run whose chips are trained on.
@@ -201,7 +201,7 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
 
 
 def train_missing(wanted: list[Trial], results: Path, workers: int) -> list[dict[str, Any]]:
-    """What the trainings gave; those that are in the file of results are not made again, the others are added to it."""
+    """Return the results of the trainings; those missing from the file of results are made and added to it."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
     known = [found for found in map(json.loads, lines) if "screened" in found or not wanted[0].test]
     missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
@@ -216,7 +216,7 @@ def train_missing(wanted: list[Trial], results: Path, workers: int) -> list[dict
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Lines of the section: what was done, every generator, then means with their spread."""
+    """Return the lines of the section: what was done, every generator, then means with their spread."""
     presets = dict.fromkeys(found["preset"] for found in results)
     lengths = [f"`{name}` {next(f['images'] for f in results if f['preset'] == name):,} images" for name in presets]
     lines = [
@@ -264,7 +264,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 
 def _precisions(found: dict[str, Any], name: str) -> dict[str, float]:
-    """Average precision for a class on the left-out area, by what taught."""
+    """Return the average precision for a class on the left-out area, by what was trained on."""
     by = {"all": "synthetic_to_real", "real": "real_to_real"}
     return {
         **{way: found["test"][key]["average_precision"][name] for way, key in by.items()},
@@ -277,12 +277,12 @@ def _seconds(found: dict[str, Any]) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
+    """Return mean and standard deviation."""
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
 
 
 def parser_of(description: str | None, root: str) -> argparse.ArgumentParser:
-    """The options of a benchmark that trains GANs on real data."""
+    """Return the parser of a benchmark that trains GANs on real data."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="configuration with the real data")
     parser.add_argument("--set", action="append", default=[], help="set one key, as `satpipe run --set`")
@@ -295,7 +295,7 @@ def parser_of(description: str | None, root: str) -> argparse.ArgumentParser:
 
 
 def trained(options: argparse.Namespace, variants: dict[str, dict[str, Any]], test: bool) -> list[dict[str, Any]]:
-    """What the trainings of all variants gave, by the options of :func:`parser_of`."""
+    """Return the results of the trainings of all variants, by the options of :func:`parser_of`."""
     config = load(options.config, (*options.set, f"split.replicates={options.replicates}"), None)
     runner = Runner(options.root, PlainDisplay(Console()))
     wanted = tasks(runner, config, variants, options.root / "generators", test)

@@ -28,7 +28,7 @@ WARM = 25
 
 
 def step_ms(preset: str, profile: Profile, size: int, steps: int, recorded: bool) -> float:
-    """Mean milliseconds of a step."""
+    """Return the mean milliseconds of a step."""
     setting = make_setting(PRESETS[preset], size, profile, Path())
     device = prepare(profile)
     networks = start(setting, device)
@@ -45,7 +45,7 @@ def step_ms(preset: str, profile: Profile, size: int, steps: int, recorded: bool
 
 
 def together(number: int, size: int, steps: int) -> list[float]:
-    """Milliseconds of a step in each of several trainings at a time."""
+    """Return the milliseconds of a step in each of several trainings at a time."""
     command = [sys.executable, __file__, "--alone", "--size", str(size), "--steps", str(steps)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
     return [float(one.communicate()[0]) for one in running]

@@ -95,7 +95,7 @@ class PlainGenerator(nn.Module):
                 plain.bias.data.copy_(layer.bias)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Latents (N, z_dim) and labels (N,) to chips (N, C, H, W)."""
+        """Map latents (N, z_dim) and labels (N,) to chips (N, C, H, W)."""
         start, by_input, classes = self.ours
         if by_input:
             z = torch.cat([z, nn.functional.one_hot(labels, classes).float()], 1)
@@ -127,7 +127,7 @@ class PlainDiscriminator(nn.Module):
         self.exit.load_state_dict(ours.exit.state_dict())
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Chips (N, C, H, W) and labels (N,) to probabilities (N,)."""
+        """Map chips (N, C, H, W) and labels (N,) to probabilities (N,)."""
         if self.by_planes:
             planes = nn.functional.one_hot(labels, self.classes).float()[:, :, None, None]
             x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)
@@ -150,11 +150,11 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
         self.chips, self.labels = chips, labels
 
     def __len__(self) -> int:
-        """How many chips."""
+        """Return the number of chips."""
         return len(self.chips)
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        """One chip and its label."""
+        """Return one chip and its label."""
         tensor = torch.from_numpy(self.chips[number]).permute(2, 0, 1).contiguous().float().div(255)
         return tensor.sub_(0.5).div_(0.5), int(self.labels[number])
 
@@ -162,7 +162,7 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
 def plain_steps(
     preset: Preset, generator: PlainGenerator, discriminator: PlainDiscriminator, data: ChipDataset
 ) -> Iterator[None]:
-    """The tutorial's loop; yields after each step."""
+    """Run the tutorial's loop; yields after each step."""
     loader = DataLoader(data, batch_size=preset.batch, shuffle=True, drop_last=True)
     criterion = nn.BCELoss()
     betas = (preset.beta1, preset.beta2)
@@ -187,7 +187,7 @@ def plain_steps(
 
 
 def our_steps(setting: TrainingConfig) -> Iterator[None]:
-    """Our loop; yields after each step."""
+    """Run our loop; yields after each step."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
     step = 0
@@ -203,7 +203,7 @@ class Recorder(TorchDispatchMode):
     WANTED = ("aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm")
 
     def __init__(self) -> None:
-        """Nothing noted yet."""
+        """Begin with nothing noted."""
         super().__init__()
         self.calls: list[tuple[Callable[..., object], tuple[object, ...]]] = []
 
@@ -215,7 +215,7 @@ class Recorder(TorchDispatchMode):
 
 
 def arithmetic_alone(setting: TrainingConfig, repeats: int = 3) -> float:
-    """Seconds that the convolutions and matrix products of one step take when nothing else is done."""
+    """Return the seconds that the convolutions and matrix products of one step take when nothing else is done."""
     device = prepare(setting.profile)
     networks = train.start(setting, device)
     train.train_step(setting, networks, 0, device)
@@ -234,7 +234,7 @@ def arithmetic_alone(setting: TrainingConfig, repeats: int = 3) -> float:
 
 
 def where_it_goes(setting: TrainingConfig) -> str:
-    """Shares of the time of some steps by kind of operation, and what is spent outside torch's operations."""
+    """Return the shares of the time of some steps by kind of operation, and outside torch's operations."""
     steps = max(2, 256 // setting.preset.batch)
     device = prepare(setting.profile)
     networks = train.start(setting, device)
@@ -254,7 +254,7 @@ def where_it_goes(setting: TrainingConfig) -> str:
 
 
 def seconds_per_step(steps: Iterator[None], seconds: float) -> float:
-    """Mean over the steps that fit into ``seconds``."""
+    """Return the mean over the steps that fit into ``seconds``."""
     start = time.perf_counter()
     count = 0
     while time.perf_counter() - start < seconds:
@@ -276,7 +276,7 @@ def check_same(setting: TrainingConfig, plain: tuple[PlainGenerator, PlainDiscri
 
 
 def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> TrainingConfig:
-    """A training on random chips."""
+    """Make a training configuration for random chips."""
     rng = np.random.default_rng(0)
     chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
     labels = np.arange(CHIPS) % 2
@@ -285,7 +285,7 @@ def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> T
 
 
 def variants(preset: Preset) -> dict[str, Preset]:
-    """What is timed of a preset, by what is on top of the bare networks; the same thing only once."""
+    """Return what is timed of a preset, by what is on top of the bare networks; the same thing only once."""
     named = {
         "": replace(preset, **BARE),
         ", augmented and averaged": replace(preset, r1=0.0),
@@ -295,7 +295,7 @@ def variants(preset: Preset) -> dict[str, Preset]:
 
 
 def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> tuple[list[str], list[str]]:
-    """Rows of the table for one preset, and what is to be said below it."""
+    """Return the rows of the table for one preset, and what is to be said below it."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -338,7 +338,7 @@ def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> t
 
 
 def peak_memory(preset: str, size: int, chips: int) -> str:
-    """Peak resident memory of one whole training on so many chips, in a process of its own."""
+    """Return the peak resident memory of one whole training on so many chips, in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, __file__, "--train-in", scratch, "--preset", preset]
         child = subprocess.run(
@@ -350,7 +350,7 @@ def peak_memory(preset: str, size: int, chips: int) -> str:
 
 
 def train_once(preset: str, size: int, count: int, folder: Path) -> None:
-    """One short training with everything that a whole one has, and the peak of this process's memory."""
+    """Run one short training with everything that a whole one has; return this process's peak memory."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count + count // 3, 8, 8, 3), dtype=np.uint8)
     chips = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)

@@ -43,7 +43,7 @@ PRESET = "dcgan-lowdata"
 
 
 def make_run(root: Path, name: str, profile: Profile) -> Run:
-    """A run that has nothing but a final generator."""
+    """Make a run that has nothing but a final generator."""
     store = Store(root / "data")
     store.create()
     preset = PRESETS[PRESET]
@@ -78,7 +78,7 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
 
 
 def ours(run: Run, file_format: str, workers: int) -> Callable[[int, Path], None]:
-    """`satpipe generate` with so many threads."""
+    """Run `satpipe generate` with so many threads."""
 
     def work(count: int, to: Path) -> None:
         make(run, Wish((), count, file_format, 1, 1.0, False), to, lambda done, total: None, workers)
@@ -87,7 +87,7 @@ def ours(run: Run, file_format: str, workers: int) -> Callable[[int, Path], None
 
 
 def plain(run: Run) -> Callable[[int, Path], None]:
-    """Batches of 64 with all threads; each chip saved by Pillow."""
+    """Generate batches of 64 with all threads; save each chip with Pillow."""
     task = run.artifact("gan/final", "generator", "gan")
     generator = generators.load(task.path)
 
@@ -106,7 +106,7 @@ def plain(run: Run) -> Callable[[int, Path], None]:
 
 
 def best(contenders: dict[str, Callable[[int, Path], None]], count: int, turns: int) -> dict[str, tuple[float, int]]:
-    """Chips a second, the best of several turns, and bytes of a chip with all that lies beside it."""
+    """Return chips per second, the best of several turns, and bytes of a chip with all that lies beside it."""
     found: dict[str, tuple[float, int]] = {}
     for turn in range(turns):
         for name, work in contenders.items():

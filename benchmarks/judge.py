@@ -115,13 +115,13 @@ class Trial:
 
 @cache
 def code() -> dict[str, str]:
-    """Digests of the code that trains and judges."""
+    """Return digests of the code that trains and evaluates."""
     networks = Path(__file__).with_name("judge_networks.py")
     return {**definitions_used("satpipe.stages.classify.experiment:fit"), "judge_networks": sha256_file(networks)}
 
 
 def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:
-    """The split with chips to judge in the role ``test``, from groups of the training areas that it does not train on.
+    """Return the split with test chips from groups of the training areas that it does not train on.
 
     Args:
         chips: The split's chips with their roles; its own test chips are dropped.
@@ -188,7 +188,7 @@ def run(task: Trial) -> dict[str, Any]:
 
 
 def best_balanced_accuracy(ship: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
-    """Balanced accuracy of ships against the rest at the threshold that is best for these very chips."""
+    """Return the balanced accuracy of ships against the rest at the threshold that is best for these very chips."""
     from sklearn.metrics import roc_curve
 
     false, true, _ = roc_curve(ship, scores)
@@ -196,7 +196,7 @@ def best_balanced_accuracy(ship: npt.NDArray[np.bool_], scores: npt.NDArray[np.f
 
 
 def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Class numbers and scores of the chips to judge, by the support vector machine."""
+    """Return class indices and scores of the test chips by the support vector machine."""
     _, train = chips.of("train")
     _, chosen_by = chips.of("validation")
     high = float(train.chips.max())
@@ -217,7 +217,7 @@ def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[n
 def tasks(
     runner: Runner, config: RunConfig, candidates: Sequence[Candidate], replicates: int, fractions: Sequence[float]
 ) -> Iterator[Trial]:
-    """All trainings, replicates outermost, so that whatever was stopped early is balanced."""
+    """Yield all trainings, replicates outermost, so that whatever was stopped early is balanced."""
     last = "synth" if any("gan" in candidate.arm for candidate in candidates) else "chips"
     runner.run(config, Selection(last=last))
     done, _ = committed(runner, config, last)
@@ -251,7 +251,7 @@ def _order(metadata: dict[str, Any]) -> tuple[int, float, int]:
 
 
 def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
-    """Lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
+    """Return lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
 
     Balanced accuracy is that of the threshold which the choosing chips gave, with its spread over seeds; beside it that
     of one half, and of the best threshold for the judged chips themselves, which nobody can know.
@@ -285,7 +285,7 @@ def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
 
 
 def conclusion(results: pd.DataFrame, question: str, candidates: Sequence[Candidate]) -> tuple[str, bool]:
-    """The answer in a sentence, and whether the limit is kept."""
+    """Return the answer in a sentence, and whether the limit is kept."""
     means = results.groupby(["fraction", "replicate", "candidate"])["balanced_accuracy"].mean()
     by_fraction = means.groupby(["fraction", "candidate"]).mean().unstack("candidate")
     if question == "synthetic":
@@ -298,7 +298,7 @@ def conclusion(results: pd.DataFrame, question: str, candidates: Sequence[Candid
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--question", choices=list(QUESTIONS), default="judge", help="what is tried")
     parser.add_argument("--config", type=Path, required=True, help="the run's configuration")

@@ -22,12 +22,12 @@ CELL, BINS, COLOURS = 8, 9, 16
 
 
 def wider(bands: int, classes: int, size_px: int) -> nn.Module:
-    """The ship ConvNet with twice its channels."""
+    """Build the ship ConvNet with twice its channels."""
     return ShipConvNet(bands, classes, size_px, WIDER)
 
 
 def deeper(bands: int, classes: int, size_px: int) -> nn.Module:
-    """A residual network with twice the convolutions of the ship ConvNet (He et al. 2016, basic blocks)."""
+    """Build a residual network with twice the convolutions of the ship ConvNet (He et al. 2016, basic blocks)."""
     return Deeper(bands, classes, size_px, BLOCK_CHANNELS)
 
 
@@ -48,7 +48,7 @@ class Residual(nn.Module):
         self.past = nn.Conv2d(narrow, wide, 1, bias=False) if narrow != wide else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (N, narrow, H, W) to maps (N, wide, H or H / 2, W or W / 2)."""
+        """Map maps (N, narrow, H, W) to maps (N, wide, H or H / 2, W or W / 2)."""
         maps = self.halve(maps)
         summed: Tensor = self.body(maps) + self.past(maps)
         return summed.relu()
@@ -69,7 +69,7 @@ class Deeper(nn.Module):
         self.head = nn.Linear(widths[-1] * (size_px // 2**stages) ** 2, classes)
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes)."""
+        """Map chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes)."""
         logits: Tensor = self.head(self.body(standardised(chips)).flatten(1))
         return logits
 
@@ -78,7 +78,7 @@ class Deeper(nn.Module):
 
 
 def hog(grey: Floats) -> Floats:
-    """Histograms of oriented gradients (Dalal and Triggs 2005): 8 x 8 cells, 9 unsigned bins, 2 x 2 blocks, L2-Hys.
+    """Compute histograms of oriented gradients (Dalal and Triggs 2005): 8 x 8 cells, 9 bins, 2 x 2 blocks, L2-Hys.
 
     Args:
         grey: (N, S, S); S is a multiple of 8.
@@ -106,7 +106,7 @@ def hog(grey: Floats) -> Floats:
 
 
 def features(chips: npt.NDArray[Any], high: float) -> Floats:
-    """HOG of the grey chip, and of each band its histogram, mean and deviation: (N, D) of chips (N, S, S, C)."""
+    """Compute HOG of the grey chip, and of each band histogram, mean and deviation: (N, D) of chips (N, S, S, C)."""
     scaled = chips.astype(np.float64) / high
     bins = np.minimum((scaled * COLOURS).astype(np.int64), COLOURS - 1)
     flat = bins.reshape(len(chips), -1, chips.shape[3])
@@ -121,7 +121,7 @@ def svm_decisions(
     high: float,
     seed: int,
 ) -> tuple[Floats, Floats]:
-    """Decision values of an SVM with a Gaussian kernel for the chips that choose, and for those that are judged.
+    """Return the decision values of an SVM with a Gaussian kernel, for validation chips and for test chips.
 
     It has what the networks have: the chips in all eight orientations to train with, the mean over them to decide, and
     its two settings from the chips that choose the networks' step and threshold.

@@ -43,7 +43,7 @@ class Quiet:
     """A display that shows nothing."""
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever is to be shown."""
+        """Ignore whatever is to be shown."""
         return lambda *_: None
 
 
@@ -51,7 +51,7 @@ class Quiet:
 
 
 def write_scenes(folder: Path, count: int, side: int, labels: int) -> None:
-    """Scenes of calm water with bright patterns for ships, and their labels in one CSV; all scenes differ."""
+    """Write scenes of calm water with bright patterns for ships, and their labels in one CSV; all scenes differ."""
     rng = np.random.default_rng(0)
     noise = rng.normal(90, 3, (side, side)).astype(np.float32)
     folder.mkdir(parents=True)
@@ -75,7 +75,7 @@ def write_scenes(folder: Path, count: int, side: int, labels: int) -> None:
 
 
 def configuration(scenes: Path, chips: dict[str, Any], workers: int) -> RunConfig:
-    """A run with one split and the final one, and trainings of a few steps."""
+    """Return the configuration of a run with one split and the final one, and trainings of a few steps."""
     return RunConfig.model_validate(
         {
             "name": "growth",
@@ -120,7 +120,7 @@ def prepare(series: str, size: int, folder: Path) -> RunConfig:
 
 
 def children() -> list[int]:
-    """Process ids of this process and of all below it."""
+    """Return the ids of this process and of all processes below it."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -161,7 +161,7 @@ class Memory(threading.Thread):
 
 
 def files_below(folder: Path) -> tuple[int, int]:
-    """How many files, and their bytes."""
+    """Count the files below a folder, and their bytes."""
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
 
@@ -228,17 +228,17 @@ def measure(series: str, sizes: Sequence[int], results: Path, known_only: bool) 
 
 
 def said(*pieces: str) -> str:
-    """One line of text from its pieces."""
+    """Join pieces of text into one line."""
     return " ".join(pieces)
 
 
 def machine() -> str:
-    """Where this ran."""
+    """Describe this machine."""
     return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
-    """A Markdown table: stages down, sizes along."""
+    """Return a Markdown table: stages down, sizes along."""
     sizes = [f"{one['size']:,}" for one in found]
     lines = []
     units = {
@@ -263,7 +263,7 @@ def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
 
 
 def slope(found: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> float:
-    """What one more scene or chip costs, between the two largest sizes."""
+    """Return the cost of one more scene or chip, between the two largest sizes."""
     last = found[-1]
     per = "chips" if last["series"] == "chips" else "size"
     if len(found) == 1:
@@ -273,7 +273,7 @@ def slope(found: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], flo
 
 
 def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]) -> list[str]:
-    """Lines on an archive of a country, from the slopes at the largest sizes."""
+    """Return lines that project the cost of an archive of a country, from the slopes at the largest sizes."""
     wanted_scenes, wanted_chips, machines, workers = 100_000, 100_000_000, 16, 32
     chip_bytes = CHIP_SIDE * CHIP_SIDE * 3
 

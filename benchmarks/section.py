@@ -22,7 +22,7 @@ def write_section(title: str, lines: Sequence[str], path: Path | None) -> None:
 
 
 def processor() -> str:
-    """The processor by its name, where the system tells it."""
+    """Return the processor by its name, where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

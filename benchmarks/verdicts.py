@@ -110,7 +110,7 @@ def scenarios() -> dict[str, list[Scenario]]:
 def experiment(
     rng: np.random.Generator, size: Size, components: Components, effect: float, draws: int
 ) -> tuple[str, float, float, bool]:
-    """Verdict, estimate and standard error of one simulated experiment, and whether percentiles exclude zero."""
+    """Simulate one experiment: verdict, estimate and standard error, and whether percentiles exclude zero."""
     margin, true, unit, fold = margins(rng, size, components, effect)
     predicted = np.where(margin > 0, true, 1 - true)
     # One table for all replicates of both arms: a unit of each replicate counts as a unit of its own.
@@ -146,7 +146,7 @@ class Rates:
 def rates(
     size: Size, components: Components, effect: float, experiments: int, draws: int, seed: Sequence[int]
 ) -> Rates:
-    """Share of experiments by verdict, their mean effect and its spread, and the standard error they claim."""
+    """Return the share of experiments by verdict, their mean effect, its spread, and the standard error claimed."""
     rng = np.random.default_rng(list(seed))
     results = [experiment(rng, size, components, effect, draws) for _ in range(experiments)]
     answers, estimates, errors, outside = map(np.array, zip(*results, strict=True))

@@ -120,7 +120,7 @@ def unit_sizes(rng: np.random.Generator, size: Size) -> Ints:
 def margins(
     rng: np.random.Generator, size: Size, components: Components, effect: float
 ) -> tuple[Margins, Ints, Ints, Ints]:
-    """Margins (2, R, N) of two arms, true class (N,), unit (N,) and fold of each unit (U,); the second arm gains."""
+    """Draw margins (2, R, N) of two arms, class (N,), unit (N,) and fold of each unit (U,); the second arm gains."""
     fold = np.arange(size.units) % size.folds
     unit = np.repeat(np.arange(size.units), unit_sizes(rng, size))
     chips, replicates = len(unit), size.replicates
@@ -151,7 +151,7 @@ def margins(
 
 
 def estimate(predictions: pd.DataFrame, arms: tuple[str, str], background: str) -> Components:
-    """Method of moments on the margins of real test predictions of two arms, at their largest fraction.
+    """Estimate the components by moments of the margins of real test predictions of two arms.
 
     Half the variance of the difference between the arms is what each arm has of its own; their mean gives what they
     share. Margins are logits of the score less those of the threshold, positive where the prediction is right.
@@ -206,7 +206,7 @@ def _logit(score: Floats) -> Floats:
 
 
 def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, float]:
-    """Variance within groups, and between them beyond what that explains."""
+    """Return the variance within groups, and between them beyond what that explains."""
     found = table.groupby(groups)[value].agg(["mean", "var", "count"])
     found = found[found["count"] > 1]
     within = float((found["var"] * (found["count"] - 1)).sum() / (found["count"] - 1).sum())

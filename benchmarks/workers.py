@@ -36,13 +36,13 @@ class Clock(Quiet):
         self.tasks: dict[str, int] = {}
 
     def stage_ends(self, stage: Any, made: int, total: int, metadata: Any) -> None:
-        """A stage is complete."""
+        """Note that a stage is complete."""
         now = time.monotonic()
         self.seconds[stage.name], self.tasks[stage.name], self.last = now - self.last, made, now
 
 
 def machines_own(processes: int) -> float:
-    """Seconds that each of so many processes needs for the same convolutions, with nothing of satpipe around them."""
+    """Time the same convolutions in each of so many processes, without anything of satpipe around them; seconds."""
     context = multiprocessing.get_context("spawn")
     together, told = context.Barrier(processes), context.Queue()
     started = [context.Process(target=_convolve, args=(together, told)) for _ in range(processes)]
@@ -69,7 +69,7 @@ def _convolve(together: Barrier, told: Queue[float]) -> None:
 
 
 def _timed_run(given: argparse.Namespace, compute: dict[str, Any]) -> tuple[Clock, float]:
-    """The seconds of each stage of a run in a folder of its own, and of all of it."""
+    """Return the seconds of each stage of a run in a folder of its own, and of all of it."""
     with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
         config = RunConfig.model_validate(
             {
@@ -89,7 +89,7 @@ def _timed_run(given: argparse.Namespace, compute: dict[str, Any]) -> tuple[Cloc
 
 
 def measure(given: argparse.Namespace) -> list[str]:
-    """The same run by one process, by two, and by two workers of a local Dask cluster, there and back again."""
+    """Run the same thing by one process, by two, and by two workers of a local Dask cluster, there and back again."""
     alone, beside = machines_own(1), machines_own(2)
     own = 2 * alone / beside
     print("the machine's own two over one", own, file=sys.stderr, flush=True)

@@ -52,7 +52,7 @@ def main(report: Path) -> None:
 
 
 def edges(browser: Browser, section: str) -> tuple[int, int]:
-    """Rows of the page between which a section lies."""
+    """Return the rows of the page between which a section lies."""
     box = f"document.getElementById('{section}').closest('section').getBoundingClientRect()"
     top, bottom = (float(browser.evaluate(f"{box}.{side} + window.scrollY")) for side in ("top", "bottom"))
     return int(top), int(bottom)

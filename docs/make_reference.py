@@ -32,7 +32,7 @@ MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
 
 
 def commands_page() -> str:
-    """Every command with its arguments, options and defaults."""
+    """Return the page of every command with its arguments, options and defaults."""
     lines = ["# Commands", "", MADE, ""]
     lines += ["Exit codes: 0 done; 1 a task failed; 2 something that you can correct, in one sentence; 70 a defect;"]
     lines += ["130 interrupted; run the same command again to resume."]
@@ -89,7 +89,7 @@ def _cell(text: str) -> str:
 
 
 def configuration_page() -> str:
-    """Every key with its type, default and meaning."""
+    """Return the page of every key with its type, default and meaning."""
     lines = ["# Configuration", "", MADE, ""]
     lines += [
         "A configuration is YAML with these sections. Every key has a default except `ingest.sources`, so a file",
@@ -188,7 +188,7 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """A type in words that need no Python."""
+    """Describe a type in words that need no Python."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is type(None):
         return "null"
@@ -209,7 +209,7 @@ def _words(annotation: Any) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    """Limits of a number or length."""
+    """Describe the limits of a number or length."""
     said = []
     for one in metadata:
         for part in [one, *getattr(one, "metadata", [])]:

@@ -29,5 +29,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The module's own names and those of the interface."""
+    """List the names of the module and of its interface."""
     return sorted({*globals(), *__all__})

@@ -70,7 +70,7 @@ class ChipGenerator:
     def values(
         self, count: int, label: str | None = None, seed: int = 1, truncation: float = 1.0
     ) -> tuple[npt.NDArray[np.float32], Labels]:
-        """Chips (N, H, W, C) float32 in [-1, 1], and class numbers (N,).
+        """Return chips (N, H, W, C) float32 in [-1, 1], and class numbers (N,).
 
         Args:
             count: Chips in all.
@@ -92,14 +92,14 @@ class ChipGenerator:
     def chips(
         self, count: int, label: str | None = None, seed: int = 1, truncation: float = 1.0
     ) -> tuple[Chips, Labels]:
-        """Like :meth:`values`, with chips (N, H, W, C) in the dtype of the chips that it learned from."""
+        """Sample as :meth:`values` does; chips (N, H, W, C) have the dtype of the training chips."""
         values, labels = self.values(count, label, seed, truncation)
         return self._scaling.invert(values), labels
 
     def tensors(
         self, count: int, label: str | None = None, seed: int = 1, truncation: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Like :meth:`values`, with images (N, C, H, W) float32 in [-1, 1] and labels (N,) int64 as torch has them."""
+        """Sample as :meth:`values` does: torch images (N, C, H, W) float32 in [-1, 1], labels (N,) int64."""
         values, labels = self.values(count, label, seed, truncation)
         return to_tensor(values), torch.from_numpy(labels)
 
@@ -122,25 +122,25 @@ class LabelledChips(Dataset[tuple[Tensor, int]]):
     store: ChipStore
 
     def __len__(self) -> int:
-        """How many chips."""
+        """Return the number of chips."""
         return len(self.table)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        """Image (C, H, W) float32 in [-1, 1] and class number of one chip."""
+        """Return the image (C, H, W) float32 in [-1, 1] and the class index of one chip."""
         rows = range(len(self))[position]
         return self._scaled(self.store.read([rows]))[0], self.classes.index(self.table["class"].iloc[rows])
 
     def read(self, positions: Sequence[int] | None = None) -> Chips:
-        """Chips (N, H, W, C) in their own dtype, of the given positions or all."""
+        """Return chips (N, H, W, C) in their own dtype, of the given positions or all."""
         return self.store.read(positions)
 
     def labels(self) -> Labels:
-        """Class numbers (N,)."""
+        """Return the class indices (N,)."""
         numbers = {name: number for number, name in enumerate(self.classes)}
         return np.array([numbers[name] for name in self.table["class"]], np.int64)
 
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """All images (N, C, H, W) float32 in [-1, 1], and labels (N,) int64."""
+        """Return all images (N, C, H, W) float32 in [-1, 1], and labels (N,) int64."""
         return self._scaled(self.read()), torch.from_numpy(self.labels())
 
     def _scaled(self, chips: Chips) -> Tensor:
@@ -170,7 +170,7 @@ def load_generator(run: str | None = None, root: Path | str = ".") -> ChipGenera
 def load_classifier(
     run: str | None = None, root: Path | str = ".", device: str | torch.device = "cpu", model: str | None = None
 ) -> Classifier:
-    """The final classifier of a run, trained on all labelled chips with the arm that the verdict favours.
+    """Load the final classifier of a run, trained on all labelled chips with the arm that the verdict favours.
 
     ``load_classifier("demo").scores(chips)`` gives the calibrated probability (N,) that each of chips (N, H, W, C), in
     the dtype of the run's chips, is not background.
@@ -199,7 +199,7 @@ def load_chips(
     label: str | None = None,
     synthetic: bool = False,
 ) -> LabelledChips:
-    """The labelled chips of a run.
+    """Open the labelled chips of a run.
 
     Args:
         run: Name of the run; None takes the only one there is.

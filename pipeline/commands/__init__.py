@@ -49,9 +49,9 @@ class Commands(click.RichGroup):
 @click.version_option(package_name="satpipe", prog_name="satpipe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Does training on GAN-generated chips help a ship classifier, by how much, and how sure are we?
+    """Measure whether training on GAN-generated chips helps a classifier of satellite chips, and by how much.
 
-    `satpipe run all` takes scenes and labels in and gives a report out.
+    `satpipe run all` takes scenes and labels and writes a report.
     """
 
 

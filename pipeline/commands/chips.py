@@ -154,7 +154,7 @@ def _split_rows(splits: Mapping[str, Any], classes: Sequence[str]) -> Iterator[t
 
 
 def _folds(splits: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each fold with the groups that it tests."""
+    """Yield a line for each fold with the groups that it tests."""
     tested = {split["fold"]: split["test_groups"] for split in splits.values() if split["test_groups"]}
     for fold, groups in sorted(tested.items()):
         yield f"fold {fold} tests {_some(groups)}"
@@ -203,7 +203,7 @@ def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[s
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:
-    """Reasons with how often each comes; those that name their file stay apart."""
+    """Return the reasons, each with how often it occurs; those that name their file stay apart."""
     counts: dict[str, int] = {}
     for reason in reasons:
         counts[reason] = counts.get(reason, 0) + 1
@@ -216,7 +216,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows below a header: numbers to the right, in columns as wide as what they hold, never cut."""
+    """Lay out rows below a header: numbers to the right, columns as wide as what they hold, nothing cut."""
     cells = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows]
     shown, more = cells[:MOST], len(cells) - MOST
     if not shown:

@@ -134,7 +134,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def resolve(section: Mapping[str, Any]) -> Preset:
-    """The preset that ``gan.preset`` names, with the section's other values in place of its own where not null.
+    """Return the preset that ``gan.preset`` names, changed where the section has values that are not null.
 
     Args:
         section: The `gan` section as JSON types.
@@ -155,5 +155,5 @@ def resolve(section: Mapping[str, Any]) -> Preset:
 
 
 def as_json(preset: Preset) -> dict[str, Any]:
-    """The preset as plain JSON types."""
+    """Return the preset as plain JSON types."""
     return asdict(preset)

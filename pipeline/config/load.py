@@ -49,7 +49,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 
 
 def parse_yaml(text: str) -> Any:
-    """YAML as plain data.
+    """Parse YAML into plain data.
 
     Raises:
         yaml.YAMLError: If it is not plain YAML, repeats a key, or unfolds through its aliases to more than
@@ -69,7 +69,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
-    """How many values a node unfolds to."""
+    """Count the values that a node unfolds to."""
     if id(node) in above:
         raise yaml.constructor.ConstructorError(None, None, "an alias stands inside what it names", node.start_mark)
     if id(node) not in known:
@@ -89,18 +89,18 @@ def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> in
 
 
 def configs_folder() -> Path:
-    """Folder of the configurations that travel with the package."""
+    """Return the folder of the configurations that are part of the package."""
     inside = Path(str(resources.files(__name__.partition(".")[0]))) / "configs"
     return inside if inside.is_dir() else Path(__file__).resolve().parents[2] / "configs"
 
 
 def default_config() -> Path:
-    """The configuration of ``satpipe run all`` without ``--config``."""
+    """Return the configuration of ``satpipe run all`` without ``--config``."""
     return configs_folder() / DEFAULT
 
 
 def find(path: Path) -> Path:
-    """The file at ``path``; where there is none, the configuration of that name that travels with the package."""
+    """Return the file at ``path``, or else the bundled configuration of that name."""
     packaged = configs_folder() / (path.name if path.suffix else f"{path.name}.yaml")
     named = path.parent in (Path(), Path("configs"))
     # A folder may be called so: data often lie in one that is named as their configuration.
@@ -155,7 +155,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
 
 
 def _absolute(raw: Any, base: Path) -> Any:
-    """The same data with every path resolved against ``base``."""
+    """Resolve every path in the data against ``base``."""
     if isinstance(raw, dict):
         return {
             key: _absolute_path(value, base) if key in PATH_KEYS else _absolute(value, base)
@@ -165,14 +165,14 @@ def _absolute(raw: Any, base: Path) -> Any:
 
 
 def _absolute_path(value: Any, base: Path) -> Any:
-    """A path, or a list of paths, resolved against ``base``; anything else is left for the check to refuse."""
+    """Resolve a path, or a list of paths, against ``base``; anything else is left for the check to refuse."""
     if isinstance(value, list):
         return [_absolute_path(item, base) for item in value]
     return str(resolve_path(value, base)) if isinstance(value, str) else value
 
 
 def resolve_path(value: str, base: Path) -> Path:
-    """A path as the user wrote it, against ``base``."""
+    """Resolve a path, as the user wrote it, against ``base``."""
     # Not Path.resolve(): a symbolic link keeps the name that the user gave it.
     return Path(base, os.path.expanduser(value))  # noqa: PTH111 - where there is no such user, ~name is a name
 
@@ -253,12 +253,12 @@ def check(raw: Mapping[str, Any], source: str, given: Sequence[tuple[Sequence[st
 
 
 def _source_of(key: Sequence[str], source: str, given: Sequence[tuple[Sequence[str], str]]) -> str:
-    """Where a key comes from: the last override that set it or a section around it, else the file."""
+    """Return where a key comes from: the last override that set it or a section around it, else the file."""
     return next((text for keys, text in reversed(given) if list(key[: len(keys)]) == list(keys)), source)
 
 
 def _first(error: ValidationError) -> tuple[Any, str]:
-    """The problem to speak of, and how many others there are, in words."""
+    """Return the problem to report, and how many others there are, in words."""
     problems = error.errors(include_url=False)
     # A list is too short, a section incomplete, because of what is wrong inside it.
     problems = [
@@ -272,7 +272,7 @@ def _first(error: ValidationError) -> tuple[Any, str]:
 
 
 def _shared(first: Sequence[Any], second: Sequence[Any]) -> int:
-    """How many items two sequences begin with in common."""
+    """Count the items that two sequences have in common at their start."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
@@ -305,7 +305,7 @@ PHRASES = {
 
 
 def _key(problem: Any) -> list[str]:
-    """The key that is wrong; where a source's `type` is, pydantic names the whole source."""
+    """Return the key that is wrong; where a source's `type` is, pydantic names the whole source."""
     where = [str(part) for part in _without_tags(problem["loc"])]
     return [*where, "type"] if problem["type"].startswith("union_tag") else where
 
@@ -333,7 +333,7 @@ def _sentence(problem: Any) -> str:
 
 
 def _shown(given: Any) -> str:
-    """A value as a message shows it; Python writes no number of thousands of digits, as hexadecimal ones can be."""
+    """Format a value for a message; Python writes no number of thousands of digits, as hexadecimal ones can be."""
     try:
         return repr(given)
     except ValueError:
@@ -341,7 +341,7 @@ def _shown(given: Any) -> str:
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:
-    """A location without the names of union members, which pydantic puts behind list positions."""
+    """Yield the keys of a location without the names of union members, which pydantic puts behind list positions."""
     previous: int | str | None = None
     for part in loc:
         if not (isinstance(previous, int) and isinstance(part, str) and part in _source_types()):
@@ -357,7 +357,7 @@ def _source_types() -> dict[str, type[BaseModel]]:
 
 
 def valid_keys(loc: Sequence[int | str]) -> list[str]:
-    """The keys that are valid in the section at ``loc``, where union members are named by their type."""
+    """Return the keys that are valid in the section at ``loc``, where union members are named by their type."""
     models: list[type[BaseModel]] = [RunConfig]
     for part in loc:
         if isinstance(part, int):

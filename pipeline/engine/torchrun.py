@@ -188,7 +188,7 @@ class SharingExecutor(Executor):
     """Sends tasks that ranks can share to the one process that leads them, and all others to the usual ones."""
 
     def __init__(self, leading: Executor, usual: Executor) -> None:
-        """Both are opened and closed by the caller."""
+        """Share an executor and a store that the caller opens and closes."""
         self.leading, self.usual = leading, usual
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:

@@ -147,7 +147,7 @@ def _bands(dataset: DatasetReader, name: str, chosen: Sequence[int] | None) -> l
 
 
 def _mask(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str | None, float | None]:
-    """Where valid pixels are known from, and the nodata value."""
+    """Return where valid pixels are known from, and the nodata value."""
     from rasterio.enums import MaskFlags
 
     alpha = gdal.alpha_band(dataset)

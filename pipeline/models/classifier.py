@@ -87,28 +87,28 @@ class ShipConvNet(nn.Module):
         self.head = nn.Linear(widths[-1] * side**2, classes)
 
     def maps(self, chips: Tensor) -> Tensor:
-        """Chips (N, bands, size_px, size_px) in [-1, 1] to the last feature maps (N, D, side, side)."""
+        """Map chips (N, bands, size_px, size_px) in [-1, 1] to the last feature maps (N, D, side, side)."""
         maps: Tensor = self.body(standardised(chips))
         return maps
 
     def classify(self, maps: Tensor) -> Tensor:
-        """Last feature maps (N, D, side, side) to logits (N, classes)."""
+        """Map last feature maps (N, D, side, side) to logits (N, classes)."""
         logits: Tensor = self.head(maps.flatten(1))
         return logits
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes)."""
+        """Map chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes)."""
         return self.classify(self.maps(chips))
 
 
 def layout(size_px: int, base_channels: int) -> tuple[list[int], int]:
-    """Channels of each stage of the ship ConvNet, and the side of its last maps."""
+    """Return the channels of each stage of the ship ConvNet, and the side of its last maps."""
     stages = max(2, int(math.log2(size_px / 4)))
     return [min(base_channels * 2**stage, base_channels * 16) for stage in range(stages)], size_px // 2**stages
 
 
 def least_weights(architecture: Architecture) -> int:
-    """How many weights a ship ConvNet has at least: those of its convolutions and of its linear layer.
+    """Return how many weights a ship ConvNet has at least: those of its convolutions and of its linear layer.
 
     Raises:
         ValueError: If a size is no positive number.
@@ -121,7 +121,7 @@ def least_weights(architecture: Architecture) -> int:
 
 
 def standardised(chips: Tensor) -> Tensor:
-    """Chips (N, C, H, W) with each band's mean taken off, and divided by the chip's contrast.
+    """Subtract each band's mean from chips (N, C, H, W), and divide by the chip's contrast.
 
     The floor keeps the noise of flat water from being blown up to the contrast of a harbour.
     """
@@ -131,7 +131,7 @@ def standardised(chips: Tensor) -> Tensor:
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
-    """A network with the initial weights of ``seed``, without touching the global random state.
+    """Build a network with the initial weights of ``seed``, without touching the global random state.
 
     Raises:
         ConfigError: If the user's factory cannot be imported, is no function, or returns something of another shape.
@@ -146,7 +146,7 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
 
 
 def _users_network(architecture: Architecture) -> nn.Module:
-    """The user's network, tried on one batch."""
+    """Build the user's network, and try it on one batch."""
     name = architecture.name
     module_name, _, function = name.partition(":")
     try:
@@ -170,13 +170,13 @@ def _users_network(architecture: Architecture) -> nn.Module:
 
 
 def place(network: nn.Module, device: torch.device, profile: Profile) -> nn.Module:
-    """The network on its device and in the profile's memory format."""
+    """Move the network to its device, in the profile's memory format."""
     placed: nn.Module = network.to(device, memory_format=profile.torch_format())  # type: ignore[call-overload]
     return placed
 
 
 def to_tensor(scaled: npt.NDArray[np.float32]) -> Tensor:
-    """Scaled chips (N, H, W, C) as (N, C, H, W) without a copy; that is torch's channels-last already."""
+    """View scaled chips (N, H, W, C) as (N, C, H, W) without a copy; that is torch's channels-last already."""
     return torch.from_numpy(scaled).permute(0, 3, 1, 2)
 
 
@@ -203,19 +203,19 @@ class Classifier:
     orientations: int = 1
 
     def logits(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """Raw logits (N, K) of chips (N, H, W, C) in their own dtype."""
+        """Return raw logits (N, K) of chips (N, H, W, C) in their own dtype."""
         return run_blocks(self.network, self.scaling, chips, self.orientations)
 
     def probabilities(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Calibrated class probabilities (N, K) of chips (N, H, W, C) in their own dtype."""
+        """Return calibrated class probabilities (N, K) of chips (N, H, W, C) in their own dtype."""
         return softmax(self.logits(chips), self.temperature)
 
     def scores(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-        """Calibrated probability (N,) that a chip is not background."""
+        """Return calibrated probability (N,) that a chip is not background."""
         return 1.0 - self.probabilities(chips)[:, 0]
 
     def predict(self, chips: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Class numbers (N,) by the threshold, and scores (N,)."""
+        """Return the class indices (N,) by the threshold, and the scores (N,)."""
         probabilities = self.probabilities(chips)
         return decide(probabilities, self.threshold), 1.0 - probabilities[:, 0]
 
@@ -238,7 +238,7 @@ class Classifier:
 
 
 def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CONVNET) -> Classifier:
-    """A classifier that :meth:`Classifier.save` wrote.
+    """Load a classifier that :meth:`Classifier.save` wrote.
 
     Args:
         folder: Where weights and card lie.
@@ -292,7 +292,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 def run_blocks(
     network: nn.Module, scaling: Scaling, chips: npt.NDArray[np.generic], orientations: int = 1
 ) -> npt.NDArray[np.float32]:
-    """Logits (N, K) of chips (N, H, W, C), in blocks of a fixed size so that memory stays bounded.
+    """Compute the logits (N, K) of chips (N, H, W, C), in blocks of a fixed size so that memory stays bounded.
 
     Args:
         network: Takes chips (N, C, H, W) in [-1, 1].
@@ -323,7 +323,7 @@ def oriented(chips: Tensor, orientation: int) -> Tensor:
 
 
 def softmax(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Probabilities (N, K) of logits (N, K) divided by a temperature."""
+    """Return the probabilities (N, K) of logits (N, K) divided by a temperature."""
     probabilities: npt.NDArray[np.float64] = functional.softmax(
         torch.from_numpy(np.asarray(logits, np.float64)) / temperature, dim=1
     ).numpy()
@@ -331,6 +331,6 @@ def softmax(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> 
 
 
 def decide(probabilities: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.int64]:
-    """Class numbers (N,): background unless the score exceeds the threshold, else the likeliest other class."""
+    """Return the class indices (N,): background up to the threshold, above it the likeliest other class."""
     foreground = 1 + probabilities[:, 1:].argmax(axis=1)
     return np.where(1.0 - probabilities[:, 0] > threshold, foreground, 0).astype(np.int64)

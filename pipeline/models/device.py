@@ -63,18 +63,18 @@ class Profile:
     threads: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        """As it enters keys and records."""
+        """Return the profile as it enters keys and records."""
         return asdict(self)
 
     def torch_format(self) -> torch.memory_format:
-        """The torch memory format."""
+        """Return the torch memory format."""
         import torch
 
         return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Forward passes inside run in the profile's precision."""
+        """Run the forward passes inside in the profile's precision."""
         import torch
 
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
@@ -114,13 +114,13 @@ def keep_freed_memory() -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads in each of which torch and the numerical libraries compute with one thread.
+    """Yield a pool of threads in each of which torch and the numerical libraries compute with one thread.
 
     Work that is cut into pieces of fixed size then gives the same bytes with any number of threads.
     """
@@ -141,7 +141,7 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
-    """The profile of this machine: device found, and what is ``auto`` timed once and then remembered.
+    """Return the profile of this machine: the device found, and what is ``auto`` timed once and then remembered.
 
     fp32 and bf16, contiguous and channels-last are timed on a small DCGAN's step; which wins differs by tenfold between
     processors and versions of torch. Torch is imported only for a machine that ``cache`` does not know.
@@ -189,7 +189,7 @@ def profile_cache(fallback: Path) -> Path:
 
 
 def machine_key(threads: int) -> str:
-    """What makes the timings of one machine those of another: processor, accelerator, version of torch, threads."""
+    """Return what timings of a machine depend on: processor, accelerator, version of torch, threads."""
     accelerator = "nvidia" if _has_nvidia() else "none"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
     return "; ".join((_processor(), f"{accelerator} {visible}", f"torch {version('torch')}", f"threads {threads}"))
@@ -211,7 +211,7 @@ def _processor() -> str:
 
 
 def _devices() -> list[str]:
-    """Devices that torch can use, the fastest kind first."""
+    """List the devices that torch can use, the fastest kind first."""
     import torch
 
     offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -219,7 +219,7 @@ def _devices() -> list[str]:
 
 
 def _choose(config: ComputeConfig, step_s: dict[str, float]) -> tuple[str, str]:
-    """The fastest of the combinations that the configuration allows; the plain one unless another clearly wins.
+    """Choose the fastest combination that the configuration allows; the plain one unless another clearly wins.
 
     Raises:
         TrainingError: If the named precision could not be computed when it was timed.
@@ -237,7 +237,7 @@ def _choose(config: ComputeConfig, step_s: dict[str, float]) -> tuple[str, str]:
 
 
 def _time_steps(device: str, threads: int) -> dict[str, float]:
-    """Seconds of a small DCGAN's step for each precision and memory format that the device can compute.
+    """Time a small DCGAN's step for each precision and memory format that the device can compute.
 
     The combinations take turns, and the best of each counts, so that another process on the machine does not decide.
     """
@@ -279,7 +279,7 @@ def _is_near_tie(step_s: dict[str, float]) -> bool:
 
 
 def _trial(profile: Profile, channels: int = 32, batch: int = 16, z_dim: int = 64) -> Callable[[], float]:
-    """A function that runs one step of a small DCGAN at 64 x 64 pixels and returns its seconds."""
+    """Return a function that runs one step of a small DCGAN at 64 x 64 pixels and returns its seconds."""
     import torch
     from torch import nn
 
@@ -310,7 +310,7 @@ def _trial(profile: Profile, channels: int = 32, batch: int = 16, z_dim: int = 6
 
 
 def _read(cache: Path) -> dict[str, Any]:
-    """Earlier answers; none where the file is missing or damaged."""
+    """Read earlier answers; none where the file is missing or damaged."""
     try:
         known = json.loads(cache.read_text("utf-8"))
     except (OSError, ValueError):

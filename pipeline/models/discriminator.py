@@ -34,13 +34,13 @@ class Halving(nn.Module):
     """A convolution that halves height and width."""
 
     def __init__(self, inward: int, outward: int, bias: bool) -> None:
-        """Weights are left to the network."""
+        """Leave the weights to the network."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outward, inward, 4, 4))
         self.bias = nn.Parameter(torch.zeros(outward)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, 2 H, 2 W) to (N, out, H, W)."""
+        """Map (N, in, 2 H, 2 W) to (N, out, H, W)."""
         return halve(x, self.weight, self.bias)
 
 
@@ -48,7 +48,7 @@ class DiscriminatorNetwork(nn.Module):
     """A chip and its label to a logit: positive is real (DCGAN's discriminator with a label)."""
 
     def __init__(self, preset: Preset, shape: tuple[int, int, int], classes: int, layer: bool = False) -> None:
-        """Weights drawn from torch's default generator: N(0, 0.02) as in DCGAN where batch norm rescales them.
+        """Draw weights from torch's default generator: N(0, 0.02) as in DCGAN where batch norm rescales them.
 
         Without it logits would start and stay at nothing, so the weights keep the variance instead (He et al. 2015,
         arXiv:1502.01852, eq. 15).
@@ -80,7 +80,7 @@ class DiscriminatorNetwork(nn.Module):
                 spectral_norm(module)
 
     def forward(self, chips: Tensor, labels: Tensor) -> Tensor:
-        """Chips (N, C, H, W) in [-1, 1], or layers (N, C + 1, H, W), and labels (N,) to logits (N,) float32."""
+        """Map chips (N, C, H, W) in [-1, 1], or layers (N, C + 1, H, W), and labels (N,) to logits (N,) float32."""
         x = torch.cat([chips[:, :-1], 2 * chips[:, -1:] - 1], dim=1) if self.layer else chips  # alpha as wide as bands
         if self.by_planes:
             planes = F.one_hot(labels, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
@@ -121,7 +121,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 def build(
     preset: Preset, shape: tuple[int, int, int], classes: int, seed: int, layer: bool = False
 ) -> tuple[GeneratorNetwork, DiscriminatorNetwork]:
-    """Both networks with weights that follow from ``seed`` alone; torch's own random state is left as it was."""
+    """Build both networks with weights that follow from ``seed`` alone; torch's own random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = GeneratorNetwork(architecture(preset, shape, classes, layer))

@@ -22,7 +22,7 @@ THIN = 4
 
 
 def nearest_kernel(kernel: Tensor) -> Tensor:
-    """Kernel of the transposed layer that equals upsampling by nearest neighbour and a 3 x 3 layer.
+    """Return the kernel of the transposed layer that equals nearest-neighbour upsampling and a 3 x 3 layer.
 
     Upsampling by nearest neighbour spreads each pixel over 2 x 2, which is a transposed layer of stride 2 with a kernel
     of ones; one layer after the other has the convolution of both kernels, 2 + 3 - 1 = 4 wide.
@@ -38,7 +38,7 @@ def nearest_kernel(kernel: Tensor) -> Tensor:
 
 
 def double(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Transposed convolution with stride 2 and padding 1: (N, in, H, W) to (N, out, 2 H, 2 W).
+    """Convolve, transposed, with stride 2 and padding 1: (N, in, H, W) to (N, out, 2 H, 2 W).
 
     Args:
         x: (N, in, H, W).
@@ -57,7 +57,7 @@ def double(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def halve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Convolution with stride 2 and padding 1: (N, in, 2 H, 2 W) to (N, out, H, W).
+    """Convolve with stride 2 and padding 1: (N, in, 2 H, 2 W) to (N, out, H, W).
 
     Args:
         x: (N, in, 2 H, 2 W).
@@ -72,7 +72,7 @@ def halve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _blocks(x: Tensor) -> Tensor:
-    """Blocks of 2 x 2 pixels as channels: (N, C, 2 H, 2 W) to (N, 4 C, H, W), pixel by pixel and not band by band.
+    """Move blocks of 2 x 2 pixels to channels: (N, C, 2 H, 2 W) to (N, 4 C, H, W), pixel by pixel, not band by band.
 
     The pixels of a block's row stay together then, and are copied together; `pixel_unshuffle` has the other order.
     """
@@ -83,7 +83,7 @@ def _blocks(x: Tensor) -> Tensor:
 
 @cache
 def _spread(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(9, 16): 1 where an entry of a 3 x 3 kernel is part of an entry of its 4 x 4 one, along rows and columns."""
+    """Return a matrix (9, 16): 1 where an entry of a 3 x 3 kernel is part of an entry of its 4 x 4 kernel."""
     along = torch.zeros(3, 4)
     for entry in range(3):
         along[entry, entry : entry + 2] = 1
@@ -91,5 +91,5 @@ def _spread(device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def _repeated(bias: Tensor | None) -> Tensor | None:
-    """The bias of each output channel for its four phases."""
+    """Repeat the bias of each output channel for its four phases."""
     return None if bias is None else bias.repeat_interleave(4)

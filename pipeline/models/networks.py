@@ -82,7 +82,7 @@ def pyramid(sides: tuple[int, int], base_channels: int) -> tuple[tuple[int, int]
 
 
 def least_weights(architecture: Architecture) -> int:
-    """How many weights a generator has at least: those of its linear layer and of its convolutions, 3 x 3 or more.
+    """Return how many weights a generator has at least: its linear layer, and its convolutions of 3 x 3 or more.
 
     Raises:
         ValueError: If a size is no positive number.
@@ -98,14 +98,14 @@ class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose gain and bias are looked up by class (de Vries et al. 2017, eq. 4)."""
 
     def __init__(self, channels: int, classes: int) -> None:
-        """Gain 1 and bias 0 for every class."""
+        """Begin with gain 1 and bias 0 for every class."""
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
         self.gain = nn.Parameter(torch.ones(classes, channels))
         self.bias = nn.Parameter(torch.zeros(classes, channels))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """(N, C, H, W) and labels (N,) to (N, C, H, W)."""
+        """Map (N, C, H, W) and labels (N,) to (N, C, H, W)."""
         gain = self.gain[labels][:, :, None, None]
         bias = self.bias[labels][:, :, None, None]
         normal = self.norm(x)
@@ -116,7 +116,7 @@ class PlainBatchNorm(nn.BatchNorm2d):
     """Batch normalisation that is handed the labels and ignores them."""
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
-        """(N, C, H, W) to (N, C, H, W)."""
+        """Map (N, C, H, W) to (N, C, H, W)."""
         return super().forward(x)
 
 
@@ -124,7 +124,7 @@ class Doubling(nn.Module):
     """A layer that doubles height and width: a transposed convolution, or nearest neighbour and a convolution."""
 
     def __init__(self, inward: int, outward: int, upsampling: str, bias: bool) -> None:
-        """Weights from N(0, 0.02) as in DCGAN, drawn from torch's default generator."""
+        """Draw weights from N(0, 0.02) as in DCGAN, with torch's default generator."""
         super().__init__()
         self.resize = upsampling == "resize"
         side = 3 if self.resize else 4
@@ -133,7 +133,7 @@ class Doubling(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outward)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, 2 H, 2 W)."""
+        """Map (N, in, H, W) to (N, out, 2 H, 2 W)."""
         return double(x, nearest_kernel(self.weight) if self.resize else self.weight, self.bias)
 
 
@@ -141,7 +141,7 @@ class GeneratorNetwork(nn.Module):
     """Latent and label to a chip: a linear layer to the smallest map, then layers that double it (DCGAN, fig. 1)."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Weights from N(0, 0.02) as in DCGAN, drawn from torch's default generator."""
+        """Draw weights from N(0, 0.02) as in DCGAN, with torch's default generator."""
         super().__init__()
         self.architecture = architecture
         self.start, channels = pyramid(architecture.sides, architecture.base_channels)
@@ -160,7 +160,7 @@ class GeneratorNetwork(nn.Module):
         nn.init.normal_(self.entry.weight, 0.0, INITIAL)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Latents (N, z_dim) float32 and labels (N,) int64 to chips (N, bands, H, W) in [-1, 1].
+        """Map latents (N, z_dim) float32 and labels (N,) int64 to chips (N, bands, H, W) in [-1, 1].
 
         Layers have one channel more, alpha from 0 to 1, and bands from -alpha to alpha.
         """
@@ -177,7 +177,7 @@ class GeneratorNetwork(nn.Module):
 
 
 def latents(seeds: npt.ArrayLike, z_dim: int, truncation: float = 1.0) -> npt.NDArray[np.float32]:
-    """Latents (N, z_dim) float32, each row from N(0, truncation^2) by its own seed."""
+    """Draw latents (N, z_dim) float32, each row from N(0, truncation^2) by its own seed."""
     rows = [np.random.default_rng(int(seed)).standard_normal(z_dim, dtype=np.float32) for seed in np.asarray(seeds)]
     return np.stack(rows) * np.float32(truncation) if rows else np.zeros((0, z_dim), np.float32)
 
@@ -186,7 +186,7 @@ def latents(seeds: npt.ArrayLike, z_dim: int, truncation: float = 1.0) -> npt.ND
 def sample(
     network: GeneratorNetwork, z: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """At most :data:`BLOCK` chips (N, H, W, C) of latents (N, z_dim) and labels (N,), padded to a full block."""
+    """Generate at most :data:`BLOCK` chips (N, H, W, C) of latents (N, z_dim) and labels (N,), in a full block."""
     device = next(network.parameters()).device
     missing = BLOCK - len(z)
     full_z = torch.from_numpy(np.pad(z, ((0, missing), (0, 0)))).to(device)

@@ -40,7 +40,7 @@ class Examples(NamedTuple):
 def drawn_equally(
     rng: np.random.Generator, pools: Sequence[npt.NDArray[np.int64]], count: int
 ) -> npt.NDArray[np.int64]:
-    """Positions of ``count`` chips, as many of each class's pool; a few more where they do not divide."""
+    """Draw the positions of ``count`` chips, as many of each class's pool; a few more where they do not divide."""
     return np.concatenate([rng.choice(pool, -(-count // len(pools))) for pool in pools])
 
 
@@ -70,7 +70,7 @@ def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profil
 
 @torch.no_grad()
 def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]:
-    """Probability of each class, (N, classes)."""
+    """Return the probability of each class, (N, classes)."""
     device = next(network.parameters()).device
     parts = []
     for start in range(0, len(chips), SCORED_AT_ONCE):
@@ -80,7 +80,7 @@ def probabilities(network: ShipConvNet, chips: Chips) -> npt.NDArray[np.float64]
 
 
 def grade(scores: npt.NDArray[np.float64], labels: Labels, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Average precision of each class against the others, and balanced accuracy, of probabilities (N, classes)."""
+    """Return average precision of each class against the others, and balanced accuracy, of probabilities (N, K)."""
     precision = {
         name: float(f"{average_precision_score(labels == number, scores[:, number]):.4g}")
         for number, name in enumerate(classes)

@@ -45,14 +45,14 @@ class Place:
 
 
 def place() -> Place | None:
-    """This process's place, or None where torchrun did not start it or started it alone."""
+    """Return this process's place, or None where torchrun did not start it or started it alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return None
     return Place(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
 
 
 def open_store() -> Any:
-    """The key-value store that torchrun keeps on its first host, with a name space for this attempt of its."""
+    """Open the key-value store that torchrun keeps on its first host, with a name space for this attempt."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
     from torch.distributed.distributed_c10d import PrefixStore
 
@@ -81,7 +81,7 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
-        """This rank's rows of a batch of ``count``, which must be a multiple of ``size``.
+        """Return this rank's rows of a batch of ``count``, which must be a multiple of ``size``.
 
         Raises:
             ConfigError: If it is not.
@@ -113,7 +113,7 @@ class Ranks:
                     dist.broadcast(tensor, 0)
 
     def agree(self, value: Any) -> Any:
-        """The first rank's ``value``, of JSON types, on every rank."""
+        """Broadcast the first rank's ``value``, of JSON types, to every rank."""
         if self.size == 1:
             return value
         import torch
@@ -152,7 +152,7 @@ session = _Session()
 
 @contextmanager
 def training_ranks(device: str) -> Iterator[Ranks]:
-    """The ranks that make the part under way together; :data:`ALONE` where this process makes it alone.
+    """Yield the ranks that make the current artifact together; :data:`ALONE` where this process makes it alone.
 
     Args:
         device: ``cpu`` or ``cuda``; with CUDA each rank takes the device of its local number.

@@ -20,5 +20,5 @@ class Section(BaseModel):
 
 
 def as_json(section: Section) -> dict[str, Any]:
-    """The section as plain JSON types, as it enters keys, cards and reports."""
+    """Return the section as plain JSON types, as it enters keys, cards and reports."""
     return section.model_dump(mode="json")

@@ -69,7 +69,7 @@ class Canvas:
     known: npt.NDArray[np.bool_] | None
 
     def cut(self, windows: Windows, size: int) -> tuple[Values, Floats]:
-        """Windows (N, 2) as chips (N, S, S, C) and the share (N,) of each that is known.
+        """Cut windows (N, 2) into chips (N, S, S, C), with the share (N,) of each that is known.
 
         What is not known has the mean of what is, as in chips that are cut for training.
         """
@@ -85,7 +85,7 @@ class Canvas:
 
 
 def _views(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Every window of an array (H, W, ...) as a view (H - S + 1, W - S + 1, S, S, ...)."""
+    """View every window of an array (H, W, ...), as (H - S + 1, W - S + 1, S, S, ...)."""
     height, width, *rest = array.shape
     row, col, *more = array.strides
     shape = (height - size + 1, width - size + 1, size, size, *rest)
@@ -102,7 +102,7 @@ class Scorer:
         self.device = next(classifier.network.parameters()).device
 
     def __call__(self, chips: Values, orientations: int) -> Floats:
-        """Calibrated probabilities (N, K) of chips (N, S, S, C) in [-1, 1]."""
+        """Return calibrated probabilities (N, K) of chips (N, S, S, C) in [-1, 1]."""
         batches = [chips[start : start + BATCH] for start in range(0, len(chips), BATCH)]
         logits = list(self.pool.map(lambda batch: self._logits(batch, orientations), batches))
         classes = len(self.classifier.architecture.classes)
@@ -174,7 +174,7 @@ def _canvases(
     workers: int,
     show: Show,
 ) -> Iterator[tuple[Canvas, npt.NDArray[np.int64]]]:
-    """A canvas for each strip of windows, with the rows at which they begin."""
+    """Yield a canvas for each strip of windows, with the rows at which they begin."""
     size = scorer.classifier.architecture.size_px
     grid, scaling = scene.grid, scorer.classifier.scaling
     columns = int(cols_at[0]), int(cols_at[-1]) + size
@@ -193,7 +193,7 @@ def _canvases(
 
 
 def _closer(canvas: Canvas, scorer: Scorer, quick: Windows, min_valid: float) -> Iterator[tuple[Windows, Floats, int]]:
-    """Windows that are not hopeless with their probabilities, and how many were looked at, piece by piece."""
+    """Yield the windows that are not hopeless with their probabilities, and how many were scored, piece by piece."""
     size = scorer.classifier.architecture.size_px
     # A few batches at a time, so that the copies stay small.
     for start in range(0, len(quick), PIECE):

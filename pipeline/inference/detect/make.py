@@ -95,7 +95,7 @@ class Found:
         return self.matched >= 0
 
     def above(self, score: float) -> Found:
-        """With the objects whose score exceeds ``score`` alone."""
+        """Return a copy with only the objects whose score exceeds ``score``."""
         shown = self.objects.above(score)
         return Found(self.scene, shown, self.windows, self.labels, self.matched[: len(shown)])
 
@@ -117,7 +117,7 @@ class Outcome:
     notes: tuple[str, ...]
 
     def quality(self, scenes: Sequence[Found] | None = None) -> tuple[Quality, Quality | None, float]:
-        """Quality at the score, quality at the score with the highest F1, and average precision.
+        """Return the quality at the score, quality at the score with the highest F1, and average precision.
 
         Args:
             scenes: Scenes that count; None takes all. They must have labels.
@@ -210,7 +210,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
 
 
 def usual_score(classifier: Classifier) -> float:
-    """The score that detections exceed unless the user says otherwise."""
+    """Return the default score that detections must exceed."""
     odds = RARER * classifier.threshold / max(1.0 - classifier.threshold, 1e-9)
     return float(odds / (1.0 + odds))
 
@@ -221,7 +221,7 @@ def _wanted(classifier: Classifier, gsd_m: float | None, config: RunConfig, wish
 
 
 def _found(scene: Scene, objects: Objects, windows: int, labels: Truth | None, size: int) -> Found:
-    """Objects of a scene, matched with its labels."""
+    """Match the objects of a scene with its labels."""
     if labels is None:
         return Found(scene, objects, windows, None, np.full(len(objects), -1))
     scale = np.array([scene.grid.scale_row, scene.grid.scale_col])
@@ -230,12 +230,12 @@ def _found(scene: Scene, objects: Objects, windows: int, labels: Truth | None, s
 
 
 def _windows(objects: Objects, size: int) -> npt.NDArray[np.float64]:
-    """Windows (N, 4) around objects, as row_min, col_min, row_max, col_max on the grid."""
+    """Return the windows (N, 4) around objects, as row_min, col_min, row_max, col_max on the grid."""
     return np.concatenate([objects.centres - size / 2, objects.centres + size / 2], axis=1)
 
 
 def _detections(found: Found, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
-    """Objects of a scene as they are written."""
+    """Yield the objects of a scene as they are written."""
     scene, objects = found.scene, found.objects
     for place, window in enumerate(_windows(objects, size)):
         top, left, bottom, right = (float(edge) for edge in window)
@@ -274,13 +274,13 @@ def _ignore(row: int, col: int, values: npt.NDArray[np.float32]) -> None:
 
 
 def _plain(name: str) -> str:
-    """A scene's name as the name of a file."""
+    """Turn a scene's name into a file name."""
     return re.sub(r"[^\w.+=-]+", "_", name)
 
 
 @contextmanager
 def _staged(to: Path) -> Iterator[Path]:
-    """A folder beside ``to``, whose files come to lie beside it once all are written.
+    """Yield a folder beside ``to``, whose files are moved beside it once all are written.
 
     Raises:
         StoreError: If they cannot be written.

@@ -44,7 +44,7 @@ class Quality:
 
 
 def match(centres: Floats, scores: Floats, boxes: Floats, tolerance: float) -> Ints:
-    """The object (N,) that each detection finds, or -1.
+    """Return the index (N,) of the object that each detection finds, or -1.
 
     A detection finds an object if its centre lies in the object's box, grown by ``tolerance`` on each side. From the
     surest detection on each takes the nearest object that is still free: further detections of one object are wrong.
@@ -71,13 +71,13 @@ def match(centres: Floats, scores: Floats, boxes: Floats, tolerance: float) -> I
 
 
 def quality(scores: Floats, right: npt.NDArray[np.bool_], objects: int, score: float) -> Quality:
-    """Quality of the detections whose score exceeds ``score``."""
+    """Return the quality of the detections whose score exceeds ``score``."""
     above = scores > score
     return Quality(score, int(right[above].sum()), int(above.sum()), objects)
 
 
 def best(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> Quality | None:
-    """Quality at the score with the highest F1, halfway between two detections' scores; None without detections."""
+    """Return the quality at the score with the highest F1, halfway between two detections' scores; None without any."""
     known = np.unique(scores)
     candidates = (known + np.concatenate([[0.0], known[:-1]])) / 2
     found = [quality(scores, right, objects, float(score)) for score in candidates]
@@ -85,7 +85,7 @@ def best(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> Quality 
 
 
 def average_precision(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> float:
-    """Area under precision as a function of recall, each precision the best at that recall or beyond.
+    """Return the area under precision as a function of recall, each precision the best at that recall or beyond.
 
     As in Pascal VOC since 2010 (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4). Objects that no detection finds
     at any score count as not found. NaN without objects.

@@ -36,17 +36,17 @@ class Objects:
     classes: Ints
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of objects."""
         return len(self.scores)
 
     def above(self, score: float) -> Objects:
-        """Those whose score exceeds ``score``."""
+        """Return the objects whose score exceeds ``score``."""
         good = self.scores > score
         return Objects(self.centres[good], self.scores[good], self.classes[good])
 
 
 def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: float) -> Objects:
-    """The objects that scored windows show.
+    """Merge scored windows into the objects that they show.
 
     A window that is a little off an object scores high too, so each object has a hill of windows, as long and as wide
     as itself: a hill of log-odds is one object, and its middle the object's. A second top on a hill counts as another
@@ -84,7 +84,7 @@ def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: 
 
 
 def _hills(height: Floats, good: npt.NDArray[np.bool_], first: Ints, second: Ints) -> Ints:
-    """The top (N,) of each window's hill, by position; -1 for windows that are not ``good``.
+    """Return the top (N,) of each window's hill, by position; -1 for windows that are not ``good``.
 
     Windows are added from the highest down. One without neighbours there yet is a top; one between two hills joins
     them, if the lower one's top is not `PROMINENCE` above it.

@@ -40,7 +40,7 @@ class Overview:
         self.counts[here] += np.outer(tall, wide).astype(np.int32)
 
     def picture(self) -> Image.Image:
-        """The scene, without marks."""
+        """Return the picture of the scene, without marks."""
         mean = self.sums / np.maximum(self.counts, 1)[..., None]
         pixels = np.rint((np.clip(mean, -1, 1) + 1) * 127.5).astype(np.uint8)
         return Image.fromarray(pixels.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1))
@@ -83,13 +83,13 @@ class Overview:
 
 
 def _starts(first: int, length: int, factor: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Where blocks of ``factor`` begin within ``length`` pixels from ``first`` on, and the first block's number."""
+    """Return where blocks of ``factor`` begin within ``length`` pixels from ``first`` on, and the first index."""
     block = first // factor
     starts = np.arange(block, (first + length - 1) // factor + 1, dtype=np.int64) * factor - first
     return np.maximum(starts, 0), block
 
 
 def _corners(box: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom; at least three pixels, so that a point shows."""
+    """Return left, top, right and bottom, at least three pixels apart, so that a point shows."""
     top, left, bottom, right = (float(edge) for edge in box)
     return min(left, right - 3), min(top, bottom - 3), max(right, left + 3), max(bottom, top + 3)

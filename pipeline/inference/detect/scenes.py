@@ -40,11 +40,11 @@ class Scene:
     note: str | None
 
     def to_scene(self, row: float, col: float) -> tuple[float, float]:
-        """Row and column in the scene's own pixels, of a position on the grid."""
+        """Convert a position on the grid to row and column in the scene's own pixels."""
         return row * self.grid.scale_row, col * self.grid.scale_col
 
     def to_map(self, row: float, col: float) -> tuple[float, float]:
-        """Coordinates x, y in the scene's CRS of a position in its own pixels; column and row where it has none."""
+        """Convert a position in the scene's pixels to x, y in its CRS; to column and row where it has none."""
         if self.file.transform is None:
             return col, row
         a, b, c, d, e, f = self.file.transform[:6]
@@ -72,7 +72,7 @@ class Wanted:
 
 
 def reading_of(config: RunConfig, gsd_m: float | None, nodata: float | None) -> Reading:
-    """How scenes are read: as the user says, else as the run's own were where its sources agree."""
+    """Return how to read scenes: as the user says, else as the run's own were read where its sources agree."""
     sources = config.ingest.sources
     known_gsd = {source.gsd_m for source in sources}
     known_nodata = {source.nodata for source in sources}
@@ -86,7 +86,7 @@ def reading_of(config: RunConfig, gsd_m: float | None, nodata: float | None) -> 
 
 
 def open_scenes(paths: Sequence[Path], wanted: Wanted) -> list[Scene]:
-    """The scenes at ``paths``.
+    """Open the scenes at ``paths``.
 
     Raises:
         InputError: If a file is no scene, or one that the classifier cannot take.
@@ -96,7 +96,7 @@ def open_scenes(paths: Sequence[Path], wanted: Wanted) -> list[Scene]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each scene: its file's, with the folder's before it where two are the same."""
+    """Name each scene by its file, with the folder's name before it where two are the same."""
     names = [path.name for path in paths]
     if len(set(names)) == len(names):
         return names
@@ -121,7 +121,7 @@ def _open(path: Path, name: str, wanted: Wanted) -> Scene:
 
 
 def _grid(row: dict[str, Any], file: SceneFile, wanted: Wanted) -> tuple[Target, str, str | None]:
-    """The scene's grid at the classifier's GSD, the kernel, and what the user should know."""
+    """Return the scene's grid at the classifier's GSD, the kernel, and what the user should know."""
     if wanted.gsd_m is None:
         return Target(file.height, file.width), "average", None
     if file.gsd_m is None:

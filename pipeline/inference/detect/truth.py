@@ -32,7 +32,7 @@ class Truth:
 
 
 def read_truth(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple[dict[str, Truth], list[str]]:
-    """The labelled objects of each scene by its name, and what could not be used, in sentences.
+    """Read the labelled objects of each scene by its name, and what could not be used, in sentences.
 
     Settings such as the class column are those of the run's source of the same kind, if it has one.
 

@@ -155,7 +155,7 @@ def write_csv(detections: Sequence[Detection], path: Path) -> None:
 
 
 def _lonlat(detections: Sequence[Detection]) -> list[tuple[float, float] | None]:
-    """Longitude and latitude of each centre; None without georeference."""
+    """Return the longitude and latitude of each centre; None without georeference."""
     import pyproj
 
     found: list[tuple[float, float] | None] = [None] * len(detections)

@@ -19,7 +19,7 @@ CARD, PAGE = "card.json", "card.md"
 
 
 def marks_of(run: Run) -> Marks:
-    """What is written into every file of chips that the generator of ``run`` made."""
+    """Return what is written into every file of chips that the generator of ``run`` made."""
     sentence = f"Synthetic satellite image chip, made by a generative adversarial network (satpipe run {run.name});"
     licence = "; ".join(run.licences)
     return Marks(f"{sentence} it shows no place on earth.", licence, f"satpipe {version('satpipe')}")
@@ -28,7 +28,7 @@ def marks_of(run: Run) -> Marks:
 def card_of(
     run: Run, generator: Generator, artifact: Artifact, settings: Mapping[str, Any], tally: Tally
 ) -> dict[str, Any]:
-    """The card as JSON types. It holds no time and no folder, so that the same call gives the same bytes.
+    """Return the card as JSON types. It holds no time and no folder, so that the same call gives the same bytes.
 
     Args:
         run: The run.

@@ -73,7 +73,7 @@ class Files(ABC):
     alone = False
 
     def __init__(self, layout: Layout) -> None:
-        """Begin."""
+        """Begin the set."""
         self.layout = layout
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Files(ABC):
 
     @abstractmethod
     def name(self, label: int, number: int) -> str:
-        """File that holds a chip, relative to the folder."""
+        """Return the file that holds a chip, relative to the folder."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -103,7 +103,7 @@ class _Single(Files):
             (layout.folder / name).mkdir(exist_ok=True)
 
     def name(self, label: int, number: int) -> str:
-        """Such as ``ship/000012.png``."""
+        """Return a name such as ``ship/000012.png``."""
         return f"{self.folders[label]}/{number:06d}.{self.suffix}"
 
     def finish(self) -> None:
@@ -177,7 +177,7 @@ class Npy(Files):
         self.shard = ShardWriter(layout.folder, layout.places, layout.shape, layout.scaling.dtype, Path(ARRAY).stem)
 
     def name(self, label: int, number: int) -> str:
-        """The array's file."""
+        """Return the array's file."""
         return ARRAY
 
     def write(self, block: Block, first: int) -> None:
@@ -216,7 +216,7 @@ class Parquet(Files):
         self.waiting: list[Any] = []
 
     def name(self, label: int, number: int) -> str:
-        """The table's file."""
+        """Return the table's file."""
         return TABLE
 
     def write(self, block: Block, first: int) -> None:

@@ -64,7 +64,7 @@ class Wish:
 
 
 def load(run: Run) -> tuple[Artifact, Generator, Scaling]:
-    """The run's final generator with its part and scaling.
+    """Load the run's final generator with its artifact and scaling.
 
     Raises:
         ConfigError: If the run has none; names the command that makes one.
@@ -77,7 +77,7 @@ def load(run: Run) -> tuple[Artifact, Generator, Scaling]:
 
 
 def load_screening(run: Run, wanted: bool | None) -> Screening | None:
-    """What the run keeps to screen chips with; None where they are not to be screened.
+    """Load what the run keeps to screen chips with; None where they are not to be screened.
 
     Raises:
         ConfigError: If screening is wanted and the run keeps nothing for it.
@@ -99,7 +99,7 @@ def load_screening(run: Run, wanted: bool | None) -> Screening | None:
 
 
 def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Numbers of the named classes, in the order of the classes; all of them where none is named.
+    """Return the indices of the named classes, in the order of the classes; all of them where none is named.
 
     Raises:
         ConfigError: If there is no such class, with the nearest one.
@@ -197,7 +197,7 @@ def _write(
 
 @contextmanager
 def _staged(to: Path) -> Iterator[Path]:
-    """A folder beside ``to`` that takes its place once it is whole, and is gone if it is not.
+    """Yield a folder beside ``to`` that takes its place once it is whole, and is removed if it is not.
 
     Raises:
         StoreError: If ``to`` holds files, or cannot be written.

@@ -63,7 +63,7 @@ def _rows(generator: Generator, labels: Sequence[int], z: Floats, scaling: Scali
 
 
 def slerp(first: Floats, last: Floats, steps: int) -> Floats:
-    """Points (steps, D) on the great arc from ``first`` (D,) to ``last``, both included (White 2016, arXiv:1609.04468).
+    """Return points (steps, D) on the great arc from ``first`` (D,) to ``last``, both included (arXiv:1609.04468).
 
     On the straight line between two draws of a normal distribution the middle is shorter than nearly every draw, and a
     generator has hardly seen such a z.

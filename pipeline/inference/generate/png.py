@@ -21,12 +21,12 @@ _UP = 2
 
 
 def can_hold(dtype: str, bands: int) -> bool:
-    """Whether PNG holds chips of that type: uint8 or uint16, grey or RGB."""
+    """Return whether PNG holds chips of that type: uint8 or uint16, grey or RGB."""
     return dtype in ("uint8", "uint16") and bands in _COLOUR
 
 
 def encode(chips: npt.NDArray[np.generic], texts: Mapping[str, str]) -> list[bytes]:
-    """Chips (N, H, W, C) as N files' content, each with the same texts (keyword to Latin-1 text).
+    """Encode chips (N, H, W, C) as the content of N files, each with the same texts (keyword to Latin-1 text).
 
     Raises:
         ValueError: If PNG does not hold such chips.

@@ -48,11 +48,11 @@ class Block:
     distance: Floats
 
     def __len__(self) -> int:
-        """How many chips."""
+        """Return the number of chips."""
         return len(self.seeds)
 
     def first(self, count: int) -> Block:
-        """The first ``count`` of them."""
+        """Return the first ``count`` chips."""
         cut = slice(count)
         return Block(self.label, self.values[cut], self.seeds[cut], self.label_score[cut], self.distance[cut])
 
@@ -80,13 +80,13 @@ class Tally:
 
 
 def shares(count: int, labels: Sequence[int]) -> dict[int, int]:
-    """``count`` chips divided evenly among classes; the first ones get one more where it does not divide."""
+    """Divide ``count`` chips evenly among classes; the first ones get one more where it does not divide."""
     each, rest = divmod(count, len(labels))
     return {label: each + (place < rest) for place, label in enumerate(labels)}
 
 
 def first_seed(seed: int, label: int) -> int:
-    """Seed of candidate 0 of a class; the others count up from it. It is below 2**53, so that spreadsheets keep it."""
+    """Return the seed of candidate 0 of a class; the others count up. Below 2**53, so that spreadsheets keep it."""
     word = int(np.random.SeedSequence([seed, 7]).generate_state(1, np.uint32)[0])
     return (word >> 12) * 2**32 + label * SEEDS_PER_CLASS
 
@@ -101,7 +101,7 @@ def kept(
     workers: int,
     tally: Tally,
 ) -> Iterator[Block]:
-    """Blocks of kept chips, class by class in the order of ``wanted``, until there are enough or too many were tried.
+    """Yield blocks of accepted chips, class by class as ``wanted``, until there are enough or too many were tried.
 
     Args:
         generator: The generator.
@@ -143,7 +143,7 @@ def _in_order(
     pool: ThreadPoolExecutor,
     workers: int,
 ) -> Iterator[tuple[Block, npt.NDArray[np.object_]]]:
-    """Blocks 0 to ``most`` - 1 of a class with the reason against each chip; a few are computed ahead."""
+    """Yield blocks 0 to ``most`` - 1 of a class with the reason against each chip; a few are computed ahead."""
 
     def one(number: int) -> tuple[Block, npt.NDArray[np.object_]]:
         return _block(generator, label, start + number * BLOCK, truncation, screening)
@@ -164,7 +164,7 @@ def _in_order(
 def _block(
     generator: Generator, label: int, start: int, truncation: float, screening: Screening | None
 ) -> tuple[Block, npt.NDArray[np.object_]]:
-    """The block of candidates whose seeds count up from ``start``."""
+    """Make the block of candidates whose seeds count up from ``start``."""
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
     z = latents(seeds, generator.z_dim, truncation)
     values = chips_of(generator, z, labels, seeds)

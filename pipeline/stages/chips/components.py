@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def components(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """The sets of names that pairs connect, each sorted, sorted by their first name."""
+    """Return the sets of names that pairs connect, each sorted, and sorted by their first name."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:

@@ -119,7 +119,7 @@ def surrounding_windows(
 
 
 def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str]:
-    """Why each of the windows is not used."""
+    """Return why each of the windows is not used."""
     sides = scenes.set_index("scene_id")[["target_height", "target_width"]].min(axis=1)
     small = missing["scene_id"].map(sides) < size
     groups = ("labelled" if kind == "label" else "background" for kind in missing["kind"])
@@ -127,7 +127,7 @@ def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str
 
 
 def _numbered(windows: pd.DataFrame) -> pd.DataFrame:
-    """Windows with slots counted from 0 and a column ``at``, the position in the table."""
+    """Return the windows with slots counted from 0 and a column ``at``, the position in the table."""
     codes, _ = pd.factorize(windows["slot"])
     return windows.assign(slot=codes, at=np.arange(len(windows))).reset_index(drop=True)
 
@@ -179,7 +179,7 @@ def _cut_scene(
 
 
 def _runs(positions: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ranges [start, stop) in which both positions and places go up one by one: each is written at once."""
+    """Return the ranges [start, stop) in which both positions and places go up one by one: each is written at once."""
     if not len(positions):
         return []
     breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(places) != 1)) + 1
@@ -188,12 +188,12 @@ def _runs(positions: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> li
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as mappings."""
+    """Return the rows of a table as mappings."""
     rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     return rows
 
 
 def texture(chip: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Standard deviation over the pixels of chips (..., H, W, C), in chip values, mean over the bands."""
+    """Return the standard deviation over pixels of chips (..., H, W, C), in chip values, averaged over bands."""
     spread: npt.NDArray[np.float64] = chip.std(axis=(-3, -2), dtype=np.float64).mean(axis=-1)
     return spread

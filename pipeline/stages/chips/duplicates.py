@@ -83,7 +83,7 @@ class Pictures:
 
 
 def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Chips (N, H, W, C) as grey pictures (N, 32, 32): the mean of the bands, averaged over equal areas."""
+    """Reduce chips (N, H, W, C) to grey pictures (N, 32, 32): the mean of the bands, averaged over equal areas."""
     flat = chips.mean(axis=-1, dtype=np.float32)
     down, along = (_areas(side) for side in flat.shape[1:])
     small: npt.NDArray[np.float32] = np.einsum("ij,njk,lk->nil", down, flat, along, optimize=True)
@@ -91,7 +91,7 @@ def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _areas(side: int) -> npt.NDArray[np.float32]:
-    """The matrix (32, side) that averages ``side`` pixels over 32 equal lengths."""
+    """Return the matrix (32, side) that averages ``side`` pixels over 32 equal lengths."""
     edges = np.linspace(0, side, THUMB + 1)
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(side)[None]
@@ -120,7 +120,7 @@ def oriented_frequencies(low: npt.NDArray[np.float32], orientation: int) -> npt.
 
 
 def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 2048) -> Pictures:
-    """The textured chips of a store as they are compared; reads ``chunk`` chips at a time.
+    """Reduce the textured chips of a store for comparison; reads ``chunk`` chips at a time.
 
     Args:
         chips: The chips.
@@ -152,14 +152,14 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
 
 
 def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Grey pictures (N, 32, 32) with mean 0 and norm 1."""
+    """Scale grey pictures (N, 32, 32) to mean 0 and norm 1."""
     centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
     found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
     return found
 
 
 def _norms(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Norms (N, 5, 5) about their mean of the parts of pictures (N, 32, 32) that lie within the edge, shifted."""
+    """Return the norms (N, 5, 5), about the mean, of the pixels of pictures (N, 32, 32) that stay inside a shift."""
     side, shifts = THUMB - 2 * _EDGE, range(2 * _EDGE + 1)
     found = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
     for down in shifts:
@@ -211,7 +211,7 @@ def _oriented_vectors(low: npt.NDArray[np.float32], orientation: int, rows: Rows
 
 
 def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int) -> npt.NDArray[np.float64]:
-    """Largest correlation (M,) of a picture with others, all turned alike, over shifts of up to two of their pixels.
+    """Return the largest correlation (M,) of a picture with others, rotated alike, over shifts of up to two pixels.
 
     Args:
         found: The pictures.
@@ -232,7 +232,7 @@ def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: 
 
 
 def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
-    """Pairs of textured chips of different scenes that are one picture, and how many chips were compared.
+    """Find the pairs of textured chips of different scenes that are one picture, and count the chips compared.
 
     Returns:
         Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
@@ -291,7 +291,7 @@ def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int64]) -> Iterator[tup
 def _scores(
     found: Pictures, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Correlation (M,) of proposed pairs, of which the other one is turned."""
+    """Return the correlation (M,) of proposed pairs, of which the second one is rotated."""
     score = np.empty(len(one))
     order = np.lexsort((turn, one))
     begins = np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1)
@@ -302,7 +302,7 @@ def _scores(
 
 
 def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
-    """Pairs of chips of different scenes whose outlines overlap: chip_a, chip_b, kind ``overlap``, score.
+    """Find the pairs of chips of different scenes whose outlines overlap: chip_a, chip_b, kind ``overlap``, score.
 
     The score is the shared part of the smaller outline.
 
@@ -328,7 +328,7 @@ def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
 
 
 def _both_sides(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Shapes, those that reach beyond 180 degrees east once more from the west, and which shape each is.
+    """Return the shapes, those beyond 180 degrees east once more from the west, and which shape each one is.
 
     The outline of a chip across the antimeridian goes on beyond 180, and what lies on its far side begins at -180.
     """
@@ -338,7 +338,7 @@ def _both_sides(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray
 
 
 def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """For each scene number whether the box around its chips meets another scene's."""
+    """Return, for each scene, whether the box around its chips meets another scene's."""
     count, ends = int(scenes.max(initial=-1)) + 1, np.array([1, 1, -1, -1])
     boxes = np.full((count, 4), np.inf)
     for start in range(0, len(scenes), _OUTLINES):

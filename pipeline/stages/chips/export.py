@@ -89,7 +89,7 @@ def export_chips(
 def _table(
     index: pd.DataFrame, file_format: str, roles: dict[str, str] | None, scenes: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """The rows of ``labels.csv``."""
+    """Return the rows of ``labels.csv``."""
     names = distinct_file_names(map(str, index["chip_id"]), "chip")
     classes = dict(zip(*_folders(index["class"]), strict=True))
     files = [f"{classes[label]}/{name}.{file_format}" for label, name in zip(index["class"], names, strict=True)]
@@ -106,13 +106,13 @@ def _table(
 
 
 def _folders(labels: pd.Series[str]) -> tuple[list[str], list[str]]:
-    """Names of the classes, and of their folders."""
+    """Return the names of the classes, and of their folders."""
     names = sorted(set(map(str, labels)))
     return names, distinct_file_names(names, "class")
 
 
 def roles_of(splits: Mapping[str, Path], name: str) -> dict[str, str]:
-    """Role of each chip in a split.
+    """Return the role of each chip in a split.
 
     Args:
         splits: Folder of each committed split by its name.
@@ -138,7 +138,7 @@ def _check_png(store: ChipStore) -> None:
 
 
 def _place(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dict[str, Any]:
-    """CRS and transform of a chip: its scene's, moved to the chip's corner and scaled to its pixels."""
+    """Return the CRS and transform of a chip: its scene's, moved to the chip's corner and scaled to its pixels."""
     scene = scenes.get(chip["scene_id"])
     if scene is None or pd.isna(scene["crs"]) or pd.isna(scene["transform"]):
         return {}

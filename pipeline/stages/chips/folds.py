@@ -34,7 +34,7 @@ class Bundle:
 
 
 def bundled(groups: Mapping[str, Counts], joined: Sequence[Sequence[str]]) -> list[Bundle]:
-    """Groups as bundles, those of each list in ``joined`` as one, sorted by name."""
+    """Bundle groups, those of each list in ``joined`` as one bundle, sorted by name."""
     of = {group: tuple(sorted(names)) for names in joined for group in names}
     bundles: dict[tuple[str, ...], dict[str, int]] = {}
     for group in sorted(groups):
@@ -45,7 +45,7 @@ def bundled(groups: Mapping[str, Counts], joined: Sequence[Sequence[str]]) -> li
 
 
 def group_column(groups: Mapping[str, Mapping[str, Counts]], column: str, key: str) -> Mapping[str, Counts]:
-    """The groups of a column, with their chips by class.
+    """Return the groups of a column, with their chips by class.
 
     Raises:
         ConfigError: If there is no such column; names the configuration ``key`` that asked for it.
@@ -84,16 +84,16 @@ class Rule:
     lists: tuple[tuple[str, ...], ...] = ()
 
     def foreground(self, counts: Counts) -> int:
-        """Chips of the other classes than background."""
+        """Count the chips of classes other than background."""
         return sum(count for name, count in counts.items() if name != self.background)
 
     def both(self, counts: Counts) -> bool:
-        """Whether background and something else are there."""
+        """Return whether there is background and something else."""
         return counts.get(self.background, 0) > 0 and self.foreground(counts) > 0
 
 
 def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
-    """The groups that each fold tests.
+    """Assign groups to folds: those that each fold tests.
 
     Every fold tests and trains on both background and foreground chips. ``leave-one-out`` makes a fold of each bundle
     that holds both; the others always train. ``folds`` and ``holdout`` spread the foreground evenly, and do so once for
@@ -122,7 +122,7 @@ def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
 
 
 def _together(bundles: Sequence[Bundle]) -> dict[str, int]:
-    """Chips of all bundles by class."""
+    """Add up the chips of all bundles by class."""
     counts: dict[str, int] = {}
     for bundle in bundles:
         for name, count in bundle.counts.items():
@@ -131,7 +131,7 @@ def _together(bundles: Sequence[Bundle]) -> dict[str, int]:
 
 
 def _named(bundles: Sequence[Bundle], names: Sequence[str], rule: Rule, key: str) -> list[Bundle]:
-    """The bundles that hold the named groups."""
+    """Return the bundles that hold the named groups."""
     known = {group: bundle for bundle in bundles for group in bundle.groups}
     for group in names:
         if group not in known:
@@ -163,12 +163,12 @@ def _folds(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bund
 
 
 def _anew(repeat: int, attempt: int) -> tuple[int, ...]:
-    """What the draw of a further deal is named by; the first deal is the same with and without repeats."""
+    """Return the name that a further draw is seeded by; the first draw is the same with and without repeats."""
     return (repeat, attempt) if repeat or attempt else ()
 
 
 def _dealt(order: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
-    """Each bundle in turn onto the fold with the least foreground; those without any, with the least background."""
+    """Assign each bundle in turn to the fold with the least foreground, or background where it has no other."""
     folds: list[list[Bundle]] = [[] for _ in range(rule.folds)]
     foreground, background = [0] * rule.folds, [0] * rule.folds
     for bundle in order:

@@ -78,7 +78,7 @@ def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, known: pd.DataFrame, s
 
 
 def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
-    """Groups of a column that overlapping chips connect."""
+    """Join the groups of a column that overlapping chips connect."""
     if not len(ground):
         return []
     group = dict(zip(index["chip_id"], group_of(index, column), strict=True))

@@ -124,7 +124,7 @@ def _scene_pairs(features: Sequence[Artifact], megapixels: float) -> list[Task]:
 
 
 def _splits(config: RunConfig, index: Artifact, duplicates: Artifact) -> list[Task]:
-    """One part for each fold, fraction and replicate, and the final one."""
+    """Plan one task for each fold, fraction and replicate, and the final one."""
     settings, metadata = config.split, index.metadata
     groups = group_column(metadata["groups"], settings.by, "split.by")
     group_column(metadata["groups"], settings.unit or settings.by, "split.unit")
@@ -186,7 +186,7 @@ def _splits(config: RunConfig, index: Artifact, duplicates: Artifact) -> list[Ta
 
 
 def _tested(groups: Mapping[str, Mapping[str, int]], folds: Sequence[Sequence[str]]) -> float:
-    """Share of the chips that a fold tests, on average; a random split tests as many."""
+    """Return the share of the chips that a fold tests, on average; a random split tests as many."""
     size = {group: sum(counts.values()) for group, counts in groups.items()}
     return round(sum(size[group] for fold in folds for group in fold) / len(folds) / sum(size.values()), 4)
 

@@ -16,7 +16,7 @@ SPLIT = "split-"
 
 
 def summarise(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str, Any]:
-    """The summary of a run's chips.
+    """Summarise a run's chips.
 
     Args:
         ingested: Facts of the part ``ingest/tables``.

@@ -29,7 +29,7 @@ _NEAR_MISS_TRIES = 20
 
 
 def starts(length: int, size: int, stride: int) -> npt.NDArray[np.int64]:
-    """First pixels of windows of ``size`` at ``stride`` that cover ``length`` pixels to the last one.
+    """Return the first pixels of windows of ``size`` at ``stride`` that cover ``length`` pixels to the last one.
 
     There are ``ceil((length - size) / stride) + 1``: the ceiling, because the pixels that a floor leaves over at the
     far edge still need a window. That last window is moved back inside instead of being padded, so it overlaps its
@@ -50,13 +50,13 @@ def starts(length: int, size: int, stride: int) -> npt.NDArray[np.int64]:
 
 
 def grid(height: int, width: int, size: int, stride: int) -> Windows:
-    """Windows in row-major order that together hold every pixel of a scene; see :func:`starts`."""
+    """Lay windows in row-major order that together hold every pixel of a scene; see :func:`starts`."""
     rows, cols = starts(height, size, stride), starts(width, size, stride)
     return np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def centred(boxes: Boxes, size: int, shape: tuple[int, int], offsets: Windows | None = None, shift: int = 0) -> Windows:
-    """Windows whose centre is the boxes' centre, half a pixel up and left where a whole pixel cannot be.
+    """Centre windows on boxes, half a pixel up and left where the centre is not on a whole pixel.
 
     Args:
         boxes: Boxes (N, 4).
@@ -76,19 +76,19 @@ def centred(boxes: Boxes, size: int, shape: tuple[int, int], offsets: Windows | 
 
 
 def jitter(rng: np.random.Generator, most: int) -> Windows:
-    """One offset (2,), each coordinate uniform in ``-most`` to ``most``."""
+    """Draw one offset (2,), each coordinate uniform in ``-most`` to ``most``."""
     offset: Windows = rng.integers(-most, most + 1, 2)
     return offset
 
 
 def grown(boxes: Boxes, margin: float) -> Boxes:
-    """Boxes with a margin on each side."""
+    """Grow boxes by a margin on each side."""
     larger: Boxes = boxes + np.array([-margin, -margin, margin, margin])
     return larger
 
 
 def most_visible(windows: Windows, boxes: Boxes, size: int) -> npt.NDArray[np.float64]:
-    """The largest share (N,) of any box's area that each window holds; 0 without boxes.
+    """Return the largest share (N,) of any box's area that each window holds; 0 without boxes.
 
     A box without extent (a point) counts as held wholly by a window that contains it.
     """
@@ -103,7 +103,7 @@ def most_visible(windows: Windows, boxes: Boxes, size: int) -> npt.NDArray[np.fl
 
 
 def touches(windows: Windows, boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
-    """Whether each window (N,) overlaps any of the boxes; sharing an edge is no overlap."""
+    """Return whether each window (N,) overlaps any of the boxes; sharing an edge is no overlap."""
     hit = np.zeros(len(windows), dtype=bool)
     for row_min, col_min, row_max, col_max in boxes:
         rows = (windows[:, 0] < row_max) & (windows[:, 0] + size > row_min)
@@ -112,7 +112,7 @@ def touches(windows: Windows, boxes: Boxes, size: int) -> npt.NDArray[np.bool_]:
 
 
 def shares(areas: npt.ArrayLike, total: int) -> npt.NDArray[np.int64]:
-    """``total`` divided in proportion to ``areas``, in whole numbers that sum to it (largest remainders).
+    """Divide ``total`` in proportion to ``areas``, into whole numbers that sum to it (largest remainders).
 
     Ties go to the earlier one. Without any area everything is zero.
     """
@@ -127,7 +127,7 @@ def shares(areas: npt.ArrayLike, total: int) -> npt.NDArray[np.int64]:
 
 
 def dither(count: int, share: float, phase: float) -> npt.NDArray[np.bool_]:
-    """Which of ``count`` slots belong to a ``share`` of them, spread evenly.
+    """Choose which of ``count`` slots belong to a ``share`` of them, spread evenly.
 
     Slot i belongs where ``floor((i + 1) * share + phase)`` steps up. A random ``phase`` per scene makes the share true
     on average also for scenes with one slot, and more slots leave the earlier ones as they were.
@@ -138,7 +138,7 @@ def dither(count: int, share: float, phase: float) -> npt.NDArray[np.bool_]:
 
 
 def free_windows(shape: tuple[int, int], size: int, avoid: Boxes, wanted: int, rng: np.random.Generator) -> Windows:
-    """At least ``wanted`` windows inside the scene that touch no box of ``avoid``, in a drawn order, or all there are.
+    """Draw at least ``wanted`` windows inside the scene that touch no box of ``avoid``, or return all there are.
 
     They are the cells of a grid at a drawn offset, in a drawn order, so that windows of one offset do not overlap;
     where one offset does not hold enough, further offsets follow (up to eight), which also reach between boxes that a
@@ -163,7 +163,7 @@ def free_windows(shape: tuple[int, int], size: int, avoid: Boxes, wanted: int, r
 
 
 def near_misses(shape: tuple[int, int], size: int, objects: Boxes, wanted: int, rng: np.random.Generator) -> Windows:
-    """Up to ``wanted`` windows inside the scene that hold part of an object; see `NEAR_MISS_VISIBLE`."""
+    """Draw up to ``wanted`` windows inside the scene that hold part of an object; see `NEAR_MISS_VISIBLE`."""
     room = np.asarray(shape, np.int64) - size
     if wanted < 1 or not len(objects) or (room < 0).any():
         return np.zeros((0, 2), np.int64)

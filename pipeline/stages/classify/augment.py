@@ -41,17 +41,17 @@ class BandGain(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         self.reach = reach
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """The factors (C,) of a draw."""
+        """Draw the factors (C,)."""
         bands = params["shape"][-1]
         return {"gain": self.random_generator.uniform(1 - self.reach, 1 + self.reach, bands).astype(np.float32)}
 
     def apply(self, img: Batch, gain: npt.NDArray[np.float32], **params: Any) -> Batch:
-        """A chip (H, W, C), or several (N, H, W, C), times the factors, in its own type and range."""
+        """Multiply a chip (H, W, C), or several (N, H, W, C), by the factors, in its own type and range."""
         high = 255 if img.dtype == np.uint8 else 1
         return np.clip(img * gain, 0, high).astype(img.dtype)
 
     def apply_to_images(self, images: Batch, *args: Any, **params: Any) -> Batch:
-        """All chips of a draw (N, H, W, C)."""
+        """Multiply all chips of a draw (N, H, W, C)."""
         return self.apply(images, **params)
 
 
@@ -101,7 +101,7 @@ class Views:
         self._seed = seed
 
     def batch(self, step: int, rows: npt.NDArray[np.int64]) -> Batch:
-        """Augmented copies (B, S, S, C) of the chips ``rows`` for one step; call it for each step in order."""
+        """Augment copies (B, S, S, C) of the chips ``rows`` for one step; call it for each step in order."""
         rng = np.random.default_rng([self._seed, step])
         self._transforms.set_random_seed(int(rng.integers(2**31)))
         seen = np.unique(rows)

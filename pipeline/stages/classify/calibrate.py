@@ -23,13 +23,13 @@ of training areas that nothing was trained on."""
 
 
 def nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
-    """Mean negative log likelihood of the labels (N,) under logits (N, K) divided by a temperature."""
+    """Return the mean negative log likelihood of labels (N,) under logits (N, K) divided by a temperature."""
     scaled = log_softmax(np.asarray(logits, np.float64) / temperature, axis=1)
     return float(-scaled[np.arange(len(labels)), labels].mean())
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """Temperature of temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 9).
+    """Fit the temperature of temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 9).
 
     Minimises the negative log likelihood of the validation chips, with a log-normal prior around 1 that matters only
     where they are few.
@@ -50,7 +50,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
 
 def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
-    """Mean recall over the classes that occur in ``labels``; 0 to 1."""
+    """Return the mean recall over the classes that occur in ``labels``; 0 to 1."""
     return float(np.mean([(predicted[labels == number] == number).mean() for number in np.unique(labels)]))
 
 

@@ -167,7 +167,7 @@ def shuffled(labels: npt.NDArray[np.int64], classes: int, seed: int) -> npt.NDAr
 
 
 def training_seed(config: Mapping[str, Any]) -> int:
-    """The seed of a training: the same for every arm of a split, so that arms differ in their chips alone."""
+    """Return the seed of a training: the same for every arm of a split, so that arms differ in their chips alone."""
     fold, fraction, replicate = (config.get(name, 0) for name in ("fold", "fraction", "replicate"))
     words = [config["seed"], replicate, fold, round(1000 * fraction), 5]
     return int(np.random.SeedSequence(words).generate_state(1)[0])
@@ -176,7 +176,7 @@ def training_seed(config: Mapping[str, Any]) -> int:
 def predictions(
     classifier: Classifier, rows: pd.DataFrame, chips: ChipSet, config: Mapping[str, Any], role: str
 ) -> pd.DataFrame:
-    """Rows of the prediction table for the chips of one role."""
+    """Return the rows of the prediction table for the chips of one role."""
     predicted, scores = classifier.predict(chips.chips)
     names = np.array(classifier.architecture.classes)
     return PREDICTIONS.frame(
@@ -199,7 +199,7 @@ def predictions(
 
 
 def counts(chips: ChipSet, classes: tuple[str, ...], synthetic: bool) -> dict[str, int]:
-    """Number of real or of synthetic chips by class name."""
+    """Count the real or the synthetic chips by class name."""
     chosen = chips.labels[chips.synthetic == synthetic]
     return {name: int((chosen == number).sum()) for number, name in enumerate(classes)}
 

@@ -15,7 +15,7 @@ Rows = npt.NDArray[np.int64]
 
 
 def synthetic_shares(use: SyntheticUse, share: float, steps: int) -> npt.NDArray[np.float64]:
-    """Share of synthetic chips in each step's batch (steps,).
+    """Return the share of synthetic chips in each step's batch (steps,).
 
     Args:
         use: ``mixed`` keeps the share; ``falling`` goes from the share in a straight line to none at the last step;
@@ -33,13 +33,13 @@ def synthetic_shares(use: SyntheticUse, share: float, steps: int) -> npt.NDArray
 
 
 def class_slots(classes: int, steps: int, batch: int) -> Rows:
-    """Places of each class in each step's batch (steps, classes): equal, a remainder goes round from step to step."""
+    """Return the places of each class in each step's batch (steps, classes); a remainder rotates with the step."""
     step, number = np.indices((steps, classes))
     return np.asarray(batch // classes + ((number + step) % classes < batch % classes), np.int64)
 
 
 def stream(members: Rows, length: int, seed: list[int]) -> Rows:
-    """``length`` of the given rows: one random order after the other, so that all are seen equally often."""
+    """Yield ``length`` of the given rows: one random order after the other, so that all are seen equally often."""
     rng = np.random.default_rng(seed)
     rounds = -(-length // len(members))
     return np.concatenate([rng.permutation(members) for _ in range(rounds)] or [members[:0]])[:length]
@@ -48,7 +48,7 @@ def stream(members: Rows, length: int, seed: list[int]) -> Rows:
 def schedule(
     labels: Rows, synthetic: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], batch: int, seed: int
 ) -> Rows:
-    """Rows of the training chips in each step's batch (steps, batch), sorted by class and real before synthetic.
+    """Return the rows of training chips in each step's batch (steps, batch), by class and real before synthetic.
 
     A class without synthetic chips takes real ones in their place.
 

@@ -36,7 +36,7 @@ def plan(context: PlanContext) -> Plan:
 
 
 def leaky_arm(config: RunConfig) -> Arm | None:
-    """The arm that is trained on random splits too: the baseline, or one near it that needs no generator.
+    """Return the arm that is trained on random splits too: the baseline, or one near it that needs no generator.
 
     No generator is trained on a random split, which serves but to show what leakage claims.
     """
@@ -88,7 +88,7 @@ def _task(context: PlanContext, split: str, done: Artifact, arm: Arm) -> Task:
 
 
 def users_model(context: PlanContext) -> dict[str, UserFile]:
-    """The source of the user's network, so that an edited one is trained again; what it imports is not looked at.
+    """Return the source of the user's network, so that an edited one is trained again; its imports are not followed.
 
     Raises:
         ConfigError: If there is no such module.
@@ -98,12 +98,12 @@ def users_model(context: PlanContext) -> dict[str, UserFile]:
 
 
 def expected_seconds(config: RunConfig) -> float:
-    """Rough seconds of one training on one core: its pixels, and the start of a process."""
+    """Estimate the seconds of one training on one core: its pixels, and the start of a process."""
     return 2.0 + config.classify.steps * config.classify.batch * config.chips.size_px**2 * PIXEL_S
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """How many trainings an experiment of so many splits has, and the seconds of each.
+    """Forecast how many trainings an experiment of so many splits has, and the seconds of each.
 
     Those on random splits and the final one count.
     """

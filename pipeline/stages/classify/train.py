@@ -127,7 +127,7 @@ def train(
 def _optimiser(
     network: nn.Module, config: ClassifyConfig
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW (Loshchilov and Hutter 2019) with one cycle of the rate; no decay of biases and normalisation."""
+    """Build AdamW (Loshchilov and Hutter 2019) with one cycle of the rate; no decay of biases and normalisation."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -143,7 +143,7 @@ def _optimiser(
 def loader(
     chips: Chips, scaling: Scaling, config: ClassifyConfig, augmentation: str | None, seed: int
 ) -> Callable[[int, Rows], torch.Tensor]:
-    """A function from (step, rows) to the step's batch (B, C, S, S) in [-1, 1], float32, channels-last.
+    """Return a function from (step, rows) to the step's batch (B, C, S, S) in [-1, 1], float32, channels-last.
 
     All chips stay in memory: as bytes where they are images over the whole byte range, else scaled to [0, 1] once.
     Lazy ones stay where they are, and each batch reads its own: then every view is used once.
@@ -178,7 +178,7 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _look(network: nn.Module, scaling: Scaling, validation: ChipSet) -> dict[str, float]:
-    """Loss and balanced accuracy on the validation chips; nothing if there are none."""
+    """Evaluate loss and balanced accuracy on the validation chips; nothing if there are none."""
     if not len(validation.labels):
         return {}
     logits = run_blocks(network, scaling, validation.chips)

@@ -34,7 +34,7 @@ class Changes:
     shift_px: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """With ``change`` of every tensor: some of its rows, a copy on a device."""
+        """Apply ``change`` to every tensor, such as taking some rows or a copy on a device."""
         return type(self)(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
@@ -69,7 +69,7 @@ def augment(chips: Tensor, changes: Changes | None, layer: bool = False) -> Tens
 
 
 def colour(chips: Tensor, changes: Changes) -> Tensor:
-    """Brightness, then saturation, then contrast, in one pass.
+    """Change brightness, then saturation, then contrast, in one pass.
 
     With m the mean of a pixel's bands and M the mean of a chip, x + b becomes m + b + s (x - m) and that becomes
     M + b + c (m + s (x - m) - M), which is c s x + c (1 - s) m + (1 - c) M + b.
@@ -94,7 +94,7 @@ def layer_colour(layers: Tensor, changes: Changes) -> Tensor:
 
 
 def translate(chips: Tensor, shift_px: Tensor) -> Tensor:
-    """Each chip moved by its own whole number of rows and columns; shifts are shorter than the side."""
+    """Move each chip by its own whole number of rows and columns, less than its side."""
     if not chips.is_cuda:
         if not shift_px.any():
             return chips
@@ -149,7 +149,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def slightly_changed(chips: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
-    """The chips moved by up to one pixel, a little lighter or darker, with a little noise: copies to anyone's eye."""
+    """Move chips by up to one pixel, and change their light and noise a little: copies to anyone's eye."""
     rng = np.random.default_rng([seed, len(chips)])
     count = len(chips)
     changes = Changes(

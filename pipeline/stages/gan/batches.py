@@ -38,11 +38,11 @@ class Batches:
     symmetries: bool
 
     def rng(self, purpose: int, step: int) -> np.random.Generator:
-        """The random numbers of one purpose in one step."""
+        """Return the random generator of one purpose in one step."""
         return np.random.default_rng([*self.seed, purpose, step])
 
     def choose(self, step: int) -> npt.NDArray[np.int64]:
-        """Positions (B,) of the step's chips, ordered by class.
+        """Choose the positions (B,) of the step's chips, ordered by class.
 
         The slots of all steps are numbered through and assigned to the classes in turn; each class goes through its
         chips in a new order every time, so that each is shown once before any is shown again.
@@ -60,7 +60,7 @@ class Batches:
         return chosen[np.argsort(self.labels[chosen], kind="stable")]
 
     def real(self, step: int, rows: slice = slice(None)) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Chips (B, H, W, C) float32 in [-1, 1] and labels (B,), or those rows of them."""
+        """Return the real chips (B, H, W, C) float32 in [-1, 1] and labels (B,), or those rows of them."""
         chosen = self.choose(step)[rows]
         chips = self.chips[chosen]
         if self.scaling is None:
@@ -72,7 +72,7 @@ class Batches:
         return self.scaling.apply(chips), self.labels[chosen]
 
     def latents(self, step: int, z_dim: int) -> npt.NDArray[np.float32]:
-        """Latents (B, z_dim) from N(0, 1)."""
+        """Draw latents (B, z_dim) from N(0, 1)."""
         return self.rng(LATENTS, step).standard_normal((self.size, z_dim), dtype=np.float32)
 
 
@@ -84,6 +84,6 @@ def mirrored(layers: npt.NDArray[np.float32], flips: npt.NDArray[np.int64]) -> n
 
 @lru_cache(maxsize=64)
 def _order(count: int, seed: tuple[int, ...], number: int) -> npt.NDArray[np.int64]:
-    """The order in which a class's chips are shown the ``number``-th time."""
+    """Return the order in which a class's chips are shown the ``number``-th time."""
     rng = np.random.default_rng([*seed, ORDER, number])
     return rng.permutation(count)

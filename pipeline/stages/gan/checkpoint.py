@@ -45,7 +45,7 @@ def settle(path: Path) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and state, or None where there is no checkpoint or a damaged one."""
+    """Read tensors and state; None where there is no checkpoint or a damaged one."""
     if not path.is_file():
         return None
     try:
@@ -66,13 +66,13 @@ def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """Only the state of a checkpoint that is there and whole."""
+    """Read only the state of a checkpoint that is there and whole."""
     found = read(path)
     return None if found is None else found[1]
 
 
 def prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:
-    """A module's weights and buffers under ``prefix.``."""
+    """Return a module's weights and buffers under ``prefix.``."""
     return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
 
 
@@ -84,7 +84,7 @@ def load_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -
 
 
 def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's moments and step counts under ``prefix.<parameter>.<name>``."""
+    """Return an optimiser's moments and step counts under ``prefix.<parameter>.<name>``."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     return {
         f"{prefix}.{number}.{name}": value

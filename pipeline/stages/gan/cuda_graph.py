@@ -21,7 +21,7 @@ class Inputs(Protocol):
     """Tensors that a step reads."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """With ``change`` of every tensor, always in the same order."""
+        """Apply ``change`` to every tensor, always in the same order."""
 
 
 InputsT = TypeVar("InputsT", bound=Inputs)
@@ -35,7 +35,7 @@ class Recording(Generic[InputsT]):
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Nothing is recorded yet."""
+        """Begin with nothing recorded."""
         self.device = device
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
@@ -68,7 +68,7 @@ class Recording(Generic[InputsT]):
         return result
 
     def _aside(self, held: InputsT, step: Callable[[InputsT], Tensor]) -> Tensor:
-        """Operation by operation, on the stream that is recorded later."""
+        """Run operation by operation, on the stream that is recorded later."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):

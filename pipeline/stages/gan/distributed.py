@@ -36,7 +36,7 @@ def check(preset: Preset, ranks: Ranks) -> None:
 
 
 def rows_of(changes: Changes | None, rows: slice) -> Changes | None:
-    """The changes of some of a batch's chips."""
+    """Return the changes of some of a batch's chips."""
     return None if changes is None else changes.each(lambda one: one[rows])
 
 
@@ -68,7 +68,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.ranks = ranks
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) of this rank to the same; labels are ignored, as by the layers it replaces."""
+        """Map (N, C, H, W) of this rank to the same shape; labels are ignored, as by the layers it replaces."""
         if not self.training:
             return super().forward(x)
         wide = x.float()
@@ -117,7 +117,7 @@ def average_gradients(network: nn.Module, ranks: Ranks) -> None:
 
 
 def broadcast_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The first rank's tensors and log on every rank.
+    """Broadcast the first rank's tensors and log to every rank.
 
     Args:
         tensors: What a checkpoint holds, on the first rank; what the others give does not matter.

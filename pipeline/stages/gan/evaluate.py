@@ -112,7 +112,7 @@ class Evaluator:
 
 
 def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
-    """Share of chips (N, H, W, C) that are no flat ones and lie within ``distance`` of a known thumbnail (M, D)."""
+    """Return the share of chips (N, H, W, C) with texture that lie within ``distance`` of a thumbnail (M, D)."""
     textured = chips[metrics.texture(chips) >= LEAST_TEXTURE]
     if not len(textured) or not len(known):
         return 0.0
@@ -154,7 +154,7 @@ def _floor(
 
 
 def copy_distance(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> float:
-    """Distance within which a chip counts as a copy: what slight changes leave, and few held-out chips reach.
+    """Return the distance within which a chip is a copy: slight changes stay inside, few held-out chips do.
 
     Args:
         train: Textured training chips (N, H, W, C) in [-1, 1].
@@ -171,7 +171,7 @@ def copy_distance(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float
 
 
 def compare(real: Features, fake: Features) -> dict[str, float]:
-    """Every measure of quality of one class, rounded to four digits."""
+    """Measure the quality of one class, every figure rounded to four digits."""
     near = metrics.neighbourhood(real, fake)
     return {
         "kid": rounded(metrics.kernel_distance(real, fake)),
@@ -185,5 +185,5 @@ def compare(real: Features, fake: Features) -> dict[str, float]:
 
 
 def rounded(value: float) -> float:
-    """Four significant digits: what logs, cards and reports show."""
+    """Round to four significant digits: what logs, cards and reports show."""
     return float(f"{value:.4g}")

@@ -47,7 +47,7 @@ class FeatureNetwork(nn.Module):
     """Strided convolutions, mean and deviation of each map over the chip, and a linear layer."""
 
     def __init__(self, bands: int, classes: int) -> None:
-        """Weights by torch's default rules, drawn from its default generator."""
+        """Draw weights by torch's default rules, with its default generator."""
         super().__init__()
         layers: list[nn.Module] = []
         for narrow, wide in pairwise((bands, *WIDTHS)):
@@ -58,12 +58,12 @@ class FeatureNetwork(nn.Module):
         self.views = nn.Sequential(nn.ReLU(), nn.Linear(DIMENSIONS, DIMENSIONS))
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Chips (N, C, H, W) in [-1, 1] to what classes and views are told by, (N, DIMENSIONS)."""
+        """Map chips (N, C, H, W) in [-1, 1] to features that tell classes and views apart, (N, DIMENSIONS)."""
         features: Tensor = self.exit(statistics(self.body(chips)))
         return features
 
     def every_layer(self, chips: Tensor) -> Tensor:
-        """Chips (N, C, H, W) in [-1, 1] to mean and deviation of every map of every layer, (N, 2 sum(WIDTHS))."""
+        """Map chips (N, C, H, W) in [-1, 1] to mean and deviation of every map of each layer, (N, 2 sum(WIDTHS))."""
         found = []
         for module in self.body:
             chips = module(chips)
@@ -73,7 +73,7 @@ class FeatureNetwork(nn.Module):
 
 
 def statistics(maps: Tensor) -> Tensor:
-    """Mean and deviation over the chip of each of the maps (N, C, H, W), float32 (N, 2 C)."""
+    """Return the mean and deviation over the chip of each of the maps (N, C, H, W), float32 (N, 2 C)."""
     flat = maps.float().flatten(2)
     mean = flat.mean(2)
     deviation = ((flat - mean[:, :, None]).square().mean(2) + 1e-5).sqrt()
@@ -95,7 +95,7 @@ class Embedding:
     components: npt.NDArray[np.float64]
 
     def __call__(self, chips: npt.NDArray[np.float32]) -> Features:
-        """Chips (N, H, W, C) in [-1, 1] to features (N, D) float64."""
+        """Map chips (N, H, W, C) in [-1, 1] to features (N, D) float64."""
         raw = _raw(self.network, chips)
         # In blocks of one size, as the network computes: the last bits of a product depend on the number of its rows.
         centred = np.zeros((-(-len(raw) // BLOCK), BLOCK, raw.shape[1]))
@@ -135,7 +135,7 @@ def learn(chips: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], seed: i
 
 
 def whitening(values: npt.NDArray[np.float64], dimensions: int) -> npt.NDArray[np.float64]:
-    """The first principal components of values (N, V), divided by their deviation: (V, at most ``dimensions``).
+    """Return the first principal components of values (N, V), divided by their deviation: (V, at most ``dimensions``).
 
     Components without variance are left out.
     """
@@ -147,7 +147,7 @@ def whitening(values: npt.NDArray[np.float64], dimensions: int) -> npt.NDArray[n
 
 
 def contrast(projected: Tensor, same: Tensor) -> Tensor:
-    """NT-Xent: each view should be nearest to the other view of its chip (Chen et al. 2020, eq. 1).
+    """Compute NT-Xent: each view should be nearest to the other view of its chip (Chen et al. 2020, eq. 1).
 
     Args:
         projected: (2 B, D), the first views and then the second ones.
@@ -163,7 +163,7 @@ def contrast(projected: Tensor, same: Tensor) -> Tensor:
 
 
 def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Chips flipped or turned, shifted and tinted a little, as a tensor (N, C, H, W)."""
+    """Flip or rotate chips, shift and tint them a little; a tensor (N, C, H, W)."""
     count, sides = len(chips), (chips.shape[1], chips.shape[2])
     tensor = torch.from_numpy(orient_each(chips, rng.integers(0, ORIENTATIONS, count))).to(device).permute(0, 3, 1, 2)
     changes = draw(rng, count, sides, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION)
@@ -172,7 +172,7 @@ def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torc
 
 @torch.no_grad()
 def _raw(network: FeatureNetwork, chips: npt.NDArray[np.float32]) -> Features:
-    """Values of every layer (N, V), computed in fp32."""
+    """Compute the values of every layer (N, V), in fp32."""
     device = next(network.parameters()).device
     out = np.empty((len(chips), 2 * sum(WIDTHS)))
     for start in range(0, len(chips), BLOCK):

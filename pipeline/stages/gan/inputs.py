@@ -50,7 +50,7 @@ class Inputs:
         return height, width, bands
 
     def few(self) -> tuple[Scaled, Scaled]:
-        """Training and validation chips (N, H, W, C) in [-1, 1] with their labels, as many as judging learns from."""
+        """Return training and validation chips (N, H, W, C) in [-1, 1] with labels, as many as evaluation uses."""
         train = subsample(self.train_labels, self.shape)
         validation = subsample(self.validation_labels, self.shape, TESTED)
         return (
@@ -59,7 +59,7 @@ class Inputs:
         )
 
     def counts(self, labels: npt.NDArray[np.int64]) -> dict[str, int]:
-        """Chips of each class."""
+        """Count the chips of each class."""
         return {name: int((labels == number).sum()) for number, name in enumerate(self.classes)}
 
 

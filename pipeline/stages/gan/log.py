@@ -56,12 +56,12 @@ class Log:
     ranks: list[int] = field(default_factory=list)
 
     def as_text(self) -> str:
-        """The lines as `metrics.jsonl` has them."""
+        """Return the lines as `metrics.jsonl` has them."""
         return "".join(json.dumps(line) + "\n" for line in self.lines)
 
 
 def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:
-    """Whether the last look's generator replaces the best one; without scores the last one is the best.
+    """Return whether the last look's generator replaces the best one; without scores the last one is the best.
 
     One at whose look something was wrong never replaces a sound one, whatever its score.
 
@@ -82,7 +82,7 @@ def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None
 
 
 def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """What is wrong at the last look, or None.
+    """Return what is wrong at the last look, or None.
 
     Args:
         lines: All looks up to this one.
@@ -101,7 +101,7 @@ def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | N
 
 
 def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """A class whose chips at the last look hardly differ, though they should by now, or None.
+    """Return a class whose chips at the last look hardly differ, though they should by now, or None.
 
     At the start all chips are alike. That is a collapse where they differed before, or where :data:`GROWN` of the
     training is over.
@@ -114,7 +114,7 @@ def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
 
 
 def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Why a training cannot go on, or None: a loss that is not a number, or one fault in each of the last looks.
+    """Return why a training cannot go on, or None: a loss that is not a number, or one fault in each of the last looks.
 
     Args:
         lines: All looks.
@@ -130,7 +130,7 @@ def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
 
 
 def over_trained(log: Log, patience_images: int | None) -> bool:
-    """Whether the score has not improved for ``patience_images``."""
+    """Return whether the score has not improved for ``patience_images``."""
     if patience_images is None or log.best is None or "score" not in log.best:
         return False
     return bool(log.lines[-1]["images"] - log.best["images"] >= patience_images)

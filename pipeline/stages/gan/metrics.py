@@ -20,7 +20,7 @@ THUMBNAIL_PX = 8
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
-    """Squared Frechet distance of the normal distributions fitted to two samples.
+    """Return the squared Frechet distance of the normal distributions fitted to two samples.
 
     |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), Dowson and Landau 1982, eq. 4; Heusel et al. 2017 (arXiv:1706.08500).
     With S1 = A'A and S2 = B'B the eigenvalues of S1 S2 are the squared singular values of A B', so the trace of the
@@ -39,13 +39,13 @@ def frechet_distance(real: Features, fake: Features) -> float:
 
 
 def _factor(sample: Features) -> Features:
-    """A matrix A with A'A the sample's covariance and no more rows than columns."""
+    """Return a matrix A with A'A the sample's covariance and no more rows than columns."""
     centred = (sample - sample.mean(0)) / np.sqrt(len(sample) - 1)
     return centred if len(sample) <= sample.shape[1] else np.linalg.qr(centred)[1]
 
 
 def kernel_distance(real: Features, fake: Features) -> float:
-    """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3.
+    """Return unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3.
 
     Binkowski et al. 2018 (arXiv:1801.01401), section 4 with the estimator of Gretton et al. 2012, eq. 3. Unbiased, so
     it may be below 0 where the samples are alike.
@@ -68,7 +68,7 @@ def kernel_distance(real: Features, fake: Features) -> float:
 
 
 def distances(a: Features, b: Features) -> Features:
-    """Euclidean distances (len(a), len(b))."""
+    """Return Euclidean distances (len(a), len(b))."""
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     root: Features = np.sqrt(np.clip(squared, 0, None))
     return root
@@ -93,7 +93,7 @@ class Neighbourhood:
 
 
 def neighbourhood(real: Features, fake: Features, k: int = 5) -> Neighbourhood:
-    """Precision, recall, density and coverage; a neighbourhood reaches to the k-th other chip of its own sample.
+    """Return precision, recall, density and coverage; a neighbourhood reaches to the k-th other chip of its own sample.
 
     ``k`` is lowered where a sample is smaller than k + 1 chips.
 
@@ -116,7 +116,7 @@ def neighbourhood(real: Features, fake: Features, k: int = 5) -> Neighbourhood:
 
 
 def diversity(real: Features, fake: Features) -> float:
-    """Mean distance between generated chips over that between real ones; near 0 is one chip for every latent."""
+    """Return the mean distance between generated chips over that between real ones; near 0 is mode collapse."""
 
     def spread(sample: Features) -> float:
         return float(distances(sample, sample).sum() / max(1, len(sample) * (len(sample) - 1)))
@@ -126,7 +126,7 @@ def diversity(real: Features, fake: Features) -> float:
 
 
 def thumbnails(chips: npt.NDArray[np.float32], side: int = THUMBNAIL_PX) -> Features:
-    """What a chip shows in the large: its mean over side x side cells, less its own mean, scaled to length 1.
+    """Reduce chips to their means over side x side cells, less their own mean, scaled to length 1.
 
     The distance of two thumbnails is sqrt(2 - 2 r) with their correlation r. A shift by a pixel, noise, tint and
     contrast leave it nearly as it is, so a slightly changed copy stays near its original; trained features, which must
@@ -147,7 +147,7 @@ def thumbnails(chips: npt.NDArray[np.float32], side: int = THUMBNAIL_PX) -> Feat
 
 
 def nearest(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Distance (N,) of each chip's thumbnail to the nearest known one, over the eight symmetries of the square.
+    """Return the distance (N,) of each chip's thumbnail to the nearest known one, over the eight orientations.
 
     Args:
         chips: (N, H, W, C).
@@ -157,14 +157,14 @@ def nearest(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> n
 
 
 def nearest_thumbnail(chips: npt.NDArray[np.float32], known: Features) -> npt.NDArray[np.float64]:
-    """The same with the thumbnails (M, D) of the known chips, which take a hundredth of their memory."""
+    """Do the same with the thumbnails (M, D) of the known chips, which take a hundredth of their memory."""
     views = (oriented(chips, number) for number in range(ORIENTATIONS))
     found: npt.NDArray[np.float64] = np.min([distances(thumbnails(view), known).min(1) for view in views], axis=0)
     return found
 
 
 def texture(chips: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Standard deviation (N,) of the grey of chips (N, H, W, C) in [-1, 1], over the range of 2."""
+    """Return the standard deviation (N,) of the grey of chips (N, H, W, C) in [-1, 1], over the range of 2."""
     grey = chips.mean(axis=3, dtype=np.float64)
     spread: npt.NDArray[np.float64] = grey.std(axis=(1, 2)) / 2
     return spread

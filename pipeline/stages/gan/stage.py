@@ -20,7 +20,7 @@ PIXEL_S = 5.0e-8
 
 
 def plan(context: PlanContext) -> Plan:
-    """One generator for every split of the experiment, and one for the final split of all labelled chips."""
+    """Plan one generator for every split of the experiment, and one for the final split of all labelled chips."""
     index = context.artifact("chips", "index")
     splits = {name.removeprefix("split-"): done for name, done in context.done["chips"].items()}
     wanted = [name for name in splits if name == FINAL or name.startswith("fold")]
@@ -55,7 +55,7 @@ def _task(context: PlanContext, name: str, index: Artifact, split: Artifact) -> 
 
 
 def expected_seconds(config: RunConfig) -> float:
-    """Rough seconds of one training on one core, its looks at validation included."""
+    """Estimate the seconds of one training on one core, evaluations included."""
     preset, pixels = resolve(as_json(config.gan)), config.chips.size_px**2
     if not (preset.layers and config.chips.masks == "auto"):
         return 5.0 + preset.images * (STEP_S + PIXEL_S * pixels * preset.base_channels)
@@ -65,7 +65,7 @@ def expected_seconds(config: RunConfig) -> float:
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """How many trainings an experiment of so many splits has, and the seconds of each; the final one counts."""
+    """Forecast how many trainings an experiment of so many splits has, and the seconds of each, with the final one."""
     return splits + 1, expected_seconds(config)
 
 

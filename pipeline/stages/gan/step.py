@@ -64,7 +64,7 @@ class StepInputs:
     average_weight: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """With ``change`` of every tensor, always in the same order."""
+        """Apply ``change`` to every tensor, always in the same order."""
         return replace(
             self,
             chips=change(self.chips),
@@ -92,7 +92,7 @@ def train_step(setting: TrainingConfig, networks: Networks, step: int, device: t
 
 
 def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
-    """Everything random about a step, and its chips; on the host, so that it is the same with every device."""
+    """Draw everything random about a step, and its chips; on the host, so that it is the same with every device."""
     preset, batches, rows = setting.preset, setting.batches, setting.ranks.rows(setting.preset.batch)
     chips, labels = batches.real(step, rows)
     rng, sides = batches.rng(CHANGES, step), setting.shape[:2]
@@ -106,7 +106,7 @@ def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
 
 
 def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penalised: bool) -> Tensor:
-    """Both networks' turns with what they are shown; nothing in it leaves the device, so that a GPU can record it."""
+    """Update both networks from the step inputs; nothing in it leaves the device, so that a GPU can record it."""
     preset, profile, ranks = setting.preset, setting.profile, setting.ranks
     labels, (of_real, of_fake, of_turn) = shown.labels, shown.changes
     real = shown.chips.permute(0, 3, 1, 2)
@@ -159,7 +159,7 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
 def judge_both(
     discriminator: DiscriminatorNetwork, real: Tensor, fake: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated chips, in one pass where neither batch norm nor a group would mix them."""
+    """Compute the logits of real and generated chips, in one pass unless batch norm or a group would mix them."""
     if discriminator.has_batch_norm or (discriminator.group and len(real) % discriminator.group):
         return discriminator(real, labels), discriminator(fake, labels)
     both = discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
@@ -167,7 +167,7 @@ def judge_both(
 
 
 def average_weight(preset: Preset, step: int) -> float:
-    """What the weights count in their average: 1 - 2^(-batch / half), half of ``ema_images`` or of a short ramp."""
+    """Return the new weights' share in their average: 1 - 2^(-batch / half), half of ``ema_images`` or of a ramp."""
     half_images = min(preset.ema_images, EMA_RAMP * (step + 1) * preset.batch)
     return 1 - (0.5 ** (preset.batch / half_images) if half_images else 0.0)
 

@@ -81,7 +81,7 @@ def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tupl
 
 
 def start(setting: TrainingConfig, device: torch.device) -> Networks:
-    """Networks and optimisers before the first step."""
+    """Build networks and optimisers as they are before the first step."""
     preset = setting.preset
     seed = int(np.random.default_rng(setting.batches.seed).integers(2**31))
     pair = build(preset, setting.shape, setting.classes, seed, setting.layer)
@@ -104,7 +104,7 @@ def start(setting: TrainingConfig, device: torch.device) -> Networks:
 
 
 def keep(setting: TrainingConfig, networks: Networks, log: Log) -> None:
-    """After a look that went well enough: keep the generator if it is the best, draw it, and write a checkpoint."""
+    """Save the generator if it is the best, draw it, and write a checkpoint, after an evaluation without failure."""
     line, generator = log.lines[-1], networks.average
     if is_better(log.lines, log.best, setting.images):
         log.best = line
@@ -171,7 +171,7 @@ def save(networks: Networks, log: Log, path: Path) -> None:
 
 
 def state(networks: Networks) -> dict[str, Tensor]:
-    """Every tensor that a later step depends on."""
+    """Return every tensor that a later step depends on."""
     tensors = checkpoint.prefixed("generator", networks.generator)
     tensors |= checkpoint.prefixed("average", networks.average)
     tensors |= checkpoint.prefixed("discriminator", networks.discriminator)
@@ -209,7 +209,7 @@ def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
 
 
 def learning_rate(setting: TrainingConfig, log: Log) -> float:
-    """The rate of the next step: the preset's, lowered by restarts, and falling over the last part of the training."""
+    """Return the rate of the next step: the preset's, lowered by restarts and towards the end of the training."""
     preset = setting.preset
     rate = float(log.restarts[-1]["learning_rate"]) if log.restarts else preset.learning_rate
     return rate * min(1.0, (setting.steps - log.step) / (preset.decay * setting.steps)) if preset.decay else rate
@@ -229,7 +229,7 @@ def _line(images: int, sums: list[float]) -> Line:
 
 
 def _note(log: Log) -> str:
-    """What to show beside the progress."""
+    """Return what to show beside the progress."""
     if log.best is None or "score" not in log.best:
         return ""
     return f"score {log.lines[-1]['score']:.3g}, best {log.best['score']:.3g} at {log.best['images']:,}"

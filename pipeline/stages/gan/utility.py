@@ -18,7 +18,7 @@ APART = 1_000_000
 
 
 def draw_chips(generator: GeneratorNetwork, label: int, count: int, seed: int) -> Chips:
-    """Chips (count, H, W, C) of the class number ``label``, with the latents of ``seed`` and following."""
+    """Generate chips (count, H, W, C) of the class index ``label``, with the latents of ``seed`` and following."""
     z = latents(range(seed, seed + count), generator.architecture.z_dim)
     labels = np.full(count, label, np.int64)
     blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
@@ -74,7 +74,7 @@ def usefulness(
     seed: int,
     profile: Profile,
 ) -> dict[str, Any]:
-    """The same classifier trained on real and on synthetic chips, each tested on held-out real chips, and the reverse.
+    """Train the same classifier on real and on synthetic chips; test each on held-out real chips, and the reverse.
 
     Args:
         real: Real training chips (N, H, W, C) in [-1, 1] and class numbers (N,).
@@ -94,7 +94,7 @@ def usefulness(
 
 
 def of_generator(sampler: Sampler, inputs: Inputs, seed: int, profile: Profile) -> dict[str, Any]:
-    """Usefulness of a trained generator; empty where a class has no validation chips."""
+    """Measure the usefulness of a trained generator; empty where a class has no validation chips."""
     if set(inputs.validation_labels.tolist()) != set(range(len(inputs.classes))):
         return {}
     synthetic = draw_examples(sampler, len(inputs.classes), seed + APART)

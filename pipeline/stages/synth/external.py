@@ -56,7 +56,7 @@ def run(context: TaskContext) -> dict[str, Any]:
 
 
 def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
-    """One image as a chip (H, W, C), without its alpha band."""
+    """Read one image as a chip (H, W, C), without its alpha band."""
     with open_scene(context.file(name)) as dataset:
         alpha = alpha_band(dataset)
         bands = [band for band in range(1, dataset.count + 1) if band != alpha]

@@ -56,7 +56,7 @@ class Limits:
 
 
 def reasons(measures: Measures, labels: npt.NDArray[np.int64], limits: Limits) -> npt.NDArray[np.object_]:
-    """The first reason against each candidate (N,), or an empty string for one that is kept."""
+    """Return the first reason against each candidate (N,), or an empty string for one that is accepted."""
     farthest = np.asarray(limits.max_distance, np.float64)[labels]
     failed = (
         measures.label_score < limits.min_label_score,
@@ -67,7 +67,7 @@ def reasons(measures: Measures, labels: npt.NDArray[np.int64], limits: Limits) -
 
 
 def shrunk(chips: Chips, side: int = COMPARED_PX) -> Floats:
-    """Block means (N, s, s, C) of chips (N, H, W, C), with the smallest whole blocks that bring ``s`` to ``side``."""
+    """Return block means (N, s, s, C) of chips (N, H, W, C), by the smallest blocks for which ``s`` <= ``side``."""
     block = -(-chips.shape[1] // side)
     keep = chips.shape[1] // block * block
     count, bands = len(chips), chips.shape[3]
@@ -76,14 +76,14 @@ def shrunk(chips: Chips, side: int = COMPARED_PX) -> Floats:
 
 
 def _unit_vectors(chips: Floats) -> Floats:
-    """Chips (N, s, s, C) as vectors (N, D) of mean zero per band and length one; a flat chip becomes zero."""
+    """Flatten chips (N, s, s, C) to vectors (N, D) of mean zero per band and length one; a flat chip becomes zero."""
     centred = (chips - chips.mean(axis=(1, 2), keepdims=True)).reshape(len(chips), -1)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9))
 
 
 def copy_correlation(candidates: Chips, training: Chips, min_texture: float, value_range: float) -> Floats:
-    """Largest correlation (N,) of each candidate with any training chip under the eight flips and quarter turns.
+    """Return the largest correlation (N,) of each candidate with any training chip under the eight symmetries.
 
     Flat chips resemble each other whatever made them, so a candidate with little texture is never called a copy.
 

@@ -55,7 +55,7 @@ class Scorer:
     typical: Floats
 
     def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
-        """Probability of the own class (N,), and distance in typical distances (N,), of scaled chips (N, H, W, C)."""
+        """Return probability of the own class (N,) and relative distance (N,) of scaled chips (N, H, W, C)."""
         raw, probabilities = _forward(self.network, chips)
         distance = nearest((raw - self.mean) / self.width, labels, self.features, self.labels)
         return probabilities[np.arange(len(labels)), labels], distance / self.typical[labels]
@@ -78,7 +78,7 @@ class Ensemble:
     real_distance: Floats
 
     def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
-        """Mean over the networks of probability and distance (N,) of scaled chips (N, H, W, C)."""
+        """Return the mean over the networks of probability and distance (N,) of scaled chips (N, H, W, C)."""
         pairs = [scorer.measure(chips, labels) for scorer in self.scorers]
         return np.mean([score for score, _ in pairs], axis=0), np.mean([distance for _, distance in pairs], axis=0)
 
@@ -121,7 +121,7 @@ def train_ensemble(
 
 
 def _deal(labels: Labels, folds: int, seed: int) -> Labels:
-    """Fold of each chip (N,): each class is divided evenly."""
+    """Assign each chip (N,) to a fold; each class is divided evenly."""
     rng = np.random.default_rng([seed, 1])
     fold = np.zeros(len(labels), np.int64)
     for number in np.unique(labels):
@@ -131,7 +131,7 @@ def _deal(labels: Labels, folds: int, seed: int) -> Labels:
 
 
 def nearest(features: Floats, labels: Labels, others: Floats, other_labels: Labels) -> Floats:
-    """Euclidean distance (N,) of each feature vector (N, D) to the nearest of the others (M, D) with its label."""
+    """Return the Euclidean distance (N,) of each feature vector (N, D) to the nearest other (M, D) with its label."""
     found = np.zeros(len(features))
     for number in np.unique(labels):
         theirs = others[other_labels == number]
@@ -146,7 +146,7 @@ def nearest(features: Floats, labels: Labels, others: Floats, other_labels: Labe
 def _train(
     scaled: npt.NDArray[np.float32], labels: Labels, architecture: Architecture, profile: Profile, seed: list[int]
 ) -> ShipConvNet:
-    """A small network trained for a few seconds on chips in random orientation and brightness."""
+    """Train a small network for a few seconds on chips in random orientation and brightness."""
     device = prepare(profile)
     rng = np.random.default_rng([*seed, 2])
     network = build(architecture, int(rng.integers(2**31)))
@@ -171,7 +171,7 @@ def _train(
 
 
 def _forward(network: ShipConvNet, scaled: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C)."""
+    """Compute features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C)."""
     device = next(network.parameters()).device
     features, probabilities = [], []
     with torch.inference_mode():

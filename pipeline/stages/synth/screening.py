@@ -47,7 +47,7 @@ class Screening:
     min_texture: float
 
     def judge(self, values: npt.NDArray[np.float32], labels: Labels) -> tuple[Measures, npt.NDArray[np.object_]]:
-        """Measures of candidates (N, S, S, C) in [-1, 1], and the reason against each (N,), empty if it is kept."""
+        """Measure candidates (N, S, S, C) in [-1, 1], with the reason against each (N,), empty if it is accepted."""
         nothing = np.full(len(labels), np.nan)
         score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
         correlation = copy_correlation(values, self.thumbnails, self.min_texture, value_range=2.0)
@@ -82,7 +82,7 @@ def save(teacher: ScreeningModel, min_texture: float, folder: Path) -> None:
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
-    """What :func:`save` wrote into ``folder``; None where there is nothing.
+    """Load what :func:`save` wrote into ``folder``; None where there is nothing.
 
     Raises:
         StoreError: If it is damaged.
@@ -111,7 +111,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
 def _scorer(
     tensors: dict[str, torch.Tensor], number: int, architecture: Architecture, device: str | torch.device
 ) -> Scorer:
-    """One network of the panel with the chips it was trained on."""
+    """Return one network of the ensemble with the chips it was trained on."""
     network = build(architecture, seed=0)
     assert isinstance(network, ShipConvNet)
     start = f"{number}.network."

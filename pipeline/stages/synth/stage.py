@@ -33,7 +33,7 @@ def plan(context: PlanContext) -> Plan:
 
 
 def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
-    """The chips of the split's own generator."""
+    """Plan the chips of the split's own generator."""
     config = context.config
     assigned = context.artifact("chips", f"{SPLIT}{split}")
     metadata = assigned.metadata
@@ -60,7 +60,7 @@ def _wants_cutpaste(config: RunConfig) -> bool:
 
 
 def _cutpaste(context: PlanContext, split: str) -> Task:
-    """The real objects of a split, cut out and composed; needs no generator."""
+    """Plan the real objects of a split, cut out and composed; needs no generator."""
     generated = _generated(context, split, context.done["gan"][split])
     inputs = {name: ref for name, ref in generated.inputs.items() if name != "generator"}
     return replace(
@@ -73,18 +73,18 @@ def _cutpaste(context: PlanContext, split: str) -> Task:
 
 
 def expected_seconds(config: RunConfig) -> float:
-    """Rough seconds to make, screen and judge a split's chips on one core."""
+    """Estimate the seconds to make and screen a split's chips on one core."""
     return 4.0 + config.chips.size_px**2 * 3e-3
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """How many chip sets an experiment of so many splits has, and the seconds of each; the final one counts."""
+    """Forecast how many chip sets an experiment of so many splits has, and the seconds of each, with the final one."""
     sources = 1 + len(config.classify.folders) + _wants_cutpaste(config)
     return (splits + 1) * sources, expected_seconds(config)
 
 
 def _external(context: PlanContext, folder: ExternalFolder, split: str) -> Task:
-    """The chips of a folder of the user's for one split."""
+    """Plan the chips of a user's folder for one split."""
     classes = context.config.ingest.classes
     return Task(
         stage="synth",
@@ -102,7 +102,7 @@ def _folder(folder: ExternalFolder, split: str) -> Path:
 
 
 def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict[str, UserFile]:
-    """Image files below the class folders of ``folder``, by ``class/image``.
+    """List the image files below the class folders of ``folder``, by ``class/image``.
 
     Raises:
         ConfigError: If there is no such folder, it has a folder that is no class, or no image at all.

@@ -36,7 +36,7 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """``1 scene``, ``2 scenes``."""
+    """Format a count, as ``1 scene`` or ``2 scenes``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 

@@ -324,7 +324,7 @@ def _places(data: ReportData) -> list[tuple[str, dict[str, Any]]]:
 
 
 def fold_label(data: ReportData, fold: int) -> str:
-    """``fold 0``, with the group that it tests where it is a single one."""
+    """Name a fold, as ``fold 0``, with the group that it tests where it is a single one."""
     groups = {
         str(group)
         for split in data.splits.values()

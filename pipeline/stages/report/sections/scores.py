@@ -21,7 +21,7 @@ def two_arms(data: ReportData) -> tuple[str, str]:
 
 
 def tested(data: ReportData) -> pd.DataFrame:
-    """Test predictions at the verdict's fraction."""
+    """Return the test predictions at the verdict's fraction."""
     rows = data.predictions
     same = np.isclose(rows["fraction"].to_numpy(float), data.answer["question"]["fraction"])
     chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]

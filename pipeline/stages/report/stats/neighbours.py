@@ -13,7 +13,7 @@ SIDE_PX = 16
 
 
 def reduced(chips: Chips) -> npt.NDArray[np.float32]:
-    """Chips (N, H, W, C) as small grey pictures (N, S, S) of mean 0 and length 1; flat ones are all zero."""
+    """Reduce chips (N, H, W, C) to small grey pictures (N, S, S) of mean 0 and length 1; flat ones become zero."""
     grey = np.nan_to_num(chips.astype(np.float32)).mean(axis=3)
     factor = max(1, grey.shape[1] // SIDE_PX)
     side = grey.shape[1] // factor
@@ -27,7 +27,7 @@ def reduced(chips: Chips) -> npt.NDArray[np.float32]:
 
 
 def nearest(synthetic: Chips, real: Chips) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """For each synthetic chip (M, H, W, C) the position of the nearest real one (N, H, W, C), and their correlation."""
+    """Find the nearest real chip (N, H, W, C) of each synthetic one (M, H, W, C): position and correlation."""
     known = reduced(real).reshape(len(real), -1).T
     best = np.full(len(synthetic), -2.0, dtype=np.float32)
     where = np.zeros(len(synthetic), dtype=np.int64)
