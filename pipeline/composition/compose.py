@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .layers import Floats, Layers, box_of, cut_layer, from_canvas, length_of, place, remove_object
+from .layers import MARGIN_PX, Floats, Layers, box_of, cut_layer, from_canvas, length_of, place
 from .masks import Alpha, Pose
-from .surroundings import Backgrounds, Chips
+from .removal import remove_object
+from .surroundings import Backgrounds, Chips, edge_share
+
+Flags = npt.NDArray[np.bool_]
 
 RESIZE = (0.6, 1.8)
 """How much smaller or larger a layer may be made to reach the size of a labelled object."""
+CROWDED = 0.18
+"""Share of edges around an object from which it lies beside structures or other objects."""
+SIZE_SPREAD = 0.12
+"""Standard deviation of ln(length) between a labelled object and the layer that lies as it does."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,10 @@ class Settings:
     """How objects are composed.
 
     Attributes:
-        in_place: Share of the composites in which the object takes the place of a labelled one, the rest of whose chip
-            stays; the others lie on a background.
+        in_place: Share of the objects in the open that take the place of a labelled one, the rest of whose chip stays;
+            the others lie on a background.
+        in_place_crowded: The same for objects beside structures or other objects: what surrounds those is part of what
+            tells them from the background, and no background without an object looks like it.
         candidates: Backgrounds of which the one that looks most like the surroundings of a labelled object is taken.
         scale: Largest relative change of an object's size.
         colour: Strength of changes of an object's gain, offset, saturation and contrast, 0 to 1.
@@ -35,8 +44,9 @@ class Settings:
         neighbours: Mean number of further objects in a chip; None takes that of the labelled chips.
     """
 
-    in_place: float = 0.25
-    candidates: int = 32
+    in_place: float = 0.1
+    in_place_crowded: float = 0.8
+    candidates: int = 64
     scale: float = 0.12
     colour: float = 0.2
     value_range: float = 255.0
@@ -145,6 +155,7 @@ class Composer:
         settings: How objects are composed.
         seed: Seed of all draws.
         objects: Labelled chips in which objects can be replaced; None where there are none, then nothing is in place.
+        crowded: Which of them (N,) lie beside structures or other objects.
     """
 
     law: Law
@@ -153,6 +164,7 @@ class Composer:
     settings: Settings
     seed: int
     objects: Objects | None = None
+    crowded: Flags = field(default_factory=lambda: np.zeros(0, bool))
     _emptied: dict[int, Floats] = field(default_factory=dict)
 
     @classmethod
@@ -176,8 +188,10 @@ class Composer:
         law = Law(
             objects.poses, backgrounds.surroundings(objects.chips, objects.poses), float(objects.neighbours.mean())
         )
-        layers = objects.layers(canvas)
-        return cls(law, backgrounds, layers, settings or Settings(), seed, objects)
+        settings = settings or Settings()
+        pairs = zip(objects.chips, objects.alphas, strict=True)
+        crowded = np.array([edge_share(*pair, settings.value_range) > CROWDED for pair in pairs])
+        return cls(law, backgrounds, objects.layers(canvas), settings, seed, objects, crowded)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -207,16 +221,16 @@ class Composer:
         """Return values, alpha and pose of a composite, its labelled object and its background (-1: in place)."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
         draw = rng.random(14)
-        source = int(draw[0] * len(self.law.poses))
         given = self.layers[int(draw[1] * len(self.layers))] if layer is None else layer
         if self.settings.colour:
             given = recoloured(given, self.settings.colour, self.settings.value_range, draw[7:])
+        length = max(length_of(given), 1.0)
+        source = self._of_size(length, draw[0])
         labelled = self.law.poses[source]
-        # Sizes are those of the labelled objects, also of those that are larger than a layer.
-        scale = float(np.clip(labelled.length / max(length_of(given), 1.0), *RESIZE))
+        scale = float(np.clip(labelled.length / length, *RESIZE))
         change = self.settings.scale * (2 * draw[3] - 1)
         mirrored, reverse = bool(draw[4] < 0.5), math.pi * (draw[5] < 0.5)
-        if self.objects is not None and draw[2] < self.settings.in_place:
+        if self.objects is not None and draw[2] < self._chance_in_place(source):
             ground, background, pose = self.without_object(source), -1, labelled
             scale *= 1 + 0.25 * change
         else:
@@ -231,6 +245,19 @@ class Composer:
         matrix = from_canvas(pose.row, pose.col, pose.angle + reverse, scale, mirrored, self.canvas)
         values, alpha = place(ground, given, matrix)
         return values, alpha, pose, source, background
+
+    def _chance_in_place(self, source: int) -> float:
+        return self.settings.in_place_crowded if self.crowded[source] else self.settings.in_place
+
+    def _of_size(self, length: float, draw: float) -> int:
+        """Return a labelled object drawn from those about as long as a layer's object.
+
+        Objects larger than a canvas have been made smaller to fit: a layer that fills its canvas may stand for them.
+        """
+        most = self.canvas[1] - MARGIN_PX
+        lengths = np.minimum([pose.length for pose in self.law.poses], most)
+        chances = np.exp(-0.5 * (np.log(lengths / min(length, most)) / SIZE_SPREAD) ** 2) + 1e-9
+        return int(np.searchsorted(np.cumsum(chances), draw * chances.sum(), side="right").clip(0, len(lengths) - 1))
 
     def _turned(self, pose: Pose, draw: float) -> Pose:
         """Return a labelled pose turned about the middle of the chip, by any angle where it has an axis."""
@@ -264,7 +291,9 @@ class Composer:
             raise ValueError("there are no labelled chips to take objects away from")
         if source not in self._emptied:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, (1 << 62) + source]))
-            self._emptied[source] = remove_object(self.objects.chips[source], self.objects.alphas[source], rng)
+            window = remove_object(self.objects.windows[source], self.objects.window_alphas[source], rng)
+            quarter = len(window) // 4
+            self._emptied[source] = window[quarter:-quarter, quarter:-quarter].copy()
         return self._emptied[source]
 
 

@@ -36,6 +36,12 @@ class Form:
     deviation: float
 
 
+def form_of(log_aspects: Floats) -> Form:
+    """Return the form of objects by ln(width / length) of some of them; the median holds where a few are wrong."""
+    middle = float(np.median(log_aspects))
+    return Form(middle, float(np.clip(1.5 * np.median(np.abs(log_aspects - middle)), 0.25, 0.5)))
+
+
 @dataclass(frozen=True)
 class Hull:
     """A fitted outline.
@@ -69,6 +75,14 @@ class Hull:
         distance: npt.NDArray[np.float32] = (norm - 1) / np.maximum(slope, 1e-3)
         return distance
 
+    def box(self) -> Box:
+        """Return the upright box of the outline."""
+        cos, sin = abs(math.cos(self.angle)), abs(math.sin(self.angle))
+        a, b = self.length / 2, self.width / 2
+        tall = ((a * sin) ** DUAL + (b * cos) ** DUAL) ** (1 / DUAL)
+        wide = ((a * cos) ** DUAL + (b * sin) ** DUAL) ** (1 / DUAL)
+        return self.row - tall, self.col - wide, self.row + tall, self.col + wide
+
 
 def fit_hull(image: npt.NDArray[np.uint8], box: Box, form: Form, known: npt.NDArray[np.bool_]) -> Hull | None:
     """Return the outline in a box that fits the image's edges best, or None where there are no edges.
@@ -81,20 +95,20 @@ def fit_hull(image: npt.NDArray[np.uint8], box: Box, form: Form, known: npt.NDAr
     """
     half = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
     middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    stacked = _stacked(image, known)
+    values = stacked(image, known)
     offsets = np.arange(-math.ceil(0.55 * math.hypot(*half)) - 3, math.ceil(0.55 * math.hypot(*half)) + 4)
     first, second = np.triu_indices(len(offsets), 2)
     b, shift = (offsets[second] - offsets[first]) / 2, (offsets[second] + offsets[first]) / 2
     tolerance = max(1.5, 0.05 * max(half))
     angles = _angles(half)
-    edges = np.stack([_edges(stacked, middle, angle, 0.62 * math.hypot(*half), len(offsets)) for angle in angles])
+    edges = np.stack([_edges(values, middle, angle, 0.62 * math.hypot(*half), len(offsets)) for angle in angles])
     if edges.max() <= 0:
         return None
     best = -math.inf
     hull = None
-    for angle, strength in zip(angles, edges, strict=True):
+    for angle, found in zip(angles, edges, strict=True):
         a, misfit = _half_lengths(half, b, abs(math.sin(angle)), math.cos(angle))
-        sides = strength[first] + strength[second]
+        sides = found[first] + found[second]
         unusual = (np.log(b / np.maximum(a, 0.5)) - form.log_aspect) / form.deviation
         merit = EDGE_WEIGHT * sides / edges.max()
         merit = merit - (misfit / tolerance) ** 2 / 2 - unusual**2 / 2 - (shift / (2 * tolerance)) ** 2
@@ -125,25 +139,25 @@ def _half_lengths(half: tuple[float, float], b: Floats, sin: float, cos: float) 
     return a, np.hypot(height - half[0], width - half[1])
 
 
-def _stacked(image: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def stacked(image: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Return three smooth components, and 1 where there are data (H, W, 4); all 0 elsewhere."""
     smooth = cv2.GaussianBlur(image, (0, 0), 0.8).astype(np.float32)
     return np.asarray(np.dstack([smooth, np.ones(known.shape)]) * known[..., None], np.float32)
 
 
-def _lines(
-    stacked: npt.NDArray[np.float32], middle: tuple[float, float], angle: float, along: int, across: int
+def lines(
+    values: npt.NDArray[np.float32], middle: tuple[float, float], angle: float, along: int, across: int
 ) -> npt.NDArray[np.float32]:
     """Return what lies around a point as lines (across, along, 4) at an angle."""
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
     start = np.array([middle[1], middle[0]]) - 0.5 - turn @ np.array([(along - 1) / 2, (across - 1) / 2])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    lines = cv2.warpAffine(stacked, np.column_stack([turn, start]), (along, across), flags=flags)
-    return np.asarray(lines, np.float32)
+    turned = cv2.warpAffine(values, np.column_stack([turn, start]), (along, across), flags=flags)
+    return np.asarray(turned, np.float32)
 
 
-def _strength(parts: npt.NDArray[np.floating]) -> Floats:
+def strength(parts: npt.NDArray[np.floating]) -> Floats:
     """Return how strong an edge is along each line but the first and last, from the means of its parts (N, ..., P, 4).
 
     An edge is the difference between the lines on both sides. Roots of the parts are averaged, so that a strong edge
@@ -153,14 +167,14 @@ def _strength(parts: npt.NDArray[np.floating]) -> Floats:
     colour = parts[..., :3] / np.maximum(held, 1e-3)[..., None]
     jump = np.sqrt(np.square(colour[2:] - colour[:-2]).sum(axis=-1))
     seen = np.minimum(held[2:], held[:-2])
-    strength: Floats = ((np.sqrt(jump) * seen).sum(axis=-1) / np.maximum(seen.sum(axis=-1), 0.5)).astype(np.float64)
-    return strength**2
+    root = (np.sqrt(jump) * seen).sum(axis=-1) / np.maximum(seen.sum(axis=-1), 0.5)
+    return np.asarray(root, np.float64) ** 2
 
 
 def _edges(
-    stacked: npt.NDArray[np.float32], middle: tuple[float, float], angle: float, reach: float, count: int
+    values: npt.NDArray[np.float32], middle: tuple[float, float], angle: float, reach: float, count: int
 ) -> Floats:
     """Return how strong an edge is along each of ``count`` lines at an angle, a pixel apart, around a point."""
     along = max(int(2 * reach) // SEGMENTS, 1) * SEGMENTS
-    lines = _lines(stacked, middle, angle, along, count + 2)
-    return _strength(lines.reshape(count + 2, SEGMENTS, -1, 4).mean(axis=2))
+    turned = lines(values, middle, angle, along, count + 2)
+    return strength(turned.reshape(count + 2, SEGMENTS, -1, 4).mean(axis=2))

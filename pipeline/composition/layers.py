@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .hull import Box
 from .masks import Alpha, Pose
+from .removal import fill
 
 Floats = npt.NDArray[np.float32]
 Layers = npt.NDArray[np.float32]
@@ -143,33 +144,3 @@ def from_range(layers: Layers, low: npt.ArrayLike, high: npt.ArrayLike) -> Layer
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     share = layers[..., -1:]
     return np.concatenate([(layers[..., :-1] * (high - low) + share * (low + high)) / 2, share], axis=-1)
-
-
-def fill(values: Floats, weight: Floats) -> Floats:
-    """Return values (H, W, C) with pixels of little weight filled smoothly from others, coarse to fine.
-
-    Normalised convolution (Knutsson and Westin 1993, doi:10.1109/CVPR.1993.341081) at five widths.
-    """
-    total, mass = values * weight[..., None], weight.copy()
-    filled, known = total.copy(), mass.copy()
-    for sigma in (1.5, 3.0, 6.0, 12.0, 24.0):
-        near = cv2.GaussianBlur(weight, (0, 0), sigma)
-        mean = cv2.GaussianBlur(total, (0, 0), sigma).reshape(values.shape) / np.maximum(near, 1e-6)[..., None]
-        trust = np.clip(near * 4, 0, 1) * (1 - known)
-        filled += trust[..., None] * mean
-        known += trust
-    return np.asarray(filled / np.maximum(known, 1e-6)[..., None], np.float32)
-
-
-def remove_object(chip: npt.NDArray[np.generic], alpha: Alpha, rng: np.random.Generator) -> Floats:
-    """Return a chip (H, W, C), float32, with the object replaced by what is around it: smooth, and as rough."""
-    values = np.nan_to_num(chip.astype(np.float32))
-    hole = np.minimum(cv2.dilate(alpha, np.ones((5, 5))) * 2, 1)
-    filled = fill(values, 1 - hole)
-    rough = values - cv2.GaussianBlur(values, (0, 0), 2.0).reshape(values.shape)
-    ring = (cv2.dilate(alpha, np.ones((15, 15))) > 0) & (hole == 0)
-    if ring.any():
-        spread = np.percentile(np.abs(rough[ring]), 60, axis=0) * 1.2
-        noise = cv2.GaussianBlur(rng.standard_normal(values.shape[:2]).astype(np.float32), (0, 0), 0.7)
-        filled = filled + hole[..., None] * (noise / max(float(noise.std()), 1e-6))[..., None] * spread
-    return np.asarray(values * (1 - hole[..., None]) + filled * hole[..., None], np.float32)

@@ -2,8 +2,9 @@
 
 A mask is an *alpha*: the share of each pixel that the object covers, 0 to 1. It comes from the label's own outline
 where there is one, else it is segmented from the label's box, else from the chip's centre (chips that come ready-cut).
-Segmentation is GrabCut (Rother, Kolmogorov and Blake 2004), and where the objects of a class are long (ships), GrabCut
-within a narrow band around the outline that :mod:`.hull` fits: that keeps quays, jetties and ships alongside apart.
+Segmentation is GrabCut (Rother, Kolmogorov and Blake 2004, doi:10.1145/1015706.1015720), and where the objects of a
+class are long (ships), GrabCut within a narrow band around the outline that :mod:`.hull` fits: that keeps quays,
+jetties and ships alongside apart.
 
 All coordinates are (row, col) in pixel edges of the chip: the middle of the upper left pixel is (0.5, 0.5).
 """
@@ -12,22 +13,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from .hull import Box as Box
-from .hull import Form, Hull, fit_hull
+from .hull import Form, Hull, fit_hull, form_of
+from .hull_search import find_hull
+from .pose import Alpha as Alpha
+from .pose import Pose as Pose
+from .pose import polygon_pose, pose_of, rasterise
 
 Chip = npt.NDArray[np.generic]
 """A chip (H, W, C) in the scene's own dtype."""
-Alpha = npt.NDArray[np.float32]
-"""The share of each pixel (H, W) that an object covers, 0 to 1."""
 Flags = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
-Point = tuple[float, float]
 
 OUTLINE, BOX, CENTRE = "outline", "box", "centre"
 
@@ -46,8 +48,6 @@ ZOOM = 3
 """Fineness of segmented outlines: pixels of the mask to a pixel of the chip, along each side."""
 MARGIN = 8
 """Pixels around an object that tell what is not the object."""
-AXIS_RATIO = 1.4
-"""Length over width from which an object has a long axis."""
 CLEARNESS = 2.0
 """Least clearness of a fitted hull. On background chips, with boxes put there at random, half of the fits have 1.6,
 nine in ten less than 2.1; of PlanetScope's ships 99 in 100 have 2.0 or more."""
@@ -55,32 +55,12 @@ UNUSED = (0, 0, 1, 1)
 """The rectangle that GrabCut asks for and, started from a mask, does not read."""
 FEWEST = 3
 """Masks that a class's form is learned from, at least."""
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How an object lies in its chip.
-
-    Attributes:
-        row: Centre.
-        col: Centre.
-        angle: Direction of the long axis in radians, from the columns towards the rows (clockwise as seen), -pi/2 to
-            pi/2: the two ends of an axis are alike.
-        length: Extent along the axis in pixels, of the rectangle that has the mask's second moments.
-        width: Extent across it.
-        has_axis: Whether there is a clear long axis; without one ``angle`` is 0.
-    """
-
-    row: float
-    col: float
-    angle: float
-    length: float
-    width: float
-    has_axis: bool
-
-    def moved(self, down: float, right: float) -> Pose:
-        """Return the pose of the object moved by some pixels."""
-        return replace(self, row=self.row + down, col=self.col + right)
+ANY_LONG = Form(math.log(0.22), 0.5)
+"""What is expected of long objects before anything is known of the class."""
+LONG_SHARE = 0.6
+"""Share of a class's objects that need to be long for the class to be."""
+LEARNED_FROM = 64
+"""Labelled chips that a class's form is learned from, at most."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +80,37 @@ class ObjectMask:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled chip with all that its label says of the object.
+
+    Attributes:
+        chip: (H, W, C), any dtype and number of bands.
+        box: The object's box; may reach beyond the chip. None for a chip that came ready-cut.
+        polygons: The object's outline, polygons (N, 2) of (row, col) or an oriented box's corners.
+        instance: The object's mask (H, W), 0 to 1, where the labels have one.
+        others: Boxes of other objects in the chip. What they alone hold is not this object.
+        valid: Which pixels (H, W) hold data; None if all that are finite do.
+    """
+
+    chip: Chip
+    box: Box | None = None
+    polygons: Sequence[npt.ArrayLike] = ()
+    instance: npt.NDArray[np.generic] | None = None
+    others: Sequence[Box] = ()
+    valid: Flags | None = None
+
+    def mask(self, form: Form | None = None) -> ObjectMask:
+        """Return the mask of the object; see :func:`object_mask`."""
+        return object_mask(self.chip, self.box, self.polygons, self.instance, self.others, self.valid, form)
+
+    def hull(self, form: Form) -> Hull | None:
+        """Return the hull of the object."""
+        known = _known(self.chip, self.valid)
+        image = components(self.chip, known)
+        return find_hull(image, form, known) if self.box is None else fit_hull(image, self.box, form, known)
+
+
 def object_mask(
     chip: Chip,
     box: Box | None = None,
@@ -112,18 +123,15 @@ def object_mask(
     """Return the mask of a chip's labelled object.
 
     Args:
-        chip: (H, W, C), any dtype and number of bands.
-        box: The object's box; may reach beyond the chip.
-        polygons: The object's outline, polygons (N, 2) of (row, col) or an oriented box's corners.
-        instance: The object's mask (H, W), 0 to 1, where the labels have one.
-        others: Boxes of other objects in the chip. What they alone hold is not this object.
-        valid: Which pixels (H, W) hold data; None if all that are finite do.
+        chip: (H, W, C); this and what follows is described in :class:`Labelled`.
+        box: The object's box.
+        polygons: The object's outline.
+        instance: The object's mask.
+        others: Boxes of other objects.
+        valid: Which pixels hold data.
         form: What :func:`learn_form` found of the class.
     """
-    shape = chip.shape[:2]
-    known: Flags = np.ones(shape, bool) if valid is None else valid
-    if np.issubdtype(chip.dtype, np.floating):
-        known = known & np.isfinite(chip).all(axis=-1)
+    shape, known = chip.shape[:2], _known(chip, valid)
     if instance is not None:
         return _of_outline(np.clip(instance, 0, 1).astype(np.float32), None, known)
     if len(polygons):
@@ -134,82 +142,42 @@ def object_mask(
     if box is not None and _visible(box, shape) < 0.3:
         return _refused(shape, source, CUT_OFF)
     image = components(chip, known)
-    if form is not None and box is not None:
-        fitted = _of_hull(image, box, form, known, source)
-        if fitted is not None:
-            return fitted
-    mask = _of_colour(image, box, others, known, source)
-    if form is not None and box is None and mask.pose is not None and mask.pose.has_axis:
-        return _of_hull(image, _box_of(mask.alpha), form, known, source) or mask
-    return mask
+    if form is not None:
+        hull = find_hull(image, form, known) if box is None else fit_hull(image, box, form, known)
+        if hull is not None and hull.clearness >= CLEARNESS:
+            return _of_hull(image, hull, known, source)
+    return _of_colour(image, box, others, known, source)
 
 
-def learn_form(masks: Sequence[ObjectMask]) -> Form | None:
-    """Return the form of a class's objects from masks made without it; None where they are not mostly long.
+def _known(chip: Chip, valid: Flags | None) -> Flags:
+    """Return which pixels (H, W) hold data."""
+    known: Flags = np.ones(chip.shape[:2], bool) if valid is None else valid
+    return known & np.isfinite(chip).all(axis=-1) if chip.dtype.kind == "f" else known
 
-    Segmented masks of long objects are now and then too short, or wide with what lies beside: the median holds.
+
+def learn_form(chips: Sequence[Labelled]) -> Form | None:
+    """Return the form of a class's objects, or None where they are not mostly long.
+
+    Masks by colour alone, where they are plausible, tell whether objects are long; many hold what lies beside too, so
+    that hulls tell better how long.
+
+    Args:
+        chips: Labelled chips of the class; of many, some evenly spaced ones are taken.
     """
+    places = np.unique(np.linspace(0, len(chips) - 1, min(len(chips), LEARNED_FROM)).astype(np.int64))
+    taken = [chips[place] for place in places]
+    masks = [one.mask() for one in taken]
     poses = [mask.pose for mask in masks if mask.reason is None and mask.pose is not None]
-    ratios = np.array([math.log(pose.width / pose.length) for pose in poses])
-    if len(ratios) < FEWEST or np.mean([pose.has_axis for pose in poses]) < 0.7:
-        return None
-    middle = float(np.median(ratios))
-    if middle > -math.log(2):
-        return None
-    return Form(middle, float(np.clip(1.5 * np.median(np.abs(ratios - middle)), 0.25, 0.5)))
-
-
-# --- outlines of labels ---------------------------------------------------------------------------------------------
-
-
-def rasterise(polygons: Sequence[npt.ArrayLike], shape: tuple[int, int]) -> Alpha:
-    """Return the alpha (H, W) of polygons, each (N, 2) of (row, col): the share of each pixel, to 1 / 64."""
-    zoom = 8
-    fine = np.zeros((shape[0] * zoom, shape[1] * zoom), np.uint8)
-    for corners in polygons:
-        # Bounded, as OpenCV counts in whole numbers of 32 bits.
-        points = np.clip(np.asarray(corners, np.float64)[:, ::-1], -1e4, 1e4) * zoom - 0.5
-        cv2.fillPoly(fine, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    alpha: Alpha = cv2.resize(fine.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) / np.float32(255)
-    return alpha
-
-
-def polygon_pose(polygons: Sequence[npt.ArrayLike]) -> Pose | None:
-    """Return the pose of polygons, also of what lies beyond the chip; None if they have no area."""
-    parts = [np.asarray(one, np.float64)[:, ::-1] for one in polygons]
-    start = np.concatenate(parts).min(axis=0)
-    sums = dict.fromkeys(("m00", "m10", "m01", "m20", "m11", "m02"), 0.0)
-    for part in parts:
-        moments = cv2.moments((part - start).astype(np.float32))
-        sums = {name: total + moments[name] for name, total in sums.items()}
-    if not sums["m00"] > 0:
-        return None
-    col, row = sums["m10"] / sums["m00"], sums["m01"] / sums["m00"]
-    spreads = (
-        sums["m02"] / sums["m00"] - row**2,
-        sums["m20"] / sums["m00"] - col**2,
-        sums["m11"] / sums["m00"] - row * col,
-    )
-    return _pose(row + float(start[1]), col + float(start[0]), *spreads)
-
-
-def pose_of(alpha: Alpha) -> Pose:
-    """Return the pose of a mask (H, W) that covers anything, from its second moments."""
-    rows, cols = np.arange(alpha.shape[0]) + 0.5, np.arange(alpha.shape[1]) + 0.5
-    weights = alpha.astype(np.float64) / alpha.sum(dtype=np.float64)
-    down, across = weights.sum(axis=1), weights.sum(axis=0)
-    row, col = float(down @ rows), float(across @ cols)
-    rows, cols = rows - row, cols - col
-    return _pose(row, col, float(down @ rows**2), float(across @ cols**2), float(rows @ weights @ cols))
-
-
-def _pose(row: float, col: float, var_row: float, var_col: float, covariance: float) -> Pose:
-    """Return the pose with some second moments: a rectangle of length L has a variance of L^2 / 12 along its axis."""
-    middle, spread = (var_row + var_col) / 2, math.hypot((var_col - var_row) / 2, covariance)
-    length, width = math.sqrt(12 * max(middle + spread, 1 / 12)), math.sqrt(12 * max(middle - spread, 1 / 12))
-    has_axis = length >= AXIS_RATIO * width
-    angle = 0.5 * math.atan2(2 * covariance, var_col - var_row) if has_axis else 0.0
-    return Pose(row, col, angle, length, width, has_axis)
+    form = ANY_LONG
+    if len(poses) >= FEWEST:
+        form = form_of(np.array([math.log(pose.width / pose.length) for pose in poses]))
+        if np.mean([pose.has_axis for pose in poses]) < LONG_SHARE or form.log_aspect > -math.log(1.8):
+            return None
+    if all(mask.source == OUTLINE for mask in masks):
+        return form if len(poses) >= FEWEST else None
+    hulls = [one.hull(Form(form.log_aspect, ANY_LONG.deviation)) for one in taken]
+    clear = [math.log(hull.width / hull.length) for hull in hulls if hull is not None and hull.clearness >= CLEARNESS]
+    return form_of(np.array(clear)) if len(clear) >= max(FEWEST, LONG_SHARE * len(taken)) else None
 
 
 def _of_outline(alpha: Alpha, pose: Pose | None, known: Flags) -> ObjectMask:
@@ -259,11 +227,8 @@ def _principal(values: npt.NDArray[np.float32], known: Flags) -> npt.NDArray[np.
     return np.asarray(even @ (axes * np.where(axes.sum(axis=0) < 0, -1, 1)), np.float32)
 
 
-def _of_hull(image: Bytes, box: Box, form: Form, known: Flags, source: str) -> ObjectMask | None:
-    """Return the mask of a long object, or None where no hull stands out in its box."""
-    hull = fit_hull(image, box, form, known)
-    if hull is None or hull.clearness < CLEARNESS:
-        return None
+def _of_hull(image: Bytes, hull: Hull, known: Flags, source: str) -> ObjectMask:
+    """Return the mask of a long object: GrabCut in a band around its hull, held to it where colours say little."""
     distance = hull.distance(known.shape)
     slack = 1.2 + 0.02 * hull.length
     seed = np.where(distance < 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -271,12 +236,9 @@ def _of_hull(image: Bytes, box: Box, form: Form, known: Flags, source: str) -> O
     seed[distance < -min(slack, 0.3 * hull.width)] = cv2.GC_FGD
     expected = np.clip(0.5 - distance, 0, 1)
     hidden = _unseen(expected, known)
-    alpha, _ = _grab(image, seed, known)
-    overlap = float(np.minimum(alpha, expected).sum()) / max(float(np.maximum(alpha, expected).sum()), 1e-6)
-    if overlap < 0.6:
-        alpha = expected * known
+    alpha, _ = _grab(image, seed, known, distance / slack)
     if alpha.sum() < 4:
-        return _refused(known.shape, source, CUT_OFF if expected.sum() < 4 else NO_OBJECT)
+        return _refused(known.shape, source, hidden or (CUT_OFF if expected.sum() < 4 else NO_OBJECT))
     pose = _hull_pose(hull)
     reason = hidden or _cut(alpha, pose)
     return ObjectMask(alpha, pose if reason else pose_of(alpha), source, reason)
@@ -325,47 +287,62 @@ def _seeds(shape: tuple[int, int], box: Box | None, others: Sequence[Box]) -> By
     return seed
 
 
-def _grab(image: Bytes, seed: Bytes, known: Flags) -> tuple[Alpha, float]:
+def _grab(image: Bytes, seed: Bytes, known: Flags, beyond: Alpha | None = None) -> tuple[Alpha, float]:
     """Return the alpha (H, W) that GrabCut finds, and the size of its second piece relative to its first.
 
     Colours are learned at the chip's own pixels; the outline is then drawn at ``ZOOM`` times as many, near the first
     one, with those colours.
+
+    Args:
+        image: (H, W, 3).
+        seed: What is known before, GrabCut's classes (H, W).
+        known: Which pixels (H, W) hold data.
+        beyond: How far beyond an expected outline (H, W) pixels are, -1 to 1 where colours may decide, or None.
     """
-    shape = known.shape
-    alpha = np.zeros(shape, np.float32)
+    alpha = np.zeros(known.shape, np.float32)
     seed = np.where(known, seed, cv2.GC_BGD).astype(np.uint8)
     rows, cols = (np.flatnonzero((seed != cv2.GC_BGD).any(axis=axis)) for axis in (1, 0))
     if not (seed & 1).any():
         return alpha, 0.0
     part = tuple(slice(max(int(at[0]) - MARGIN, 0), int(at[-1]) + MARGIN + 1) for at in (rows, cols))
     image, seed = image[part], seed[part]
-    classes, ground, thing = seed.copy(), np.zeros((1, 65)), np.zeros((1, 65))
     if not (seed == cv2.GC_BGD).any():
-        classes[[0, -1]] = classes[:, [0, -1]] = cv2.GC_BGD
+        seed[[0, -1]] = seed[:, [0, -1]] = cv2.GC_BGD
+    classes, ground, thing = seed.copy(), np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
     cv2.grabCut(image, classes, UNUSED, ground, thing, 3, cv2.GC_INIT_WITH_MASK)
-    size = image.shape[1] * ZOOM, image.shape[0] * ZOOM
-    coarse = cv2.resize(((classes & 1) * 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * ZOOM + 1, 4 * ZOOM + 1))
-    solid = (coarse > 127).astype(np.uint8)
-    fine = np.where(solid > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    fine[cv2.erode(solid, around, borderValue=1) > 0] = cv2.GC_FGD
-    fine[cv2.dilate(solid, around) == 0] = cv2.GC_BGD
-    fine[cv2.resize(seed, size, interpolation=cv2.INTER_NEAREST) == cv2.GC_BGD] = cv2.GC_BGD
+    fine = _finer(classes, seed)
     if (fine & 1).any() and (fine == cv2.GC_BGD).any():
-        zoomed = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        zoomed = cv2.resize(image, fine.shape[::-1], interpolation=cv2.INTER_CUBIC)
         cv2.grabCut(zoomed, fine, UNUSED, ground, thing, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    solid, apart = _main_piece((fine & 1).astype(np.uint8))
+    solid = (fine & 1).astype(np.uint8)
+    if beyond is not None:
+        near = cv2.resize(np.clip(beyond[part], -1, 1), fine.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        field = cv2.GaussianBlur(solid.astype(np.float32), (0, 0), 1.2 * ZOOM) - 0.2 * near
+        solid = ((field > 0.5) & (fine != cv2.GC_BGD)).astype(np.uint8)
+    solid, apart = _main_piece(solid)
     soft = cv2.GaussianBlur(solid.astype(np.float32), (0, 0), 0.4 * ZOOM)
     alpha[part] = cv2.resize(soft, image.shape[1::-1], interpolation=cv2.INTER_AREA)
     alpha[alpha < 0.02] = 0
     return alpha, apart
 
 
+def _finer(classes: Bytes, seed: Bytes) -> Bytes:
+    """Return what is known at ``ZOOM`` times the pixels once a first outline is: only near it is anything open."""
+    size = classes.shape[1] * ZOOM, classes.shape[0] * ZOOM
+    solid = cv2.resize(((classes & 1) * 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR) > 127
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * ZOOM + 1, 4 * ZOOM + 1))
+    fine = np.where(solid, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    fine[cv2.erode(solid.astype(np.uint8), around, borderValue=1) > 0] = cv2.GC_FGD
+    fine[cv2.dilate(solid.astype(np.uint8), around) == 0] = cv2.GC_BGD
+    fine[cv2.resize(seed, size, interpolation=cv2.INTER_NEAREST) == cv2.GC_BGD] = cv2.GC_BGD
+    return fine
+
+
 def _main_piece(solid: Bytes) -> tuple[Bytes, float]:
     """Return the largest piece of a fine binary mask, smooth and without holes, and the second's relative size."""
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * ZOOM + 1, 2 * ZOOM + 1))
-    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, round_)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * ZOOM + 1, 2 * ZOOM + 1))
+    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, disc)
     solid = np.asarray(opened, np.uint8) if opened.any() else solid
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     if count < 2:

@@ -243,12 +243,15 @@ class SynthConfig(Section):
     """Labelled synthetic chips of each split."""
 
     per_class: PositiveCount | None = None
-    """Accepted chips per class; null makes as many as the largest real training class."""
+    """Accepted chips per class; null makes as many as the largest real training class, of composites
+    at least 800."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
-    in_place: Fraction = 0.25
-    """Share of the composites in which an object takes the place of a labelled one, in the rest of its chip; the others
-    lie on a background that looks like the surroundings of a labelled one."""
+    in_place: Fraction = 0.1
+    """Share of the objects in the open that take the place of a labelled one, in the rest of its chip; the others lie
+    on a background that looks like the surroundings of a labelled one."""
+    in_place_crowded: Fraction = 0.8
+    """The same for objects beside structures or other objects."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from satpipe.composition.layers import (
     from_range,
     length_of,
     place,
-    remove_object,
     to_range,
 )
 from satpipe.composition.masks import Pose
-from satpipe.composition.surroundings import Backgrounds
+from satpipe.composition.removal import remove_object
+from satpipe.composition.surroundings import Backgrounds, edge_share
 
 SIZE, COUNT = 48, 12
 PLAIN = Settings(in_place=0.0, scale=0.0, colour=0.0, neighbours=0.0)
@@ -154,3 +155,27 @@ def test_objects_larger_than_the_canvas_are_made_smaller() -> None:
     layer = cut_layer((200 * alpha[..., None]).astype(np.uint8), alpha, pose, (16, 48))
     assert length_of(layer) <= 46
     assert layer[..., -1][:, [0, -1]].max() < 0.1
+
+
+def test_objects_beside_structures_stay_in_place() -> None:
+    objects = labelled()
+    chips = objects.chips.copy()
+    chips[::2, ::6] = chips[::2, 2::6] = 255
+    striped = replace(objects, chips=chips)
+    grounds = np.random.default_rng(1).normal(50, 4, (20, SIZE, SIZE, 3)).astype(np.uint8)
+    settings = Settings(in_place=0.0, in_place_crowded=1.0, neighbours=0.0)
+    composer = Composer.fit(striped, Backgrounds.of(grounds), canvas_size(objects.poses, SIZE), 1, settings)
+    assert composer.crowded.tolist() == [True, False] * (COUNT // 2)
+    made = composer.compose(range(60))
+    np.testing.assert_array_equal(made.in_place, made.sources % 2 == 0)
+
+
+@pytest.mark.parametrize("bands", [1, 8])
+def test_the_share_of_edges_of_a_step_is_exact(bands: int) -> None:
+    chip = np.full((SIZE, SIZE, bands), 1000, np.uint16)
+    alpha = np.zeros((SIZE, SIZE), np.float32)
+    alpha[20:28, 10:38] = 1
+    assert edge_share(chip, alpha, 10_000) == 0
+    chip[:, ::2] += np.uint16(5000)
+    assert edge_share(chip, alpha, 1_000_000) == 0
+    assert edge_share(chip, np.ones_like(alpha), 10_000) == 1

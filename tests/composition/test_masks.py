@@ -14,6 +14,7 @@ from satpipe.composition.masks import (
     TOO_BIG,
     TOO_LARGE,
     TOO_SMALL,
+    Labelled,
     learn_form,
     object_mask,
     pose_of,
@@ -86,13 +87,10 @@ def test_polygons_are_rasterised_with_soft_edges() -> None:
 
 
 def test_long_objects_teach_a_form_that_keeps_a_neighbour_apart() -> None:
-    masks = []
-    for number in range(8):
-        chip, _, box = scene(angle_deg=20 * number, seed=number)
-        masks.append(object_mask(chip, box))
-    form = learn_form(masks)
+    scenes = [scene(angle_deg=20 * number, seed=number) for number in range(8)]
+    form = learn_form([Labelled(chip, box) for chip, _, box in scenes])
     assert form is not None
-    assert form.log_aspect == pytest.approx(math.log(10 / 44), abs=0.25)
+    assert form.log_aspect == pytest.approx(math.log(10 / 44), abs=0.1)
     chip, alpha, box = scene(angle_deg=0)
     chip[48:60, 18:62] = 165  # alongside, in the same colour
     assert overlap(object_mask(chip, box, form=form).alpha, alpha) > 0.75
@@ -132,3 +130,75 @@ def test_the_same_chip_gives_the_same_bytes() -> None:
     first = object_mask(chip, box).alpha
     object_mask(scene(seed=5)[0], box)
     np.testing.assert_array_equal(object_mask(chip, box).alpha, first)
+
+
+def test_a_form_is_learned_without_boxes_too() -> None:
+    scenes = [scene(angle_deg=20 * number, seed=number) for number in range(8)]
+    form = learn_form([Labelled(chip) for chip, _, _ in scenes])
+    assert form is not None
+    assert form.log_aspect == pytest.approx(math.log(10 / 44), abs=0.25)
+
+
+@pytest.mark.parametrize("angle_deg", [0, 25, 50, 100, 155])
+def test_a_moored_object_is_found_without_a_box(angle_deg: float) -> None:
+    chip, alpha, _ = scene(angle_deg=angle_deg)
+    across = math.radians(angle_deg)
+    rows, cols = np.indices((SIZE, SIZE)) - 39.5
+    quay = math.cos(across) * rows - math.sin(across) * cols > 7
+    chip[quay] = np.random.default_rng(2).normal(150, 20, (int(quay.sum()), 3)).clip(0, 255)
+    form = learn_form([Labelled(*scene(angle_deg=20 * number, seed=number)[::2]) for number in range(4)])
+    assert overlap(object_mask(chip, form=form).alpha, alpha) > 0.7
+
+
+def blob(radius: float = 12) -> np.ndarray:
+    rows, cols = np.indices((SIZE, SIZE)) - 39.5
+    return np.hypot(rows, cols) < radius
+
+
+def cross() -> np.ndarray:
+    rows, cols = np.indices((SIZE, SIZE)) - 39.5
+    return (np.minimum(abs(rows), abs(cols)) < 3) & (np.maximum(abs(rows), abs(cols)) < 18)
+
+
+@pytest.mark.parametrize("shape", [blob(), cross()])
+@pytest.mark.parametrize("boxed", [True, False])
+def test_round_and_crossed_objects_are_not_long(shape: np.ndarray, boxed: bool) -> None:
+    rows, cols = np.flatnonzero(shape.any(axis=1)), np.flatnonzero(shape.any(axis=0))
+    box = (float(rows[0]), float(cols[0]), float(rows[-1] + 1), float(cols[-1] + 1)) if boxed else None
+    chips = []
+    for seed in range(5):
+        chip = np.random.default_rng(seed).normal(60, 6, (SIZE, SIZE, 3))
+        chip[shape] += 90
+        chips.append(Labelled(chip.astype(np.uint8), box))
+    assert learn_form(chips) is None
+
+
+def test_an_object_beyond_the_chip_has_pose_and_mask() -> None:
+    chip, _, box = scene()
+    window = chip[:, 25:]
+    form = learn_form([Labelled(*scene(angle_deg=20 * number, seed=number)[::2]) for number in range(4)])
+    moved = (box[0], box[1] - 25, box[2], box[3] - 25)
+    mask = object_mask(window, moved, form=form)
+    assert mask.reason == CUT_OFF
+    assert (mask.pose.row, mask.pose.col) == pytest.approx((40, 15), abs=1.5)
+    assert mask.pose.length == pytest.approx(44, rel=0.1)
+
+
+def test_the_other_box_is_not_the_object() -> None:
+    chip, _, box = scene(angle_deg=0, row=34)
+    chip[41:51, 18:62] = 170
+    assert object_mask(chip, box, others=[(41.0, 18.0, 51.0, 62.0)]).alpha[43:].max() < 0.5
+
+
+def test_a_single_pixel_is_tiny() -> None:
+    chip = np.random.default_rng(0).normal(60, 6, (SIZE, SIZE, 3)).astype(np.uint8)
+    chip[40, 40] = 255
+    assert object_mask(chip, (40.0, 40.0, 41.0, 41.0)).reason == TINY
+    assert object_mask(chip).reason is not None
+    assert object_mask(chip, polygons=[[(40, 40), (40, 41), (41, 41), (41, 40)]]).reason == TINY
+
+
+def test_a_chip_without_data_has_a_reason() -> None:
+    empty = np.full((SIZE, SIZE, 3), np.nan, np.float32)
+    assert object_mask(empty, (20.0, 20.0, 60.0, 60.0)).reason == NO_DATA
+    assert learn_form([Labelled(empty, (20.0, 20.0, 60.0, 60.0))]) is None

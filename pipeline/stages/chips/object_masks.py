@@ -18,13 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from ...composition.hull import Box, Form
-from ...composition.masks import ObjectMask, learn_form, object_mask
+from ...composition.hull import Form
+from ...composition.masks import Box, Labelled, ObjectMask, learn_form
 from ...dataset.chip_store import write_masks, write_shard
 from ...dataset.tables import OBJECT_COLUMNS
 
-LEARNED_FROM = 64
-"""Masks of a class that its form is learned from, at most."""
 EDGES = ["row_min", "col_min", "row_max", "col_max"]
 MASKS, SURROUNDINGS, SURROUNDING_MASKS = "masks", "surroundings", "surrounding-masks"
 
@@ -50,15 +48,20 @@ class Case:
     polygons: list[npt.NDArray[np.float64]]
     others: list[Box]
 
+    @property
+    def labelled(self) -> Labelled:
+        """Return where the object is looked for: in the window, or without a box or outline in the chip itself."""
+        if self.box is not None or self.polygons:
+            return Labelled(self.window, self.box, self.polygons, None, self.others, self.known)
+        middle = slice(len(self.window) // 4, -(len(self.window) // 4))
+        return Labelled(self.window[middle, middle], valid=self.known[middle, middle])
+
     def mask(self, form: Form | None) -> ObjectMask:
         """Return the mask of the object in the surrounding window."""
-        if self.box is not None or self.polygons:
-            return object_mask(self.window, self.box, self.polygons, None, self.others, self.known, form)
-        quarter = len(self.window) // 4
-        middle = slice(quarter, -quarter)
-        own = object_mask(self.window[middle, middle], valid=self.known[middle, middle], form=form)
-        pose = None if own.pose is None else own.pose.moved(quarter, quarter)
-        return ObjectMask(np.pad(own.alpha, quarter), pose, own.source, own.reason)
+        own = self.labelled.mask(form)
+        margin = (len(self.window) - len(own.alpha)) // 2
+        pose = None if own.pose is None else own.pose.moved(margin, margin)
+        return ObjectMask(np.pad(own.alpha, margin), pose, own.source, own.reason)
 
     @property
     def neighbours(self) -> int:
@@ -85,9 +88,8 @@ def add_masks(
     classes = index["class"].to_numpy(object)
     for name in sorted({classes[row] for row in cases}):
         own = [row for row in cases if classes[row] == name]
-        first = {row: cases[row].mask(None) for row in own[:LEARNED_FROM]}
-        form = learn_form(list(first.values()))
-        masks |= {row: first[row] if form is None and row in first else cases[row].mask(form) for row in own}
+        form = learn_form([cases[row].labelled for row in own])
+        masks |= {row: cases[row].mask(form) for row in own}
     return index.assign(**_columns(masks, cases, len(index), out))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from .candidates import Candidates, Source, candidates_of, generated_objects, re
 from .model import MIN_TEXTURE, ScreeningModel, first_seed, train_screening_model, training_chips
 
 PER_SHARD = 2048
+LEAST_COMPOSITES = 800
+"""Accepted composites of a class where the configuration does not say: fewer would be seen too often in a training."""
 
 
 def run(context: TaskContext) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def _composers(
     if not layered:
         return {}
     train, labels = real.of("train")
-    settings = Settings(in_place=config.in_place, value_range=scaling.width)
+    settings = Settings(config.in_place, config.in_place_crowded, value_range=scaling.width)
     return composers(train, labels, layered, context.config["seed"], settings)
 
 
@@ -98,13 +101,15 @@ def _make(
     """Make, screen and write the chips of each class that has a source."""
     classes = real.classes
     chips, labels, largest = training_chips(context, real)
-    wanted = config.per_class or largest
+    wanted = {
+        label: config.per_class or max(largest, LEAST_COMPOSITES if label in composed else 0) for label in sources
+    }
     model = None
     if config.screen:
         model = train_screening_model(chips, labels, classes, scaling, config, context, composed)
     rounds: list[Candidates] = []
     for done, (label, source) in enumerate(sources.items(), start=1):
-        rounds += candidates_of(label, wanted, source, model, config, first_seed(context.config, label))
+        rounds += candidates_of(label, wanted[label], source, model, config, first_seed(context.config, label))
         context.progress.update(done, len(sources), "classes")
     write(context, rounds, classes)
     if model is not None and context.task.name == FINAL:
@@ -206,24 +211,24 @@ def _joined(rounds: list[Candidates], measure: str) -> npt.NDArray[np.float64]:
 
 
 def metadata(
-    rounds: list[Candidates], classes: tuple[str, ...], wanted: int, model: ScreeningModel | None
+    rounds: list[Candidates], classes: tuple[str, ...], wanted: Mapping[int, int], model: ScreeningModel | None
 ) -> dict[str, Any]:
     """Return what was accepted and rejected and why; and which share of unseen real chips screening would accept."""
     labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
     why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
     accepted = {name: int(((labels == number) & (why == "")).sum()) for number, name in enumerate(classes)}
     found: dict[str, Any] = {
-        "wanted": wanted,
+        "wanted": max(wanted.values(), default=0),
         "accepted": accepted,
         "candidates": {name: int((labels == number).sum()) for number, name in enumerate(classes)},
         "composites": sum(len(some.labels) for some in rounds if some.alphas is not None),
         "reasons": dict(sorted(Counter(reason for reason in why if reason).items())),
         "screened": model is not None,
     }
-    made = {classes[label] for label in labels.tolist()}
-    short = [name for name, number in accepted.items() if number < wanted and name in made]
+    short = {classes[label]: count for label, count in wanted.items() if accepted[classes[label]] < count}
     if short:
-        found["note"] = f"fewer chips than the {wanted} wanted were accepted of: {', '.join(short)}"
+        lacking = ", ".join(f"{name} ({count} wanted)" for name, count in short.items())
+        found["note"] = f"fewer chips than wanted were accepted of: {lacking}"
     if model is not None and model.panel is None:
         found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
     if model is not None and model.panel is not None:
