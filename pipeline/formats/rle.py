@@ -92,3 +92,40 @@ def from_compressed(text: str, height: int, width: int) -> npt.NDArray[np.bool_]
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     return from_counts(counts, height, width, down_columns=True)
+
+
+def to_compressed(mask: npt.NDArray[np.bool_], row: int, col: int, height: int, width: int) -> str:
+    """Return a mask as COCO's compressed counts, see :func:`from_compressed`; nothing of the image's size is made.
+
+    Args:
+        mask: (H, W), not empty, inside the image.
+        row: Row of its upper left pixel in the image.
+        col: Its column.
+        height: Rows of the image.
+        width: Columns of the image.
+    """
+    import numpy as np
+
+    inside = np.pad(mask.T, ((0, 0), (1, 1))).astype(np.int8)
+    columns, starts = np.nonzero(np.diff(inside, axis=1) == 1)
+    _, stops = np.nonzero(np.diff(inside, axis=1) == -1)
+    down = (col + columns) * height + row
+    edges = np.stack([down + starts, down + stops], axis=1).ravel()
+    # A run that ends at the foot of a column goes on at the head of the next one.
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1
+    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    counts = np.diff(edges, prepend=0, append=height * width)
+    counts = counts if counts[-1] else counts[:-1]
+    counts[3:] -= counts[1:-2].copy()
+    return "".join(_characters(int(count)) for count in counts)
+
+
+def _characters(value: int) -> str:
+    """Return a number as COCO writes it: 5 bits a character, the lowest first, with a sixth where more follow."""
+    text, more = "", True
+    while more:
+        bits = value & 0x1F
+        value >>= 5
+        more = value != (-1 if bits & 0x10 else 0)
+        text += chr(bits + (0x20 if more else 0) + 48)
+    return text

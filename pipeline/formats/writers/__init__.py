@@ -1,0 +1,1 @@
+"""Writers of labels for detectors, a module a format."""

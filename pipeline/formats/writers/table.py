@@ -1,0 +1,19 @@
+"""The one table of formats in which labels are written: `generate --format` and `export` read it."""
+
+from __future__ import annotations
+
+from .base import LabelWriter
+from .coco import CocoWriter
+from .dota import DotaWriter
+from .geojson import GeojsonWriter
+from .voc import VocWriter
+from .yolo import YoloWriter
+
+WRITERS: dict[str, type[LabelWriter]] = {
+    "coco": CocoWriter,
+    "yolo": YoloWriter,
+    "voc": VocWriter,
+    "dota": DotaWriter,
+    "geojson": GeojsonWriter,
+}
+"""Every writer by its format's name, which is that of the reader's `type`."""
