@@ -10,14 +10,17 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
 from types import FrameType
+from typing import Any
 
 import rich_click as click
 
+from ..utils.errors import SatpipeWarning
 from ._common import NARROW, say
 
 INTERRUPTED = 130
@@ -69,6 +72,21 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print what satpipe warns users of, such as a renamed key, as a plain line."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, SatpipeWarning):
+            say(f"satpipe: {message}", error=True)
+        else:
+            before(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        yield
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from ..utils.errors import SatpipeError, first_line, os_error_hint
@@ -76,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        with _terminable():
+        with _terminable(), _plain_warnings():
             code = cli.main(arguments, prog_name="satpipe", standalone_mode=False)
     except click.Abort:
         sys.exit(_interrupted())

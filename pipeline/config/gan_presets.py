@@ -34,9 +34,9 @@ class Preset:
             use (Yazici et al. 2019, arXiv:1806.04498); 0 keeps the weights themselves.
         condition: How the generator sees the label, see :class:`satpipe.models.networks.Architecture`.
         upsampling: How the generator doubles the side, see :class:`satpipe.models.networks.Architecture`.
-        judge: How the discriminator sees the label: as constant ``planes`` beside the bands, or by ``projection``
-            (Miyato and Koyama 2018, arXiv:1802.05637).
-        judge_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018,
+        discriminator_condition: How the discriminator sees the label: as constant ``planes`` beside the bands, or by
+            ``projection`` (Miyato and Koyama 2018, arXiv:1802.05637).
+        discriminator_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018,
             arXiv:1802.05957) or ``none``.
         deviation_group: Chips whose deviation from each other the discriminator is told (Karras et al. 2018,
             arXiv:1710.10196, section 3); 0 leaves it out.
@@ -65,8 +65,8 @@ class Preset:
     ema_images: float
     condition: Literal["input", "batchnorm"]
     upsampling: Literal["transposed", "resize"]
-    judge: Literal["planes", "projection"]
-    judge_norm: Literal["batch", "spectral", "none"]
+    discriminator_condition: Literal["planes", "projection"]
+    discriminator_norm: Literal["batch", "spectral", "none"]
     deviation_group: int
     balanced: bool
     symmetries: bool
@@ -92,8 +92,8 @@ _LOW_DATA = Preset(
     ema_images=10_000.0,
     condition="batchnorm",
     upsampling="resize",
-    judge="projection",
-    judge_norm="batch",
+    discriminator_condition="projection",
+    discriminator_norm="batch",
     deviation_group=4,
     balanced=True,
     symmetries=True,
@@ -117,8 +117,8 @@ PRESETS: dict[str, Preset] = {
         ema_images=0.0,
         condition="input",
         upsampling="transposed",
-        judge="planes",
-        judge_norm="batch",
+        discriminator_condition="planes",
+        discriminator_norm="batch",
         deviation_group=0,
         balanced=False,
         symmetries=False,

@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import typing
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import takewhile
@@ -18,8 +19,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ..utils.errors import ConfigError
+from ..utils.errors import ConfigError, SatpipeWarning
 from .checks import check_references
+from .renamed import RENAMED, current_key, current_names, renamed_sentence
 from .run import RunConfig
 
 DEFAULT = "demo.yaml"
@@ -210,11 +212,19 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | No
         ConfigError: One sentence on the first thing that is wrong.
     """
     path = default_config() if path is None else find(path)
-    raw: dict[str, Any] = _absolute(read_yaml(path), path.resolve().parent)
+    try:
+        raw, sentences = current_names(_absolute(read_yaml(path), path.resolve().parent))
+    except ConfigError as error:
+        raise ConfigError(f"configuration {path}: {error}") from None
+    for sentence in sentences:
+        warnings.warn(f"configuration {path}: {sentence}", SatpipeWarning, stacklevel=2)
     raw.setdefault("name", path.stem)
     given: list[tuple[list[str], str]] = []
     for text in overrides:
         keys, value = parse_override(text)
+        if ".".join(keys) in RENAMED:
+            warnings.warn(f"--set {text}: {renamed_sentence('.'.join(keys))}", SatpipeWarning, stacklevel=2)
+            keys = current_key(keys)
         if keys[-1] in PATH_KEYS:
             value = _absolute_path(value, Path.cwd())
         _apply(raw, keys, _absolute(value, Path.cwd()), f"--set {text}")

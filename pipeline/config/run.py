@@ -33,7 +33,7 @@ class IngestConfig(Section):
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000
     """A scene that claims more pixels than this is quarantined unread."""
-    scenes_per_part: PositiveCount = 256
+    scenes_per_task: PositiveCount = 256
     """How many scenes one ingest part checks at most; large scenes get parts of their own."""
     strict: bool = False
     """Stop at a scene or label that cannot be used, instead of going on without it; labels of elsewhere are none."""
@@ -208,7 +208,7 @@ class GanConfig(Section):
     """Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Adam's decay of the first moment, both networks."""
-    judge_norm: Literal["batch", "spectral", "none"] | None = None
+    discriminator_norm: Literal["batch", "spectral", "none"] | None = None
     """Normalisation in the discriminator: of its features over the batch, or of its weights by their spectral norm."""
     loss: Literal["logistic", "hinge"] | None = None
     """What the networks minimise."""
@@ -289,9 +289,9 @@ class AugmentConfig(Section):
     """Share of the chips that are blurred."""
     noise_share: Fraction = 0.1
     """Share of the chips that get sensor noise."""
-    uses_of_a_view: PositiveCount = 5
+    steps_per_view: PositiveCount = 5
     """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower and no better."""
-    chips_of_a_draw: PositiveCount = 8
+    chips_per_draw: PositiveCount = 8
     """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 
 

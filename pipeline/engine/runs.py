@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ..config.renamed import current_names
 from ..config.run import RunConfig
 from ..utils.errors import ConfigError, StoreError, one_line
 from ..utils.suggest import nearest
@@ -151,8 +152,8 @@ def _run(record: Result | Attempt | Damaged | None, name: str, root: Path, store
             " run's configuration writes a new one, and `satpipe runs` lists those that are sound"
         )
     try:
-        config = RunConfig.model_validate(record.config)
-    except (ValidationError, ValueError, TypeError, RecursionError) as error:
+        config = RunConfig.model_validate(current_names(record.config)[0])
+    except (ConfigError, ValidationError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the configuration of run {name} in {store.root} is not one of this version of satpipe"
             f" ({one_line(str(error), 120)}); `satpipe run all` with the run's configuration brings it up to date"

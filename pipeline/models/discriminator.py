@@ -59,8 +59,8 @@ class DiscriminatorNetwork(nn.Module):
         self.classes = classes
         self.layer = layer
         self.group = preset.deviation_group
-        self.by_planes = preset.judge == "planes"
-        self.has_batch_norm = batch_norm = preset.judge_norm == "batch"
+        self.by_planes = preset.discriminator_condition == "planes"
+        self.has_batch_norm = batch_norm = preset.discriminator_norm == "batch"
         first = bands + (classes if self.by_planes else 0)
         self.layers = nn.ModuleList([Halving(first, channels[0], bias=True)])
         self.norms = nn.ModuleList([nn.Identity()])  # DCGAN: no batch norm on the discriminator's input layer
@@ -76,7 +76,7 @@ class DiscriminatorNetwork(nn.Module):
                 nn.init.normal_(module.weight, 0.0, INITIAL)
             else:
                 nn.init.kaiming_normal_(module.weight, 0.2)
-            if preset.judge_norm == "spectral":
+            if preset.discriminator_norm == "spectral":
                 spectral_norm(module)
 
     def forward(self, chips: Tensor, labels: Tensor) -> Tensor:

@@ -53,6 +53,10 @@ class SatpipeError(Exception):
         super().__init__(one_line(str(message)), *more)
 
 
+class SatpipeWarning(FutureWarning):
+    """What users should know though all goes well, such as a key that has changed its name; one sentence."""
+
+
 class ConfigError(SatpipeError):
     """A configuration that cannot be used: names the key, the file and the nearest valid key."""
 

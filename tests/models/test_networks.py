@@ -145,7 +145,7 @@ def test_minibatch_deviation_is_that_of_each_group() -> None:
 
 @pytest.mark.parametrize("count", [8, 10])
 def test_real_and_generated_chips_are_never_of_one_group(count: int) -> None:
-    preset = replace(PRESETS["dcgan-lowdata"], base_channels=4, judge_norm="none", deviation_group=4)
+    preset = replace(PRESETS["dcgan-lowdata"], base_channels=4, discriminator_norm="none", deviation_group=4)
     _, discriminator = build(preset, (32, 32, 3), 2, seed=1)
     real, fake = torch.rand(2, count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(count, dtype=torch.long)

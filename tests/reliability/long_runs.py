@@ -90,7 +90,7 @@ def tasks(count: int, looks: int = 20) -> list[Held]:
             (folder / "in" / f"{number:04d}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
         config = RunConfig.model_validate(
             {
-                "ingest": {"sources": [{"type": "yolo", "path": str(folder / "in")}], "scenes_per_part": 1},
+                "ingest": {"sources": [{"type": "yolo", "path": str(folder / "in")}], "scenes_per_task": 1},
             }
         )  # fmt: skip
         walk = Planner(config, Store(folder / "data"), Profile)

@@ -169,7 +169,7 @@ def odd(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "{type: yolo, path: images, gsd_m: 3}",
         f"{{type: yolo, path: images, licence: '{TAG}', gsd_m: 3, class_names: ['{TAG}']}}",
     )
-    config = config.replace("scenes_per_part: 8", f"scenes_per_part: 8\n  classes: ['=cmd()', '{TAG}']")
+    config = config.replace("scenes_per_task: 8", f"scenes_per_task: 8\n  classes: ['=cmd()', '{TAG}']")
     config = config.replace("report: {", f"report: {{title: '{TAG}', ")
     (folder / "small.yaml").write_text(config)
     harness.arm()

@@ -105,9 +105,9 @@ class Views:
         rng = np.random.default_rng([self._seed, step])
         self._transforms.set_random_seed(int(rng.integers(2**31)))
         seen = np.unique(rows)
-        due = rng.permutation(seen[self._uses[seen] % self._config.uses_of_a_view == 0])
-        for start in range(0, len(due), self._config.chips_of_a_draw):
-            some = due[start : start + self._config.chips_of_a_draw]
+        due = rng.permutation(seen[self._uses[seen] % self._config.steps_per_view == 0])
+        for start in range(0, len(due), self._config.chips_per_draw):
+            some = due[start : start + self._config.chips_per_draw]
             self._views[some] = self._transforms(images=self._chips[some])["images"]
         self._uses[seen] += 1
         return orient_each(self._views, np.array(BY_FLIPS)[rng.integers(len(BY_FLIPS), size=len(rows))], rows)

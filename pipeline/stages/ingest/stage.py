@@ -105,7 +105,7 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
         sizes = [known[name] for name in files]
     names = [file.name for file in item.made] or list(files)
     tasks = []
-    for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_part, BATCH_BYTES)) or [range(0)]):
+    for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_task, BATCH_BYTES)) or [range(0)]):
         origin = tuple(dict.fromkeys(item.made[at].task for at in run)) if item.made else ()
         tasks.append(
             Task(

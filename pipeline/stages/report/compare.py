@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 from scipy import stats
 
+from ...config.renamed import RENAMED
 from ...dataset.parquet import checked
 from ...utils.bounded_files import read_json
 from ...utils.errors import InputError, StoreError, first_line
@@ -231,7 +232,9 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
         raise InputError("compare takes two runs or more")
     runs = _distinct([load(folder, root) for folder in folders])
     comparison = Comparison(runs)
-    comparison.configuration.update(differing([flat(run.report["provenance"]["configuration"]) for run in runs]))
+    configurations = [flat(run.report["provenance"]["configuration"]) for run in runs]
+    present = [{RENAMED.get(key, key): value for key, value in flattened.items()} for flattened in configurations]
+    comparison.configuration.update(differing(present))
     comparison.configuration.pop("name", None)
     comparison.data.update(differing([digests(run) for run in runs]))
     comparison.warnings.extend(f"{run.checked.note}." for run in runs if run.checked.note is not None)

@@ -9,7 +9,7 @@ from satpipe.dataset.orientations import ORIENTATIONS, oriented
 from satpipe.stages.classify.augment import BandGain, Views, albumentations, classic
 
 STILL = AugmentConfig(
-    rotate_deg=0, scale=0, shift=0, brightness=0, contrast=0, colour=0, blur_share=0, noise_share=0, uses_of_a_view=2
+    rotate_deg=0, scale=0, shift=0, brightness=0, contrast=0, colour=0, blur_share=0, noise_share=0, steps_per_view=2
 )
 
 
@@ -60,7 +60,7 @@ def test_with_nothing_allowed_to_vary_a_view_is_the_chip_in_one_of_eight_orienta
 def test_a_view_is_drawn_anew_after_its_uses():
     config = AugmentConfig(
         rotate_deg=0, scale=0, shift=0, contrast=0, colour=0, blur_share=0, noise_share=0
-    ).model_copy(update={"brightness": 0.9, "uses_of_a_view": 3})
+    ).model_copy(update={"brightness": 0.9, "steps_per_view": 3})
     views = Views(np.full((1, 16, 16, 1), 100, np.uint8), config, seed=11)
     levels = [int(views.batch(step, np.array([0]))[0, 0, 0, 0]) for step in range(12)]
     runs = [levels[start : start + 3] for start in range(0, 12, 3)]

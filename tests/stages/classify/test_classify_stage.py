@@ -207,7 +207,7 @@ def test_shuffled_labels_are_the_negative_control(project):
 def test_chips_that_stay_in_their_shards_train_as_those_in_memory_do(project, monkeypatch, arm):
     if arm == "classic":
         # Views are not kept across steps then; used once they are the same.
-        project.settings["augment"] = {"uses_of_a_view": 1}
+        project.settings["augment"] = {"steps_per_view": 1}
     else:
         project.write_synthetic([0, 1] * 8, [True] * 16)
     task = project.planned()[arm]

@@ -22,7 +22,7 @@ def test_hinge_loss_is_that_of_the_margin() -> None:
 
 
 def test_hinge_and_spectral_norm_train_to_the_end(context: Callable[..., TaskContext]) -> None:
-    made = context(loss="hinge", judge_norm="spectral", images=256, checkpoint_images=64, restarts=0)
+    made = context(loss="hinge", discriminator_norm="spectral", images=256, checkpoint_images=64, restarts=0)
     metadata = make_generator(made)
     assert metadata["stopped"] == "length"
     assert metadata["restarts"] == []

@@ -42,9 +42,9 @@ def test_a_changed_label_file_reads_no_scene_again(tmp_path: Path) -> None:
 
 def test_a_changed_scene_reads_its_batch_again(tmp_path: Path) -> None:
     source = two_scenes(tmp_path)
-    ingest(tmp_path, source, scenes_per_part=1)
+    ingest(tmp_path, source, scenes_per_task=1)
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=5))
-    assert ingest(tmp_path, source, scenes_per_part=1).made == ["catalogue-geojson-1", "labels-geojson", "tables"]
+    assert ingest(tmp_path, source, scenes_per_task=1).made == ["catalogue-geojson-1", "labels-geojson", "tables"]
 
 
 def test_scenes_that_move_to_another_folder_are_not_read_again(tmp_path: Path) -> None:
