@@ -16,14 +16,12 @@ import numpy.typing as npt
 from .layers import MARGIN_PX, Floats, Layers, box_of, cut_layer, from_canvas, length_of, place
 from .masks import Alpha, Pose
 from .removal import remove_object
-from .surroundings import Backgrounds, Chips, edge_share
+from .surroundings import Backgrounds, Chips, crowded
 
 Flags = npt.NDArray[np.bool_]
 
 RESIZE = (0.6, 1.8)
 """How much smaller or larger a layer may be made to reach the size of a labelled object."""
-CROWDED = 0.18
-"""Share of edges around an object from which it lies beside structures or other objects."""
 SIZE_SPREAD = 0.12
 """Standard deviation of ln(length) between a labelled object and the layer that lies as it does."""
 
@@ -189,9 +187,8 @@ class Composer:
             objects.poses, backgrounds.surroundings(objects.chips, objects.poses), float(objects.neighbours.mean())
         )
         settings = settings or Settings()
-        pairs = zip(objects.chips, objects.alphas, strict=True)
-        crowded = np.array([edge_share(*pair, settings.value_range) > CROWDED for pair in pairs])
-        return cls(law, backgrounds, objects.layers(canvas), settings, seed, objects, crowded)
+        beside = crowded(objects.chips, objects.alphas, settings.value_range)
+        return cls(law, backgrounds, objects.layers(canvas), settings, seed, objects, beside)
 
     @property
     def canvas(self) -> tuple[int, int]:

@@ -27,6 +27,8 @@ CELL = 4
 """Side of a cell in pixels."""
 EDGE = 6 / 255
 """Gradient per pixel of an edge, as a share of the value range."""
+CROWDED = 0.18
+"""Share of edges around an object from which it lies beside structures or other objects."""
 LEAST_RING = 40
 """Pixels around an object that tell whether it lies beside something."""
 REACH_PX = 9.0
@@ -91,6 +93,12 @@ def edge_share(chip: npt.NDArray[np.generic], alpha: Alpha, value_range: float) 
     bands = [np.ascontiguousarray(band) for band in np.moveaxis(smooth, -1, 0)]
     slopes = [np.hypot(cv2.Sobel(band, cv2.CV_32F, 1, 0), cv2.Sobel(band, cv2.CV_32F, 0, 1)) / 8 for band in bands]
     return float((np.max(slopes, axis=0)[ring] > EDGE * value_range).mean())
+
+
+def crowded(chips: Chips, alphas: npt.NDArray[np.float32], value_range: float) -> npt.NDArray[np.bool_]:
+    """Return which objects (N,) lie beside structures or other objects; see :func:`edge_share`."""
+    pairs = zip(chips, alphas, strict=True)
+    return np.array([edge_share(chip, alpha, value_range) > CROWDED for chip, alpha in pairs], bool)
 
 
 @dataclass(frozen=True)

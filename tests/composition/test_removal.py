@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from satpipe.composition.removal import remove_object
 
 SIZE = 96

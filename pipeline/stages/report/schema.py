@@ -221,6 +221,15 @@ class Screening(Model):
     """Candidates of all classes by the reason for which they were not accepted."""
 
 
+class Recall(Model):
+    """Share of labelled objects that are recognised, by what surrounds them; mean of replicates."""
+
+    open: float
+    """With nothing near them."""
+    structures: float
+    """Beside structures or other objects."""
+
+
 class Data(Model):
     """What there was, and what was left out."""
 
@@ -265,6 +274,8 @@ class Report(Model):
     """Gain in labels by real fraction, where there are several."""
     scores: dict[str, Scores]
     """Curves of the two arms of the verdict."""
+    surroundings: dict[str, Recall] = {}
+    """By arm; empty where the test objects have no masks or are all alike in this."""
     errors: Errors
     gan: Gan | None = None
     nearest: dict[str, Nearest] = {}

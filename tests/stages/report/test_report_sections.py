@@ -195,6 +195,16 @@ def test_calibration_and_precision_can_be_recomputed(page_folder):
         assert everything <= found["precision_at_recall"]["1.00"] < 1
 
 
+def test_recall_in_the_open_and_beside_structures(page_folder, fake_run):
+    rows = rows_tested(page_folder)
+    first = fake_run.predictions.drop_duplicates("chip_id")
+    ships = first.loc[first["class"] == "ship", "chip_id"].to_numpy()
+    found = read(page_folder)["surroundings"]
+    for place, names in (("structures", ships[::2]), ("open", ships[1::2])):
+        for arm, own in rows[rows["chip_id"].isin(names)].groupby("arm"):
+            assert found[arm][place] == pytest.approx(reference.accuracy_score(own["class"], own["predicted"]))
+
+
 def test_the_verdicts_figures_can_be_recomputed(page_folder):
     answer, rows = read(page_folder)["answer"], rows_tested(page_folder)
     for arm, values in answer["arms_by_replicate"].items():

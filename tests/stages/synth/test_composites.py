@@ -29,7 +29,9 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
     write_store(store, masks=True)
     gan = job_in(store, tmp_path / "gan", images=64, checkpoint_images=64)
     make_generator(gan)
-    config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "synth": {"screen": False, "per_class": 20}})
+    config = RunConfig.model_validate(
+        {"ingest": {"sources": [{"type": "simulated"}]}, "synth": {"screen": False, "per_class": 20}}
+    )
     settings = {
         "synth": config.synth.model_dump(mode="json"),
         "scaling": config.chips.scaling.model_dump(mode="json"),

@@ -26,7 +26,7 @@ from ..sections.labels import labels_text, section_labels
 from ..sections.map import section_map
 from ..sections.next_steps import section_next
 from ..sections.run import section_run
-from ..sections.scores import section_leakage, section_scores, section_training
+from ..sections.scores import section_leakage, section_scores, section_surroundings, section_training
 from . import blocks, figures
 from .glossary import section_words
 from .pictures import png
@@ -57,6 +57,7 @@ def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]
         section_gan(data),
         section_errors(data, scaling),
         section_scores(data, arms_of(data)),
+        section_surroundings(data, arms_of(data)),
         section_training(data, arms_of(data)),
         section_leakage(data),
         section_left_out(data),
@@ -232,6 +233,7 @@ def as_data(data: ReportData, title: str, content: Sequence[blocks.Section], fil
         "scores": by_section["scores"],
         "errors": by_section["errors"],
         "gan": by_section.get("gan"),
+        "surroundings": by_section.get("surroundings", {}),
         "nearest": by_section.get("chips", {}).get("nearest_correlation", {}),
         "screening": by_section.get("chips", {}).get("screening"),
         "data": {

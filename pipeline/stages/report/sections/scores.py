@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ....composition.surroundings import CROWDED, crowded
 from ..gather import ReportData, json_lines
 from ..html import blocks, figures
 from ..html.drawing import number_of
 from ..html.words import number, plural, points, unit_name
 from ..stats.curves import RECALLS, precision_at_recall, reliability
+from .chips import scaling_of
 
 
 def two_arms(data: ReportData) -> tuple[str, str]:
@@ -85,6 +87,44 @@ def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
         ),
         confusion_table(data, rows),
     ]  # fmt: skip
+    return section
+
+
+MOST_MASKED = 2_000
+"""Test objects whose surroundings are looked at."""
+
+
+def section_surroundings(data: ReportData, arms: list[str]) -> blocks.Section | None:
+    """Return the recall of objects in the open and beside structures, by arm; None where the test lacks one of them."""
+    rows = tested(data)
+    objects = rows[(rows["class"] != data.classes[0]).to_numpy()]
+    chips = data.chips.of(objects["chip_id"].drop_duplicates().sort_values())
+    chips = chips.where(chips.has_masks)
+    chips = chips.take(np.linspace(0, len(chips) - 1, min(len(chips), MOST_MASKED)).astype(np.int64))
+    if not len(chips):
+        return None
+    alphas = chips.masks().astype(np.float32) / np.float32(255)
+    beside = pd.Series(crowded(chips.read(), alphas, scaling_of(data).width), index=chips.index["chip_id"])
+    if beside.all() or not beside.any():
+        return None
+    seen = objects[objects["chip_id"].isin(beside.index)]
+    seen = seen.assign(
+        beside=beside.loc[seen["chip_id"]].to_numpy(), right=(seen["class"] == seen["predicted"]).to_numpy(float)
+    )
+    recall = seen.groupby(["arm", "beside"], observed=True)["right"].mean()
+    places = {"open": False, "structures": True}
+    values = {arm: {place: float(recall[arm, flag]) for place, flag in places.items()} for arm in arms}
+    table = [blocks.row([arm, *map(number, one.values())]) for arm, one in values.items()]
+    section = blocks.Section("surroundings", "Objects in the open and beside structures")
+    shown = blocks.table(
+        "Recall by surroundings",
+        f"Share of {' or '.join(data.classes[1:])} chips that are recognised, mean of replicates: those with nothing"
+        f" near them, and those with more than {100 * CROWDED:g} % edges in the ring around their mask, such as"
+        " quays or other objects. Objects without a mask are left out.",
+        ["Arm", f"in the open ({(~beside).sum()})", f"beside structures ({beside.sum()})"],
+        table,
+    )
+    section.blocks, section.data = [shown], values
     return section
 
 
