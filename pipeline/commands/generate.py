@@ -8,7 +8,7 @@ import rich_click as click
 
 from ._common import find, progress, root_option, run_option, say
 
-FORMATS = ("png", "tif", "npy", "parquet")
+FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
 
 
 @click.command("generate")
@@ -30,7 +30,8 @@ FORMATS = ("png", "tif", "npy", "parquet")
     type=click.Choice(FORMATS),
     default="png",
     show_default=True,
-    help="A file for each chip (png, tif), or one for all (npy, parquet).",
+    help="A file for each chip (png, tif), one for all (npy, parquet), or boxes and masks for detectors as well (coco,"
+    " yolo, voc, dota).",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same bytes."

@@ -127,6 +127,7 @@ class Composites:
         in_place: Whether it took a labelled one's place (N,).
         sources: Which labelled object gave pose and surroundings (N,).
         grounds: Which background it lies on, -1 in place (N,).
+        neighbours: Alphas (H, W) of the further objects that were composed before the main one, in their order.
     """
 
     chips: Chips
@@ -135,6 +136,7 @@ class Composites:
     in_place: npt.NDArray[np.bool_]
     sources: npt.NDArray[np.int64]
     grounds: npt.NDArray[np.int64]
+    neighbours: list[list[Alpha]]
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
@@ -204,29 +206,34 @@ class Composer:
         """
         shape, dtype = self.backgrounds.chips.shape[1:], self.backgrounds.chips.dtype
         chips, alphas = np.empty((len(numbers), *shape), dtype), np.empty((len(numbers), *shape[:2]), np.float32)
-        poses, origins = [], []
+        poses, origins, neighbours = [], [], []
         for place_, number in enumerate(numbers):
             layer = None if layers is None else layers[place_]
-            values, alphas[place_], pose, *origin = self._one(int(number), layer)
+            values, alphas[place_], pose, others, *origin = self._one(int(number), layer)
             chips[place_] = as_dtype(values, dtype)
             poses.append(pose)
+            neighbours.append(others)
             origins.append(origin)
         source, ground = np.array(origins, np.int64).reshape(-1, 2).T
-        return Composites(chips, alphas, poses, ground < 0, source, ground)
+        return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours)
 
-    def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, int, int]:
-        """Return values, alpha and pose of a composite, its labelled object and its background (-1: in place)."""
+    def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, list[Alpha], int, int]:
+        """Return values, alpha, pose and neighbours of a composite, its labelled object and its background.
+
+        The background is -1 in place.
+        """
         rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
         draw = rng.random(14)
         given = self.layers[int(draw[1] * len(self.layers))] if layer is None else layer
         if self.settings.colour:
             given = recoloured(given, self.settings.colour, self.settings.value_range, draw[7:])
         length = max(length_of(given), 1.0)
-        source = self._of_size(length, draw[0])
+        source = self.labelled_like(length, draw[0])
         labelled = self.law.poses[source]
         scale = float(np.clip(labelled.length / length, *RESIZE))
         change = self.settings.scale * (2 * draw[3] - 1)
         mirrored, reverse = bool(draw[4] < 0.5), math.pi * (draw[5] < 0.5)
+        others: list[Alpha] = []
         if self.objects is not None and draw[2] < self._chance_in_place(source):
             ground, background, pose = self.without_object(source), -1, labelled
             scale *= 1 + 0.25 * change
@@ -237,17 +244,18 @@ class Composer:
             ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
             rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours
             for _ in range(int(rng.poisson(rate))):
-                ground = self._with_neighbour(ground, pose, rng)
+                ground, other = self._with_neighbour(ground, pose, rng)
+                others.append(other)
             scale *= 1 + change
         matrix = from_canvas(pose.row, pose.col, pose.angle + reverse, scale, mirrored, self.canvas)
         values, alpha = place(ground, given, matrix)
-        return values, alpha, pose, source, background
+        return values, alpha, pose, others, source, background
 
     def _chance_in_place(self, source: int) -> float:
         return self.settings.in_place_crowded if self.crowded[source] else self.settings.in_place
 
-    def _of_size(self, length: float, draw: float) -> int:
-        """Return a labelled object drawn from those about as long as a layer's object.
+    def labelled_like(self, length: float, draw: float) -> int:
+        """Return the position of a labelled object, drawn from those about as long as a layer's object.
 
         Objects larger than a canvas have been made smaller to fit: a layer that fills its canvas may stand for them.
         """
@@ -265,8 +273,8 @@ class Composer:
         row, col = height / 2 + sin * by_col + cos * by_row, width / 2 + cos * by_col - sin * by_row
         return replace(pose, row=row, col=col, angle=angle)
 
-    def _with_neighbour(self, ground: Floats, pose: Pose, rng: np.random.Generator) -> Floats:
-        """Return a background with one further object: alongside the main one, or anywhere clear of it."""
+    def _with_neighbour(self, ground: Floats, pose: Pose, rng: np.random.Generator) -> tuple[Floats, Alpha]:
+        """Return a background with one more object, alongside the main one or anywhere clear of it, and its alpha."""
         draw = rng.random(5)
         other = int(draw[0] * len(self.layers))
         length = length_of(self.layers[other])
@@ -280,7 +288,7 @@ class Composer:
         else:
             away, towards = (pose.length + length) / 2 + 20 * draw[2], 2 * math.pi * draw[3]
             row, col, angle = row + away * math.sin(towards), col + away * math.cos(towards), 2 * math.pi * draw[4]
-        return place(ground, self.layers[other], from_canvas(row, col, angle, 1.0, False, self.canvas))[0]
+        return place(ground, self.layers[other], from_canvas(row, col, angle, 1.0, False, self.canvas))
 
     def without_object(self, source: int) -> Floats:
         """Return the chip (H, W, C) of a labelled object without it."""

@@ -49,9 +49,11 @@ def read(given: LabelInput) -> Labels:
 
 
 def holds(path: Path) -> bool:
-    """Return whether most lines of a text file have four corners and a class."""
+    """Return whether most lines of a text file have four corners and a class, or it has DOTA's header alone."""
     lines = [line for line in lines_of(path) if line.strip()]
     rows = [line for line in lines if not HEADER.fullmatch(line)]
+    if lines and not rows:
+        return lines[0].lower().startswith("imagesource")
     return bool(lines) and sum(LINE.fullmatch(line) is not None for line in rows) * 2 >= max(1, len(rows))
 
 

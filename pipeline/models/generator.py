@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..composition.compose import Composer, Settings
+from ..composition.pose import Alpha
 from ..composition.surroundings import Backgrounds
 from ..dataset.scaling import Scaling
 from ..utils.bounded_files import read_json
@@ -86,13 +87,22 @@ class Generator:
         return composers
 
     def sample(self, z: npt.ArrayLike, labels: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> Values:
-        """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents.
+        """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents; see :meth:`sample_objects`."""
+        return self.sample_objects(z, labels, numbers)[0]
+
+    def sample_objects(
+        self, z: npt.ArrayLike, labels: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
+    ) -> tuple[Values, list[list[Alpha]]]:
+        """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents, and the alphas (H, W) of their objects.
+
+        The objects of a chip are of its class, the farthest back first; a chip that is generated whole has none.
 
         Args:
             z: Latents (N, z_dim).
             labels: Class indices (N,).
             numbers: Pose and background of a composite follow from its number (N,); whole chips do not need one.
         """
+        objects: list[list[Alpha]] = [[] for _ in labels]
         z = np.asarray(z, np.float32)
         is_whole = np.isin(labels, self.whole)
         own = np.array([self.whole.index(label) if label in self.whole else 0 for label in labels.tolist()], np.int64)
@@ -102,7 +112,9 @@ class Generator:
             composed = self.layers.compose(self.composers, z[rows], labels[rows], numbers[rows])
             for some, composites in composed.values():
                 values[rows[some]] = self.layers.scaling.apply(composites.chips)
-        return values
+                for row, others, alpha in zip(rows[some], composites.neighbours, composites.alphas, strict=True):
+                    objects[row] = [*others, alpha]
+        return values, objects
 
 
 Values = npt.NDArray[np.float32]

@@ -10,7 +10,7 @@ class DotaWriter(LabelWriter):
 
     def add(self, image: LabelledImage) -> None:
         """Write the corners of the smallest turned rectangle around each object, in pixels."""
-        lines = []
+        lines = [f"imagesource:{self.marks.description}\n", "gsd:null\n"]
         for item in image.objects:
             numbers = " ".join(f"{value:.2f}" for corner in item.corners for value in corner)
             lines.append(f"{numbers} {'-'.join(item.class_name.split())} {int(item.truncated)}\n")

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...engine.runs import Run
 from ...engine.task import Artifact
+from ...formats.writers.base import Marks
 from ...models.generator import Generator
 from ...models.quality import generator_verdict
-from .files import Marks
 from .sample import Tally
 
 CARD, PAGE = "card.json", "card.md"

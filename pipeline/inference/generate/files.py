@@ -1,4 +1,4 @@
-"""Write generated chips: PNG, GeoTIFF, one NumPy array or one Parquet file, and the table of labels beside them."""
+"""Write generated chips as PNG, GeoTIFF, one array or one Parquet file, with labels for detectors, and their table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from ...dataset.chip_store import ShardWriter
 from ...dataset.scaling import Scaling
+from ...formats.writers.base import LabelledImage, Marks, masked_object
+from ...formats.writers.table import WRITERS
 from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
 from ...utils.file_names import distinct_file_names
@@ -24,21 +27,6 @@ COLUMNS = ("file", "position", "class", "class_number", "seed", "label_score", "
 ARRAY, TABLE = "chips.npy", "chips.parquet"
 ROW_GROUP = 1024
 """Rows that a Parquet file holds together."""
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What is written into every file that has room for it.
-
-    Attributes:
-        description: One sentence that says that the chip is synthetic.
-        licence: Licence of the imagery that the generator learned from.
-        software: What made it.
-    """
-
-    description: str
-    licence: str
-    software: str
 
 
 @dataclass(frozen=True)
@@ -90,15 +78,16 @@ class Files(ABC):
 
 
 class _Single(Files):
-    """A file for each chip, in a folder for each class."""
+    """A file for each chip, in a folder for each class or in one for all."""
 
     alone = True
     suffix = ""
 
-    def __init__(self, layout: Layout) -> None:
-        """Make the folders."""
+    def __init__(self, layout: Layout, folder: str | None = None) -> None:
+        """Make the folders; ``folder`` is that for all chips."""
         super().__init__(layout)
-        self.folders = distinct_file_names(layout.classes, "class")
+        classes = layout.classes
+        self.folders = distinct_file_names(classes, "class") if folder is None else [folder] * len(classes)
         for name in self.folders:
             (layout.folder / name).mkdir(exist_ok=True)
 
@@ -108,7 +97,7 @@ class _Single(Files):
 
     def finish(self) -> None:
         """Take away the folders of classes without a chip."""
-        for name in self.folders:
+        for name in set(self.folders):
             folder = self.layout.folder / name
             if not any(folder.iterdir()):
                 folder.rmdir()
@@ -119,7 +108,7 @@ class Png(_Single):
 
     suffix = "png"
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, folder: str | None = None) -> None:
         """Check that PNG can hold the chips.
 
         Raises:
@@ -128,7 +117,7 @@ class Png(_Single):
         dtype, bands = layout.scaling.dtype, layout.shape[2]
         if not png.can_hold(dtype, bands):
             raise ConfigError(f"chips of {dtype} with {bands} band(s) are no PNG; use --format tif, npy or parquet")
-        super().__init__(layout)
+        super().__init__(layout, folder)
 
     def write(self, block: Block, first: int) -> None:
         """Encode and write each chip."""
@@ -248,7 +237,43 @@ class Parquet(Files):
         self.file.close()
 
 
-FORMATS: dict[str, Callable[[Layout], Files]] = {"png": Png, "tif": Tif, "npy": Npy, "parquet": Parquet}
+class Labelled(Files):
+    """A PNG file for each chip, a GeoTIFF where PNG does not hold it, with labels of its objects for detectors."""
+
+    def __init__(self, layout: Layout, kind: str) -> None:
+        """Begin; ``kind`` is a format of labels."""
+        super().__init__(layout)
+        self.writer = WRITERS[kind](layout.folder, layout.classes[1:], layout.marks)
+        chips: type[_Single] = Png if png.can_hold(layout.scaling.dtype, layout.shape[2]) else Tif
+        self.chips = chips(layout, self.writer.images)
+
+    def name(self, label: int, number: int) -> str:
+        """Return the file's name, such as ``images/000012.png``."""
+        return self.chips.name(label, number)
+
+    def write(self, block: Block, first: int) -> None:
+        """Write each chip and its objects."""
+        self.chips.write(block, first)
+        size = self.layout.shape[:2]
+        for number, masks in enumerate(block.objects, first):
+            objects = [masked_object(self.layout.classes[block.label], mask, size) for mask in masks]
+            shown = [item for item in objects if item is not None]
+            self.writer.add(LabelledImage(Path(self.name(block.label, number)).name, self.layout.shape, shown))
+
+    def finish(self) -> None:
+        """End the labels."""
+        self.writer.close()
+
+
+LABELLED = ("coco", "yolo", "voc", "dota")
+"""Formats with labels for detectors."""
+FORMATS: dict[str, Callable[[Layout], Files]] = {
+    "png": Png,
+    "tif": Tif,
+    "npy": Npy,
+    "parquet": Parquet,
+    **{kind: partial(Labelled, kind=kind) for kind in LABELLED},
+}
 
 
 class LabelTable:

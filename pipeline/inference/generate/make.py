@@ -27,7 +27,7 @@ from ...stages.synth import screening as screenings
 from ...stages.synth.screening import Screening
 from ...utils.errors import ConfigError, StoreError
 from . import card, pictures
-from .files import COLUMNS, FORMATS, LABELS, Files, LabelTable, Layout
+from .files import COLUMNS, FORMATS, LABELLED, LABELS, Files, LabelTable, Layout
 from .sample import Tally, kept, shares
 
 MEANINGS = (
@@ -112,6 +112,20 @@ def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
     return [number for number, name in enumerate(classes) if name in names or not names]
 
 
+def check_outlined(generator: Generator, labels: Sequence[int]) -> None:
+    """Check that it is known where the objects of classes lie in their chips; the background has none.
+
+    Raises:
+        ConfigError: If chips of a class are generated as a whole.
+    """
+    for label in labels:
+        if label and label in generator.whole:
+            raise ConfigError(
+                f"the generator makes {generator.classes[label]} chips as a whole, so nobody knows where their objects"
+                " lie; train one with gan.preset=layers on labels that have boxes or outlines"
+            )
+
+
 def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], workers: int | None = None) -> Tally:
     """Make the folder ``to``: chips, labels.csv, card.json and card.md, three pictures.
 
@@ -133,6 +147,8 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     """
     part, generator, scaling = load(run)
     labels = class_numbers(wish.labels, generator.classes)
+    if wish.file_format in LABELLED:
+        check_outlined(generator, labels)
     screening = load_screening(run, wish.screen)
     truncation = run.config.synth.truncation if wish.truncation is None else wish.truncation
     tally = Tally(shares(wish.count, labels))

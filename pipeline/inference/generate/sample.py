@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ...composition.pose import Alpha
 from ...models.device import Profile
 from ...models.generator import Generator
 from ...models.networks import BLOCK, latents
@@ -39,6 +40,7 @@ class Block:
         seeds: Seed of each one's z (N,).
         label_score: Probability of its class by the screening networks (N,); NaN without screening.
         distance: To the nearest real chip of its class, 1 being typical (N,); NaN without screening.
+        objects: Which pixels (H, W) each of its objects shows, for each chip; none of a chip that is generated whole.
     """
 
     label: int
@@ -46,15 +48,11 @@ class Block:
     seeds: Labels
     label_score: Floats
     distance: Floats
+    objects: Sequence[Sequence[npt.NDArray[np.bool_]]]
 
     def __len__(self) -> int:
         """Return the number of chips."""
         return len(self.seeds)
-
-    def first(self, count: int) -> Block:
-        """Return the first ``count`` chips."""
-        cut = slice(count)
-        return Block(self.label, self.values[cut], self.seeds[cut], self.label_score[cut], self.distance[cut])
 
 
 @dataclass
@@ -128,7 +126,8 @@ def kept(
             tally.kept[label] += len(good)
             if len(good):
                 score, distance = block.label_score[good], block.distance[good]
-                yield Block(label, block.values[good], block.seeds[good], score, distance)
+                objects = [block.objects[place] for place in good]
+                yield Block(label, block.values[good], block.seeds[good], score, distance, objects)
             if tally.kept[label] == count:
                 break
 
@@ -167,19 +166,33 @@ def _block(
     """Make the block of candidates whose seeds count up from ``start``."""
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
     z = latents(seeds, generator.z_dim, truncation)
-    values = chips_of(generator, z, labels, seeds)
+    with _precision(generator).autocast():
+        values, alphas = generator.sample_objects(z, labels, seeds)
+    objects = [visible(each) for each in alphas]
     if screening is None:
         nothing = np.full(BLOCK, np.nan)
-        return Block(label, values, seeds, nothing, nothing), np.full(BLOCK, "", object)
+        return Block(label, values, seeds, nothing, nothing, objects), np.full(BLOCK, "", object)
     measures, why = screening.judge(values, labels)
-    return Block(label, values, seeds, measures.label_score, measures.distance), why
+    return Block(label, values, seeds, measures.label_score, measures.distance, objects), why
+
+
+def visible(alphas: Sequence[Alpha]) -> list[npt.NDArray[np.bool_]]:
+    """Return which pixels (H, W) each object shows: more than half covered by it, and by none of the later ones."""
+    shown = [alpha > 0.5 for alpha in alphas]
+    for place, solid in enumerate(shown):
+        for later in alphas[place + 1 :]:
+            solid &= later <= 0.5
+    return shown
 
 
 def chips_of(
     generator: Generator, z: npt.NDArray[np.float32], labels: Labels, numbers: Labels
 ) -> npt.NDArray[np.float32]:
     """Return chips (N, H, W, C) as :meth:`Generator.sample` does, in the training's precision."""
-    precision = str((generator.card.get("profile") or {}).get("precision", "fp32"))
-    device = next(generator.network.parameters()).device.type
-    with Profile(device=device, precision=precision).autocast():
+    with _precision(generator).autocast():
         return generator.sample(z, labels, numbers)
+
+
+def _precision(generator: Generator) -> Profile:
+    precision = str((generator.card.get("profile") or {}).get("precision", "fp32"))
+    return Profile(device=next(generator.network.parameters()).device.type, precision=precision)
