@@ -7,36 +7,55 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import satpipe
 import torch
+from click.testing import CliRunner
 from fixtures.finished_run import CLASSES, MODEL, SIZE, Finished, spots
 from satpipe import load_chips, load_classifier, load_generator
+from satpipe.commands import cli
 from satpipe.utils.errors import ConfigError, StoreError
 from torch.utils.data import DataLoader
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return Finished(tmp_path_factory.mktemp("api")).generator().chips().classifier().write()
+    return Finished(tmp_path_factory.mktemp("api")).generator().screening().chips().classifier().write()
 
 
 def test_three_lines_from_a_generator_to_a_tensor(done: Finished) -> None:
-    images, labels = load_generator("harbour", done.root).tensors(6, seed=3)
+    images, labels = load_generator("harbour", done.root).tensors(6, seed=3, screen=False)
     assert (images.shape, images.dtype) == ((6, 3, SIZE, SIZE), torch.float32)
     assert images.abs().max() <= 1
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_generated_chips_are_those_of_the_command(done: Finished, tmp_path: Path) -> None:
-    from satpipe.engine.runs import find_run
-    from satpipe.inference.generate.make import Wish, make
+@pytest.mark.parametrize(
+    ("label", "screen", "truncation"),
+    [("ship", False, 0.5), ("non-ship", True, None), ("non-ship", None, 0.8), (None, False, None)],
+)
+def test_generated_chips_are_those_of_the_command(
+    done: Finished, tmp_path: Path, label: str | None, screen: bool | None, truncation: float | None
+) -> None:
+    words = ["--count", "20", "--seed", "3", "--format", "npy", "--to", str(tmp_path / "out")]
+    words += [] if label is None else ["--label", label]
+    words += {True: ["--screen"], False: ["--no-screen"], None: []}[screen]
+    words += [] if truncation is None else ["--truncation", str(truncation)]
+    assert CliRunner().invoke(cli, ["generate", "--root", str(done.root), *words]).exit_code == 0
+    chips = load_generator(root=done.root).sample(20, label, seed=3, screen=screen, truncation=truncation)
+    np.testing.assert_array_equal(chips.read(), np.load(tmp_path / "out" / "chips.npy"))
+    rows = pd.read_csv(tmp_path / "out" / "labels.csv")
+    assert chips.table["seed"].tolist() == rows["seed"].tolist()
+    assert [chips.classes[number] for number in chips.labels()] == rows["class"].tolist()
+    assert rows["label_score"].isna().all() == (screen is False)
 
-    wish = Wish(("ship",), 40, "npy", 3, 0.5, False)
-    make(find_run("harbour", done.root), wish, tmp_path / "out", lambda done, total: None)
-    chips, labels = load_generator(root=done.root).chips(40, label="ship", seed=3, truncation=0.5)
-    assert set(labels) == {1}
-    np.testing.assert_array_equal(chips, np.load(tmp_path / "out" / "chips.npy"))
+
+def test_chips_are_screened_unless_told_otherwise(done: Finished) -> None:
+    generator = load_generator(root=done.root)
+    with pytest.warns(UserWarning, match="only 0 of 2 ship chips passed screening.*screen=False"):
+        assert len(generator.sample(2, "ship")) == 0
+    assert len(generator.sample(2, "ship", screen=False)) == 2
 
 
 def test_a_generator_says_what_it_may_be_used_for(done: Finished) -> None:
@@ -62,6 +81,46 @@ def test_chips_are_a_dataset_of_torch(done: Finished) -> None:
         chips[6]
 
 
+def test_a_slice_of_chips_is_chips(done: Finished) -> None:
+    chips = load_chips("harbour", done.root)
+    some = chips[2:9:3]
+    assert some.table["chip_id"].tolist() == ["c2", "c5", "c8"]
+    np.testing.assert_array_equal(some.read(), chips.read([2, 5, 8]))
+    assert chips[np.array([8, 2])].labels().tolist() == [0, 0]
+    assert torch.equal(chips[-1][0], chips[11][0])
+    assert len(chips[5:5]) == 0
+
+
+def test_real_and_synthetic_chips_make_one_dataset(done: Finished) -> None:
+    both = load_chips("harbour", done.root, role="train") + load_generator(root=done.root).sample(4, screen=False)
+    labels = torch.cat([labels for _, labels in DataLoader(both, batch_size=5)])
+    assert labels.tolist() == [0, 1] * 4 + [0, 0, 1, 1]
+
+
+def test_what_is_printed_is_two_lines(done: Finished) -> None:
+    chips = load_chips("harbour", done.root, role="train")
+    size = f"{SIZE} x {SIZE} pixels, 3 bands, uint8"
+    expected = f"LabelledChips: 8 train chips of run harbour (split final), {size}\n  4 non-ship, 4 ship"
+    assert repr(chips) == expected
+    generator = load_generator("harbour", done.root)
+    assert repr(generator) == f"ChipGenerator of run harbour: chips of {size}\n  classes: non-ship, ship"
+
+
+def test_a_role_that_a_split_lacks_names_those_that_have_it(done: Finished) -> None:
+    with pytest.raises(ConfigError, match="split final of run harbour has no test chips; splits that have some: fold0"):
+        load_chips("harbour", done.root, role="test")
+    assert len(load_chips("harbour", done.root, split="fold0-f100-r0", role="test")) == 2
+
+
+def test_errors_name_arguments_and_no_options(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Finished(tmp_path, name).generator().chips().write()
+    with pytest.raises(ConfigError, match=r"several runs .*: one, two; name one with run=$"):
+        load_chips(root=tmp_path)
+    with pytest.raises(ConfigError, match=r"`satpipe run synth .*--root .*`.*, or screen=False takes chips as"):
+        load_generator("one", tmp_path).sample(2)
+
+
 def test_a_classifier_scores_chips(done: Finished) -> None:
     scores = load_classifier("harbour", done.root, model=MODEL).scores(load_chips("harbour", done.root).read())
     assert ((scores > 0.5) == (np.arange(12) % 2 == 1)).all()
@@ -71,10 +130,10 @@ def test_a_classifier_scores_chips(done: Finished) -> None:
     ("call", "says"),
     [
         (lambda root: load_generator("harbor", root), "did you mean harbour"),
-        (lambda root: load_chips("harbour", root, split="fold0-f100-r0"), "it has final"),
+        (lambda root: load_chips("harbour", root, split="fold0-f100-r9"), "it has final, fold0-f100-r0"),
         (lambda root: load_chips("harbour", root, role="tested"), "roles are train"),
         (lambda root: load_chips("harbour", root, label="shop"), "did you mean ship"),
-        (lambda root: load_chips("harbour", root, synthetic=True), "satpipe run synth"),
+        (lambda root: load_chips("harbour", root, split="fold0-f100-r0", synthetic=True), "satpipe run synth"),
         (lambda root: load_generator("harbour", root / "nowhere"), "satpipe run all"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ._common import config_options, find, load, root_option, say
+from ._common import config_options, find, load, root_option, run_option, say
 
 
 @click.group("export")
@@ -80,3 +80,37 @@ def chips(
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     table = export_chips(found, to, file_format, roles, scenes)
     say(f"{len(found):,} chips in {to}; {table.name} says what each is")
+
+
+@command.command("model")
+@click.argument("kind", type=click.Choice(["generator", "classifier"]))
+@run_option
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
+)
+@click.option(
+    "--onnx/--no-onnx",
+    "with_onnx",
+    default=True,
+    show_default=True,
+    help="Write the networks as ONNX too, compared with torch; needs the extra `interop`.",
+)
+@click.option(
+    "--model",
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="Function that builds the classifier's network, if it is not a bundled one; it is called, so trust it.",
+)
+@root_option
+def export_model(kind: str, run_name: str | None, to: Path, with_onnx: bool, model: str | None, root: Path) -> None:
+    """Write a run's final generator or classifier as a folder to publish or to load elsewhere.
+
+    It holds weights (safetensors), the networks as ONNX, and a README.md as the Hugging Face Hub shows it: intended
+    use, data, licence, metrics. `load_generator(FOLDER)` and `load_classifier(FOLDER)` read it in Python.
+    """
+    from ..inference.export.model import export_classifier, export_generator
+
+    run = find(run_name, root)
+    made = export_generator(run, to, with_onnx) if kind == "generator" else export_classifier(run, to, with_onnx, model)
+    say(f"the {kind} of run {run.name} in {to}: {', '.join(made.files)}")
+    for name, difference in made.differences.items():
+        say(f"{name}: ONNX Runtime and torch differ by {difference:.1e} of the output's range")

@@ -166,7 +166,7 @@ class GeneratorNetwork(nn.Module):
         """
         if self.by_input:
             z = torch.cat([z, F.one_hot(labels, self.architecture.classes).to(z.dtype)], dim=1)
-        x = self.entry(z).view(len(z), *self.start, -1).permute(0, 3, 1, 2)
+        x = self.entry(z).unflatten(1, (*self.start, -1)).permute(0, 3, 1, 2)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = layer(F.relu(norm(x, labels), inplace=True))
         x = x.float()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .errors import StoreError
 
 
 def sync_folder(folder: Path) -> None:
@@ -57,3 +61,26 @@ def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(to: Path) -> Iterator[Path]:
+    """Make a folder beside ``to`` that takes its place once it is whole, and is gone if it is not.
+
+    Raises:
+        StoreError: If ``to`` holds files, or cannot be written.
+    """
+    to = Path(os.path.abspath(to))  # noqa: PTH100 - a symbolic link keeps its name
+    staging = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    try:
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
+        staging.mkdir(parents=True)
+        yield staging
+        if to.exists():
+            to.rmdir()
+        os.replace(staging, to)
+    except OSError as error:
+        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -27,6 +27,7 @@ EXTRAS = {
     "dask": ("distributed", "runs on a Dask cluster"),
     "kaggle": ("kagglehub", "sources of type kaggle"),
     "docs": ("mkdocs", "building the documentation"),
+    "interop": ("onnx", "models as ONNX, items of STAC"),
     "tensorboard": ("tensorboard", "trainings in TensorBoard"),
 }
 

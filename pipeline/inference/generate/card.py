@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.runs import Run
-from ...engine.task import Artifact
 from ...formats.writers.base import Marks
-from ...models.generator import Generator
 from ...models.quality import generator_verdict
+from .loaded import LoadedGenerator
 from .sample import Tally
 
 CARD, PAGE = "card.json", "card.md"
@@ -25,21 +24,18 @@ def marks_of(run: Run) -> Marks:
     return Marks(f"{sentence} it shows no place on earth.", licence, f"satpipe {version('satpipe')}")
 
 
-def card_of(
-    run: Run, generator: Generator, artifact: Artifact, settings: Mapping[str, Any], tally: Tally
-) -> dict[str, Any]:
+def card_of(run: Run, loaded: LoadedGenerator, settings: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
     """Return the card as JSON types. It holds no time and no folder, so that the same call gives the same bytes.
 
     Args:
         run: The run.
-        generator: Its final generator.
-        artifact: The artifact that holds the generator, with what was measured of it.
+        loaded: Its final generator, with what was measured of it.
         settings: What the user asked for.
         tally: What was made.
     """
-    config, trained = run.config, generator.card
-    verdict = generator_verdict(artifact.metadata)
-    names = generator.classes
+    config, trained = run.config, loaded.generator.card
+    verdict = generator_verdict(loaded.measured)
+    names = loaded.generator.classes
     return {
         "synthetic": True,
         "what": f"{sum(tally.kept.values())} synthetic satellite image chips with labels",
@@ -57,14 +53,14 @@ def card_of(
             "chips": (trained.get("data") or {}).get("index"),
         },
         "generator": {
-            "part": artifact.ref.digest,
+            "part": loaded.folder.name,
             "preset": trained.get("preset"),
             "images": trained.get("best_images"),
             "architecture": trained.get("architecture"),
             "precision": (trained.get("profile") or {}).get("precision"),
             "learned": verdict.learned,
             "warning": verdict.sentence,
-            **{name: artifact.metadata[name] for name in ("quality", "usefulness") if name in artifact.metadata},
+            **{name: loaded.measured[name] for name in ("quality", "usefulness") if name in loaded.measured},
         },
         "software": {name: version(name) for name in ("satpipe", "torch", "numpy")},
     }

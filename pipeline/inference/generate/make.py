@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,18 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...dataset.names import FINAL
-from ...dataset.scaling import Scaling
 from ...engine.runs import Run
-from ...engine.task import Artifact
-from ...models import generator as generators
 from ...models.device import cores, threads
-from ...models.generator import SCALING, Generator
-from ...stages.synth import screening as screenings
+from ...models.generator import Generator
 from ...stages.synth.screening import Screening
-from ...utils.errors import ConfigError, StoreError
+from ...utils.atomic_files import new_folder
+from ...utils.errors import ConfigError
 from . import card, pictures
 from .files import COLUMNS, FORMATS, LABELLED, LABELS, Files, LabelTable, Layout
+from .loaded import of_run
 from .sample import Tally, kept, shares
 
 MEANINGS = (
@@ -63,41 +57,6 @@ class Wish:
     screen: bool | None
 
 
-def load(run: Run) -> tuple[Artifact, Generator, Scaling]:
-    """Load the run's final generator with its artifact and scaling.
-
-    Raises:
-        ConfigError: If the run has none; names the command that makes one.
-    """
-    artifact = run.artifact(f"gan/{FINAL}", "generator", "gan")
-    generator, scaling = generators.load(artifact.path), Scaling.load(artifact.path / SCALING)
-    if len(scaling.low) != generator.shape[2]:
-        raise StoreError(f"{artifact.path} is damaged: its scaling is that of another number of bands")
-    return artifact, generator, scaling
-
-
-def load_screening(run: Run, wanted: bool | None) -> Screening | None:
-    """Load what the run keeps to screen chips with; None where they are not to be screened.
-
-    Raises:
-        ConfigError: If screening is wanted and the run keeps nothing for it.
-    """
-    if wanted is False or (wanted is None and not run.config.synth.screen):
-        return None
-    made = run.find(f"synth/{FINAL}")
-    screening = None if made is None else screenings.load(made.path)
-    if screening is None:
-        why = (
-            "was told not to screen (synth.screen)"
-            if not run.config.synth.screen
-            else "keeps nothing to screen with yet"
-        )
-        raise ConfigError(
-            f"run {run.name} {why}; {run.command('synth')} makes it, or --no-screen takes chips as they come"
-        )
-    return screening
-
-
 def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Return the indices of the named classes, in the order of the classes; all of them where none is named.
 
@@ -108,7 +67,7 @@ def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
         if name not in classes:
             near = get_close_matches(name, classes, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(classes)}"
-            raise ConfigError(f"--label {name}: the generator has no such class; {hint}")
+            raise ConfigError(f"there is no class {name}; {hint}")
     return [number for number, name in enumerate(classes) if name in names or not names]
 
 
@@ -145,14 +104,15 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
         ConfigError: If the run has no generator, or the wish cannot be met.
         StoreError: If the folder holds files or cannot be written.
     """
-    part, generator, scaling = load(run)
+    loaded = of_run(run)
+    generator, scaling = loaded.generator, loaded.scaling
     labels = class_numbers(wish.labels, generator.classes)
     if wish.file_format in LABELLED:
         check_outlined(generator, labels)
-    screening = load_screening(run, wish.screen)
-    truncation = run.config.synth.truncation if wish.truncation is None else wish.truncation
+    screening = loaded.screening(wish.screen)
+    truncation = loaded.truncation if wish.truncation is None else wish.truncation
     tally = Tally(shares(wish.count, labels))
-    with _staged(to) as folder:
+    with new_folder(to) as folder:
         marks = card.marks_of(run)
         layout = Layout(folder, generator.classes, scaling, generator.shape, wish.count, marks)
         files, table = FORMATS[wish.file_format](layout), LabelTable(folder / LABELS)
@@ -169,7 +129,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
             "truncation": truncation,
             "screened": screening is not None,
         }
-        about = card.card_of(run, generator, part, settings, tally)
+        about = card.card_of(run, loaded, settings, tally)
         card.write_card(about, dict(zip(COLUMNS, MEANINGS, strict=True)), folder)
     return tally
 
@@ -209,26 +169,3 @@ def _write(
     files.finish()
     table.close()
     return shown
-
-
-@contextmanager
-def _staged(to: Path) -> Iterator[Path]:
-    """Yield a folder beside ``to`` that takes its place once it is whole, and is removed if it is not.
-
-    Raises:
-        StoreError: If ``to`` holds files, or cannot be written.
-    """
-    to = Path(os.path.abspath(to))  # noqa: PTH100 - a symbolic link keeps its name
-    staging = to.with_name(f".{to.name}.{os.getpid()}.partial")
-    try:
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
-        staging.mkdir(parents=True)
-        yield staging
-        if to.exists():
-            to.rmdir()
-        os.replace(staging, to)
-    except OSError as error:
-        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
