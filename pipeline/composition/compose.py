@@ -144,6 +144,19 @@ class Composites:
         return np.array([box_of(alpha) for alpha in self.alphas]).reshape(-1, 4)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How a composite is made: what lies behind, the layer and where it goes, and from which labelled object."""
+
+    ground: Floats
+    layer: Floats
+    matrix: npt.NDArray[np.float64]
+    pose: Pose
+    neighbours: list[Alpha]
+    source: int
+    background: int
+
+
 @dataclass
 class Composer:
     """Composes layers of one class by a law.
@@ -217,11 +230,32 @@ class Composer:
         source, ground = np.array(origins, np.int64).reshape(-1, 2).T
         return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours)
 
+    def without_objects(self, numbers: Sequence[int] | npt.NDArray[np.int64], layers: Layers | None = None) -> Chips:
+        """Return what lies behind composites of the given numbers (N, H, W, C): chips like them that show no object.
+
+        Where another object is near the labelled one whose place is taken, a background stands for its chip.
+
+        Args:
+            numbers: Which composites.
+            layers: Layers of the composites, as for :meth:`compose`.
+        """
+        dtype = self.backgrounds.chips.dtype
+        chips = np.empty((len(numbers), *self.backgrounds.chips.shape[1:]), dtype)
+        for place_, number in enumerate(numbers):
+            layer = None if layers is None else layers[place_]
+            chips[place_] = as_dtype(self._plan(int(number), layer, alone=True).ground, dtype)
+        return chips
+
     def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, list[Alpha], int, int]:
         """Return values, alpha, pose and neighbours of a composite, its labelled object and its background.
 
         The background is -1 in place.
         """
+        plan = self._plan(number, layer)
+        return *place(plan.ground, plan.layer, plan.matrix), plan.pose, plan.neighbours, plan.source, plan.background
+
+    def _plan(self, number: int, layer: Floats | None, alone: bool = False) -> _Plan:
+        """Draw how a composite is made; ``alone`` lets no other object be seen."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
         draw = rng.random(14)
         given = self.layers[int(draw[1] * len(self.layers))] if layer is None else layer
@@ -234,7 +268,7 @@ class Composer:
         change = self.settings.scale * (2 * draw[3] - 1)
         mirrored, reverse = bool(draw[4] < 0.5), math.pi * (draw[5] < 0.5)
         others: list[Alpha] = []
-        if self.objects is not None and draw[2] < self._chance_in_place(source):
+        if draw[2] < self._chance_in_place(source, alone):
             ground, background, pose = self.without_object(source), -1, labelled
             scale *= 1 + 0.25 * change
         else:
@@ -243,15 +277,16 @@ class Composer:
             background = self.backgrounds.most_alike(drawn, pose, self.law.around[source])
             ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
             rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours
-            for _ in range(int(rng.poisson(rate))):
+            for _ in range(0 if alone else int(rng.poisson(rate))):
                 ground, other = self._with_neighbour(ground, pose, rng)
                 others.append(other)
             scale *= 1 + change
         matrix = from_canvas(pose.row, pose.col, pose.angle + reverse, scale, mirrored, self.canvas)
-        values, alpha = place(ground, given, matrix)
-        return values, alpha, pose, others, source, background
+        return _Plan(ground, given, matrix, pose, others, source, background)
 
-    def _chance_in_place(self, source: int) -> float:
+    def _chance_in_place(self, source: int, alone: bool) -> float:
+        if self.objects is None or (alone and self.objects.neighbours[source]):
+            return 0.0
         return self.settings.in_place_crowded if self.crowded[source] else self.settings.in_place
 
     def labelled_like(self, length: float, draw: float) -> int:

@@ -14,7 +14,7 @@ from ..dataset.orientations import ORIENTATIONS, oriented
 from .compose import Composer, Objects, Settings
 from .layers import canvas_size
 from .masks import Pose
-from .surroundings import Backgrounds
+from .surroundings import Backgrounds, Chips
 
 Labels = npt.NDArray[np.int64]
 
@@ -74,6 +74,13 @@ def composers(
     size_px = int(backgrounds.chips.shape[1])
     canvas = canvas_size([pose for own in objects.values() for pose in own.poses], size_px)
     return {label: Composer.fit(own, backgrounds, canvas, seed + label, settings) for label, own in objects.items()}
+
+
+def behind(by_class: Mapping[int, Composer], count: int, seed: int) -> Chips:
+    """Return what lies behind ``count`` composites (N, H, W, C), of each class in turn; it shows no object."""
+    labels = np.resize(sorted(by_class), count)
+    numbers = seed + np.arange(count)
+    return np.concatenate([by_class[label].without_objects(numbers[labels == label]) for label in sorted(by_class)])
 
 
 def objects_of(store: ChipStore, rows: npt.NDArray[np.int64]) -> Objects:

@@ -196,6 +196,9 @@ class GanConfig(Section):
     in the report. The others, and the background, are generated as whole chips."""
     images: PositiveCount | None = None
     """Real images shown to the discriminator in all; the length of the training."""
+    whole_images: PositiveCount | None = None
+    """The same for what is generated whole beside layers: the background, and classes whose objects have no masks. Null
+    takes half of `images`, or the preset's value."""
     batch: PositiveCount | None = None
     """Real images in a step."""
     z_dim: PositiveCount | None = None

@@ -56,7 +56,7 @@ def generator_verdict(metadata: Mapping[str, Any]) -> GeneratorVerdict:
     measured = {label: values for label, values in quality.items() if _complete(values)}
     missed = [found for label, values in measured.items() if (found := _missed(label, values)) is not None]
     reasons = [reason for _, reason in sorted(missed, reverse=True)]
-    share = taught_share(metadata.get("usefulness") or {}, len(quality))
+    share = taught_share(metadata.get("usefulness") or {}, _classes(metadata))
     if share is not None and share < UNTAUGHT:
         reasons.append(
             f"a classifier trained on its chips alone learns {100 * max(share, 0):.0f} % of what one trained on real"
@@ -71,8 +71,10 @@ def experiment_verdict(generators: Sequence[Mapping[str, Any]]) -> GeneratorVerd
     """Return whether the generators of an experiment learned: no, where at least half of those measured did not.
 
     Args:
-        generators: Metadata of each, as for :func:`generator_verdict`.
+        generators: Metadata of each, as for :func:`generator_verdict`. Where one has `layers`, its classes generated as
+            layers count alone: classifiers are trained on nothing else of it.
     """
+    generators = [_of_layers(metadata) for metadata in generators]
     verdicts = [generator_verdict(metadata) for metadata in generators]
     failed = [metadata for metadata, verdict in zip(generators, verdicts, strict=True) if verdict.learned is False]
     measured = sum(verdict.learned is not None for verdict in verdicts)
@@ -80,6 +82,14 @@ def experiment_verdict(generators: Sequence[Mapping[str, Any]]) -> GeneratorVerd
         # Each by itself failed; the mean of them can say nothing milder than they do, or the first one speaks.
         return next(v for v in (generator_verdict(mean_of(failed)), *verdicts) if v.learned is False)
     return GeneratorVerdict(True if measured else None)
+
+
+def _of_layers(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    layers = metadata.get("layers")
+    if not layers:
+        return metadata
+    quality = metadata.get("quality") or {}
+    return {**metadata, "quality": {label: values for label, values in quality.items() if label in layers}}
 
 
 def mean_of(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -107,6 +117,12 @@ def taught_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthe
     chance = 1 / classes
     real, synthetic = (float(usefulness[name]["balanced_accuracy"]) - chance for name in ("real_to_real", way))
     return synthetic / real if real > 0 else None
+
+
+def _classes(metadata: Mapping[str, Any]) -> int:
+    """Return how many classes usefulness was measured of: each has an average precision."""
+    measured = (metadata.get("usefulness") or {}).get("real_to_real", {})
+    return len(measured.get("average_precision", {})) or len(metadata.get("quality") or {})
 
 
 def _complete(values: Mapping[str, float]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from satpipe.composition.compose import Composer, Law, Objects, Settings
@@ -179,3 +180,25 @@ def test_the_share_of_edges_of_a_step_is_exact(bands: int) -> None:
     chip[:, ::2] += np.uint16(5000)
     assert edge_share(chip, alpha, 1_000_000) == 0
     assert edge_share(chip, np.ones_like(alpha), 10_000) == 1
+
+
+def test_what_lies_behind_a_composite_shows_no_object() -> None:
+    made = composer(Settings(in_place=0.5, in_place_crowded=0.5, neighbours=2.0))
+    behind = made.without_objects(range(40))
+    assert behind.max() < 100
+    composites = made.compose(range(40))
+    assert (composites.chips.reshape(40, -1).max(axis=1) > 150).all()
+    in_place = composites.in_place
+    assert 5 < in_place.sum() < 35
+    near = np.stack([cv2.dilate(alpha, np.ones((7, 7))) for alpha in composites.alphas])
+    clear = (near == 0) & in_place[:, None, None]
+    np.testing.assert_array_equal(behind[clear], composites.chips[clear])
+
+
+def test_a_chip_with_two_objects_is_no_chip_without_objects() -> None:
+    objects = replace(labelled(), neighbours=np.ones(COUNT, int))
+    grounds = np.random.default_rng(1).normal(150, 4, (20, SIZE, SIZE, 3)).astype(np.uint8)
+    settings = Settings(in_place=1.0, in_place_crowded=1.0)
+    made = Composer.fit(objects, Backgrounds.of(grounds), canvas_size(objects.poses, SIZE), 1, settings)
+    assert made.compose(range(10)).in_place.all()
+    assert made.without_objects(range(10)).min() > 120

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...composition.compose import Composer, Settings
 from ...composition.layers import to_range
-from ...composition.split_objects import composers, layered_classes
+from ...composition.split_objects import behind, composers, layered_classes
 from ...config.gan_presets import Preset
 from ...engine.task import TaskContext
 from ...models.device import prepare
@@ -44,14 +44,15 @@ def make(context: TaskContext) -> dict[str, Any]:
         layered = [label for label, name in enumerate(inputs.classes) if why.get(name) == ""]
         evaluator = prepare_evaluator(inputs, seed, context.profile) if ranks.first else None
         if layered:
-            trained, sampler = _train_both(context, preset, inputs, layered, evaluator, ranks)
+            trained, sampler, with_backgrounds = _train_both(context, preset, inputs, layered, evaluator, ranks)
         else:
             network, log = _train_whole(context, preset, inputs, None, evaluator, ranks, context.scratch)
             trained, sampler = Trained(network, log, context.scratch), whole_sampler(network)
+            with_backgrounds = sampler
         if evaluator is None:
             return {}
     quality = evaluator.thorough(sampler)
-    utility = of_generator(sampler, inputs, seed, context.profile)
+    utility = of_generator(with_backgrounds, inputs, seed, context.profile)
     whole = {name: reason for name, reason in why.items() if reason}
     found = {"quality": quality, "usefulness": utility, "layers": [inputs.classes[label] for label in layered]}
     return write_outputs(context, inputs, trained, found | {"whole": whole})
@@ -89,8 +90,13 @@ def _train_both(
     layered: list[int],
     evaluator: Evaluator | None,
     ranks: Ranks,
-) -> tuple[Trained, Sampler]:
-    """Train on layers of the objects of some classes, and on whole chips of the others."""
+) -> tuple[Trained, Sampler, Sampler]:
+    """Train on layers of the objects of some classes, and on whole chips of the others.
+
+    Returns:
+        The trained networks; what draws chips of every class; and the same with what lies behind composites for the
+        background. A classifier of the first would tell generated backgrounds from real ones, not objects from none.
+    """
     seed, replicate = context.config["seed"]
     scaling = inputs.scaling
     by_class = composers(inputs.store, inputs.train_labels, layered, seed, Settings(value_range=scaling.width))
@@ -132,7 +138,11 @@ def _train_both(
     def sampler(label: int, count: int, seed: int) -> Chips:
         return (draw_layers if label in layered else draw_whole)(label, count, seed)
 
-    return Trained(whole, whole_log, folder, layer_generator, log, context.scratch / LAYERS), sampler
+    def with_backgrounds(label: int, count: int, seed: int) -> Chips:
+        return sampler(label, count, seed) if label else scaling.apply(behind(by_class, count, seed))
+
+    trained = Trained(whole, whole_log, folder, layer_generator, log, context.scratch / LAYERS)
+    return trained, sampler, with_backgrounds
 
 
 def layer_sampler(generator: LayerGenerator, by_class: Mapping[int, Composer]) -> Sampler:

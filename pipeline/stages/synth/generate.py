@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...composition.compose import Composer, Settings
-from ...composition.split_objects import composers, layered_classes, pose_columns
+from ...composition.split_objects import behind, composers, layered_classes, pose_columns
 from ...config.run import SynthConfig
 from ...dataset import scaling as scalings
 from ...dataset.chip_store import subsample, write_masks, write_shard
@@ -54,7 +54,7 @@ def run(context: TaskContext) -> dict[str, Any]:
             sources[label] = generated_objects(generator.layers, label, by_class[label], scaling, config.truncation)
         else:
             sources[label] = whole_chips(generator, label, scaling, config.truncation)
-    return _make(context, real, scaling, config, sources, layered)
+    return _make(context, real, scaling, config, sources, by_class)
 
 
 def run_cutpaste(context: TaskContext) -> dict[str, Any]:
@@ -66,11 +66,9 @@ def run_cutpaste(context: TaskContext) -> dict[str, Any]:
     why = layered_classes(train, labels, real.classes)
     layered = [label for label, name in enumerate(real.classes) if not why[name]]
     scaling = scalings.fit(train.pixels(), **context.config["scaling"])
-    sources = {
-        label: real_objects(composer, scaling)
-        for label, composer in _composers(context, real, layered, config, scaling).items()
-    }
-    return _make(context, real, scaling, config, sources, layered) | {
+    by_class = _composers(context, real, layered, config, scaling)
+    sources = {label: real_objects(composer, scaling) for label, composer in by_class.items()}
+    return _make(context, real, scaling, config, sources, by_class) | {
         "whole": {name: said for name, said in why.items() if said}
     }
 
@@ -96,17 +94,17 @@ def _make(
     scaling: Scaling,
     config: SynthConfig,
     sources: dict[int, Source],
-    composed: list[int],
+    by_class: dict[int, Composer],
 ) -> dict[str, Any]:
-    """Make, screen and write the chips of each class that has a source."""
+    """Make, screen and write the chips of each class that has a source; ``by_class`` composes those of layers."""
     classes = real.classes
     chips, labels, largest = training_chips(context, real)
     wanted = {
-        label: config.per_class or max(largest, LEAST_COMPOSITES if label in composed else 0) for label in sources
+        label: config.per_class or max(largest, LEAST_COMPOSITES if label in by_class else 0) for label in sources
     }
     model = None
     if config.screen:
-        model = train_screening_model(chips, labels, classes, scaling, config, context, composed)
+        model = train_screening_model(chips, labels, classes, scaling, config, context, by_class)
     rounds: list[Candidates] = []
     for done, (label, source) in enumerate(sources.items(), start=1):
         rounds += candidates_of(label, wanted[label], source, model, config, first_seed(context.config, label))
@@ -114,14 +112,23 @@ def _make(
     write(context, rounds, classes)
     if model is not None and context.task.name == FINAL:
         screening.save(model, MIN_TEXTURE, context.out)
-    return {**metadata(rounds, classes, wanted, model), "tstr": tstr(context, accepted(rounds), scaling, real)}
+    return {
+        **metadata(rounds, classes, wanted, model),
+        "tstr": tstr(context, accepted(rounds, by_class, scaling), scaling, real),
+    }
 
 
-def accepted(rounds: list[Candidates]) -> Examples:
-    """Return the first accepted chips of each class, as many as a classifier is trained on, as they were made."""
+def accepted(rounds: list[Candidates], by_class: Mapping[int, Composer], scaling: Scaling) -> Examples:
+    """Return the first accepted chips of each class, as many as a classifier is trained on, as they were made.
+
+    Where there are composites, the background is what lies behind some of them.
+    """
     chips: list[npt.NDArray[np.float32]] = []
     labels: list[npt.NDArray[np.int64]] = []
-    for label in sorted({int(some.labels[0]) for some in rounds}):
+    if by_class:
+        chips.append(scaling.apply(behind(by_class, PER_CLASS, 0)))
+        labels.append(np.zeros(PER_CLASS, np.int64))
+    for label in sorted({int(some.labels[0]) for some in rounds} - ({0} if by_class else set())):
         own = [some.made.values[some.reasons == ""] for some in rounds if some.labels[0] == label]
         chips.append(np.concatenate(own)[:PER_CLASS])
         labels.append(np.full(len(chips[-1]), label))

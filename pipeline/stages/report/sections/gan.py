@@ -267,8 +267,8 @@ def usefulness_table(usefulness: Mapping[str, Mapping[str, float]]) -> blocks.Bl
     caption = (
         "A small classifier is trained on one kind of chips alone and tested on the other; real test chips are those of"
         " validation. The nearer the accepted chips, those that screening lets through to the classifiers, come to the"
-        " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Mean over"
-        " splits."
+        " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Of"
+        " composites, what lies behind them is the background class. Mean over splits."
     )
     return blocks.table("Train on synthetic, test on real", caption, ["Trained on", *names], rows)
 
