@@ -79,7 +79,11 @@ def quality(scores: Floats, right: npt.NDArray[np.bool_], objects: int, score: f
 def best(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> Quality | None:
     """Return the quality at the score with the highest F1, halfway between two detections' scores; None without any."""
     known = np.unique(scores)
-    candidates = (known + np.concatenate([[0.0], known[:-1]])) / 2
+    below = np.concatenate([[0.0], known[:-1]])
+    halfway = (known + below) / 2
+    # Between neighbouring floating-point numbers there is no middle: it may round up to the score itself, which would
+    # then not exceed it.
+    candidates = np.where(halfway < known, halfway, below)
     found = [quality(scores, right, objects, float(score)) for score in candidates]
     return max(found, key=lambda one: (one.f1, one.score), default=None)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from satpipe.inference.detect.measure import average_precision, best, match, quality
 from sklearn.metrics import precision_recall_curve
@@ -67,6 +67,8 @@ def test_average_precision_is_the_area_under_the_best_precision(right: list[bool
     assert average_precision(scores, np.array(right), sum(right)) == pytest.approx(expected)
 
 
+@example([(0.010000000000000002, True), (0.01, False)])
+@example([(0.010000000000000002, False), (0.01, True)])
 @given(st.lists(st.tuples(st.floats(0.01, 1), st.booleans()), min_size=1, max_size=20))
 def test_the_best_score_gives_the_best_f1_of_all(found: list[tuple[float, bool]]) -> None:
     scores, right = np.array([one[0] for one in found]), np.array([one[1] for one in found])
