@@ -79,8 +79,9 @@ class ImageSource(SourceBase):
 class PerImageSource(ImageSource):
     """A source whose label files are named like their images."""
 
-    labels: str | None = None
-    """Folder of the label files; null looks beside the images, and in `labels/` and the like beside their `images/`."""
+    labels: Paths | None = None
+    """Folder of the label files, or a list of folders; null looks beside the images, and in `labels/` and the like
+    beside their `images/`."""
 
 
 class SharedSource(ImageSource):
@@ -120,8 +121,24 @@ class LabelInput:
         folder = self.folders.get(file, "")
         split = re.search(r"(?:^|[^a-z])(train|val|test)", Path(file).name.lower())
         place = (folder, split[1] if split else "")
-        positions = ((paths.find(name, *place), name) for name in names)
-        return [stems.find(name, *place) if position is None else position for position, name in positions]
+        found = ((paths.find(name, *place), name) for name in names)
+        positions = [stems.find(name, *place) if position is None else position for position, name in found]
+        return self._match_ends(names) if set(positions) == {None} else positions
+
+    def _match_ends(self, names: Sequence[str]) -> list[int | None]:
+        """Return the position of the scene whose name ends with each name, after ``_`` or ``-``, if it is one.
+
+        Data sets put the kind of an image before the name by which their tables know it, as SpaceNet does.
+        """
+        wanted = {Path(name).stem for name in names if len(name) > 3}
+        ending: dict[str, list[int]] = {}
+        for position, scene in enumerate(self.scenes):
+            stem = str(scene["path"]).rpartition("/")[2].rpartition(".")[0]
+            for match in re.finditer(r"[_-]", stem):
+                if stem[match.end() :] in wanted:
+                    ending.setdefault(stem[match.end() :], []).append(position)
+        lists = (ending.get(Path(name).stem, []) for name in names)
+        return [own[0] if len(own) == 1 else None for own in lists]
 
     @cached_property
     def _indexes(self) -> tuple[PathIndex, PathIndex]:

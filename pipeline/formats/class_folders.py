@@ -24,7 +24,7 @@ PICTURES = {
 MASKS = {
     *("labels", "label", "masks", "mask", "gt", "groundtruth", "ground_truth", "ground-truth", "annotations"),
     *("annos", "annotation", "targets", "target", "segmentation", "segmentationclass", "seg", "semantic"),
-    "labelmasks",
+    *("labelmasks", "segmentations", "landmask", "landmasks"),
 }
 MASK_FOLDER = re.compile(r"(.*[_-])?(labels?|masks?|gt|annotations?)([_-].*)?", re.IGNORECASE)
 NUMBERED_CLASS = re.compile(r"(class|cls|label|category|cat|type|level|grade|kind)?[ _-]?\d{1,3}", re.IGNORECASE)

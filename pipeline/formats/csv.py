@@ -144,7 +144,9 @@ def features_of(
         import shapely
 
         try:
-            return explode(origin, class_name, shapely.from_wkt(row["wkt"]), factors)
+            shape = shapely.from_wkt(row["wkt"])
+            # `POLYGON EMPTY` is how an image without objects is listed.
+            return [] if shape.is_empty else explode(origin, class_name, shape, factors)
         except (KeyError, shapely.errors.ShapelyError):
             return [Feature(origin, class_name, np.empty((0, 2)), False, "its WKT cannot be read")]
     try:

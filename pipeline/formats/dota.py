@@ -12,7 +12,7 @@ from .label import ImageLabels, Labels, PixelObject, broken_object, polygon_obje
 from .text_file import read_lines
 
 HEADER = re.compile(r"\s*(imagesource|gsd|acquisition dates?|[a-z]+)\s*:.*", re.IGNORECASE)
-LINE = re.compile(r"\s*(?:[-+.\deE]+[\s,]+){8}(?![-+.\d]+\s*$)[^\s].*")
+LINE = re.compile(r"\s*(?:[-+.\deE]+[\s,]+){8}(?![-+.\deE]+(?:\s|$))[^\s].*")
 
 
 class DotaSource(PerImageSource):

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import islice
-from pathlib import Path
+from itertools import islice, takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .base import LabelFormat, PerImageSource, Recognised
-from .listing import IMAGES, beside, walk
+from .listing import IMAGES, beside, named_like, walk
 
 MAX_FILES = 1_000_000
 MAX_PARSED_BYTES = 64 << 20
@@ -37,15 +37,17 @@ class Inventory:
 
     @cached_property
     def images(self) -> list[str]:
-        """Rasters and pictures; of a Sentinel-2 product its true-colour image alone."""
+        """Rasters and pictures; of a Sentinel product (SAFE folder) those of :attr:`products` alone."""
         return [name for name in self.suffixed(IMAGES) if ".SAFE/" not in name or name in self.products]
 
     @cached_property
     def products(self) -> set[str]:
-        """True-colour images of Sentinel-2 products (SAFE folders), at 10 m where there are several."""
+        """Images of Sentinel products: measurements, or the true-colour image, at 10 m where a product has several."""
+        measured = {name for name in self.suffixed((".tif", ".tiff")) if ".SAFE/measurement/" in name}
         names = [name for name in self.by_suffix.get(".jp2", []) if ".SAFE/" in name and "_TCI" in name]
-        finest = {name for name in names if name.endswith("_TCI_10m.jp2")}
-        return finest or set(names)
+        finest = [name for name in names if name.endswith("_TCI_10m.jp2")]
+        has_finest = {name.partition(".SAFE/")[0] for name in finest}
+        return measured | {*finest, *(name for name in names if name.partition(".SAFE/")[0] not in has_finest)}
 
     @cached_property
     def by_suffix(self) -> dict[str, list[str]]:
@@ -94,39 +96,63 @@ def recognise_per_image(folder: Inventory, format_: LabelFormat, holds: Callable
         label_of, other_folders = _elsewhere(folder, labels, holds)
         if not label_of:
             return None
-        source["labels"] = str(folder.root / common_folder(list(label_of.values())))
+        source["labels"] = paths_of(folder, list(label_of.values()), labels)
         notes += [f"{other} holds such labels too; `labels: {other}` takes these instead" for other in other_folders]
     sample = spread(list(label_of.values()))
     if sum(holds(folder.path(name)) for name in sample) * 2 <= len(sample):
         return None
     says = f"{len(label_of):,} {format_.title} label files"
-    return Recognised(source, says, {}, (), len(label_of), [*label_of, *label_of.values()], notes)
+    found = Recognised(source, says, {}, (), len(label_of), [*label_of, *label_of.values()], notes)
+    _leave_out_unlabelled_folders(folder, found, list(label_of))
+    return found
+
+
+def _leave_out_unlabelled_folders(folder: Inventory, found: Recognised, labelled: Sequence[str]) -> None:
+    """Take the images of folders in which some have a label file: in the others nobody knows what there is."""
+    places = {name.rpartition("/")[0] for name in labelled}
+    own = [name for name in folder.images if name.rpartition("/")[0] in places]
+    others = [name for name in folder.images if name.rpartition("/")[0] not in places]
+    if not others:
+        return
+    found.source["path"] = paths_of(folder, own, folder.images)
+    found.why["path"] = "folders with label files"
+    where = some(sorted({name.rpartition("/")[0] or "." for name in others}))
+    found.notes.append(
+        f"{len(others):,} images in folders without any label file are left out ({where}): whether they hold objects is"
+        " not known; add such a folder to `path` if they hold none"
+    )
 
 
 def _elsewhere(
     folder: Inventory, labels: Sequence[str], holds: Callable[[Path], bool]
 ) -> tuple[dict[str, str], list[str]]:
     """Return label files of images' names in another folder, the one with most of them, and the other folders."""
-    stems = {Path(name).stem: name for name in folder.images}
-    by_folder: dict[str, dict[str, str]] = {}
+    stems = {Path(name).stem for name in folder.images}
+    by_folder: dict[str, list[str]] = {}
     for label in labels:
         if Path(label).stem in stems:
-            by_folder.setdefault(label.rpartition("/")[0], {})[stems[Path(label).stem]] = label
+            by_folder.setdefault(label.rpartition("/")[0], []).append(label)
     good = {
-        place: own
+        place: label_of
         for place, own in by_folder.items()
-        if any(holds(folder.path(name)) for name in spread([*own.values()]))
+        if any(holds(folder.path(name)) for name in spread(own)) and (label_of := named_like(folder.images, own))
     }
     if not good:
         return {}, []
     best = max(sorted(good), key=lambda place: len(good[place]))
     merged, rest = dict(good[best]), []
-    for place in sorted(good):
+    for place in sorted(good, key=lambda place: (-_same_end(place, best), place)):
         if place != best and merged.keys().isdisjoint(good[place]):
             merged |= good[place]  # train/ and val/ of one set
         elif place != best:
             rest.append(place)
-    return merged, rest
+    return merged, sorted(rest)
+
+
+def _same_end(place: str, other: str) -> int:
+    """Return how many of their last components two paths have in common."""
+    pairs = zip(reversed(place.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def recognise_shared(
@@ -163,6 +189,21 @@ def shortest(folder: Inventory, names: Sequence[str], rivals: Sequence[str]) -> 
     chosen = set(names)
     if all(name in chosen for name in rivals if name.startswith(prefix)):
         return str(folder.root / inside)
+    return [str(folder.path(name)) for name in names]
+
+
+def paths_of(folder: Inventory, names: Sequence[str], rivals: Sequence[str]) -> str | list[str]:
+    """Return the shortest way to name files that leaves out their rivals: a folder, folders, or a list of files."""
+    chosen = set(names)
+    others = [name for name in rivals if name not in chosen]
+    inside = common_folder(names)
+    prefix = f"{inside}/" if inside else ""
+    if not any(name.startswith(prefix) for name in others):
+        return str(folder.root / inside)
+    places = sorted({name.rpartition("/")[0] for name in names})
+    above = {parent.as_posix().removeprefix(".") for name in others for parent in PurePosixPath(name).parents}
+    if above.isdisjoint(places):
+        return [str(folder.root / place) for place in places]
     return [str(folder.path(name)) for name in names]
 
 

@@ -82,12 +82,14 @@ class ImageLabels:
         size: Rows and columns of the image by the label file; 0 where it does not say.
         name: The image by the label file, where one file is for many.
         reason: Why the labels of the image are not known, or None.
+        other_name: What the image may be called too.
     """
 
     objects: Sequence[PixelObject]
     size: tuple[int, int] = (0, 0)
     name: str = ""
     reason: str | None = None
+    other_name: str = ""
 
 
 @dataclass

@@ -45,7 +45,7 @@ def _image(task: Mapping[str, Any]) -> ImageLabels:
     """Return the objects of one task."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
     texts = [value for value in data.values() if isinstance(value, str)]
-    name = _name(next((text for text in texts if re.search(r"\.[A-Za-z0-9]{2,5}$", text)), ""))
+    served = next((text for text in texts if re.search(r"\.[A-Za-z0-9]{2,5}$", text)), "")
     results: list[dict[str, Any]] = []
     reason = None
     if "annotations" in task or "completions" in task:
@@ -60,7 +60,7 @@ def _image(task: Mapping[str, Any]) -> ImageLabels:
     objects = [item for result in results if (item := _object(result, size)) is not None]
     if any(item.reason == BRUSH for item in objects):
         reason = f"its labels are not known: {BRUSH}"
-    return ImageLabels(objects, size, name, reason)
+    return ImageLabels(objects, size, _name(served), reason, unquote(served).rpartition("/")[2])
 
 
 BRUSH = "a brush mask of Label Studio is not read; export as COCO, or as PNG masks"

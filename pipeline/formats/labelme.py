@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..utils.errors import InputError
-from .base import LabelFormat, LabelInput, PerImageSource, read_per_image
+from .base import LabelFormat, LabelInput, Paths, PerImageSource, read_per_image
 from .cvat import ellipse
 from .inventory import json_keys
 from .json_file import as_points, as_size, read_json
@@ -21,8 +21,9 @@ class LabelmeSource(PerImageSource):
     """Images with a JSON of the same name each, as LabelMe writes it."""
 
     type: Literal["labelme"] = "labelme"
-    labels: str | None = None
-    """Folder of the JSON files; null looks beside the images, and in `labels/` and the like beside `images/`."""
+    labels: Paths | None = None
+    """Folder of the JSON files, or a list of folders; null looks beside the images, and in `labels/` and the like
+    beside `images/`."""
 
 
 def parse(path: Path) -> ImageLabels:

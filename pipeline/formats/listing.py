@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,23 +187,50 @@ def beside(scenes: Sequence[str], exists: Callable[[str], bool], suffixes: Seque
     return label_of
 
 
-def named_like(scenes: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+def named_like(
+    scenes: Sequence[str], labels: Sequence[str], scene_root: str = "", label_root: str = ""
+) -> dict[str, str]:
     """Return the label file of each scene that has one of its name: the same path but for the suffix, else the name.
 
-    A name that two label files or two scenes share does not say which is meant, and is passed over.
+    Where several label files or scenes share a name, the two belong together that are nearest to each other, such as
+    those below ``train/part1``; where that does not tell, all are passed over.
+
+    Args:
+        scenes: Paths of the scenes below their root.
+        labels: Paths of the label files below theirs.
+        scene_root: That root.
+        label_root: That root.
     """
     by_stem = {label.rpartition(".")[0]: label for label in labels}
-    by_name: dict[str, list[str]] = {}
-    for stem, label in by_stem.items():
-        by_name.setdefault(stem.rpartition("/")[2], []).append(label)
-    stems = [scene.rpartition(".")[0] for scene in scenes]
-    count = Counter(stem.rpartition("/")[2] for stem in stems)
-    label_of = {}
-    for scene, stem in zip(scenes, stems, strict=True):
-        name = stem.rpartition("/")[2]
-        candidates = by_name.get(name, [])
-        if stem in by_stem:
-            label_of[scene] = by_stem[stem]
-        elif len(candidates) == 1 and count[name] == 1:
-            label_of[scene] = candidates[0]
-    return label_of
+    label_of = {scene: by_stem[stem] for scene in scenes if (stem := scene.rpartition(".")[0]) in by_stem}
+    taken = set(label_of.values())
+    left = [scene for scene in scenes if scene not in label_of]
+    free = [label for label in labels if label not in taken]
+    nearest_label = _nearest(left, scene_root, free, label_root)
+    nearest_scene = _nearest(free, label_root, left, scene_root)
+    return label_of | {scene: label for scene, label in nearest_label.items() if nearest_scene.get(label) == scene}
+
+
+def _nearest(paths: Sequence[str], root: str, others: Sequence[str], other_root: str) -> dict[str, str]:
+    """Return for each path the other one of its name, without suffix, that shares most of its folders, if it is one."""
+    below: dict[tuple[str, str], list[str]] = {}
+    for other in others:
+        for place in _folders(other, other_root):
+            below.setdefault(place, []).append(other)
+    found = {}
+    for path in paths:
+        same = next((below[place] for place in _folders(path, root) if place in below), [])
+        if len(same) == 1:
+            found[path] = same[0]
+    return found
+
+
+def _folders(path: str, root: str) -> Iterator[tuple[str, str]]:
+    """Yield the folders that a file lies in, the deepest first, each with the file's name without its suffix."""
+    folder, _, name = f"{root}/{path}".rpartition("/")
+    stem = name.rpartition(".")[0]
+    while True:
+        yield folder, stem
+        if not folder:
+            return
+        folder = folder.rpartition("/")[0]

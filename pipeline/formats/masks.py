@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Paths, Recognised, SharedSource
 from .class_folders import MASKS, PICTURES, SPLITS, is_mask_folder
-from .inventory import Inventory, common_folder, some, spread
+from .inventory import Inventory, paths_of, some, spread
 from .label import UNKNOWN_LABELS, ImageLabels, Labels, PixelObject
 from .listing import IMAGES
 
@@ -188,7 +188,7 @@ def recognise(folder: Inventory) -> Recognised | None:
     source: dict[str, Any] = {
         "type": "mask",
         "path": str(folder.root),
-        "labels": _paths(folder, masks, scenes),
+        "labels": paths_of(folder, masks, folder.images),
     }
     found = Recognised(source, f"{len(names):,} raster masks in {some(masks)}", {}, (), len(scenes), [*scenes, *masks])
     _settle_classes(found, names, values)
@@ -226,18 +226,6 @@ def _settle_classes(found: Recognised, names: Mapping[str, tuple[str, str]], val
     elif len(values) > 1:
         found.source["class_names"] = {str(value): f"class-{value}" for value in sorted(values)}
         found.why["class_names"] = "the masks have numbers only: give the names"
-
-
-def _paths(folder: Inventory, names: Sequence[str], others: Sequence[str]) -> str | list[str]:
-    """Return the shortest way to name files that leaves out others: a folder, folders, globs or a list."""
-    inside = common_folder(names)
-    prefix = f"{inside}/" if inside else ""
-    if not any(name.startswith(prefix) for name in others):
-        return str(folder.root / inside)
-    folders = sorted({name.rpartition("/")[0] for name in names})
-    if len(folders) <= 20 and not any(name.rpartition("/")[0] in folders for name in others):
-        return [str(folder.root / place) for place in folders]
-    return [str(folder.path(name)) for name in names]
 
 
 FORMAT = LabelFormat(

@@ -31,7 +31,9 @@ def read_images(
             labels.refuse(given.scenes, error)
             continue
         positions = given.match([image.name for image in images], name)
-        for number, (image, position) in enumerate(zip(images, positions, strict=True)):
+        others = given.match([image.other_name for image in images], name)
+        for number, (image, position, other) in enumerate(zip(images, positions, others, strict=True)):
+            position = other if position is None else position
             origin = f"{name}:{image.name or number}"
             if position is None:
                 for key, item in enumerate(image.objects):

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from .georeference import Layer
 
 MAX_BYTES = 4 << 30
-VECTORS = (".geojson", ".gpkg", ".shp", ".fgb", ".kml", ".geojsonl", ".geojsons", ".ndjson", ".parquet", ".geoparquet",
-           ".json")  # fmt: skip
-LINES = (".geojsonl", ".geojsons", ".ndjson")
+LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".ndjson", ".jsonl")
+VECTORS = (".geojson", ".gpkg", ".shp", ".fgb", ".kml", *LINES, ".parquet", ".geoparquet", ".json")
 SIDECARS = (".dbf", ".shx", ".prj", ".cpg")
 """Files that belong to a Shapefile."""
 USUAL_COLUMN = "class"
@@ -223,6 +222,8 @@ def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Any]], str | None]
         from .kml import read_kml
 
         return list(zip(*read_kml(path), strict=True)), LONLAT
+    if _is_sequence(path):
+        return _read_lines(path), LONLAT
     try:
         # Python's own parser opens nothing else, and a NaN spoils one feature and not the file.
         data = json.loads(path.read_text("utf-8-sig"))
@@ -233,6 +234,16 @@ def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Any]], str | None]
     if not isinstance(features, list):
         raise InputError(f"label file {path.name} is no GeoJSON feature collection")
     return [_row(feature) for feature in features], _geojson_crs(data)
+
+
+def _is_sequence(path: Path) -> bool:
+    """Return whether a JSON file has a feature a line: begun by record separators, or a whole feature in the first."""
+    start = head(path)
+    if start.startswith("\x1e"):
+        return True
+    first, end, rest = start.lstrip().partition("\n")
+    whole = first.rstrip().endswith("}") and rest.lstrip().startswith("{")
+    return bool(end) and whole and re.search(r'"type"\s*:\s*"Feature"', first) is not None
 
 
 def _read_lines(path: Path) -> list[tuple[dict[str, Any], Any]]:

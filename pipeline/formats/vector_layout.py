@@ -17,7 +17,7 @@ DISTINCT = 0.1
 """Share of a layer's objects that may lie in those of another, where both are labels of different classes."""
 UNTELLING = (
     *("labels", "label", "annotations", "objects", "targets", "train", "test", "data", "val", "valid"),
-    *("validation", "training"),
+    *("validation", "training", "doc", "export", "untitled"),
 )
 
 

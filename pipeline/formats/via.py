@@ -1,4 +1,4 @@
-"""VGG Image Annotator (VIA) labels: a JSON of images with regions in pixels."""
+"""VGG Image Annotator (VIA) labels: a JSON or CSV of images with regions in pixels."""
 
 from __future__ import annotations
 
@@ -7,38 +7,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Recognised, SharedSource
 from .cvat import ellipse
-from .inventory import Inventory, json_keys, recognise_shared
-from .json_file import as_list, as_points, read_json
+from .inventory import Inventory, recognise_shared
+from .json_file import as_list, as_points
 from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, point_object, polygon_object
 from .shared_images import read_images
+from .via_files import holds, images_of
 
 
 class ViaSource(SharedSource):
-    """Images with their labels in a JSON as VGG Image Annotator writes it (project or annotations)."""
+    """Images with their labels in a JSON or CSV as VGG Image Annotator writes it (project, annotations or table)."""
 
     type: Literal["via"] = "via"
     class_attribute: str | None = None
     """Attribute of a region that names its class; null takes the only one."""
     default_class: str = "ship"
     """Class of regions without one."""
-
-
-def images_of(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of a file's images.
-
-    Raises:
-        InputError: If the file cannot be read or is none of VIA's.
-    """
-    data = read_json(path)
-    if isinstance(data, dict):
-        data = data.get("_via_img_metadata", data)
-    images = [item for item in as_list(data) if isinstance(item, dict) and "filename" in item]
-    if not images:
-        raise InputError(f"label file {path.name} is no VIA file: it needs images with `filename` and `regions`")
-    return images
 
 
 def parse(path: Path, attribute: str | None, default_class: str) -> Iterator[ImageLabels]:
@@ -100,19 +85,6 @@ def read(given: LabelInput) -> Labels:
     )
 
 
-def holds(path: Path) -> bool:
-    """Return whether a file is of VIA: a project, or images by name and size."""
-    keys = json_keys(path)
-    if "_via_img_metadata" in keys:
-        return True
-    if not keys or keys[0] == "[]" or not any(key[-1:].isdigit() for key in keys[:3]):
-        return False
-    try:
-        return "regions" in images_of(path)[0]
-    except InputError:
-        return False
-
-
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise VIA files, and the attribute that names the class: the one with most different values, a few."""
     found = recognise_shared(folder, FORMAT, holds)
@@ -137,10 +109,10 @@ def recognise(folder: Inventory) -> Recognised | None:
 
 FORMAT = LabelFormat(
     title="VIA",
-    files="a `.json` of VGG Image Annotator, a project or its annotations",
+    files="a `.json` or `.csv` of VGG Image Annotator, a project or its annotations, of version 1, 2 or 3",
     source=ViaSource,
     read=read,
     recognise=recognise,
-    suffixes=(".json",),
+    suffixes=(".json", ".csv"),
     holds=holds,
 )

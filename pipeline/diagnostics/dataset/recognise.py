@@ -24,8 +24,8 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
     """
     chosen = [known for known in FORMATS.values() if known.is_recognised and name in (None, known.name)]
     found = [fit for known in chosen if (fit := known.recognise_in(folder)) is not None]
-    # Labels beside half of the images tell more than one file that may be about something else.
-    found.sort(key=lambda fit: fit.images * 2 < len(folder.images))
+    # Labels beside half of the images of their folders tell more than one file that may be about something else.
+    found.sort(key=lambda fit: fit.images * 2 < len(_around(folder, fit)))
     if len(found) > 1:
         # Several formats in one folder: each is looked for where its own files are.
         for fit in found:
@@ -35,22 +35,31 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
     return found
 
 
+def _around(folder: Inventory, found: Recognised) -> list[str]:
+    """Return the images in the folders in which a format has images; all where it does not say which it has."""
+    own = set(folder.images).intersection(found.files)
+    places = {name.rpartition("/")[0] for name in own}
+    return [name for name in folder.images if name.rpartition("/")[0] in places] if own else folder.images
+
+
 def _name_products(folder: Inventory, found: Recognised) -> None:
-    """Name the true-colour images of Sentinel-2 products in place of their folders, which hold every band alone."""
+    """Name the images of Sentinel products in place of their folders, which hold bands, previews and masks too."""
     inside = Path(found.source["path"]) if isinstance(found.source["path"], str) else folder.root
     own = [name for name in folder.images if folder.path(name).is_relative_to(inside)]
     products = [name for name in own if name in folder.products]
     if not products:
         return
-    ending = "*_TCI_10m.jp2" if products[0].endswith("_TCI_10m.jp2") else "*_TCI.jp2"
+    true_colour = sorted({f"*{name[name.rindex('_TCI') :]}" for name in products if "_TCI" in name})
+    measured = sorted({f"measurement/*{Path(name).suffix}" for name in products if "_TCI" not in name})
+    images = [str(Path(glob.escape(str(inside))) / "**" / pattern) for pattern in (*true_colour, *measured)]
     others = [str(folder.path(name)) for name in own if name not in folder.products]
-    images = str(Path(glob.escape(str(inside))) / "**" / ending)
-    found.source["path"] = [images, *others] if others else images
-    found.why["path"] = "the true-colour images of Sentinel-2 products"
-    found.notes.append(
-        "of Sentinel-2 products the true-colour image (TCI) is read; for other bands stack them into one GeoTIFF, with"
-        " gdal_merge -separate"
-    )
+    found.source["path"] = [*images, *others] if len(images) > 1 or others else images[0]
+    found.why["path"] = "the images of Sentinel products"
+    if true_colour:
+        found.notes.append(
+            "of Sentinel-2 products the true-colour image (TCI) is read; for other bands stack them into one GeoTIFF,"
+            " with gdal_merge -separate"
+        )
 
 
 def narrow(folder: Inventory, found: Recognised) -> None:

@@ -70,11 +70,13 @@ class LabelFiles:
         files: Label files by name.
         own: Name of the label file that belongs to one scene alone, by the scene's path below its source.
         folders: Folder of each label file below the scenes' folder, where it lies there.
+        root: Folder that the names of the label files are seen from, where the user names them.
     """
 
     files: dict[str, UserFile] = field(default_factory=dict)
     own: dict[str, str] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
+    root: str = ""
 
 
 def plan_sources(ingest: IngestConfig) -> list[PlannedSource]:
@@ -129,7 +131,7 @@ def label_files(item: PlannedSource, fingerprint: Fingerprint) -> LabelFiles:
     else:
         found = _named_files(item, scenes, labels, fingerprint)
         if label_format.per_image or label_format.name == "geojson":
-            found.own = named_like(scenes.files, list(found.files))
+            found.own = named_like(scenes.files, list(found.files), scenes.root.as_posix(), found.root)
         if label_format.per_image:
             found.files = {name: found.files[name] for name in found.own.values()}
             found.folders = {}
@@ -160,7 +162,8 @@ def _named_files(
         for name in listing.files
         if listing.path(name).parent.is_relative_to(scenes.root) and listing.path(name).parent != scenes.root
     }
-    return LabelFiles({name: fingerprint(listing.path(name)) for name in listing.files}, {}, below)
+    files = {name: fingerprint(listing.path(name)) for name in listing.files}
+    return LabelFiles(files, {}, below, listing.root.as_posix())
 
 
 def _without_labels(item: PlannedSource, scenes: Listing) -> Listing:
