@@ -45,7 +45,7 @@ def command(
 
     Makes what is missing up to the stage `chips`, and a contact sheet; `satpipe export chips` writes chips as files.
     """
-    from ..stages.chips.summary import checked_summary
+    from ..stages.chips.summary import PAIRS, checked_summary
 
     overrides += ("ingest.strict=true",) if strict else ()
     config = load(config_path, overrides, name)
@@ -55,11 +55,13 @@ def command(
         metadata = {name: task.metadata for name, task in chips.items()}
         found = checked_summary(done["ingest"]["tables"].metadata, metadata, config.split.by)
         found["index"] = str(chips["index"].path / "index.parquet")
+        if "duplicates" in chips:
+            found["pairs"] = str(chips["duplicates"].path / PAIRS)
         found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or reports(root) / f"{config.name}-chips.png"))
         if as_json:
             click.echo(json.dumps({"run": config.name} | found, indent=1))
         else:
-            _show(config.name, found)
+            _show(config.name, found, failed)
     if failed is not None:
         raise failed
 
@@ -114,7 +116,7 @@ def _copy_sheet(index: Path, to: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------------- print
 
 
-def _show(run: str, found: Mapping[str, Any]) -> None:
+def _show(run: str, found: Mapping[str, Any], failed: Exception | None) -> None:
     height, width, bands = found["shape"]
     scenes, labels = found["scenes"], found["labels"]
     total = sum(found["chips"].values())
@@ -135,11 +137,15 @@ def _show(run: str, found: Mapping[str, Any]) -> None:
         ("scenes left out", _counted(scenes["left_out"].values())),
         ("labels left out", labels["left_out"]),
         ("windows dropped", found["dropped"]),
-        ("training chips dropped, over all splits", found["leaks"].get("dropped", {})),
+        *([] if failed else [("training chips dropped, over all splits", found["leaks"].get("dropped", {}))]),
     ):
         say(f"{title}: {'; '.join(f'{reason} ({count:,})' for reason, count in reasons.items()) or 'none'}")
+    if failed:
+        say("training chips dropped: not known, since not all splits could be made; the error below says why")
     for line in _leaks(found["leaks"], found["by"]):
         say(line)
+    if found["leaks"].get("overlapping_pairs", 0) + found["leaks"].get("near_duplicate_pairs", 0):
+        say(f"leaking pairs of chips: {found['pairs']}")
     say(f"index (GeoParquet, outlines in longitude and latitude): {found['index']}")
     say(f"contact sheet: {found['sheet']}")
 
@@ -168,6 +174,11 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
         f" {leaks['near_duplicate_pairs']:,} pairs are near-duplicates, of {leaks['compared_chips']:,} textured chips"
         " compared"
     )
+    if leaks["undecided_pairs"]:
+        yield (
+            f"undecided: {leaks['undecided_pairs']:,} more pairs look alike, but hold too little texture beside a shape"
+            " to tell copies from, say, ships of one size on flat water; they are not called near-duplicates"
+        )
     yield from _scenes_compared(leaks["compared_scenes"], leaks["pairs_seen_only"])
     joined = leaks["joined_groups"]
     names = "; ".join(" + ".join(groups) for groups in joined[:NAMED]) + ("; ..." if len(joined) > NAMED else "")

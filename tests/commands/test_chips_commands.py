@@ -222,6 +222,7 @@ def test_chips_are_told_and_exported_also_where_the_splits_lack_data(bay, tmp_pa
     assert code == 2
     assert re.search(r"^ship +39$", said, re.MULTILINE)
     assert "too little data" in error
+    assert "training chips dropped: not known, since not all splits could be made" in said
     code, *_ = satpipe(capsys, "export", "chips", *words(bay, *too_many, "--to", str(tmp_path / "out")))
     assert code == 0
     assert len(list((tmp_path / "out" / "ship").iterdir())) == 39

@@ -2,8 +2,8 @@
 
 Two chips *overlap* if their outlines on the ground do. They are *near-duplicates* if one is the other, turned or
 mirrored, up to small changes: pairs are proposed that are near to each other by their lowest frequencies, which a shift
-of a few pixels hardly changes, and the correlation of their pixels confirms them. Only textured chips are compared,
-because flat water resembles all water. Time grows with the 1.5th power of their number.
+of a few pixels hardly changes, and their pixels confirm them (see :mod:`.confirmation`). Only textured chips are
+compared, because flat water resembles all water. Time grows with the 1.5th power of their number.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from scipy.fft import dct
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.orientations import ORIENTATIONS, STEPS, inverse, oriented
+from .confirmation import EDGE, THUMB, compare
 from .index import SCENE
 from .overlap.neighbours import Rows, coded, learn_space, nearest_elsewhere
 
-THUMB = 32
-"""Side of the grey pictures that are compared."""
 _LOW = 7
 """Frequencies, from 0, down and along, by which pairs are proposed."""
 _NEAREST = 4
@@ -40,8 +39,9 @@ _CHAINED = 3
 _MOST_LINKS = 32
 """Pairs of a picture that others are made of."""
 _INVERSES = np.array([inverse(orientation) for orientation in range(ORIENTATIONS)])
-_EDGE = 2
-"""Pixels of the small picture by which one of a pair may be shifted: they are compared within this edge."""
+_MISALIGNED = 0.1
+"""By how much less two small pictures may correlate than the chips that they were made of: those of chips that are
+shifted by half a pixel of the small pictures do."""
 _COMPARED = 2048
 """Pairs that are in memory at a time."""
 _OUTLINES = 1 << 14
@@ -74,12 +74,14 @@ class Pictures:
         low: Their lowest DCT coefficients (N, 7, 7); the first, of the mean, is 0.
         thumbs: Grey pictures (N, 32, 32) with mean 0 and norm 1.
         norms: Norm (N, 5, 5) of each picture about its mean within the edge, by where that part of it is shifted to.
+        span: The range of the data.
     """
 
     rows: npt.NDArray[np.int64]
     low: npt.NDArray[np.float32]
     thumbs: npt.NDArray[np.float32]
     norms: npt.NDArray[np.float32]
+    span: float
 
 
 def grey(chips: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -130,7 +132,7 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
         chunk: Chips in memory at a time.
     """
     span = _range(chips)
-    shifts = 2 * _EDGE + 1
+    shifts = 2 * EDGE + 1
     rows, low = [np.zeros(0, np.int64)], [np.zeros((0, _LOW, _LOW), np.float32)]
     norms = [np.zeros((0, shifts, shifts), np.float32)]
     for start in range(0, len(chips), chunk):
@@ -148,7 +150,7 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
     shape = (len(found), THUMB, THUMB)
     # An empty file cannot be mapped.
     mapped = np.memmap(file, np.float32, "r", shape=shape) if len(found) else np.zeros(shape, np.float32)
-    return Pictures(found, np.concatenate(low), mapped, np.concatenate(norms))
+    return Pictures(found, np.concatenate(low), mapped, np.concatenate(norms), span)
 
 
 def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -160,7 +162,7 @@ def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _norms(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the norms (N, 5, 5), about the mean, of the pixels of pictures (N, 32, 32) that stay inside a shift."""
-    side, shifts = THUMB - 2 * _EDGE, range(2 * _EDGE + 1)
+    side, shifts = THUMB - 2 * EDGE, range(2 * EDGE + 1)
     found = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
     for down in shifts:
         for along in shifts:
@@ -210,66 +212,89 @@ def _oriented_vectors(low: npt.NDArray[np.float32], orientation: int, rows: Rows
     return oriented_frequencies(low[rows], orientation).reshape(-1, _LOW**2)
 
 
-def correlation(found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int) -> npt.NDArray[np.float64]:
-    """Return the largest correlation (M,) of a picture with others, rotated alike, over shifts of up to two pixels.
+def correlation(
+    found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return how much a picture correlates with others, all turned alike, at the best of shifts by up to two pixels.
 
     Args:
         found: The pictures.
         one: Position of the picture that is held still; what lies within its edge is compared.
         others: Positions (M,) of the others.
         turn: Which of the eight turns they are given.
+
+    Returns:
+        The correlations (M,), and the shifts (M, 2): what is at a row and column of the picture is so many rows and
+        columns further in the turned others.
     """
-    inner = found.thumbs[one, _EDGE:-_EDGE, _EDGE:-_EDGE]
-    wide = np.zeros((THUMB + 2 * _EDGE,) * 2, np.float32)
-    wide[2 * _EDGE : -2 * _EDGE, 2 * _EDGE : -2 * _EDGE] = inner - inner.mean()
+    inner = found.thumbs[one, EDGE:-EDGE, EDGE:-EDGE]
+    wide = np.zeros((THUMB + 2 * EDGE,) * 2, np.float32)
+    wide[2 * EDGE : -2 * EDGE, 2 * EDGE : -2 * EDGE] = inner - inner.mean()
     moved = np.lib.stride_tricks.sliding_window_view(wide, (THUMB, THUMB))[::-1, ::-1]
     # To turn the one picture back costs less than to turn all others.
     templates = oriented(moved.reshape(-1, THUMB, THUMB), inverse(turn)).reshape(len(moved) ** 2, -1)
     common = found.thumbs[others].reshape(len(others), -1) @ templates.T
-    norms = oriented(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, _EDGE, _EDGE]
-    best: npt.NDArray[np.float64] = (common / np.maximum(norms, 1e-12)).max(axis=1).astype(np.float64)
-    return best
+    norms = oriented(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, EDGE, EDGE]
+    every = common / np.maximum(norms, 1e-12)
+    shift = np.stack(np.divmod(every.argmax(axis=1), len(moved)), axis=1) - EDGE
+    return every.max(axis=1).astype(np.float64), shift
 
 
-def near_duplicates(chips: ChipStore, min_correlation: float, min_texture: float) -> tuple[pd.DataFrame, int]:
-    """Find the pairs of textured chips of different scenes that are one picture, and count the chips compared.
+def near_duplicates(
+    chips: ChipStore, min_correlation: float, min_texture: float
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Find pairs of textured chips of different scenes that are one picture.
 
     Returns:
-        Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); number of textured chips.
+        Pairs with chip_a, chip_b, kind ``duplicate`` and score (the correlation); and how many textured chips were
+        ``compared``, and how many pairs that correlate are ``undecided``, since they hold no texture beside one shape.
     """
     with TemporaryFile() as file:
         found = pictures(chips, min_texture, file)
         codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
-        pairs = _confirmed(found, proposed(found, codes), min_correlation)
+        examined = _examined(chips, found, proposed(found, codes), min_correlation)
         for _ in range(_CHAINED):
-            known = len(pairs)
-            pairs = _best(pd.concat([pairs, _confirmed(found, _chained(pairs, codes), min_correlation)]))
-            if len(pairs) == known:
+            known = len(examined)
+            links = _chained(examined[examined["same"]], examined, codes)
+            examined = _best(pd.concat([examined, _examined(chips, found, links, min_correlation)]))
+            if len(examined) == known:
                 break
+    pairs = examined[examined["same"]]
     first, second = (found.rows[pairs[name].to_numpy(np.int64)] for name in ("one", "other"))
-    return _pairs(chips, first, second, "duplicate", pairs["score"].to_numpy()), len(found.rows)
+    counts = {"compared": len(found.rows), "undecided": int(examined["undecided"].sum())}
+    return _pairs(chips, first, second, "duplicate", pairs["score"].to_numpy()), counts
 
 
-def _confirmed(
-    found: Pictures, candidates: Iterable[tuple[npt.NDArray[np.int64], ...]], min_correlation: float
+def _examined(
+    chips: ChipStore, found: Pictures, candidates: Iterable[tuple[npt.NDArray[np.int64], ...]], min_correlation: float
 ) -> pd.DataFrame:
-    """Return the pairs that correlate: one, other, turn, score."""
-    pairs = [pd.DataFrame(np.zeros((0, 4)), columns=["one", "other", "turn", "score"])]
+    """Return the pairs that correlate: one, other, turn, score, whether they are the same, or undecided."""
+    columns = [("one", "i8"), ("other", "i8"), ("turn", "i8"), ("score", "f8"), ("same", "?"), ("undecided", "?")]
+    tables = [pd.DataFrame({name: np.zeros(0, dtype) for name, dtype in columns})]
     for one, other, turn in candidates:
-        score = _scores(found, one, other, turn)
-        table = pd.DataFrame({"one": one, "other": other, "turn": turn, "score": score})
-        pairs.append(table[score >= min_correlation])
-    return _best(pd.concat(pairs).astype({"one": "int64", "other": "int64", "turn": "int64"}))
+        score, shift = _scores(found, one, other, turn)
+        near = score >= min_correlation - _MISALIGNED
+        one, other, turn = one[near], other[near], turn[near]
+        rows = found.rows[np.stack([one, other], axis=1)]
+        compared = compare(chips, rows, turn, shift[near], found.span)
+        table = pd.DataFrame({"one": one, "other": other, "turn": turn, "score": compared.correlation})
+        table["same"] = compared.same(min_correlation)
+        table["undecided"] = compared.undecided(min_correlation)
+        tables.append(table[compared.correlation >= min_correlation])
+    return _best(pd.concat(tables))
 
 
 def _best(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return each pair once, in the orientation in which it correlates most."""
-    ordered = pairs.sort_values(["one", "other", "score", "turn"], ascending=[True, True, False, True])
+    """Return each pair once, in the orientation in which it correlates most; rather in one in which it is the same."""
+    order = {"one": True, "other": True, "same": False, "score": False, "turn": True}
+    ordered = pairs.sort_values(list(order), ascending=list(order.values()))
     return ordered.drop_duplicates(["one", "other"]).reset_index(drop=True)
 
 
-def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
-    """Yield pairs of different scenes that are both pairs with a third, and are none yet.
+def _chained(
+    pairs: pd.DataFrame, examined: pd.DataFrame, scenes: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+    """Yield pairs of different scenes that are both pairs with a third, and were not examined yet.
 
     Where there are more copies of a picture than neighbours are looked for, these are the others.
     """
@@ -281,7 +306,7 @@ def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int64]) -> Iterator[tup
     turn = _COMPOSED[both["turn"], both["turn_next"]]
     chained = pd.DataFrame({"one": one, "other": other, "turn": turn})
     chained = chained[(one < other) & (scenes[one] != scenes[other])].drop_duplicates(["one", "other"])
-    known = pd.MultiIndex.from_frame(pairs[["one", "other"]])
+    known = pd.MultiIndex.from_frame(examined[["one", "other"]])
     chained = chained[~pd.MultiIndex.from_frame(chained[["one", "other"]]).isin(known)]
     for start in range(0, len(chained), _COMPARED):
         part = chained.iloc[start : start + _COMPARED]
@@ -290,15 +315,15 @@ def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int64]) -> Iterator[tup
 
 def _scores(
     found: Pictures, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return the correlation (M,) of proposed pairs, of which the second one is rotated."""
-    score = np.empty(len(one))
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return the correlations (M,) and shifts (M, 2) of proposed pairs, of which the other one is turned."""
+    score, shift = np.empty(len(one)), np.empty((len(one), 2), np.int64)
     order = np.lexsort((turn, one))
     begins = np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1)
     begins[::_COMPARED] = 1
     for here in np.split(order, np.flatnonzero(begins)[1:]):
-        score[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
-    return score
+        score[here], shift[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
+    return score, shift
 
 
 def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:

@@ -22,8 +22,7 @@ from .duplicates import near_duplicates, overlaps
 from .index import SCENE, group_columns, group_name, group_of
 from .overlap.chips import overlapping_chips
 from .overlap.search import SCENE_PAIRS
-
-PAIRS = "pairs.parquet"
+from .summary import PAIRS
 
 
 def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
@@ -50,9 +49,9 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
         scenes = json.loads((folder / METADATA).read_text("utf-8"))
         seen = _seen(chips.index, pd.read_parquet(checked(folder / SCENE_PAIRS)), ground, settings["size_px"])
     ground = pd.concat([frame for frame in (ground, seen) if len(frame)] or [ground], ignore_index=True)
-    alike, compared = ground.iloc[:0], 0
+    alike, counts = ground.iloc[:0], {"compared": 0, "undecided": 0}
     if settings["enabled"]:
-        alike, compared = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
+        alike, counts = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
     pairs = pd.concat([frame for frame in (ground, alike) if len(frame)] or [ground], ignore_index=True)
     table = pa.Table.from_pandas(pairs.astype({"score": "float64"}), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
@@ -61,7 +60,7 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
         "seen_overlaps": len(seen),
         "scenes": scenes,
         "duplicates": len(alike),
-        "compared": compared,
+        **counts,
         "joined": {column: _joined(chips.index, ground, column) for column in group_columns(chips.index)},
     }
 
@@ -143,11 +142,12 @@ def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting
     if config["test_share"] is not None:
         # A random split ignores groups and leaks: that is what it shows.
         each = np.arange(len(names))
-        return splitting.Chips(chip_id, label, each, chip_id, each, np.zeros((0, 2), np.int64))
+        return splitting.Chips(chip_id, label, each, chip_id, each, np.zeros((0, 2), np.int64), np.zeros(0, bool))
     involved = names[names.isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
     places, number = involved.index.to_numpy(np.int64), pd.Index(involved)
     leaks = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
-    ground = leaks[(pairs["kind"] == "overlap").to_numpy()] if config["join"] else leaks[:0]
+    copies = (pairs["kind"] == "duplicate").to_numpy(bool)
+    ground = leaks[~copies] if config["join"] else leaks[:0]
     corner = CHIPS.read_columns(path, ["row", "col"])
     return splitting.Chips(
         chip_id=chip_id,
@@ -161,4 +161,5 @@ def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting
             config["size_px"],
         ),
         leaks=leaks.astype(np.int64),
+        copies=copies,
     )

@@ -74,6 +74,7 @@ class Chips:
             be ``chip_id`` itself.
         cluster: Chips that share pixels have one cluster; where units are too few, clusters are drawn.
         leaks: Pairs (M, 2) of positions of chips of which one must not train where the other one is evaluated.
+        copies: Which pairs (M,) are near-duplicates; the others overlap on the ground.
     """
 
     chip_id: npt.NDArray[Any]
@@ -82,6 +83,7 @@ class Chips:
     unit: npt.NDArray[Any]
     cluster: npt.NDArray[Any]
     leaks: npt.NDArray[np.int64]
+    copies: Flags
 
 
 @dataclass
@@ -93,12 +95,14 @@ class Split:
         drawn_by: ``unit`` or ``chip``; ``all`` where the fraction is 1.
         validated_by: ``unit``, or ``chip`` where units are too few.
         dropped: Chips dropped, by reason.
+        copies_dropped: Which chips (N,) were dropped as near-duplicates alone.
     """
 
     role: npt.NDArray[Any]
     drawn_by: str = "all"
     validated_by: str = "unit"
     dropped: dict[str, int] = field(default_factory=dict)
+    copies_dropped: Flags = field(default_factory=lambda: np.zeros(0, bool))
 
 
 def split(chips: Chips, request: Request) -> Split:
@@ -112,6 +116,7 @@ def split(chips: Chips, request: Request) -> Split:
     result.role[test] = TEST
     pool = ~test
     leaked = _beside(chips.leaks, test) & pool
+    overlapping = _beside(chips.leaks[~chips.copies], test) & pool
     result.role[leaked] = DROPPED
     pool &= ~leaked
     foreground = chips.label != request.background
@@ -119,13 +124,16 @@ def split(chips: Chips, request: Request) -> Split:
     validation, result.validated_by = _validation(chips, used, foreground, request)
     result.role[used] = TRAIN
     result.role[validation] = VALIDATION
-    copied = _beside(chips.leaks, validation) & used & ~validation
-    result.role[copied] = DROPPED
-    counts = {
-        "near-duplicate or overlap of a test chip": leaked,
-        "near-duplicate or overlap of a validation chip": copied,
+    beside = _beside(chips.leaks, validation) & used & ~validation
+    overlapping |= _beside(chips.leaks[~chips.copies], validation) & beside
+    result.role[beside] = DROPPED
+    result.dropped = {
+        f"{reason} a {role} chip": int((which & kind).sum())
+        for role, which in (("test", leaked), ("validation", beside))
+        for reason, kind in (("near-duplicate of", ~overlapping), ("overlap with", overlapping))
+        if (which & kind).any()
     }
-    result.dropped = {reason: int(which.sum()) for reason, which in counts.items() if which.any()}
+    result.copies_dropped = (leaked | beside) & ~overlapping
     _check(chips, result, foreground, request)
     return result
 
@@ -246,7 +254,8 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
                 raise TooLittleDataError(
                     f"too little data: the {role} part of a split has {held} {name} chip(s) and needs at least"
                     f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
-                    f" {units} unit(s) to train and validate with: add labels, or raise split.fractions"
+                    f" {units} unit(s) to train and validate with{_without(result, wanted, name)}: add labels, or raise"
+                    " split.fractions"
                 )
     trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
     judged = validated | tested
@@ -260,6 +269,21 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
         raise AssertionError("chips that share pixels are on two sides of a split")
     if _shared(chips.group, tested, trained | validated):
         raise AssertionError("a group is on two sides of a split")
+
+
+def _without(result: Split, wanted: Flags, name: str) -> str:
+    """Return what to say of the training chips that a split dropped: how many, why, and what to do about it."""
+    if not result.dropped:
+        return ""
+    reasons = "; ".join(f"{count:,} {reason}" for reason, count in result.dropped.items())
+    lost = int(((result.role == DROPPED) & wanted).sum())
+    said = f", after training chips were dropped ({reasons}), {lost:,} of them {name}"
+    if (result.copies_dropped & wanted).any():
+        said += (
+            " (`satpipe chips` says where the pairs are; if they are no copies, raise"
+            " chips.duplicates.min_correlation or set chips.duplicates.enabled to false)"
+        )
+    return said
 
 
 def _shared(names: npt.NDArray[Any], one: Flags, other: Flags) -> bool:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from ...utils.errors import StoreError, first_line
 
 Facts = Mapping[str, Any]
+PAIRS = "pairs.parquet"
+"""File of the part ``duplicates`` with the pairs of chips that leak."""
 SPLIT = "split-"
 """How the names of the parts begin that hold a split."""
 
@@ -58,6 +60,7 @@ def _leaks(found: Facts | None, splits: Mapping[str, Facts], by: str) -> dict[st
     return {
         "overlapping_pairs": found["overlaps"],
         "near_duplicate_pairs": found["duplicates"],
+        "undecided_pairs": found.get("undecided", 0),
         "pairs_seen_only": found["seen_overlaps"],
         "compared_chips": found["compared"],
         "compared_scenes": found["scenes"],
@@ -94,6 +97,7 @@ class _Compared(BaseModel):
 class _Leaks(BaseModel):
     overlapping_pairs: int = 0
     near_duplicate_pairs: int = 0
+    undecided_pairs: int = 0
     pairs_seen_only: int = 0
     compared_chips: int = 0
     compared_scenes: _Compared | None = None

@@ -258,7 +258,7 @@ def test_overlapping_scenes_are_joined_or_their_training_copies_dropped(tmp_path
         # Scenes that show one place are one unit to the statistics as well.
         units = set(SPLIT.read(test.path / "split.parquet")["unit"])
         assert ("s1.tif" in units) is (overlap == "drop")
-        assert bool(dropped.get("near-duplicate or overlap of a test chip")) is (overlap == "drop")
+        assert bool(dropped.get("overlap with a test chip")) is (overlap == "drop")
 
 
 def test_no_background_is_cut_where_a_crowd_is(project, tmp_path):

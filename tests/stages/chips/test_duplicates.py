@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -55,16 +56,16 @@ CHANGES = {
 def test_the_same_picture_is_found_under(change, tmp_path):
     chips = [picture(seed) for seed in range(12)]
     chips.append(np.ascontiguousarray(CHANGES[change](chips[4])))
-    found, compared = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
     assert pairs(found) == {("c004", "c012")}
-    assert compared == 13
+    assert counts["compared"] == 13
 
 
 @pytest.mark.parametrize("turn", range(8))
 @pytest.mark.parametrize("moved", [(0, 0), (0, 1), (-1, 0)])
 def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
     # Chips of the size at which they are compared, so nothing is averaged first.
-    one = picture(1, size=32)
+    one = picture(1, size=32, smooth=1.5)
     noisy = one + np.random.default_rng(2).normal(0, 6, one.shape)
     other = np.roll(np.rot90(noisy if turn < 4 else noisy[:, ::-1], turn), moved, axis=(0, 1))
     other = np.clip(other, 0, 255).astype(np.uint8)
@@ -96,9 +97,60 @@ def test_other_pictures_are_not(tmp_path):
 
 def test_flat_water_resembles_all_water_and_is_not_compared(tmp_path):
     water = [np.full((64, 64, 3), 60, np.uint8) + picture(seed) // 64 for seed in range(6)]
-    found, compared = d.near_duplicates(stored(tmp_path, water), 0.95, 0.04)
+    found, counts = d.near_duplicates(stored(tmp_path, water), 0.95, 0.04)
     assert found.empty
-    assert compared == 0
+    assert counts["compared"] == 0
+
+
+def ships(sea, seed, size=48):
+    """Bright ships of 8 x 3 pixels in four directions, each on its own water, and their scenes."""
+    rng = np.random.default_rng(seed)
+    chips = []
+    for number in range(16):
+        chip = 50 + sea * rng.normal(size=(size, size))
+        tall, wide = ((8, 3), (3, 8))[number % 2]
+        chip[20 : 20 + tall, 20 : 20 + wide] = 180 + number
+        chips.append(np.clip(np.rint(chip), 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2))
+    return chips
+
+
+@pytest.mark.parametrize("jpeg", [None, 70])
+@pytest.mark.parametrize("sea", [1, 2, 4])
+def test_ships_of_one_size_on_water_are_no_copies(sea, jpeg, tmp_path):
+    chips = ships(sea, 5)
+    if jpeg:
+        chips = [cv2.imdecode(cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, jpeg])[1], 1) for chip in chips]
+    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert found.empty
+    assert counts["compared"] == 16
+
+
+@pytest.mark.parametrize("change", ["itself", "quarter turn", "mirrored", "brighter"])
+def test_a_copy_of_a_ship_on_water_is_found(change, tmp_path):
+    chips = ships(3, 6)
+    chips.append(np.ascontiguousarray(CHANGES[change](chips[3])))
+    found, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(found) == {("c003", "c016")}
+
+
+def test_on_water_without_texture_nothing_can_be_told(tmp_path):
+    found, counts = d.near_duplicates(stored(tmp_path, ships(0, 7)), 0.95, 0.04)
+    assert found.empty
+    assert counts["compared"] == 16
+    assert counts["undecided"] >= 8, "each ship is another one's shape in some orientation"
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_bright_rectangles_with_specks_around_are_no_copies(size, tmp_path):
+    rng = np.random.default_rng(8)
+    chips = []
+    for _ in range(24):
+        chip = 60 + 16 * np.kron(rng.random((size // 2, size // 2)) < 0.06, np.ones((2, 2)))
+        tall, wide = rng.integers(size // 3, size // 2 + 1, 2)
+        chip[size // 4 : size // 4 + tall, size // 4 : size // 4 + wide] = 200
+        chips.append(chip.astype(np.uint8)[..., None].repeat(3, axis=2))
+    found, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert found.empty
 
 
 def test_chips_of_one_scene_are_no_leak(tmp_path):
@@ -115,9 +167,9 @@ def test_other_dtypes_are_compared_over_their_own_range(dtype, tmp_path):
         else [picture(seed).astype(dtype) * 30 for seed in range(5)]
     )
     chips.append(chips[2][::-1])
-    found, compared = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
     assert pairs(found) == {("c002", "c005")}
-    assert compared == 6
+    assert counts["compared"] == 6
 
 
 @pytest.mark.parametrize("orientation", range(8))

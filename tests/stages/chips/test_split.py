@@ -12,7 +12,7 @@ from satpipe.stages.chips import split as s
 from satpipe.utils.errors import TooLittleDataError
 
 
-def chips(groups=6, units=4, ships=6, sea=12, leaks=()):
+def chips(groups=6, units=4, ships=6, sea=12):
     """A data set: each of ``groups`` has ``units``, each of these so many ships and background chips."""
     rows = [
         (f"g{group}", f"g{group}u{unit}", label, f"g{group}u{unit}{label}{number}")
@@ -22,7 +22,12 @@ def chips(groups=6, units=4, ships=6, sea=12, leaks=()):
         for number in range(count)
     ]
     group, unit, label, name = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
-    return s.Chips(name, label, group, unit, name.copy(), np.array(leaks, np.int64).reshape(-1, 2))
+    return s.Chips(name, label, group, unit, name.copy(), np.zeros((0, 2), np.int64), np.zeros(0, bool))
+
+
+def with_leaks(data, pairs, copies=True):
+    """The data set with pairs of chips that are copies, or overlap on the ground."""
+    return dataclasses.replace(data, leaks=np.array(pairs), copies=np.full(len(pairs), copies))
 
 
 def request(test=("g0",), fraction=1.0, smallest=None, replicate=0, seed=1, validation=0.25):
@@ -112,14 +117,35 @@ def test_a_replicate_draws_anew_and_the_same_one_draws_the_same():
 def test_a_leak_drops_the_training_copy_and_keeps_the_tested_one():
     data = chips()
     place = {name: number for number, name in enumerate(data.chip_id)}
-    leaky = dataclasses.replace(
-        data, leaks=np.array([[place["g0u0ship0"], place["g3u1ship2"]], [place["g4u0sea1"], place["g0u1sea0"]]])
-    )
+    leaky = with_leaks(data, [[place["g0u0ship0"], place["g3u1ship2"]], [place["g4u0sea1"], place["g0u1sea0"]]])
     found = s.split(leaky, request())
     assert found.role[place["g3u1ship2"]] == s.DROPPED
     assert found.role[place["g4u0sea1"]] == s.DROPPED
     assert found.role[place["g0u0ship0"]] == s.TEST
-    assert found.dropped == {"near-duplicate or overlap of a test chip": 2}
+    assert found.dropped == {"near-duplicate of a test chip": 2}
+
+
+@pytest.mark.parametrize(
+    ("copies", "dropped", "advice"),
+    [
+        (
+            True,
+            r"\(7 near-duplicate of a test chip\), 5 of them foreground",
+            "raise chips.duplicates.min_correlation or",
+        ),
+        (False, r"\(7 overlap with a test chip\), 5 of them foreground", None),
+    ],
+)
+def test_too_little_data_names_what_was_dropped(copies, dropped, advice):
+    data = chips(groups=2, units=2, ships=6)
+    place = {name: number for number, name in enumerate(data.chip_id)}
+    ships = [[place[f"g0u0ship{number}"], place[f"g1u0ship{number}"]] for number in range(5)]
+    sea = [[place[f"g0u0sea{number}"], place[f"g1u0sea{number}"]] for number in range(2)]
+    with pytest.raises(TooLittleDataError, match=dropped) as raised:
+        s.split(with_leaks(data, ships + sea, copies), request())
+    assert (advice in str(raised.value)) if advice else ("min_correlation" not in str(raised.value))
+    with pytest.raises(TooLittleDataError, match="validate with: add labels"):
+        s.split(chips(groups=2, units=1), request())
 
 
 @given(st.integers(0, 300))
@@ -127,7 +153,7 @@ def test_a_leak_drops_the_training_copy_and_keeps_the_tested_one():
 def test_no_leak_is_left_whatever_the_pairs(seed):
     data = chips(units=3, ships=10)
     pairs = np.random.default_rng(seed).integers(0, len(data.chip_id), (25, 2))
-    data = dataclasses.replace(data, leaks=pairs[pairs[:, 0] != pairs[:, 1]])
+    data = with_leaks(data, pairs[pairs[:, 0] != pairs[:, 1]])
     found = s.split(data, request(fraction=0.7, seed=seed))
     judged = np.isin(found.role, [s.VALIDATION, s.TEST])
     for one, other in data.leaks:
@@ -144,7 +170,7 @@ def test_a_leak_that_was_left_stops_the_stage(judge, monkeypatch):
     leak = [place[sorted(found[s.TRAIN])[0]], place[sorted(found[judge])[0]]]
     monkeypatch.setattr(s, "_beside", lambda leaks, chosen: np.zeros(len(chosen), dtype=bool))
     with pytest.raises(AssertionError, match="a leak between training and what judges it is left"):
-        s.split(dataclasses.replace(data, leaks=np.array([leak])), request())
+        s.split(with_leaks(data, [leak]), request())
 
 
 def test_chips_that_share_pixels_on_two_sides_stop_the_stage():
