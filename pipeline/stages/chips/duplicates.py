@@ -215,7 +215,7 @@ def _oriented_vectors(low: npt.NDArray[np.float32], orientation: int, rows: Rows
 def correlation(
     found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return how much a picture correlates with others, all turned alike, at the best of shifts by up to two pixels.
+    """Return how much a picture correlates with others, all rotated alike, at the best of shifts by up to two pixels.
 
     Args:
         found: The pictures.
