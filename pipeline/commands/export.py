@@ -27,12 +27,20 @@ def command() -> None:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["png", "tif", "npy"]),
+    type=click.Choice(["png", "tif", "npy", "parquet"]),
     default="png",
     show_default=True,
-    help="PNG takes bytes of 1, 3 or 4 bands; TIFF (with its place on the ground) and NumPy take every chip.",
+    help="PNG takes bytes of 1, 3 or 4 bands; TIFF (with its place on the ground), NumPy and one Parquet file for all"
+    " take every chip.",
 )
 @click.option("--split", metavar="NAME", help="Add the role of each chip in this split, such as fold0-f100-r0.")
+@click.option(
+    "--layout",
+    type=click.Choice(["class", "split/class"]),
+    default="class",
+    show_default=True,
+    help="Folders: CLASS, or train, validation and test with CLASS in each, for the roles of --split.",
+)
 def chips(
     config_path: Path | None,
     overrides: tuple[str, ...],
@@ -41,8 +49,11 @@ def chips(
     to: Path,
     file_format: str,
     split: str | None,
+    layout: str,
 ) -> None:
     """Write the chips of a run into folders named for their class, with a labels.csv.
+
+    ImageFolder of torchvision and `imagefolder` of Hugging Face datasets read the folder as it is.
 
     With a configuration, what is missing up to the stage `chips` is made first. --name NAME alone, or NAME@VERSION,
     takes the run of that name as it was made.
@@ -78,8 +89,11 @@ def chips(
     grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
-    table = export_chips(found, to, file_format, roles, scenes)
-    say(f"{len(found):,} chips in {to}; {table.name} says what each is")
+    table = export_chips(found, to, file_format, roles, scenes, by_split=layout != "class")
+    left_out = (
+        f" ({len(found) - len(table):,} that split {split} does not use left out)" if len(table) < len(found) else ""
+    )
+    say(f"{len(table):,} chips in {to}{left_out}; labels.csv says what each is")
 
 
 @command.command("model")

@@ -34,6 +34,13 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     " yolo, voc, dota).",
 )
 @click.option(
+    "--layout",
+    type=click.Choice(["class", "split/class"]),
+    default="class",
+    show_default=True,
+    help="Folders of png and tif files: CLASS, or train/CLASS, since synthetic chips are for training.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same bytes."
 )
 @click.option(
@@ -55,6 +62,7 @@ def command(
     count: int,
     to: Path,
     file_format: str,
+    layout: str,
     seed: int,
     truncation: float | None,
     screen: bool | None,
@@ -62,16 +70,17 @@ def command(
 ) -> None:
     """Make labelled synthetic chips with a run's final generator.
 
-    Needs the run's models alone, not the chips they learned from. Beside the chips: labels.csv, a card that says what
-    they are and under which licence, a contact sheet, and pictures of what the generator does between two chips and
-    with the same z under each label.
+    Needs the run's models alone, not the chips they learned from. ImageFolder of torchvision and `imagefolder` of
+    Hugging Face datasets read the folder as it is. Beside the chips: labels.csv, a card (README.md) that says what they
+    are and under which licence, and preview.html with chips, what lies between two of them, and the same z under each
+    label.
     """
     from ..dataset.names import FINAL
     from ..inference.generate.make import Wish, make
     from ..models.quality import generator_verdict
 
     run = find(run_name, root)
-    wish = Wish(labels, count, file_format, seed, truncation, screen)
+    wish = Wish(labels, count, file_format, seed, truncation, screen, layout != "class")
     if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
         say(f"warning: {warning}")
     with progress("chips") as tick:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,9 @@ from ...utils.bounded_files import read_json
 from ...utils.csv_safety import unescaped_table
 from ...utils.errors import StoreError, first_line
 from ..generate.loaded import LoadedGenerator
+from ..hub import licence_head
 
 NAME = "README.md"
-HUB_LICENCES = re.compile(r"apache-2\.0|mit|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[234]\.0|odc-by|odbl|pddl|etalab-2\.0")
-"""Licences of data that the Hub has an identifier for; any other is `other`, with its name."""
 _TITLES = {
     "kid": "kernel distance",
     "precision": "precision",
@@ -108,11 +106,6 @@ class Page:
 
     def _head(self) -> dict[str, Any]:
         about = self.about
-        licences = [re.sub(r"\s+", "-", licence.lower()) for licence in about["licences"]]
-        known = len(licences) == 1 and HUB_LICENCES.fullmatch(licences[0]) is not None
-        name = (
-            {} if known else {"license_name": re.sub(r"[^a-z0-9.]+", "-", " ".join(licences)).strip("-") or "unknown"}
-        )
         results = {
             "task": {"type": self.task},
             "dataset": {"type": about["run"], "name": f"held-out chips of run {about['run']}", "split": "test"},
@@ -120,8 +113,7 @@ class Page:
         }
         index = [{"name": f"{about['run']}-{about['kind']}", "results": [results]}] if self.metrics else []
         return {
-            "license": licences[0] if known else "other",
-            **name,
+            **licence_head(about["licences"]),
             "library_name": "satpipe",
             "pipeline_tag": self.task,
             "tags": [

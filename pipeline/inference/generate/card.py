@@ -8,13 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ...engine.runs import Run
 from ...formats.writers.base import Marks
 from ...models.quality import generator_verdict
+from ..hub import licence_head
 from .loaded import LoadedGenerator
 from .sample import Tally
 
-CARD, PAGE = "card.json", "card.md"
+CARD, PAGE = "card.json", "README.md"
 
 
 def marks_of(run: Run) -> Marks:
@@ -67,13 +70,19 @@ def card_of(run: Run, loaded: LoadedGenerator, settings: Mapping[str, Any], tall
 
 
 def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path) -> None:
-    """Write the card as JSON for programs and as a page for people."""
+    """Write the card as JSON for programs, and as a page for people with a head for the Hugging Face Hub."""
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     data, settings = card["data"], card["settings"]
     simulated = ", which are themselves simulated" if data["simulated"] else ""
     screened = "screened" if settings["screened"] else "not screened"
     warning = card["generator"]["warning"]
+    head = {
+        **licence_head(card["licences"]),
+        "task_categories": ["image-classification"],
+        "tags": ["satellite-imagery", "remote-sensing", "synthetic"],
+    }
     lines = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n",
         f"# {card['what']}",
         "",
         *([f"**{warning}**", ""] if warning else []),

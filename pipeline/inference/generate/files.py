@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ...dataset import png
 from ...dataset.chip_store import ShardWriter
+from ...dataset.image_parquet import ImageParquet
 from ...dataset.scaling import Scaling
 from ...formats.writers.base import LabelledImage, Marks, masked_object
 from ...formats.writers.table import WRITERS
 from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
 from ...utils.file_names import distinct_file_names
-from . import png
 from .sample import Block
 
 LABELS = "labels.csv"
 COLUMNS = ("file", "position", "class", "class_number", "seed", "label_score", "nearest_distance", "synthetic")
+METADATA = "metadata.csv"
+"""The table of labels as `datasets` looks for it in a folder of images."""
 ARRAY, TABLE = "chips.npy", "chips.parquet"
-ROW_GROUP = 1024
-"""Rows that a Parquet file holds together."""
+TRAIN = "train"
+"""Split of all synthetic chips: they are for training, and never for a test."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Layout:
         shape: (H, W, C) of a chip.
         places: Chips that there may be.
         marks: What is written into the files.
+        split: Folder of the split that holds the folders of classes; empty for none.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class Layout:
     shape: tuple[int, int, int]
     places: int
     marks: Marks
+    split: str = ""
 
 
 class Files(ABC):
@@ -86,10 +90,10 @@ class _Single(Files):
     def __init__(self, layout: Layout, folder: str | None = None) -> None:
         """Make the folders; ``folder`` is that for all chips."""
         super().__init__(layout)
-        classes = layout.classes
-        self.folders = distinct_file_names(classes, "class") if folder is None else [folder] * len(classes)
+        names = distinct_file_names(layout.classes, "class") if folder is None else [folder] * len(layout.classes)
+        self.folders = [f"{layout.split}/{name}" if layout.split else name for name in names]
         for name in self.folders:
-            (layout.folder / name).mkdir(exist_ok=True)
+            (layout.folder / name).mkdir(parents=True, exist_ok=True)
 
     def name(self, label: int, number: int) -> str:
         """Return a name such as ``ship/000012.png``."""
@@ -179,61 +183,29 @@ class Npy(Files):
 
 
 class Parquet(Files):
-    """One Parquet file with a row for each chip: its pixels as a tensor of fixed shape, class, seed and scores."""
+    """One Parquet file with a row for each chip: its picture or its values, class, seed and scores."""
 
     def __init__(self, layout: Layout) -> None:
         """Open the file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         super().__init__(layout)
-        tensor = pa.fixed_shape_tensor(pa.from_numpy_dtype(np.dtype(layout.scaling.dtype)), layout.shape)
         marks = layout.marks
-        about = {"description": marks.description, "software": marks.software, "licence": marks.licence}
-        self.schema = pa.schema(
-            [
-                pa.field("chip", tensor, nullable=False),
-                ("class", pa.string()),
-                ("class_number", pa.int64()),
-                ("seed", pa.int64()),
-                ("label_score", pa.float64()),
-                ("nearest_distance", pa.float64()),
-            ],
-            metadata={"synthetic": "yes", **about},
-        )
-        self.file = pq.ParquetWriter(layout.folder / TABLE, self.schema, compression="zstd")
-        self.waiting: list[Any] = []
+        about = {"description": marks.description, "software": marks.software, "copyright": marks.licence}
+        columns = {"seed": "int64", "label_score": "float64", "nearest_distance": "float64"}
+        dtype, path = layout.scaling.dtype, layout.folder / TABLE
+        self.file = ImageParquet(path, layout.shape, dtype, layout.classes, columns, {"synthetic": "yes", **about})
 
     def name(self, label: int, number: int) -> str:
         """Return the table's file."""
         return TABLE
 
     def write(self, block: Block, first: int) -> None:
-        """Add the block; row groups are written once they are large enough."""
-        import pyarrow as pa
-
-        columns = [
-            pa.FixedShapeTensorArray.from_numpy_ndarray(self.layout.scaling.invert(block.values)),
-            pa.array([self.layout.classes[block.label]] * len(block)),
-            pa.array(np.full(len(block), block.label)),
-            pa.array(block.seeds),
-            pa.array(block.label_score, from_pandas=True),
-            pa.array(block.distance, from_pandas=True),
-        ]
-        self.waiting.append(pa.table(columns, schema=self.schema))
-        if sum(map(len, self.waiting)) >= ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self.waiting:
-            self.file.write_table(pa.concat_tables(self.waiting))
-        self.waiting = []
+        """Add the block."""
+        columns = {"seed": block.seeds, "label_score": block.label_score, "nearest_distance": block.distance}
+        names = [f"{number:06d}.png" for number in range(first, first + len(block))]
+        self.file.add(self.layout.scaling.invert(block.values), np.full(len(block), block.label), columns, names)
 
     def finish(self) -> None:
-        """Write what waits."""
-        self._flush()
+        """End the file."""
         self.file.close()
 
 
@@ -265,6 +237,8 @@ class Labelled(Files):
         self.writer.close()
 
 
+CLASS_FOLDERS = ("png", "tif")
+"""Formats with a file for each chip in a folder for its class."""
 LABELLED = ("coco", "yolo", "voc", "dota")
 """Formats with labels for detectors."""
 FORMATS: dict[str, Callable[[Layout], Files]] = {
@@ -279,29 +253,29 @@ FORMATS: dict[str, Callable[[Layout], Files]] = {
 class LabelTable:
     """The table of labels: a row for each chip, written as they come."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin the table."""
+    def __init__(self, folder: Path, within: str | None = None) -> None:
+        """Begin ``labels.csv``; or, for chips below ``within``, ``metadata.csv`` there with paths from there."""
+        self.within = within
+        path = folder / LABELS if within is None else folder / within / METADATA
         self.file = path.open("w", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file, lineterminator="\n")
-        self.writer.writerow(COLUMNS)
+        self.writer.writerow(COLUMNS if within is None else ("file_name", *COLUMNS[1:]))
 
     def add(self, block: Block, first: int, files: Files, classes: Sequence[str]) -> None:
         """Add a block's chips."""
-        rows: list[Mapping[str, Any]] = []
         for place, number in enumerate(range(first, first + len(block))):
-            rows.append(
-                {
-                    "file": csv_escaped(files.name(block.label, number)),
-                    "position": number,
-                    "class": csv_escaped(classes[block.label]),
-                    "class_number": block.label,
-                    "seed": int(block.seeds[place]),
-                    "label_score": _number(block.label_score[place]),
-                    "nearest_distance": _number(block.distance[place]),
-                    "synthetic": "yes",
-                }
+            name = files.name(block.label, number)
+            row = (
+                csv_escaped(name if not self.within else name.removeprefix(f"{self.within}/")),
+                number,
+                csv_escaped(classes[block.label]),
+                block.label,
+                int(block.seeds[place]),
+                _number(block.label_score[place]),
+                _number(block.distance[place]),
+                "yes",
             )
-        self.writer.writerows([row[name] for name in COLUMNS] for row in rows)
+            self.writer.writerow(row)
 
     def close(self) -> None:
         """End the table."""

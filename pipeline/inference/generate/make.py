@@ -20,7 +20,7 @@ from ...stages.synth.screening import Screening
 from ...utils.atomic_files import new_folder
 from ...utils.errors import ConfigError
 from . import card, pictures
-from .files import COLUMNS, FORMATS, LABELLED, LABELS, Files, LabelTable, Layout
+from .files import CLASS_FOLDERS, COLUMNS, FORMATS, LABELLED, TRAIN, Files, LabelTable, Layout
 from .loaded import of_run
 from .sample import Tally, kept, shares
 
@@ -47,6 +47,7 @@ class Wish:
         seed: What every chip follows from.
         truncation: Standard deviation of z; None takes the run's.
         screen: Whether chips are screened; None does as the run did.
+        by_split: Whether the folders of classes lie in one for their split.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +56,7 @@ class Wish:
     seed: int
     truncation: float | None
     screen: bool | None
+    by_split: bool = False
 
 
 def class_numbers(names: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -86,7 +88,7 @@ def check_outlined(generator: Generator, labels: Sequence[int]) -> None:
 
 
 def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], workers: int | None = None) -> Tally:
-    """Make the folder ``to``: chips, labels.csv, card.json and card.md, three pictures.
+    """Make the folder ``to``: chips, labels.csv, card.json and README.md, a page of pictures.
 
     It appears once it is whole. The same run and wish give the same bytes on one machine.
 
@@ -107,6 +109,8 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     loaded = of_run(run)
     generator, scaling = loaded.generator, loaded.scaling
     labels = class_numbers(wish.labels, generator.classes)
+    if wish.by_split and wish.file_format not in CLASS_FOLDERS:
+        raise ConfigError(f"--layout split/class is for --format {' and '.join(CLASS_FOLDERS)}, not {wish.file_format}")
     if wish.file_format in LABELLED:
         check_outlined(generator, labels)
     screening = loaded.screening(wish.screen)
@@ -114,13 +118,12 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     tally = Tally(shares(wish.count, labels))
     with new_folder(to) as folder:
         marks = card.marks_of(run)
-        layout = Layout(folder, generator.classes, scaling, generator.shape, wish.count, marks)
-        files, table = FORMATS[wish.file_format](layout), LabelTable(folder / LABELS)
-        shown = _write(generator, truncation, screening, wish.seed, files, table, tally, tick, workers or cores())
-        pictures.write_contact_sheet(shown, generator.classes, scaling, folder / pictures.SHEET)
-        everything = range(len(generator.classes))
-        for draw, name in ((pictures.write_way, pictures.WAY), (pictures.write_same, pictures.SAME)):
-            draw(generator, everything, scaling, wish.seed, truncation, folder / name)
+        split = TRAIN if wish.by_split else ""
+        layout = Layout(folder, generator.classes, scaling, generator.shape, wish.count, marks, split)
+        files, tables = FORMATS[wish.file_format](layout), [LabelTable(folder)]
+        tables += [LabelTable(folder, split)] if wish.file_format in CLASS_FOLDERS else []
+        shown = _write(generator, truncation, screening, wish.seed, files, tables, tally, tick, workers or cores())
+        pictures.write_preview(shown, generator, scaling, wish.seed, truncation, folder / pictures.PREVIEW)
         settings = {
             "labels": [generator.classes[label] for label in labels],
             "count": wish.count,
@@ -140,7 +143,7 @@ def _write(
     screening: Screening | None,
     seed: int,
     files: Files,
-    table: LabelTable,
+    tables: Sequence[LabelTable],
     tally: Tally,
     tick: Callable[[int, int], None],
     workers: int,
@@ -157,7 +160,8 @@ def _write(
                 pending.append(pool.submit(files.write, block, number))
             else:
                 files.write(block, number)
-            table.add(block, number, files, generator.classes)
+            for table in tables:
+                table.add(block, number, files, generator.classes)
             if sum(map(len, shown[block.label])) < pictures.SHOWN:
                 shown[block.label].append(block.values)
             number += len(block)
@@ -167,5 +171,6 @@ def _write(
         for future in pending:
             future.result()
     files.finish()
-    table.close()
+    for table in tables:
+        table.close()
     return shown

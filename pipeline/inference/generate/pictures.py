@@ -1,8 +1,13 @@
-"""Pictures beside generated chips: a contact sheet, the way from one z to another, and the same z under each label."""
+"""A page of pictures beside generated chips: contact sheet, the way from one z to another, the same z with each label.
+
+It is one HTML file, since a picture among the chips would be taken for one of them.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ from ...models.generator import Generator
 from ...models.networks import latents
 from .sample import chips_of, first_seed
 
-SHEET, WAY, SAME = "sheet.png", "interpolation.png", "same-z.png"
+PREVIEW = "preview.html"
 SHEET_ROWS = 4
 SHOWN = COLUMNS * SHEET_ROWS
 """Chips of a class on the contact sheet at most."""
@@ -22,31 +27,40 @@ SHOWN = COLUMNS * SHEET_ROWS
 Floats = npt.NDArray[np.float32]
 
 
-def write_contact_sheet(
-    shown: Mapping[int, Sequence[Floats]], names: Sequence[str], scaling: Scaling, path: Path
+def write_preview(
+    shown: Mapping[int, Sequence[Floats]],
+    generator: Generator,
+    scaling: Scaling,
+    seed: int,
+    truncation: float,
+    path: Path,
 ) -> None:
-    """Write the first chips of each class, blocks of values (N, H, W, C) in [-1, 1] by class number."""
+    """Write the page.
+
+    Args:
+        shown: The first chips of each class, as blocks of values (N, H, W, C) in [-1, 1], by class number.
+        generator: What made them.
+        scaling: From its range to chip values.
+        seed: What the pictures of latents follow from.
+        truncation: Standard deviation of z.
+        path: The file.
+    """
     groups = {label: scaling.invert(np.concatenate(blocks)[:SHOWN]) for label, blocks in shown.items() if blocks}
-    titles = [f"synthetic {names[label]}" for label in groups]
-    _save(titles, list(groups.values()), path)
-
-
-def write_way(
-    generator: Generator, labels: Sequence[int], scaling: Scaling, seed: int, truncation: float, path: Path
-) -> None:
-    """Write chips along the way from one z to another, a row for each class."""
+    sheet = _sheet([f"synthetic {generator.classes[label]}" for label in groups], list(groups.values()))
     first, last = _ends(generator, seed, truncation)
-    steps = slerp(first, last, COLUMNS)
-    _rows(generator, labels, steps, scaling, "from one z to another", path)
-
-
-def write_same(
-    generator: Generator, labels: Sequence[int], scaling: Scaling, seed: int, truncation: float, path: Path
-) -> None:
-    """Write chips of the same z under each label: a column for each z, a row for each class."""
-    seeds = first_seed(seed, 0) + np.arange(COLUMNS)
-    z = latents(seeds, generator.z_dim, truncation)
-    _rows(generator, labels, z, scaling, "the same z in each column", path)
+    z = latents(first_seed(seed, 0) + np.arange(COLUMNS), generator.z_dim, truncation)
+    pictures = {
+        "Synthetic chips": sheet,
+        "From one z to another": _rows(generator, slerp(first, last, COLUMNS), scaling),
+        "The same z with each label": _rows(generator, z, scaling),
+    }
+    sections = [
+        f'<h2>{title}</h2>\n<img alt="{title}" src="data:image/png;base64,{b64encode(content).decode()}">\n'
+        for title, content in pictures.items()
+        if content
+    ]
+    head = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Synthetic chips</title>\n'
+    path.write_text(f"{head}{''.join(sections)}</html>\n", "utf-8")
 
 
 def _ends(generator: Generator, seed: int, truncation: float) -> tuple[Floats, Floats]:
@@ -55,11 +69,13 @@ def _ends(generator: Generator, seed: int, truncation: float) -> tuple[Floats, F
     return first, last
 
 
-def _rows(generator: Generator, labels: Sequence[int], z: Floats, scaling: Scaling, what: str, path: Path) -> None:
+def _rows(generator: Generator, z: Floats, scaling: Scaling) -> bytes:
+    """Return a sheet with a row of the same latents for each class."""
     # One number for all: what differs within a row is the latent alone, not pose and background.
     numbers = np.zeros(len(z), np.int64)
+    labels = range(len(generator.classes))
     rows = [scaling.invert(chips_of(generator, z, np.full(len(z), label), numbers)) for label in labels]
-    _save([f"synthetic {generator.classes[label]}: {what}" for label in labels], rows, path)
+    return _sheet([f"synthetic {generator.classes[label]}" for label in labels], rows)
 
 
 def slerp(first: Floats, last: Floats, steps: int) -> Floats:
@@ -78,9 +94,13 @@ def slerp(first: Floats, last: Floats, steps: int) -> Floats:
     return np.asarray(weights[0] * first + weights[1] * last, np.float32)
 
 
-def _save(titles: Sequence[str], groups: Sequence[npt.NDArray[np.generic]], path: Path) -> None:
-    if groups:
-        pictures = enlarged(viewable(np.concatenate(groups)))
-        sheet = draw_sheet(np.split(pictures, np.cumsum([len(group) for group in groups])[:-1]), titles=titles)
-        # The highest level takes longer than a thousand chips do, for a twentieth of the size.
-        sheet.save(path, format="PNG", compress_level=1)
+def _sheet(titles: Sequence[str], groups: Sequence[npt.NDArray[np.generic]]) -> bytes:
+    """Return a sheet of groups of chips (N, H, W, C) as PNG; empty where there are none."""
+    if not groups:
+        return b""
+    pictures = enlarged(viewable(np.concatenate(groups)))
+    sheet = draw_sheet(np.split(pictures, np.cumsum([len(group) for group in groups])[:-1]), titles=titles)
+    content = BytesIO()
+    # The highest level takes longer than a thousand chips do, for a twentieth of the size.
+    sheet.save(content, format="PNG", compress_level=1)
+    return content.getvalue()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import warnings
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,24 @@ from affine import Affine
 from PIL import Image
 
 from ...dataset.chip_store import ChipStore
+from ...dataset.image_parquet import ImageParquet
 from ...dataset.tables import GROUP_PREFIX, SPLIT
 from ...utils.csv_safety import csv_escaped_table
 from ...utils.errors import ConfigError, StoreError
 from ...utils.file_names import distinct_file_names
 
-FORMATS = ("png", "tif", "npy")
+FORMATS = ("png", "tif", "npy", "parquet")
 TABLE = "labels.csv"
+METADATA = "metadata.csv"
+"""The table as `datasets` of Hugging Face looks for it in a folder of images."""
+PARQUET = "chips.parquet"
+SPLITS = ("train", "validation", "test")
+"""Roles that have a folder where chips lie in one for their split."""
 SCENE = "source_scene"
 """Column of the table with the scene that a chip was cut from; the exported chip is a scene of its own to ingest."""
 _COLUMNS = ("chip_id", "class", "scene_id", "kind", "row", "col", "valid_fraction", "footprint")
 _CHUNK = 512
+_SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|npy)$", re.IGNORECASE)
 
 
 def export_chips(
@@ -35,64 +44,119 @@ def export_chips(
     file_format: str = "png",
     roles: dict[str, str] | None = None,
     scenes: pd.DataFrame | None = None,
-) -> Path:
-    """Write chips to ``to/<class>/<name>.<format>``, with ``to/labels.csv``.
+    by_split: bool = False,
+) -> pd.DataFrame:
+    """Write chips to ``to/<class>/<name>.<format>``, with ``to/labels.csv``; or all of them to ``to/chips.parquet``.
 
-    PNG takes uint8 with one, three or four bands; TIFF (with its place on the ground, where that is known) and NumPy
-    arrays take every chip.
+    PNG takes uint8 with one, three or four bands; TIFF (with its place on the ground, where that is known), NumPy
+    arrays and Parquet take every chip. With pictures lies a ``metadata.csv``, by which `datasets` knows their labels.
 
     Args:
         store: The chips.
         to: Folder to write to; it must be empty or not exist.
-        file_format: ``png``, ``tif`` or ``npy``.
+        file_format: One of :data:`FORMATS`.
         roles: Role of each chip in a split by chip_id, as a column of the table; None leaves the column out.
         scenes: Rows of the scene table, with the columns of the target grid: licence of the chips, and their place.
+        by_split: Write to ``to/<role>/<class>/``; chips whose role is none of :data:`SPLITS` are left out.
 
     Returns:
-        Path of the table: file, chip_id, class, source_scene, kind, row, col, valid_fraction, footprint, licence, role,
-        groups.
+        The table: file, chip_id, class, source_scene, kind, row, col, valid_fraction, footprint, licence, role, groups.
 
     Raises:
-        ConfigError: If the format is not known, or does not take such chips.
+        ConfigError: If the format is not known, or does not take such chips, or there are no roles to lay them out by.
         StoreError: If the folder holds files, or cannot be written.
     """
     if file_format not in FORMATS:
         raise ConfigError(f"chips cannot be exported as {file_format!r}; use one of {', '.join(FORMATS)}")
+    if by_split and (roles is None or file_format == "parquet"):
+        raise ConfigError(
+            "--layout split/class needs --split NAME, whose roles name the folders, and a file for each chip"
+        )
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
     if file_format == "png":
         _check_png(store)
+    if by_split and roles is not None:
+        store = store.where(np.array([roles.get(str(name)) in SPLITS for name in store.index["chip_id"]]))
     frame = _table(store.index, file_format, roles, scenes)
-    places = {} if scenes is None else scenes.set_index("scene_id").to_dict("index")
-    table = to / TABLE
+    if by_split:
+        frame["file"] = frame["role"] + "/" + frame["file"]
     try:
         to.mkdir(parents=True, exist_ok=True)
-        for name in frame["file"].str.rpartition("/")[0].unique():
-            (to / name).mkdir(exist_ok=True)
-        for start in range(0, len(store), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(store)))
-            for row, chip in zip(rows, store.read(rows), strict=True):
-                path = to / frame["file"].iloc[row]
-                if file_format == "npy":
-                    np.save(path, chip, allow_pickle=False)
-                elif file_format == "png":
-                    Image.fromarray(chip[..., 0] if chip.shape[2] == 1 else chip).save(path, format="PNG")
-                else:
-                    _write_tif(chip, path, _place(store.index.iloc[row], places))
+        if file_format == "parquet":
+            _write_parquet(store, frame, to / PARQUET)
+        else:
+            _write_files(
+                store, frame, to, file_format, {} if scenes is None else scenes.set_index("scene_id").to_dict("index")
+            )
+            for split in sorted(set(frame["role"])) if by_split else [""]:
+                _write_metadata(frame, to / split, split)
         # Last: a table says that all of its files are there.
-        csv_escaped_table(frame).to_csv(table, index=False, lineterminator="\n", encoding="utf-8")
+        _write_csv(frame, to / TABLE)
     except OSError as error:
         raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
-    return table
+    return frame
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    csv_escaped_table(frame).to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _write_metadata(frame: pd.DataFrame, folder: Path, split: str) -> None:
+    """Write the rows of a folder, with paths from there."""
+    rows = frame[frame["role"] == split] if split else frame
+    names = rows["file"].str.removeprefix(f"{split}/" if split else "")
+    _write_csv(rows.assign(file=names).rename(columns={"file": "file_name"}), folder / METADATA)
+
+
+def _write_files(
+    store: ChipStore, frame: pd.DataFrame, to: Path, file_format: str, places: Mapping[Any, Mapping[Any, Any]]
+) -> None:
+    """Write a file for each chip."""
+    for name in frame["file"].str.rpartition("/")[0].unique():
+        (to / name).mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(store), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(store)))
+        for row, chip in zip(rows, store.read(rows), strict=True):
+            path = to / frame["file"].iloc[row]
+            if file_format == "npy":
+                np.save(path, chip, allow_pickle=False)
+            elif file_format == "png":
+                Image.fromarray(chip[..., 0] if chip.shape[2] == 1 else chip).save(path, format="PNG")
+            else:
+                _write_tif(chip, path, _place(store.index.iloc[row], places))
+
+
+def _write_parquet(store: ChipStore, frame: pd.DataFrame, path: Path) -> None:
+    """Write all chips and their rows as one file."""
+    rest = frame.drop(columns=["file", "class"])
+    kinds = {str(name): _KINDS.get(column.dtype.kind, "string") for name, column in rest.items()}
+    rest = rest.astype({name: "string" for name, kind in kinds.items() if kind == "string"})
+    classes = sorted(set(map(str, frame["class"])))
+    labels = np.array([classes.index(str(name)) for name in frame["class"]], np.int64)
+    first = store.read([0])
+    about = {"description": "Satellite image chips", "software": f"satpipe {version('satpipe')}"}
+    file = ImageParquet(path, first.shape[1:], str(first.dtype), classes, kinds, about)
+    for start in range(0, len(store), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(store)))
+        columns = {name: rest[name].iloc[rows] for name in kinds}
+        names = [f"{Path(name).name}.png" for name in frame["file"].iloc[rows]]
+        file.add(store.read(rows), labels[rows], columns, names)
+    file.close()
+
+
+_KINDS = {"i": "int64", "u": "int64", "f": "float64"}
 
 
 def _table(
     index: pd.DataFrame, file_format: str, roles: dict[str, str] | None, scenes: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Return the rows of ``labels.csv``."""
-    names = distinct_file_names(map(str, index["chip_id"]), "chip")
+    # Without the ending of the picture that a ready-cut chip was: no name ends in .png.png.
+    names = distinct_file_names([_SUFFIX.sub("", str(name)) for name in index["chip_id"]], "chip")
     classes = dict(zip(*_folders(index["class"]), strict=True))
-    files = [f"{classes[label]}/{name}.{file_format}" for label, name in zip(index["class"], names, strict=True)]
+    ending = "" if file_format == "parquet" else f".{file_format}"
+    files = [f"{classes[label]}/{name}{ending}" for label, name in zip(index["class"], names, strict=True)]
     known = [name for name in _COLUMNS if name in index.columns]
     frame = index[known].rename(columns={"scene_id": SCENE})
     frame.insert(0, "file", files)
@@ -102,7 +166,7 @@ def _table(
     if roles is not None:
         frame["role"] = [roles.get(str(name), "") for name in index["chip_id"]]
     groups = [name for name in index.columns if name.startswith(GROUP_PREFIX)]
-    return frame.assign(**{name.removeprefix(GROUP_PREFIX): index[name] for name in groups})
+    return frame.assign(**{str(name).removeprefix(GROUP_PREFIX): index[name] for name in groups})
 
 
 def _folders(labels: pd.Series[str]) -> tuple[list[str], list[str]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 import warnings
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from satpipe import load_generator
 from satpipe.commands import cli
+from satpipe.dataset import png
 from satpipe.engine.runs import find_run
-from satpipe.inference.generate import png
 from satpipe.inference.generate.make import Wish, make
 from satpipe.inference.generate.pictures import slerp
 from satpipe.inference.generate.sample import shares
@@ -41,6 +44,11 @@ def generate(done: Finished, to: Path, workers: int = 1, **wish: object) -> dict
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def previews(folder: Path) -> list[Image.Image]:
+    page = (folder / "preview.html").read_text("utf-8")
+    return [Image.open(io.BytesIO(b64decode(text))) for text in re.findall(r'base64,([^"]+)"', page)]
 
 
 def invoke(done: Finished, *words: object) -> tuple[int, str]:
@@ -68,9 +76,8 @@ def test_chips_labels_card_and_pictures(done: Finished, tmp_path: Path) -> None:
     assert card["licences"] == ["CC-BY-4.0 (the test)"]
     assert card["data"]["sources"] == ["bay"]
     assert card["settings"] | {"seed": 1, "truncation": 1.0, "screened": False} == card["settings"]
-    assert "synthetic" in (tmp_path / "out" / "card.md").read_text()
-    for name in ("sheet.png", "interpolation.png", "same-z.png"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert "synthetic" in (tmp_path / "out" / "README.md").read_text()
+    assert len(previews(tmp_path / "out")) == 3
 
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(done: Finished, tmp_path: Path) -> None:
@@ -103,7 +110,8 @@ def test_every_format_holds_the_same_pixels(done: Finished, tmp_path: Path) -> N
     assert array.shape == (40, SIZE, SIZE, 3)
     table = pq.read_table(tmp_path / "parquet" / "chips.parquet")
     assert table.schema.metadata[b"synthetic"] == b"yes"
-    np.testing.assert_array_equal(table["chip"].combine_chunks().to_numpy_ndarray(), array)
+    pictures = [np.asarray(Image.open(io.BytesIO(one["bytes"]))) for one in table["image"].to_pylist()]
+    np.testing.assert_array_equal(pictures, array)
     assert table["class"].to_pylist() == [row["class"] for row in rows(tmp_path / "npy")]
     for place, row in enumerate(rows(tmp_path / "png")):
         assert int(row["position"]) == place
@@ -157,7 +165,7 @@ def test_truncation_brings_chips_nearer_to_each_other(done: Finished, tmp_path: 
 
 def test_the_same_z_under_each_label_differs_by_the_label_alone(done: Finished, tmp_path: Path) -> None:
     generate(done, tmp_path / "out", count=2)
-    sheet = np.asarray(Image.open(tmp_path / "out" / "same-z.png").convert("L"), float)
+    sheet = np.asarray(previews(tmp_path / "out")[2].convert("L"), float)
     half = len(sheet) // 2
     assert np.abs(sheet[:half] - sheet[-half:]).max() > 0
 
@@ -245,6 +253,6 @@ def test_a_generator_that_did_not_learn_is_warned_of(tmp_path: Path) -> None:
     card = read_json(tmp_path / "chips" / "card.json")
     assert card["generator"]["learned"] is False
     assert card["generator"]["quality"] == measured["quality"]
-    assert warning in (tmp_path / "chips" / "card.md").read_text("utf-8")
+    assert warning in (tmp_path / "chips" / "README.md").read_text("utf-8")
     with pytest.warns(UserWarning, match=warning):
         load_generator(root=done.root)

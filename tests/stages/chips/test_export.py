@@ -54,23 +54,23 @@ def rows(table):
 
 def test_pictures_lie_in_folders_of_their_class_and_hold_the_chips(tmp_path):
     chips, pixels = store(tmp_path)
-    table = export_chips(chips, tmp_path / "out", roles={"c": "test"})
-    found = rows(table)
+    export_chips(chips, tmp_path / "out", roles={"c": "test"})
+    found = rows(tmp_path / "out" / "labels.csv")
     assert [row["file"].split("/")[0] for row in found] == ["ship", "ship", "ship", "non-ship"]
     assert [row["site"] for row in found] == ["x", "x", "y", "z"]
     assert [row["role"] for row in found] == ["", "", "", "test"]
     for row, chip in zip(found, pixels, strict=True):
-        assert (np.asarray(Image.open(table.parent / row["file"])) == chip).all()
+        assert (np.asarray(Image.open(tmp_path / "out" / row["file"])) == chip).all()
 
 
 @pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint16", 4), ("float32", 1)])
 def test_tiffs_hold_every_dtype_and_their_place(dtype, bands, tmp_path):
     chips, pixels = store(tmp_path, dtype, bands)
-    table = export_chips(chips, tmp_path / "out", "tif", scenes=SCENES)
-    found = rows(table)
+    export_chips(chips, tmp_path / "out", "tif", scenes=SCENES)
+    found = rows(tmp_path / "out" / "labels.csv")
     assert [row["licence"] for row in found] == ["CC0", "CC0", "CC0", "MIT"]
     for row, chip in zip(found, pixels, strict=True):
-        with rasterio.open(table.parent / row["file"]) as file:
+        with rasterio.open(tmp_path / "out" / row["file"]) as file:
             assert (file.read().transpose(1, 2, 0) == chip).all()
             assert file.dtypes[0] == dtype
             if row["chip_id"] == "a/b.tif#l0":
@@ -83,8 +83,8 @@ def test_tiffs_hold_every_dtype_and_their_place(dtype, bands, tmp_path):
 
 def test_arrays_hold_every_dtype(tmp_path):
     chips, pixels = store(tmp_path, "int16", 5)
-    table = export_chips(chips, tmp_path / "out", "npy")
-    assert (np.load(table.parent / rows(table)[3]["file"]) == pixels[3]).all()
+    export_chips(chips, tmp_path / "out", "npy")
+    assert (np.load(tmp_path / "out" / rows(tmp_path / "out" / "labels.csv")[3]["file"]) == pixels[3]).all()
 
 
 def test_chips_that_are_no_png_are_refused_with_what_to_do(tmp_path):
@@ -102,3 +102,23 @@ def test_files_that_are_there_are_never_overwritten(tmp_path):
 def test_an_unknown_format_names_the_known_ones(tmp_path):
     with pytest.raises(ConfigError, match="png, tif, npy"):
         export_chips(store(tmp_path)[0], tmp_path / "out", "bmp")
+
+
+def test_ready_cut_chips_do_not_end_twice(tmp_path):
+    chips, _ = store(tmp_path)
+    index = chips.index.assign(chip_id=["a/1.png", "a/1.PNG", "b.jpeg", "c.d"])
+    table = export_chips(ChipStore(index, tmp_path), tmp_path / "out")
+    names = [file.split("/")[1] for file in table["file"]]
+    assert names == ["a_1.png", "a_1~2.png", "b.png", "c.d.png"]
+
+
+def test_splits_have_folders_and_unused_chips_none(tmp_path):
+    chips, pixels = store(tmp_path)
+    roles = {"a/b.tif#l0": "train", "a/b.tif#l1": "unused", "a_b.tif#l0": "test", "c": "train"}
+    table = export_chips(chips, tmp_path / "out", roles=roles, by_split=True)
+    assert sorted(file.rpartition("/")[0] for file in table["file"]) == ["test/ship", "train/non-ship", "train/ship"]
+    metadata = rows(tmp_path / "out" / "test" / "metadata.csv")
+    assert [row["class"] for row in metadata] == ["ship"]
+    assert (np.asarray(Image.open(tmp_path / "out" / "test" / metadata[0]["file_name"])) == pixels[2]).all()
+    with pytest.raises(ConfigError, match="needs --split NAME"):
+        export_chips(chips, tmp_path / "more", by_split=True)
