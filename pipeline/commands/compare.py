@@ -34,7 +34,7 @@ def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -
     """
     from ..engine.store import refuse_link
     from ..stages.report.compare import compare
-    from ..stages.report.html.compare_page import write
+    from ..stages.report.compare_page import write
 
     comparison = compare([folder_of(run, root) for run in runs], common, root)
     names = "-".join(Path(run).name for run in runs)

@@ -8,8 +8,9 @@ from typing import Literal
 
 from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Recognised, SharedSource
-from .inventory import Inventory, columns, recognise_shared
+from .inventory import Inventory, columns
 from .label import NO_SCENE, NOWHERE, UNKNOWN_LABELS, ImageLabels, Label, Labels, PixelObject, broken_object
+from .recognition import recognise_shared
 from .tabular import Row, read_rows
 
 COLUMNS = ("ImageId", "EncodedPixels")

@@ -239,12 +239,6 @@ class LabelFormat:
         """Whether `init` can tell that a folder is of the format."""
         return self.recognise is not None or self.holds is not None
 
-    def recognise_in(self, folder: Inventory) -> Recognised | None:
-        """Return what a folder holds of the format, or None."""
-        from .inventory import recognise
-
-        return recognise(folder, self) if self.recognise is None else self.recognise(folder)
-
     @property
     def per_image(self) -> bool:
         """Whether label files are named like their images."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from .base import LabelFormat, LabelInput, PerImageSource, Recognised, read_per_image
-from .inventory import Inventory, has_tags, recognise_per_image
+from .inventory import Inventory, has_tags
 from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, polygon_object, rotated_box
+from .recognition import recognise_per_image
 from .xml_tree import Element, image_size, read_xml
 
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import class_column, vector
+from . import class_column
 from .base import Recognised
 from .inventory import Inventory, shortest, some
 from .listing import beside
-from .vector import VECTORS, GeojsonSource
+from .vector_file import MAGIC, VECTORS, class_of, holds, read_frames, read_rows
 
 MOST_FILES = 20
+USUAL_COLUMN = "class"
 DISTINCT = 0.1
 """Share of a layer's objects that may lie in those of another, where both are labels of different classes."""
 UNTELLING = (
@@ -23,7 +24,7 @@ UNTELLING = (
 
 def recognise_vectors(folder: Inventory) -> Recognised | None:
     """Recognise vector files beside rasters."""
-    vectors = [name for name in folder.suffixed(VECTORS) if vector.holds(folder.path(name))]
+    vectors = [name for name in folder.suffixed(VECTORS) if holds(folder.path(name))]
     if not vectors or not folder.images:
         return None
     source: dict[str, Any] = {"type": "geojson", "path": str(folder.root)}
@@ -53,20 +54,18 @@ Rows = tuple[list[dict[str, Any]], list[Any], str | None]
 
 def _layers(path: Path) -> dict[str, Rows]:
     """Return the layers of a file by name; a file without layers has one without a name, a broken one none."""
-    suffix = path.suffix.lower()
-    source = GeojsonSource(path="", class_from="layer")
     try:
-        if suffix in vector.MAGIC:
+        if path.suffix.lower() in MAGIC:
             return {
                 layer or "": (
                     frame.drop(columns=frame.geometry.name).to_dict("records"),
                     list(frame.geometry),
                     None if frame.crs is None else str(frame.crs),
                 )
-                for layer, frame in vector.read_frames(path, suffix, source)
+                for layer, frame in read_frames(path, None, several=True)
                 if hasattr(frame, "geometry")
             }
-        rows, crs = vector.read_rows(path)
+        rows, crs = read_rows(path)
     except Exception:
         # pyogrio, pyarrow and GDAL raise errors of many families; whoever reads the file says what is wrong.
         return {}
@@ -153,8 +152,8 @@ def _values(layers: Sequence[Rows]) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {}
     for properties in (row for rows, _, _ in layers for row in rows):
         for column, value in properties.items():
-            if isinstance(value, str | int | float) and not isinstance(value, bool) and vector.class_of(value):
-                values.setdefault(str(column), []).append(vector.class_of(value))
+            if isinstance(value, str | int | float) and not isinstance(value, bool) and class_of(value):
+                values.setdefault(str(column), []).append(class_of(value))
     return values
 
 
@@ -167,7 +166,7 @@ def _settle_column(found: Recognised, layers: Mapping[str, Mapping[str, Rows]]) 
         found.source["class_column"] = None
         found.source["default_class"] = _class_from_name(list(layers))
         found.why["class_column"] = "every label is of one class"
-    elif chosen != vector.USUAL_COLUMN:
+    elif chosen != USUAL_COLUMN:
         found.source["class_column"] = chosen
         found.why["class_column"] = "the column that names the class"
     found.notes += class_column.note(chosen, others, "ingest.sources.0.class_column=COLUMN")

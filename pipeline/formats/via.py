@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from .base import LabelFormat, LabelInput, Recognised, SharedSource
 from .cvat import ellipse
-from .inventory import Inventory, recognise_shared
+from .inventory import Inventory
 from .json_file import as_list, as_points
 from .label import ImageLabels, Labels, PixelObject, box_object, broken_object, point_object, polygon_object
+from .recognition import recognise_shared
 from .shared_images import read_images
 from .via_files import holds, images_of
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 from ..utils.errors import InputError
 from .base import LabelFormat, LabelInput, Recognised, SharedSource
-from .inventory import Inventory, columns, recognise_shared
+from .inventory import Inventory, columns
 from .label import NO_SCENE, NOWHERE, ImageLabels, Label, Labels, PixelObject, box_object, broken_object, point_object
+from .recognition import recognise_shared
 from .tabular import Row, read_rows
 
 COLUMNS = ("scene_id", "detect_scene_row", "detect_scene_column", "is_vessel", "is_fishing")

@@ -13,8 +13,9 @@ import yaml
 from ..utils.errors import InputError
 from ..utils.section import PositiveCount
 from .base import LabelFormat, LabelInput, PerImageSource, Recognised, scenes_with_files
-from .inventory import Inventory, lines_of, recognise_per_image, spread
+from .inventory import Inventory, lines_of, spread
 from .label import NO_NUMBER, NOWHERE, Label, Labels, PixelObject, outline_of
+from .recognition import recognise_per_image
 from .text_file import read_lines
 
 NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt", "_darknet.labels")

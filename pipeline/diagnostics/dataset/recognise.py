@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...formats.base import Recognised
 from ...formats.inventory import Inventory, common_folder, json_keys, some
+from ...formats.recognition import recognise as recognise_format
 from ...formats.registry import FORMATS
 
 SAID = 4
@@ -23,7 +24,7 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
         name: Look for this format alone.
     """
     chosen = [known for known in FORMATS.values() if known.is_recognised and name in (None, known.name)]
-    found = [fit for known in chosen if (fit := known.recognise_in(folder)) is not None]
+    found = [fit for known in chosen if (fit := recognise_format(folder, known)) is not None]
     # Labels beside half of the images of their folders tell more than one file that may be about something else.
     found.sort(key=lambda fit: fit.images * 2 < len(_around(folder, fit)))
     if len(found) > 1:

@@ -198,9 +198,8 @@ def make_page(context: TaskContext) -> dict[str, Any]:
     """Write the page and what lies beside it."""
     import shutil
 
-    from . import gather
+    from . import gather, page
     from .analysis import write_json
-    from .html import page
 
     data = gather.read(context)
     report = page.write(data, context.task.libraries, context.out)

@@ -7,8 +7,7 @@ import re
 
 import pytest
 from fixtures import browser as browsers
-from satpipe.stages.report import compare
-from satpipe.stages.report.html import compare_page
+from satpipe.stages.report import compare, compare_page
 
 PHONE, DESKTOP = 390, 1280
 

@@ -12,8 +12,7 @@ from satpipe.engine.digests import digest_of
 from satpipe.engine.results import Result, Results
 from satpipe.engine.store import Store
 from satpipe.engine.task import METADATA, Task
-from satpipe.stages.report import compare
-from satpipe.stages.report.html import compare_page
+from satpipe.stages.report import compare, compare_page
 from satpipe.utils.errors import InputError
 from sklearn.metrics import balanced_accuracy_score
 

@@ -11,28 +11,28 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ....dataset.contact_sheet import draw_sheet
-from ....models.quality import mean_of
-from ....utils.csv_safety import csv_escaped_table
-from ..analysis import finite, write_json
-from ..gather import ReportData
-from ..schema import Report, json_schema
-from ..sections.answer import arms_of, section_sure, section_where, verdict_figure
-from ..sections.chips import examples, scaling_of, section_chips
-from ..sections.data import section_counts, section_left_out
-from ..sections.errors import contradicted, error_table, section_errors
-from ..sections.gan import section_gan
-from ..sections.labels import labels_text, section_labels
-from ..sections.map import section_map
-from ..sections.next_steps import section_next
-from ..sections.run import section_run
-from ..sections.scores import section_leakage, section_scores, section_surroundings, section_training
-from . import blocks, figures
-from .glossary import section_words
-from .pictures import png
-from .words import NOT_ABOUT_GANS, number, plural, points, unit_name
+from ...dataset.contact_sheet import draw_sheet
+from ...models.quality import mean_of
+from ...utils.csv_safety import csv_escaped_table
+from .analysis import finite, write_json
+from .gather import ReportData
+from .html import blocks, figures
+from .html.glossary import section_words
+from .html.pictures import png
+from .html.words import NOT_ABOUT_GANS, number, plural, points, unit_name
+from .schema import Report, json_schema
+from .sections.answer import arms_of, section_sure, section_where, verdict_figure
+from .sections.chips import examples, scaling_of, section_chips
+from .sections.data import section_counts, section_left_out
+from .sections.errors import contradicted, error_table, section_errors
+from .sections.gan import section_gan
+from .sections.labels import labels_text, section_labels
+from .sections.map import section_map
+from .sections.next_steps import section_next
+from .sections.run import section_run
+from .sections.scores import section_leakage, section_scores, section_surroundings, section_training
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "html" / "templates"
 SHEET_COLUMNS = 6
 
 WORDS = {

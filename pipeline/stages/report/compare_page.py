@@ -9,14 +9,14 @@ from typing import Any
 
 from PIL import Image
 
-from ....utils.atomic_files import write_atomic
-from ....utils.bounded_files import read_bytes
-from ..compare import WORDS, Comparison, Run
-from ..stats.metrics import METRICS
-from . import blocks, figures
+from ...utils.atomic_files import write_atomic
+from ...utils.bounded_files import read_bytes
+from .compare import WORDS, Comparison, Run
+from .html import blocks, figures
+from .html.pictures import data_uri
+from .html.words import number, plural, points
 from .page import environment, stylesheet
-from .pictures import data_uri
-from .words import number, plural, points
+from .stats.metrics import METRICS
 
 MAX_PICTURE_BYTES = 1 << 26
 
