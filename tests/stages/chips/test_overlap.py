@@ -149,6 +149,7 @@ def test_plain_scenes_are_named_since_nothing_can_be_seen(tmp_path):
     assert metadata["plain"] == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_a_scene_of_several_blocks_is_searched_everywhere(tmp_path):
     large = ground(1, 2400)[:1300]
     window = large[900 : 900 + SIDE, 1900 : 1900 + SIDE]
