@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .layers import MARGIN_PX, Floats, Layers, box_of, cut_layer, from_canvas, length_of, place
 from .masks import Alpha, Pose
+from .object_shape import TypicalObject
 from .removal import remove_object
 from .surroundings import Backgrounds, Chips, crowded
 
@@ -88,16 +89,23 @@ class Law:
         poses: Poses of the labelled objects.
         around: What surrounds each (N, 5, C + 1), see :meth:`Backgrounds.surroundings`.
         neighbour_rate: Mean number of other objects in a chip.
+        typical: What the objects are like in figures, which generated ones are held against; None refuses nothing.
     """
 
     poses: list[Pose]
     around: Floats
     neighbour_rate: float
+    typical: TypicalObject | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the law as plain JSON types."""
         rows = [[one.row, one.col, one.angle, one.length, one.width, one.has_axis] for one in self.poses]
-        return {"poses": rows, "around": self.around.tolist(), "neighbour_rate": self.neighbour_rate}
+        return {
+            "poses": rows,
+            "around": self.around.tolist(),
+            "neighbour_rate": self.neighbour_rate,
+            "typical": self.typical and self.typical.as_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Law:
@@ -113,7 +121,12 @@ class Law:
         around = np.asarray(data["around"], np.float32)
         if not poses or around.shape[:2] != (len(poses), 5):
             raise ValueError("a law of composition needs poses and what surrounds each")
-        return cls(poses, around, float(data["neighbour_rate"]))
+        typical = data["typical"] and TypicalObject.from_json(data["typical"])
+        return cls(poses, around, float(data["neighbour_rate"]), typical)
+
+    def unusual(self, layers: Layers) -> npt.NDArray[np.float64]:
+        """Return how unusual objects of layers (N, rows, cols, C + 1) are (N,); above 1, no real one is like them."""
+        return np.zeros(len(layers)) if self.typical is None else self.typical.distance(layers)
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class Composites:
         sources: Which labelled object gave pose and surroundings (N,).
         grounds: Which background it lies on, -1 in place (N,).
         neighbours: Alphas (H, W) of the further objects that were composed before the main one, in their order.
+        unusual: How unusual each object is (N,), see :meth:`Law.unusual`; 0 for real ones.
     """
 
     chips: Chips
@@ -137,6 +151,7 @@ class Composites:
     sources: npt.NDArray[np.int64]
     grounds: npt.NDArray[np.int64]
     neighbours: list[list[Alpha]]
+    unusual: npt.NDArray[np.float64]
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
@@ -198,12 +213,15 @@ class Composer:
             seed: Seed of all draws.
             settings: How objects are composed.
         """
+        settings, layers = settings or Settings(), objects.layers(canvas)
         law = Law(
-            objects.poses, backgrounds.surroundings(objects.chips, objects.poses), float(objects.neighbours.mean())
+            objects.poses,
+            backgrounds.surroundings(objects.chips, objects.poses),
+            float(objects.neighbours.mean()),
+            TypicalObject.of(layers, settings.value_range),
         )
-        settings = settings or Settings()
         beside = crowded(objects.chips, objects.alphas, settings.value_range)
-        return cls(law, backgrounds, objects.layers(canvas), settings, seed, objects, beside)
+        return cls(law, backgrounds, layers, settings, seed, objects, beside)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -228,7 +246,8 @@ class Composer:
             neighbours.append(others)
             origins.append(origin)
         source, ground = np.array(origins, np.int64).reshape(-1, 2).T
-        return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours)
+        unusual = np.zeros(len(numbers)) if layers is None else self.law.unusual(layers)
+        return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours, unusual)
 
     def without_objects(self, numbers: Sequence[int] | npt.NDArray[np.int64], layers: Layers | None = None) -> Chips:
         """Return what lies behind composites of the given numbers (N, H, W, C): chips like them that show no object.

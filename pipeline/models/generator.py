@@ -81,8 +81,10 @@ class Generator:
             z = latents(np.arange(POOL_LAYERS), self.z_dim)
             labels = np.full(BLOCK, label)
             pool = [self.layers.layers(z[start : start + BLOCK], labels) for start in range(0, POOL_LAYERS, BLOCK)]
+            made = np.concatenate(pool)
+            usual = law.unusual(made) <= 1
             composers[label] = Composer(
-                law, backgrounds, np.concatenate(pool), Settings(value_range=scaling.width), seed=0
+                law, backgrounds, made[usual] if usual.any() else made, Settings(value_range=scaling.width), seed=0
             )
         return composers
 
@@ -92,10 +94,12 @@ class Generator:
 
     def sample_objects(
         self, z: npt.ArrayLike, labels: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
-    ) -> tuple[Values, list[list[Alpha]]]:
-        """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents, and the alphas (H, W) of their objects.
+    ) -> tuple[Values, list[list[Alpha]], npt.NDArray[np.float64]]:
+        """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents, and what is known of their objects.
 
-        The objects of a chip are of its class, the farthest back first; a chip that is generated whole has none.
+        That is the alphas (H, W) of the objects of each chip, which are of its class, the farthest back first; and how
+        unusual its main object is (N,), see :meth:`~satpipe.composition.compose.Law.unusual`. A chip that is generated
+        whole has no object, and NaN.
 
         Args:
             z: Latents (N, z_dim).
@@ -103,6 +107,7 @@ class Generator:
             numbers: Pose and background of a composite follow from its number (N,); whole chips do not need one.
         """
         objects: list[list[Alpha]] = [[] for _ in labels]
+        unusual = np.full(len(objects), np.nan)
         z = np.asarray(z, np.float32)
         is_whole = np.isin(labels, self.whole)
         own = np.array([self.whole.index(label) if label in self.whole else 0 for label in labels.tolist()], np.int64)
@@ -112,9 +117,10 @@ class Generator:
             composed = self.layers.compose(self.composers, z[rows], labels[rows], numbers[rows])
             for some, composites in composed.values():
                 values[rows[some]] = self.layers.scaling.apply(composites.chips)
+                unusual[rows[some]] = composites.unusual
                 for row, others, alpha in zip(rows[some], composites.neighbours, composites.alphas, strict=True):
                     objects[row] = [*others, alpha]
-        return values, objects
+        return values, objects, unusual
 
 
 Values = npt.NDArray[np.float32]

@@ -167,12 +167,12 @@ def _block(
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
     z = latents(seeds, generator.z_dim, truncation)
     with _precision(generator).autocast():
-        values, alphas = generator.sample_objects(z, labels, seeds)
+        values, alphas, unusual = generator.sample_objects(z, labels, seeds)
     objects = [visible(each) for each in alphas]
     if screening is None:
         nothing = np.full(BLOCK, np.nan)
         return Block(label, values, seeds, nothing, nothing, objects), np.full(BLOCK, "", object)
-    measures, why = screening.judge(values, labels)
+    measures, why = screening.judge(values, labels, unusual)
     return Block(label, values, seeds, measures.label_score, measures.distance, objects), why
 
 

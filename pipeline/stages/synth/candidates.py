@@ -126,7 +126,8 @@ def candidates_of(
         count = min(wanted - accepted, limit - tried)
         labels, seeds = np.full(count, label), seed + tried + np.arange(count)
         made = source(seeds)
-        measures = model.measure(made.values, labels) if model else None
+        unusual = made.composites.unusual if made.composites else np.full(count, np.nan)
+        measures = model.measure(made.values, labels, unusual) if model else None
         why = reasons(measures, labels, model.limits) if model and measures else np.full(count, "", object)
         rounds.append(Candidates(made, labels, seeds, measures, why))
         tried, accepted = tried + count, accepted + int((why == "").sum())

@@ -17,7 +17,8 @@ Floats = npt.NDArray[np.float64]
 LABEL = "its own class is not likely enough"
 DISTANCE = "unlike the real chips of its class"
 COPY = "copy of a training chip"
-REASONS = (LABEL, DISTANCE, COPY)
+OBJECT = "its object is unlike the real ones"
+REASONS = (OBJECT, LABEL, DISTANCE, COPY)
 
 COMPARED_PX = 20
 """Largest side at which pixels are compared: a copy is one at any resolution, and this takes out the noise."""
@@ -33,11 +34,13 @@ class Measures:
         label_score: Probability of the candidate's own class (N,).
         distance: To the nearest real chip of its class, 1 being typical of unseen real chips (N,).
         correlation: Largest pixel correlation with a training chip in any orientation (N,).
+        unusual: How unusual its composed object is (N,), 1 being the limit; NaN for whole chips.
     """
 
     label_score: Floats
     distance: Floats
     correlation: Floats
+    unusual: Floats
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def reasons(measures: Measures, labels: npt.NDArray[np.int64], limits: Limits) -
     """Return the first reason against each candidate (N,), or an empty string for one that is accepted."""
     farthest = np.asarray(limits.max_distance, np.float64)[labels]
     failed = (
+        measures.unusual > 1,
         measures.label_score < limits.min_label_score,
         measures.distance > farthest,
         measures.correlation >= limits.max_correlation,

@@ -46,8 +46,8 @@ class ScreeningModel:
     limits: Limits
     composed: frozenset[int] = frozenset()
 
-    def measure(self, values: npt.NDArray[np.float32], labels: Labels) -> Measures:
-        """Return measures of candidates (N, S, S, C) in [-1, 1]."""
+    def measure(self, values: npt.NDArray[np.float32], labels: Labels, unusual: npt.NDArray[np.float64]) -> Measures:
+        """Return measures of candidates (N, S, S, C) in [-1, 1], with how unusual their composed objects are (N,)."""
         nothing = np.full(len(labels), np.nan)
         score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
         correlation = np.full(len(labels), np.nan)
@@ -55,7 +55,7 @@ class ScreeningModel:
         if whole.any():
             training = self.scaling.apply(self.chips)
             correlation[whole] = copy_correlation(values[whole], training, MIN_TEXTURE, value_range=2.0)
-        return Measures(score, distance, correlation)
+        return Measures(score, distance, correlation, unusual)
 
 
 def training_chips(context: TaskContext, real: RealChips) -> tuple[Chips, Labels, int]:

@@ -46,12 +46,20 @@ class Screening:
     thumbnails: npt.NDArray[np.float32]
     min_texture: float
 
-    def judge(self, values: npt.NDArray[np.float32], labels: Labels) -> tuple[Measures, npt.NDArray[np.object_]]:
-        """Measure candidates (N, S, S, C) in [-1, 1], with the reason against each (N,), empty if it is accepted."""
+    def judge(
+        self, values: npt.NDArray[np.float32], labels: Labels, unusual: npt.NDArray[np.float64]
+    ) -> tuple[Measures, npt.NDArray[np.object_]]:
+        """Measure candidates (N, S, S, C) in [-1, 1], with the reason against each (N,), empty if it is accepted.
+
+        Args:
+            values: The candidates.
+            labels: Their class indices (N,).
+            unusual: How unusual the composed object of each is (N,); NaN where it was generated whole.
+        """
         nothing = np.full(len(labels), np.nan)
         score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
         correlation = copy_correlation(values, self.thumbnails, self.min_texture, value_range=2.0)
-        measures = Measures(score, distance, correlation)
+        measures = Measures(score, distance, correlation, unusual)
         return measures, reasons(measures, labels, self.limits)
 
 

@@ -15,6 +15,7 @@ from satpipe.dataset.orientations import ORIENTATIONS, oriented
 from satpipe.dataset.tables import CHIPS, SYNTHETIC
 from satpipe.engine.task import TaskContext
 from satpipe.stages.gan.stage import make_generator
+from satpipe.stages.synth.filters import OBJECT
 from satpipe.stages.synth.stage import make_cutpaste, make_synthetic
 
 NAME = "fold0-f100-r0"
@@ -63,6 +64,17 @@ def test_generated_objects_are_composed_and_masked(context: TaskContext) -> None
     assert index.loc[ships, "length_px"].notna().all()
     assert index.loc[~ships, "length_px"].isna().all()
     assert store.where(ships).masks().shape == (20, 16, 16)
+
+
+def test_a_generator_that_learned_nothing_yields_nothing(context: TaskContext) -> None:
+    synth = {**context.config["synth"], "screen": True, "min_label_score": 0.0, "distance_quantile": 1.0}
+    screened = replace(context, task=replace(context.task, config={**context.config, "synth": synth}))
+    metadata = make_synthetic(screened)
+    assert metadata["accepted"]["ship"] == 0
+    assert metadata["reasons"][OBJECT] == metadata["candidates"]["ship"] == 40
+    pasted = replace(screened, out=screened.out.with_name("bb"))
+    pasted.out.mkdir()
+    assert OBJECT not in make_cutpaste(pasted)["reasons"]
 
 
 def test_real_objects_are_pasted_without_a_generator(context: TaskContext) -> None:

@@ -10,7 +10,7 @@ from fixtures.synth_project import CLASSES, bars
 from satpipe.dataset import scaling
 from satpipe.models.device import Profile
 from satpipe.stages.synth import screening
-from satpipe.stages.synth.filters import COPY, Limits, reasons
+from satpipe.stages.synth.filters import COPY, OBJECT, Limits, reasons
 from satpipe.stages.synth.model import MIN_TEXTURE, ScreeningModel
 from satpipe.stages.synth.scorer import train_ensemble
 from satpipe.utils.errors import StoreError
@@ -33,12 +33,14 @@ def test_it_judges_without_the_training_chips_as_with_them(tmp_path: Path, count
     labels = np.arange(60) % 2
     values = learned.scaling.apply(np.concatenate([bars(labels[:30], seed=9), np.rot90(learned.chips, axes=(1, 2))]))
     labels = np.concatenate([labels[:30], learned.labels])
-    before = learned.measure(values, labels)
-    after, why = loaded.judge(values, labels)
-    for name in ("label_score", "distance", "correlation"):
+    unusual = np.where(np.arange(len(labels)) % 5, np.nan, 2.0)
+    before = learned.measure(values, labels, unusual)
+    after, why = loaded.judge(values, labels, unusual)
+    for name in ("label_score", "distance", "correlation", "unusual"):
         np.testing.assert_allclose(getattr(after, name), getattr(before, name), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(why, reasons(before, labels, learned.limits))
     assert COPY in why[30:]
+    assert (why[::5] == OBJECT).all()
 
 
 def test_nothing_kept_is_nothing_and_damage_is_one_sentence(tmp_path: Path) -> None:
