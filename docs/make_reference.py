@@ -215,10 +215,14 @@ def _bounds(metadata: list[Any]) -> str:
         for part in [one, *getattr(one, "metadata", [])]:
             for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
                 if getattr(part, name, None) is not None:
-                    said.append(f"{words} {getattr(part, name):g}")
+                    said.append(f"{words} {_number(getattr(part, name))}")
             if getattr(part, "multiple_of", None) is not None:
-                said.append(f"a multiple of {part.multiple_of:g}")
+                said.append(f"a multiple of {_number(part.multiple_of)}")
     return f" ({', '.join(dict.fromkeys(said))})" if said else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _default(key: Any) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from fixtures import REPOSITORY
+from fixtures import REPOSITORY, browser
 
 NO_NETWORK = """
 import socket
@@ -89,6 +90,24 @@ def test_links_and_pictures_of_the_site_lead_somewhere(site: dict[Path, Page]) -
 
 def test_the_site_loads_nothing_from_elsewhere(site: dict[Path, Page]) -> None:
     assert not [load for page in site.values() for load in page.loads if urlsplit(load).netloc]
+
+
+def test_search_works_from_a_folder(site: dict[Path, Page], tmp_path: Path) -> None:
+    command = browser.find()
+    if command is None:
+        pytest.skip("no Chromium is installed")
+    page = next(path for path in site if path.as_posix().endswith("guides/use.html"))
+    with browser.Browser(command, tmp_path) as tab:
+        tab.open(page, 1200)
+        tab.evaluate(
+            "const query = document.querySelector('[data-md-component=search-query]'); query.focus();"
+            " query.value = 'safetensors'; query.dispatchEvent(new Event('keyup', {bubbles: true}))"
+        )
+        until = time.monotonic() + 30
+        while not (found := tab.evaluate("document.querySelector('.md-search-result__link')?.href")):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    assert "guides/use.html" in found
 
 
 def test_every_page_is_in_the_navigation() -> None:
