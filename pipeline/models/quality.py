@@ -107,6 +107,12 @@ def mean_of(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return means
 
 
+def missed_classes(metadata: Mapping[str, Any]) -> set[str]:
+    """Return the classes whose generated chips are far from real ones, by the rules of :func:`generator_verdict`."""
+    quality: Mapping[str, Mapping[str, float]] = metadata.get("quality") or {}
+    return {label for label, values in quality.items() if _complete(values) and _missed(label, values) is not None}
+
+
 def taught_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthetic_to_real") -> float | None:
     """Return what a classifier learns from synthetic chips, as a share of what real ones teach above chance.
 

@@ -17,7 +17,7 @@ from ...models import generator as generators
 from ...models.generator import Generator
 from ...models.layered import LayerGenerator
 from ...models.networks import BLOCK, latents
-from .filters import Measures, reasons
+from .filters import UNLEARNED, Measures, reasons
 from .model import Chips, ScreeningModel
 
 
@@ -116,9 +116,18 @@ def real_objects(composer: Composer, scaling: Scaling) -> Source:
 
 
 def candidates_of(
-    label: int, wanted: int, source: Source, model: ScreeningModel | None, config: SynthConfig, seed: int
+    label: int,
+    wanted: int,
+    source: Source,
+    model: ScreeningModel | None,
+    config: SynthConfig,
+    seed: int,
+    learned: bool = True,
 ) -> list[Candidates]:
-    """Make rounds of candidates of one class, until as many as wanted are accepted or the limit is reached."""
+    """Make rounds of candidates of one class, until as many as wanted are accepted or the limit is reached.
+
+    Of a class that the generator did not learn there is one round, and none of it is accepted if there is screening.
+    """
     limit = int(np.ceil(wanted * config.oversample))
     tried = accepted = 0
     rounds = []
@@ -129,6 +138,8 @@ def candidates_of(
         unusual = made.composites.unusual if made.composites else np.full(count, np.nan)
         measures = model.measure(made.values, labels, unusual) if model else None
         why = reasons(measures, labels, model.limits) if model and measures else np.full(count, "", object)
+        if model and not learned:
+            return [Candidates(made, labels, seeds, measures, np.full(count, UNLEARNED, object))]
         rounds.append(Candidates(made, labels, seeds, measures, why))
         tried, accepted = tried + count, accepted + int((why == "").sum())
     return rounds

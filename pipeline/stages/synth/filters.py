@@ -18,6 +18,8 @@ LABEL = "its own class is not likely enough"
 DISTANCE = "unlike the real chips of its class"
 COPY = "copy of a training chip"
 OBJECT = "its object is unlike the real ones"
+UNLEARNED = "the generator did not learn its class"
+"""Against all chips of a class, by what the generator's evaluation measured; see :mod:`satpipe.models.quality`."""
 REASONS = (OBJECT, LABEL, DISTANCE, COPY)
 
 COMPARED_PX = 20

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from ...dataset.names import FINAL
 from ...dataset.scaling import Scaling
 from ...dataset.split_chips import RealChips
 from ...dataset.tables import write_synthetic
-from ...engine.task import TaskContext
+from ...engine.task import METADATA, TaskContext
 from ...models import generator as generators
 from ...models.device import prepare
 from ...models.probe import PER_CLASS, TESTED, Examples, grade, probabilities, teach
+from ...models.quality import missed_classes
+from ...utils.bounded_files import read_json
 from . import screening
 from .candidates import Candidates, Source, candidates_of, generated_objects, real_objects, whole_chips
 from .model import MIN_TEXTURE, ScreeningModel, first_seed, train_screening_model, training_chips
@@ -54,7 +57,8 @@ def run(context: TaskContext) -> dict[str, Any]:
             sources[label] = generated_objects(generator.layers, label, by_class[label], scaling, config.truncation)
         else:
             sources[label] = whole_chips(generator, label, scaling, config.truncation)
-    return _make(context, real, scaling, config, sources, by_class)
+    missed = missed_classes(_evaluation(context.folder("generator")))
+    return _make(context, real, scaling, config, sources, by_class, missed)
 
 
 def run_cutpaste(context: TaskContext) -> dict[str, Any]:
@@ -71,6 +75,11 @@ def run_cutpaste(context: TaskContext) -> dict[str, Any]:
     return _make(context, real, scaling, config, sources, by_class) | {
         "whole": {name: said for name, said in why.items() if said}
     }
+
+
+def _evaluation(generator: Path) -> dict[str, Any]:
+    """Return what was measured of a generator."""
+    return read_json(generator / METADATA) if (generator / METADATA).is_file() else {}
 
 
 def _open(context: TaskContext) -> RealChips:
@@ -95,8 +104,19 @@ def _make(
     config: SynthConfig,
     sources: dict[int, Source],
     by_class: dict[int, Composer],
+    missed: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Make, screen and write the chips of each class that has a source; ``by_class`` composes those of layers."""
+    """Make, screen and write the chips of each class that has a source.
+
+    Args:
+        context: The task.
+        real: Real chips of the split.
+        scaling: From chip values to [-1, 1].
+        config: Section `synth`.
+        sources: What makes the chips of each class index.
+        by_class: What composes those that are layers.
+        missed: Classes that the generator did not learn.
+    """
     classes = real.classes
     chips, labels, largest = training_chips(context, real)
     wanted = {
@@ -107,7 +127,9 @@ def _make(
         model = train_screening_model(chips, labels, classes, scaling, config, context, by_class)
     rounds: list[Candidates] = []
     for done, (label, source) in enumerate(sources.items(), start=1):
-        rounds += candidates_of(label, wanted[label], source, model, config, first_seed(context.config, label))
+        rounds += candidates_of(
+            label, wanted[label], source, model, config, first_seed(context.config, label), classes[label] not in missed
+        )
         context.progress.update(done, len(sources), "classes")
     write(context, rounds, classes)
     if model is not None and context.task.name == FINAL:

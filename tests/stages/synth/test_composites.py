@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from satpipe.config.run import RunConfig
 from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.orientations import ORIENTATIONS, oriented
 from satpipe.dataset.tables import CHIPS, SYNTHETIC
-from satpipe.engine.task import TaskContext
+from satpipe.engine.task import METADATA, TaskContext
 from satpipe.stages.gan.stage import make_generator
-from satpipe.stages.synth.filters import OBJECT
+from satpipe.stages.synth.filters import OBJECT, UNLEARNED
 from satpipe.stages.synth.stage import make_cutpaste, make_synthetic
 
 NAME = "fold0-f100-r0"
@@ -75,6 +76,17 @@ def test_a_generator_that_learned_nothing_yields_nothing(context: TaskContext) -
     pasted = replace(screened, out=screened.out.with_name("bb"))
     pasted.out.mkdir()
     assert OBJECT not in make_cutpaste(pasted)["reasons"]
+
+
+def test_a_class_that_was_not_learned_yields_nothing(context: TaskContext) -> None:
+    far = {"kid": 400.0, "kid_floor": 2.0, "precision": 0.1, "precision_floor": 0.9, "coverage": 0.0}
+    measured = {"quality": {"non-ship": far | {"coverage_floor": 0.9}}}
+    (context.folder("generator") / METADATA).write_text(json.dumps(measured), "utf-8")
+    synth = {**context.config["synth"], "screen": True, "min_label_score": 0.0}
+    metadata = make_synthetic(replace(context, task=replace(context.task, config={**context.config, "synth": synth})))
+    assert metadata["accepted"]["non-ship"] == 0
+    assert metadata["reasons"][UNLEARNED] == metadata["candidates"]["non-ship"] == 20
+    assert "non-ship (20 wanted)" in metadata["note"]
 
 
 def test_real_objects_are_pasted_without_a_generator(context: TaskContext) -> None:
