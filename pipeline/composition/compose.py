@@ -121,8 +121,8 @@ class Law:
         around = np.asarray(data["around"], np.float32)
         if not poses or around.shape[:2] != (len(poses), 5):
             raise ValueError("a law of composition needs poses and what surrounds each")
-        typical = data["typical"] and TypicalObject.from_json(data["typical"])
-        return cls(poses, around, float(data["neighbour_rate"]), typical)
+        known = data.get("typical")
+        return cls(poses, around, float(data["neighbour_rate"]), known and TypicalObject.from_json(known))
 
     def unusual(self, layers: Layers) -> npt.NDArray[np.float64]:
         """Return how unusual objects of layers (N, rows, cols, C + 1) are (N,); above 1, no real one is like them."""

@@ -149,6 +149,8 @@ def resolve(section: Mapping[str, Any]) -> Preset:
         raise ConfigError(f"gan.preset: there is no preset {name!r}, there are {', '.join(PRESETS)}{hint}")
     names = {field.name for field in fields(Preset)}
     changed = {key: value for key, value in section.items() if key in names and value is not None}
+    if "layers" in changed:
+        changed["layers"] = changed["layers"] == "auto"
     if "images" in changed:  # one length for all trainings, with half of it for what is generated whole beside layers
         changed = {"layer_images": changed["images"], "whole_images": max(1, changed["images"] // 2)} | changed
     return replace(PRESETS[name], **changed)

@@ -191,9 +191,9 @@ class GanConfig(Section):
 
     preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
-    layers: bool | None = None
-    """Whether objects that have masks are generated as layers in front of backgrounds; decided for each class and said
-    in the report. The others, and the background, are generated as whole chips."""
+    layers: Literal["auto", "never"] | None = None
+    """Whether objects that have masks are generated as layers in front of backgrounds: `auto` decides for each class and
+    says so in the report, `never` generates whole chips. The others, and the background, are generated as whole chips."""
     images: PositiveCount | None = None
     """Real images shown to the discriminator in all; the length of the training."""
     whole_images: PositiveCount | None = None

@@ -67,7 +67,7 @@ def test_too_few_masks_leave_a_class_whole(tmp_path: Path) -> None:
     assert load(made.out).layers is None
 
 
-@pytest.mark.parametrize("settings", [{"layers": False}, {"preset": "dcgan-lowdata"}])
+@pytest.mark.parametrize("settings", [{"layers": "never"}, {"preset": "dcgan-lowdata"}])
 def test_whole_chips_can_be_asked_for(masked: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     metadata = make_generator(job_in(masked, tmp_path / "a", **FAST, **settings))
     assert metadata["layers"] == []
