@@ -192,8 +192,9 @@ class GanConfig(Section):
     preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
     layers: Literal["auto", "never"] | None = None
-    """Whether objects that have masks are generated as layers in front of backgrounds: `auto` decides for each class and
-    says so in the report, `never` generates whole chips. The others, and the background, are generated as whole chips."""
+    """Whether objects that have masks are generated as layers in front of backgrounds: `auto` decides for each class
+    and says so in the report, `never` generates whole chips. Classes without masks, and the background, are generated
+    as whole chips in any case."""
     images: PositiveCount | None = None
     """Real images shown to the discriminator in all; the length of the training."""
     whole_images: PositiveCount | None = None
@@ -246,8 +247,8 @@ class SynthConfig(Section):
     """Labelled synthetic chips of each split."""
 
     per_class: PositiveCount | None = None
-    """Accepted chips per class; null makes as many as the largest real training class, of composites
-    at least 800."""
+    """Accepted chips per class; null makes as many as the largest real training class, of composites at
+    least 800."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
     in_place: Fraction = 0.1

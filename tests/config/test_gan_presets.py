@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from satpipe.config.gan_presets import PRESETS, resolve
 from satpipe.config.run import GanConfig
 from satpipe.utils.section import as_json
