@@ -33,6 +33,11 @@ class IngestConfig(Section):
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000
     """A scene that claims more pixels than this is quarantined unread."""
+    max_scenes: PositiveCount | None = None
+    """At most this many scenes of each source, spread over its folders, those with labels of their own first; the
+    others are left out with that reason. Null takes all."""
+    max_megabytes: PositiveCount | None = None
+    """At most so many megabytes of scene files of each source, but six scenes at least; null sets no limit."""
     scenes_per_task: PositiveCount = 256
     """How many scenes one ingest part checks at most; large scenes get parts of their own."""
     strict: bool = False
@@ -127,6 +132,9 @@ class ChipsConfig(Section):
     """Kernel for scenes of another GSD; null stops with a sentence where one would be needed."""
     jitter_px: Count = 0
     """Labelled windows are moved by up to this many pixels, drawn per label."""
+    max_per_class: PositiveCount | None = None
+    """At most this many labelled chips of a class, drawn by the seed; the other labels only keep their ground. Null
+    takes all."""
     edge_shift_px: Count | None = None
     """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
     min_valid_fraction: Fraction = 0.95

@@ -18,7 +18,7 @@ from ...dataset.tables import LABELS, SCENES
 from ...raster.grid import Extent, pixel_size_m, targets
 from ...utils.errors import TooLittleDataError
 from .cut import records
-from .hashing import number
+from .hashing import number, numbers
 from .plan_windows import Settings, background_counts, plan
 
 BATCH_PIXELS = 64_000_000
@@ -51,6 +51,11 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     labels = LABELS.read(tables / "labels.parquet")
     labels = labels[labels["scene_id"].isin(scenes["scene_id"])]
     set_aside, labels = labels[labels["quarantined"].notna()], labels[labels["quarantined"].isna()]
+    labels, spare = draw_labels(labels, config["chips"]["max_per_class"], config["seed"])
+    # A chip that arrived cut is its scene: without its label there is nothing left of it.
+    whole = spare.loc[spare["kind"] == "scene", "scene_id"]
+    scenes = scenes[~scenes["scene_id"].isin(whole)].reset_index(drop=True)
+    set_aside = pd.concat([set_aside, spare]) if len(spare) else set_aside
     if scenes.empty:
         raise TooLittleDataError("no scene is left to cut chips from; see why ingest quarantined them")
     chips = config["chips"]
@@ -66,6 +71,8 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     batch = assign_batches((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
     batches = []
     planned, dropped, candidates = Counter[str](), Counter[str](), 0
+    if len(spare):
+        dropped["labelled: more than chips.max_per_class"] = len(spare)
     for name in sorted(set(batch)):
         rows = np.flatnonzero(batch == name)
         chosen, own = scenes.iloc[rows], [grids[row] for row in rows]
@@ -76,7 +83,7 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
             continue
         _write(chosen.drop(columns="background"), out / f"scenes-{name}.parquet")
         _write(plans.windows, out / f"windows-{name}.parquet")
-        _write(_objects(labelled, chosen, config["classes"][0]), out / f"objects-{name}.parquet")
+        _write(_objects(pd.concat([labels, spare]), chosen, config["classes"][0]), out / f"objects-{name}.parquet")
         megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6
         batches.append({"name": name, "scenes": len(chosen), "windows": len(plans.windows), "megapixels": megapixels})
         planned.update(plans.windows.drop_duplicates("slot")["kind"])
@@ -88,6 +95,15 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         "dropped": dict(dropped),
         "resampled": sum(grid.resampled for grid in grids),
     }
+
+
+def draw_labels(labels: pd.DataFrame, most: int | None, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return at most ``most`` labels of each class, drawn by the seed and the label's name, and the other ones."""
+    if most is None or labels.empty:
+        return labels, labels.iloc[:0]
+    places = pd.Series(numbers(labels["label_id"].to_numpy(), seed, "labels"), labels.index)
+    taken = places.groupby(labels["class"]).rank(method="first") <= most
+    return labels[taken], labels[~taken]
 
 
 def _objects(labels: pd.DataFrame, scenes: pd.DataFrame, background: str) -> pd.DataFrame:

@@ -18,11 +18,13 @@ from ...formats.listing import batches
 from ...utils.errors import InputError
 from ...utils.section import as_json
 from ...utils.world_file import has_world_files, world_files
-from .sources import SIDECAR, Fingerprint, PlannedSource, SceneArtifact, label_files, plan_sources
+from .sample import sample
+from .sources import SIDECAR, Fingerprint, LabelFiles, PlannedSource, SceneArtifact, label_files, plan_sources
 
 TASK_FUNCTIONS = "satpipe.stages.ingest.stage:"
 BATCH_BYTES = 16 << 20
 """A batch of scenes ends with the file that makes it larger than this, so that all cores have something to read."""
+LEFT_OUT = "left out: max_scenes and max_megabytes take"
 READERS = ("rasterio", "numpy", "pandas", "pyarrow", "pyproj")
 
 
@@ -103,10 +105,11 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
                 refused.append((name, str(error).replace(str(item.scenes.path(name)), name)))
         known = dict(zip(item.scenes.files, item.scenes.sizes, strict=True))
         sizes = [known[name] for name in files]
-    names = [file.name for file in item.made] or list(files)
+    made = {file.name: file.task for file in item.made}
+    names, sizes = _sampled(item, ingest, list(made or files), sizes, refused)
     tasks = []
     for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_task, BATCH_BYTES)) or [range(0)]):
-        origin = tuple(dict.fromkeys(item.made[at].task for at in run)) if item.made else ()
+        origin = tuple(dict.fromkeys(made[names[at]] for at in run)) if made else ()
         tasks.append(
             Task(
                 "ingest",
@@ -124,6 +127,21 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
             )
         )
     return tasks
+
+
+def _sampled(
+    item: PlannedSource, ingest: IngestConfig, names: list[str], sizes: list[int], refused: list[tuple[str, str]]
+) -> tuple[list[str], list[int]]:
+    """Return the names and sizes of the scenes to take, and add the others to the refused ones."""
+    if ingest.max_scenes is None and ingest.max_megabytes is None:
+        return names, sizes
+    own = label_files(item, lambda path: UserFile(str(path), "")) if item.scenes is not None else LabelFiles()
+    labelled = {name for name, label in own.own.items() if Path(own.files[label].path).stat().st_size}
+    most_bytes = None if ingest.max_megabytes is None else ingest.max_megabytes * 1_000_000
+    taken = sample(names, sizes, labelled, ingest.max_scenes, most_bytes)
+    refused += [(name, f"{LEFT_OUT} {len(taken):,} of {len(names):,}") for name in names if name not in taken]
+    chosen = [(name, size) for name, size in zip(names, sizes, strict=True) if name in taken]
+    return [name for name, _ in chosen], [size for _, size in chosen]
 
 
 def _places(item: PlannedSource, names: list[str], fingerprint: Fingerprint) -> dict[str, UserFile]:
@@ -192,7 +210,7 @@ def _tables(
 def _check(tables: Artifact, ingest: IngestConfig) -> None:
     """Raise InputError where nothing is left, or where `strict` stops the run at a bad file."""
     metadata = tables.metadata
-    bad = metadata["quarantined"]
+    bad = [item for item in metadata["quarantined"] if not item[1].startswith(LEFT_OUT)]
     if bad and (ingest.strict or not metadata["scenes"]):
         left = "" if metadata["scenes"] else "; no scene is left"
         raise InputError(f"scene {bad[0][0]} cannot be used: {bad[0][1]} ({len(bad)} such scenes{left})")

@@ -14,6 +14,7 @@ from fixtures.chip_project import ChipProject, label_row, scene, scene_row, writ
 from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.names import CROWD
 from satpipe.dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
+from satpipe.stages.chips.batches import draw_labels
 from satpipe.utils.errors import ConfigError, HostError, TooLittleDataError
 
 SHIP = np.array([200, 40, 40], np.uint8)
@@ -129,6 +130,31 @@ def test_the_same_configuration_gives_the_same_bytes_whatever_the_number_of_thre
         project = ChipProject(tmp_path / f"cores{cores}")
         digests.append({name: done.ref.digest for name, done in project.run(scenes, labels, **FOLDS).items()})
     assert digests[0] == digests[1]
+
+
+def test_labels_beyond_the_most_of_a_class_are_counted_and_keep_their_ground(project, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    done = project.run(scenes, labels, chips={"size_px": 16, "max_per_class": 60}, **FOLDS)
+    metadata = done["index"].metadata
+    assert metadata["chips"] == {"non-ship": 120, "ship": 60}
+    assert metadata["dropped"]["labelled: more than chips.max_per_class"] == 24
+    store, _ = chips_of(project, done)
+    background = store.where((store.index["class"] == "non-ship").to_numpy())
+    assert not (background.read() == SHIP).any()
+    assert store.index.loc[store.index["class"] == "ship", "scene_id"].nunique() == 6
+
+
+def test_chips_that_arrive_cut_are_limited_too(project, tmp_path):
+    scenes, labels = harbour(tmp_path)
+    for row in scenes:
+        row |= {"height": 160, "width": 160}
+    whole = {"kind": "scene", "row_min": 0.0, "col_min": 0.0, "row_max": 160.0, "col_max": 160.0}
+    ready = [labels[0] | whole | {"label_id": row["scene_id"], "scene_id": row["scene_id"]} for row in scenes]
+    kept, spare = draw_labels(pd.DataFrame(ready), 4, 1)
+    assert (len(kept), len(spare)) == (4, 2)
+    assert set(kept["label_id"]).isdisjoint(spare["label_id"])
+    again, _ = draw_labels(pd.DataFrame(ready[::-1]), 4, 1)
+    assert set(again["label_id"]) == set(kept["label_id"])
 
 
 def test_groups_and_licences_that_change_do_not_cut_the_chips_again(project, tmp_path):
