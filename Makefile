@@ -5,6 +5,7 @@
 #   make lint    the checks alone
 #   make dev     the environment for development alone
 #   make docs    the documentation as a site, in site/
+#   make walk    every sequence of three everyday commands on a finished project: no result may be lost
 #
 # PYTHON=python3.12 takes another interpreter, VENV=/some/folder another place for the environment,
 # PIP_ARGS="..." adds options to every `pip install`, WORKERS=8 runs more tests at a time.
@@ -14,12 +15,13 @@ VENV ?= .venv
 PIP_ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 PYTEST_ARGS ?=
+WALK ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs dev lock clean-env
+.PHONY: help run test lint format docs dev lock walk clean-env
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -49,6 +51,9 @@ dev: $(VENV)/.dev-ready ## make the environment for development
 lock: $(VENV)/.pip-ready ## write requirements/locked*.txt anew, after a change of constraints.txt
 	@$(PIP) install --quiet $(PIP_ARGS) uv
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python requirements/lock.py
+
+walk: $(VENV)/.dev-ready ## walk all 1,728 sequences of three everyday commands, about an hour (WALK="clean" for some)
+	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/reliability/sequences.py $(WALK)
 
 clean-env: ## remove the environment
 	rm -rf $(VENV)

@@ -21,7 +21,7 @@ from ._common import root_option, say
     help="Forget this run, or NAME@VERSION: one of its results; what only it used is deleted. May be repeated.",
 )
 def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
-    """Delete what no run refers to, and print how much that frees.
+    """Delete what no run refers to, and print for each run what goes and how much that frees.
 
     Every result of a run is kept until --forget names it or its run. Published reports stay.
     """
@@ -37,10 +37,12 @@ def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
         if not garbage.files:
             say(f"nothing to delete in {root / 'data'}: every artifact there belongs to a run")
             return
-        artifacts = ", ".join(f"{count:,} of {stage}" for stage, count in garbage.by_stage.items()) or "none"
+        for run, counts in sorted(garbage.by_run.items()):
+            artifacts = ", ".join(f"{count:,} of {stage}" for stage, count in counts.items())
+            say(f"delete of {run}: artifacts {artifacts}; {garbage.sizes[run] / 1e6:,.1f} MB")
         whose = "no other run refers to" if forget else "no run refers to"
         size = f"{garbage.size_bytes / 1e6:,.1f} MB"
-        say(f"{garbage.files:,} files, {size} that {whose}; artifacts: {artifacts}")
+        say(f"{garbage.files:,} files in all, {size} that {whose}")
         if yes or click.confirm("Delete them?"):
             garbage.delete()
             say(f"freed {size}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
@@ -67,6 +68,10 @@ def log_file(folder: Path, run: str) -> Iterator[logging.Logger]:
             handler.close()
 
 
+SHARED = 20
+"""Scenes and labels that are left out for one reason, from which they are only counted."""
+
+
 def _counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in counts.items())
 
@@ -78,8 +83,12 @@ def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
         scenes = len(tables["scenes"])
         lines = [f"{scenes:,} scene{'s' * (scenes != 1)}; labels: {_counts(tables['labels']) or 'none'}"]
         left_out = [*tables.get("quarantined", []), *tables.get("labels_quarantined", [])]
-        lines += [f"left out: {name}: {reason}" for name, reason in left_out[:5]]
-        return lines + ([f"left out: {len(left_out) - 5:,} more, all in the report"] if len(left_out) > 5 else [])
+        shared = Counter(reason for _, reason in left_out)
+        many = {reason: count for reason, count in shared.items() if count > SHARED}
+        lines += [f"left out: {count:,}: {reason}" for reason, count in many.items()]
+        few = [(name, reason) for name, reason in left_out if reason not in many]
+        lines += [f"left out: {name}: {reason}" for name, reason in few[:5]]
+        return lines + ([f"left out: {len(few) - 5:,} more, all in the report"] if len(few) > 5 else [])
     if stage == "chips" and "index" in metadata:
         index = metadata["index"]
         dropped = {reason: number for reason, number in index.get("dropped", {}).items() if number}

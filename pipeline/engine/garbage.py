@@ -16,6 +16,8 @@ from .results import Attempt, Damaged, Result, Results, remove_records
 from .stages import NAMES
 from .store import Store
 
+UNKNOWN = "no run that is known"
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -24,7 +26,9 @@ class Garbage:
     Attributes:
         run_records: Records of the runs to forget.
         paths: Records of artifacts first, so that a record never outlives its content, then folders.
-        by_stage: Artifacts among them, by stage.
+        by_run: Artifacts among them, by the result to forget that they belong to, or the run that they were made for,
+            and by stage.
+        sizes: Bytes of these artifacts, by the same.
         forgotten: The results to forget, one line each.
         files: Files in all.
         size_bytes: Their size.
@@ -32,7 +36,8 @@ class Garbage:
 
     run_records: tuple[Path, ...]
     paths: tuple[Path, ...]
-    by_stage: dict[str, int]
+    by_run: dict[str, Counter[str]]
+    sizes: Counter[str]
     forgotten: tuple[str, ...]
     files: int
     size_bytes: int
@@ -69,9 +74,16 @@ def find_garbage(root: Path, forget: Sequence[str] = ()) -> Iterator[Garbage]:
         paths = (*records, *artifacts, *staged, *work)
         files = [file for path in (*run_records, *paths) for file in _files(path)]
         size = sum(file.lstat().st_size for file in files)
-        by_stage = dict(Counter(path.parent.name for path in artifacts))
-        forgotten = tuple(_described(item) for item in _all(results) if _is_below(item, results, run_records))
-        yield Garbage(tuple(run_records), paths, by_stage, forgotten, len(files), size)
+        gone = [item for item in _all(results) if _is_below(item, results, run_records)]
+        owners = _owners(store, gone)
+        by_run: dict[str, Counter[str]] = {}
+        sizes: Counter[str] = Counter()
+        for path in artifacts:
+            owner = owners.get(path.name, UNKNOWN)
+            by_run.setdefault(owner, Counter())[path.parent.name] += 1
+            sizes[owner] += sum(file.lstat().st_size for file in _files(path))
+        forgotten = (*(_described(item) for item in gone), *_last_ones(results, gone))
+        yield Garbage(tuple(run_records), paths, by_run, sizes, forgotten, len(files), size)
 
 
 def _records(results: Results, title: str) -> list[Path]:
@@ -109,6 +121,24 @@ def _path(record: Result | Damaged | Attempt, results: Results) -> Path:
 def _is_below(record: Result | Damaged | Attempt, results: Results, paths: Sequence[Path]) -> bool:
     path = _path(record, results)
     return path in paths or path.parent in paths
+
+
+def _owners(store: Store, gone: Sequence[Result | Damaged | Attempt]) -> dict[str, str]:
+    """Return to what each artifact belongs, by its digest: a result to forget, else the run that it was made for."""
+    made_for = {record.digest: record.run for stage in NAMES for record in store.records(stage) if record.run}
+    # The name of an attempt is that of its run, as is what its artifacts were made for.
+    own = {digest: item.title for item in gone if isinstance(item, Result) for digest in item.digests.values()}
+    return made_for | own
+
+
+def _last_ones(results: Results, gone: Sequence[Result | Damaged | Attempt]) -> list[str]:
+    """Return a line for each run whose last finished result is to be forgotten."""
+    lines = []
+    for name in dict.fromkeys(item.name for item in gone if isinstance(item, Result) and item.is_full):
+        full = [item for item in results.versions(name) if isinstance(item, Result) and item.is_full]
+        if not [item for item in full if item not in gone]:
+            lines.append(f"{name}: then it has no finished result any more")
+    return lines
 
 
 def _described(record: Result | Damaged | Attempt) -> str:

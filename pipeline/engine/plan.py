@@ -218,6 +218,7 @@ class Planner:
                 tuple(sorted(transitive, key=lambda ref: (ref.stage, ref.name, ref.digest))),
                 {name: self.fingerprints.stamp(file) for name, file in task.files.items()},
                 self.config.compute.memory_gb,
+                self.config.name,
             )
             record = self.store.record(task.stage, spec.key)
             reasons = self._reasons(spec, record)

@@ -66,6 +66,7 @@ class Record:
         files: Size in bytes and modification time in ns of each file, as last verified.
         seconds: How long the task function ran.
         made_at: When it was committed, in seconds since the epoch.
+        run: Run that it was made for first; others may refer to it too.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Record:
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     seconds: float = 0.0
     made_at: float = 0.0
+    run: str = ""
 
     @property
     def ref(self) -> ArtifactRef:
@@ -207,9 +209,10 @@ class Store:
             record = Record(**raw, files=files)
             sound = digest_of(record.components) == key == record.key and is_digest(record.digest)
             numbers = all(isinstance(raw.get(name), float | int) for name in ("seconds", "made_at"))
+            texts = all(isinstance(raw.get(name, ""), str) for name in ("name", "run"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
-        return record if sound and numbers and record.stage == stage and isinstance(record.name, str) else None
+        return record if sound and numbers and texts and record.stage == stage else None
 
     def records(self, stage: str) -> Iterator[Record]:
         """Yield all records of a stage."""
@@ -417,21 +420,25 @@ class Store:
         make_folder(folder)
         return folder
 
-    def commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
-        """Commit what a task function wrote in ``staged`` and record it under ``key``.
+    def commit(
+        self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float, run: str = ""
+    ) -> Record:
+        """Commit what a task function wrote in ``staged`` and record it under ``key``, as made for a run.
 
         Raises:
             StoreError: If there is no room or no permission; nothing is recorded then.
         """
         try:
-            return self._commit(staged, task, key, components, seconds)
+            return self._commit(staged, task, key, components, seconds, run)
         except OSError as error:
             raise StoreError(
                 f"artifact {task.title} could not be committed to {self.root}: {os_error_hint(error) or error};"
                 " then run the same command again to resume"
             ) from None
 
-    def _commit(self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float) -> Record:
+    def _commit(
+        self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float, run: str
+    ) -> Record:
         files = _files_below(staged)
         manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
         digest = digest_of(manifest)
@@ -457,7 +464,8 @@ class Store:
         sync_folder(target.parent)
         stats = {name: _stat(path) for name, path in _files_below(target).items()}
         self._verified[digest] = dict(stats)
-        record = Record(key, task.stage, task.name, digest, components, stats, round(seconds, 3), round(time.time(), 3))
+        times = round(seconds, 3), round(time.time(), 3)
+        record = Record(key, task.stage, task.name, digest, components, stats, *times, run)
         write_atomic(self._record_path(task.stage, key), canonical(asdict(record)) + b"\n")
         remove(self.work(key))
         return record

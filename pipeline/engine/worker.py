@@ -39,6 +39,7 @@ class TaskSpec:
         transitive_inputs: Artifacts that the inputs were made from: an index of chips names shards of other artifacts.
         stamps: Size and times of each user file when its digest was taken: while they stay, so does the content.
         memory_gb: Memory that a worker may take, for messages.
+        run: Run that it is made for.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class TaskSpec:
     transitive_inputs: tuple[ArtifactRef, ...] = ()
     stamps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memory_gb: float | None = None
+    run: str = ""
 
 
 def resolve(function: str) -> Any:
@@ -75,7 +77,7 @@ def run_task(spec: TaskSpec) -> Record:
             metadata = resolve(task.function)(context)
             _check_same_files(spec)
             (staged / METADATA).write_bytes(canonical(metadata) + b"\n")
-            return store.commit(staged, task, spec.key, spec.components, time.perf_counter() - started)
+            return store.commit(staged, task, spec.key, spec.components, time.perf_counter() - started, spec.run)
 
 
 def join_task(spec: TaskSpec) -> None:

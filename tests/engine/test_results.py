@@ -127,6 +127,23 @@ def test_clean_says_what_it_forgets_and_keeps_the_newest_result(finished: Letter
     assert "did you mean letters?" in wrong.stderr
 
 
+def test_clean_says_by_run_what_goes_and_which_result_was_the_last(finished: LettersProject) -> None:
+    finished.run("--set", "seed=2", "--name", "other")
+    finished.call("run", "gan", "--config", "letters.yaml", "--set", "seed=7")
+    finished.run("--name", "other", "--set", "seed=2")
+    finished.call("run", "gan", "--config", "letters.yaml", "--set", "seed=8")
+    said = finished.call("clean", "--yes").stdout
+    assert "delete of letters: artifacts " in said
+    assert " of gan; " in said
+    assert "other" not in said
+    done = finished.call("clean", "--yes", "--forget", "other").stdout
+    assert "forget other@1: " in done
+    assert "forget other: then it has no finished result any more" in done
+    assert "delete of other@1: artifacts " in done
+    assert rows(finished)[0] == ("letters", "finished", "helps")
+    assert finished.run() == []
+
+
 def test_a_damaged_record_is_a_row_and_stops_nothing_but_clean(finished: LettersProject) -> None:
     finished.run("--set", "seed=2", "--name", "other")
     (finished.folder / "data" / "runs" / "other" / "result-1.json").write_text("{")

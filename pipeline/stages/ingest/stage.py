@@ -24,7 +24,7 @@ from .sources import SIDECAR, Fingerprint, LabelFiles, PlannedSource, SceneArtif
 TASK_FUNCTIONS = "satpipe.stages.ingest.stage:"
 BATCH_BYTES = 16 << 20
 """A batch of scenes ends with the file that makes it larger than this, so that all cores have something to read."""
-LEFT_OUT = "left out: max_scenes and max_megabytes take"
+LEFT_OUT = "ingest.max_scenes and max_megabytes take"
 READERS = ("rasterio", "numpy", "pandas", "pyarrow", "pyproj")
 
 

@@ -51,5 +51,5 @@ def test_scenes_left_out_are_counted_and_their_labels_go_with_them(strict: bool,
     used = found.scenes[found.scenes["quarantined"].isna()]["path"].tolist()
     assert len(used) == 4
     assert found.metadata["labels"] == {"ship": 3}
-    assert set(found.quarantined.values()) == {"left out: max_scenes and max_megabytes take 4 of 12"}
+    assert set(found.quarantined.values()) == {"ingest.max_scenes and max_megabytes take 4 of 12"}
     assert len(found.quarantined) == 8
