@@ -10,9 +10,10 @@ from ..utils.atomic_files import make_folder, sync_file, sync_folder, write_atom
 from ..utils.bounded_files import remove, walk_files
 from ..utils.errors import StoreError, os_error_hint
 from .digests import canonical, sha256_file
+from .manifest import MANIFEST
 from .publish_facts import fill_in, without_facts
 from .results import Result, Results
-from .store import MANIFEST, Store, refuse_link
+from .store import Store, refuse_link
 from .task import METADATA, ArtifactRef
 
 PAGE = "report/page"

@@ -37,13 +37,13 @@ from ..utils.bounded_files import has_link, read_bytes, read_json, remove, walk_
 from ..utils.errors import CorruptedError, StoreError, StoreLockedError, os_error_hint
 from ..utils.redact import redacted
 from .digests import canonical, digest_of, is_digest, sha256_file
+from .manifest import MANIFEST, files_below, manifest_text, stat_of
 from .stages import NAMES
 from .task import METADATA, ArtifactRef, Task
 
 MARKER = "store.json"
 """File that says in which version of the layout a store was written."""
 VERSION = 2
-MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 27
 LOCK, HOLDER = "store.lock", "lock.json"
 HOLDER_TRIES = 20
@@ -85,10 +85,6 @@ class Record:
         return ArtifactRef(self.stage, self.name, self.digest)
 
 
-def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
-    return canonical({"files": manifest}) + b"\n"
-
-
 def is_alive(pid: int) -> bool:
     """Return whether a process of this host runs; True where that cannot be asked without harm."""
     if os.name == "nt":
@@ -100,24 +96,6 @@ def is_alive(pid: int) -> bool:
     except OSError:
         pass
     return True
-
-
-def _files_below(folder: Path) -> dict[str, Path]:
-    """Return the files of an artifact by name.
-
-    Raises:
-        OSError: If one is a link or anything else but a file: no task function leaves that.
-    """
-    files = {path.relative_to(folder).as_posix(): path for path in walk_files(folder)}
-    for path in files.values():
-        if path.is_symlink() or not path.is_file():
-            raise OSError(f"{path.name} is not a regular file")
-    return {name: files[name] for name in sorted(files) if name != MANIFEST}
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def refuse_link(path: Path) -> None:
@@ -239,7 +217,7 @@ class Store:
         try:
             if has_link(folder, self.root):
                 return {}
-            return {name: _stat(path) for name, path in _files_below(folder).items()}
+            return {name: stat_of(path) for name, path in files_below(folder).items()}
         except PermissionError as error:
             raise self._unreadable(ref, error) from None
         except OSError:
@@ -268,10 +246,10 @@ class Store:
         try:
             if has_link(folder, self.root):
                 return False
-            files = _files_below(folder)
+            files = files_below(folder)
             written = read_bytes(folder / MANIFEST, MAX_MANIFEST_BYTES)
             manifest = json.loads(written)["files"]
-            if digest_of(manifest) != ref.digest or written != _manifest_text(manifest) or not manifest:
+            if digest_of(manifest) != ref.digest or written != manifest_text(manifest) or not manifest:
                 return False
             sizes = {name: path.stat().st_size for name, path in files.items()}
             if sizes != {name: size for name, (size, _) in manifest.items()}:
@@ -282,7 +260,7 @@ class Store:
             raise self._unreadable(ref, error) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
-        self._verified[ref.digest] = {name: _stat(path) for name, path in files.items()}
+        self._verified[ref.digest] = {name: stat_of(path) for name, path in files.items()}
         return True
 
     def open(self, ref: ArtifactRef) -> Path:
@@ -439,10 +417,10 @@ class Store:
     def _commit(
         self, staged: Path, task: Task, key: str, components: Mapping[str, Any], seconds: float, run: str
     ) -> Record:
-        files = _files_below(staged)
+        files = files_below(staged)
         manifest = {name: [path.stat().st_size, sha256_file(path)] for name, path in files.items()}
         digest = digest_of(manifest)
-        (staged / MANIFEST).write_bytes(_manifest_text(manifest))
+        (staged / MANIFEST).write_bytes(manifest_text(manifest))
         mode = (staged / MANIFEST).stat().st_mode  # the umask's, which libraries that write files need not heed
         for path in [*files.values(), staged / MANIFEST]:
             path.chmod(mode)
@@ -462,7 +440,7 @@ class Store:
             if not self._content_matches(ref):
                 raise
         sync_folder(target.parent)
-        stats = {name: _stat(path) for name, path in _files_below(target).items()}
+        stats = {name: stat_of(path) for name, path in files_below(target).items()}
         self._verified[digest] = dict(stats)
         times = round(seconds, 3), round(time.time(), 3)
         record = Record(key, task.stage, task.name, digest, components, stats, *times, run)
