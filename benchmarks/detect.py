@@ -90,7 +90,7 @@ def train(name: str, negatives: dict[str, Any], places: Places, left_out: str, r
         subprocess.run(words, check=True, cwd=REPOSITORY)
 
 
-def look(name: str, root: Path, scenes: Sequence[Path], truth: Path) -> tuple[Outcome, float]:
+def scan(name: str, root: Path, scenes: Sequence[Path], truth: Path) -> tuple[Outcome, float]:
     """Run the run's classifier on scenes; return what it finds and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -133,7 +133,7 @@ def main() -> None:
             (f"its {len(tiles)} tiles, 3 m", tiles, places.tiles),
             ("clip of the bay, 5 m", [places.clip], places.clip_labels),
         ):
-            outcome, seconds = look(run, asked.root, scenes, truth)
+            outcome, seconds = scan(run, asked.root, scenes, truth)
             lines.append(f"| {area} | {kind} {row(what, outcome)}")
             print(lines[-1], f"{seconds:.0f} s", flush=True)
     text = [

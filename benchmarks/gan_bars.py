@@ -45,7 +45,7 @@ from satpipe.engine.task import METADATA, PlanContext, Task, TaskContext
 from satpipe.models.device import Profile, prepare
 from satpipe.models.generator import Generator, generate
 from satpipe.models.generator import load as load_generator
-from satpipe.models.probe import PER_CLASS, Examples, grade, probabilities, teach
+from satpipe.models.probe import PER_CLASS, Examples, grade, probabilities, train_probe
 from satpipe.stages.gan.inputs import Inputs, read_inputs
 from satpipe.stages.gan.stage import make_generator, plan
 from satpipe.stages.gan.utility import Sampler, of_generator
@@ -121,7 +121,7 @@ def judged(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
     taught_by = screened(task, context, made, inputs)
     if set(taught_by.labels.tolist()) != set(range(len(inputs.classes))):
         raise SystemExit(f"{task.key}: screening accepted no chip of a class, so there is nothing to teach with")
-    network = teach(*taught_by, len(inputs.classes), seed, task.profile)
+    network = train_probe(*taught_by, len(inputs.classes), seed, task.profile)
     grades = [grade(probabilities(network, chips), labels, inputs.classes) for chips, labels in (choosing, test)]
     return {
         "test": of_generator(sampler_of(load_generator(made, task.profile.device)), opened, seed, task.profile),

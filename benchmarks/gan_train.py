@@ -41,8 +41,8 @@ from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
 from satpipe.stages.gan.evaluate import prepare_evaluator
 from satpipe.stages.gan.inputs import Inputs
-from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.step import Networks
+from satpipe.stages.gan.training_config import TrainingConfig
 from satpipe.stages.gan.utility import of_generator, whole_sampler
 from section import processor, write_section
 from torch import Tensor, nn

@@ -90,7 +90,7 @@ class Trial:
 
     Attributes:
         candidate: What is tried.
-        split: Facts of the split: fold, fraction, replicate.
+        split: Metadata of the split: fold, fraction, replicate.
         config: The run's configuration, as JSON types.
         store: Root of the committed parts.
         folders: Folder of each part it reads: index, split and, for arms with synthetic chips, synth.

@@ -15,7 +15,7 @@ FAST = (
     *("stages/gan/test_gan_metrics.py", "stages/gan/test_gan_features.py", "stages/classify/test_calibrate.py"),
     *("stages/classify/test_sampling.py", "stages/classify/test_augment.py", "inference/detect/test_measure.py"),
     *("inference/detect/test_merge.py", "engine/test_code_digest.py", "engine/test_forecast.py"),
-    *("engine/test_run_list.py", "engine/test_publish_facts.py", "engine/test_display.py"),
+    *("engine/test_run_list.py", "engine/test_publish_metadata.py", "engine/test_display.py"),
     *("project/test_docs.py", "project/test_code.py"),
 )
 """Folders and files whose tests take about a second or less; all others carry the marker `slow`."""

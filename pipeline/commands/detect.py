@@ -108,7 +108,7 @@ def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
             counts[classes[number]] += 1
     scored = outcome.scenes[0].labels is not None
     for found in outcome.scenes[:SCENES_SHOWN] if len(outcome.scenes) > 1 else ():
-        quality = f": {_said(outcome.quality([found])[0])}" if scored else ""
+        quality = f": {_format_quality(outcome.quality([found])[0])}" if scored else ""
         say(f"{found.scene.name}: {len(found.above(outcome.score).objects):,} found{quality}")
     if len(outcome.scenes) > SCENES_SHOWN:
         say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
@@ -117,13 +117,13 @@ def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
     say(f"{made} with a score above {outcome.score:.3g} in {places}, {windows:,} windows")
     if scored:
         at_score, best, average = outcome.quality()
-        say(f"against the labels: {_said(at_score)}; average precision {average:.3f}")
+        say(f"against the labels: {_format_quality(at_score)}; average precision {average:.3f}")
         if best is not None and best.f1 > at_score.f1:
-            say(f"with --score {best.score:.5g} it would be: {_said(best)}")
+            say(f"with --score {best.score:.5g} it would be: {_format_quality(best)}")
     say(f"wrote {', '.join(str(path) for path in outcome.files[:4])}{' ...' if len(outcome.files) > 4 else ''}")
 
 
-def _said(quality: Quality) -> str:
+def _format_quality(quality: Quality) -> str:
     return (
         f"precision {quality.precision:.3f} ({quality.right} of {quality.detected}), recall {quality.recall:.3f}"
         f" ({quality.right} of {quality.objects}), F1 {quality.f1:.3f}"

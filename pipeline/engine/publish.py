@@ -11,7 +11,7 @@ from ..utils.bounded_files import remove, walk_files
 from ..utils.errors import StoreError, os_error_hint
 from .digests import canonical, sha256_file
 from .manifest import MANIFEST
-from .publish_facts import fill_in, without_facts
+from .publish_metadata import fill_in, without_metadata
 from .results import Result, Results
 from .store import Store, refuse_link
 from .task import METADATA, ArtifactRef
@@ -72,7 +72,7 @@ def _is_copy(folder: Path, page: Path) -> bool:
     """Return whether a folder holds the files of a committed page unchanged, perhaps beside others."""
     files = _files(page)
     return all((folder / name).is_file() for name in files) and all(
-        without_facts(_text(folder / name)) == _text(path)
+        without_metadata(_text(folder / name)) == _text(path)
         if name == Path(REPORT)
         else sha256_file(folder / name) == sha256_file(path)
         for name, path in files.items()

@@ -44,7 +44,7 @@ def drawn_equally(
     return np.concatenate([rng.choice(pool, -(-count // len(pools))) for pool in pools])
 
 
-def teach(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profile) -> ShipConvNet:
+def train_probe(chips: Chips, labels: Labels, classes: int, seed: int, profile: Profile) -> ShipConvNet:
     """Train the ship ConvNet for a fixed number of steps on chips (N, H, W, C) in [-1, 1], classes drawn equally."""
     device = torch.device(profile.device)
     with torch.random.fork_rng(devices=[]):

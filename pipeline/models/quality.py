@@ -56,7 +56,7 @@ def generator_verdict(metadata: Mapping[str, Any]) -> GeneratorVerdict:
     measured = {label: values for label, values in quality.items() if _complete(values)}
     missed = [found for label, values in measured.items() if (found := _missed(label, values)) is not None]
     reasons = [reason for _, reason in sorted(missed, reverse=True)]
-    share = taught_share(metadata.get("usefulness") or {}, _classes(metadata))
+    share = tstr_share(metadata.get("usefulness") or {}, _classes(metadata))
     if share is not None and share < UNTAUGHT:
         reasons.append(
             f"a classifier trained on its chips alone learns {100 * max(share, 0):.0f} % of what one trained on real"
@@ -113,7 +113,7 @@ def missed_classes(metadata: Mapping[str, Any]) -> set[str]:
     return {label for label, values in quality.items() if _complete(values) and _missed(label, values) is not None}
 
 
-def taught_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthetic_to_real") -> float | None:
+def tstr_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthetic_to_real") -> float | None:
     """Return what a classifier learns from synthetic chips, as a share of what real ones teach above chance.
 
     None where it was not measured, or where real chips teach nothing above chance either.

@@ -14,7 +14,7 @@ from satpipe.models.discriminator import build, minibatch_deviation
 from satpipe.models.generator import Generator, generate, load, save
 from satpipe.models.networks import BLOCK, latents, pyramid
 from satpipe.stages.gan.losses import LOSSES, gradient_penalty
-from satpipe.stages.gan.step import judge_both
+from satpipe.stages.gan.step import discriminate
 from satpipe.utils.errors import StoreError
 from torch import nn
 
@@ -150,7 +150,7 @@ def test_real_and_generated_chips_are_never_of_one_group(count: int) -> None:
     real, fake = torch.rand(2, count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(count, dtype=torch.long)
     with torch.no_grad():
-        found = judge_both(discriminator, real, fake, labels)
+        found = discriminate(discriminator, real, fake, labels)
         apart = discriminator(real, labels), discriminator(fake, labels)
     torch.testing.assert_close(found, apart, rtol=1e-4, atol=1e-5)
 

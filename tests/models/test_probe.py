@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from satpipe.models import probe
 from satpipe.models.device import Profile
-from satpipe.models.probe import drawn_equally, grade, probabilities, teach
+from satpipe.models.probe import drawn_equally, grade, probabilities, train_probe
 
 
 def test_grade_of_known_scores() -> None:
@@ -30,7 +30,7 @@ def test_a_taught_network_knows_the_class_and_the_same_seed_teaches_the_same(mon
     labels = np.arange(40) % 2
     chips = rng.normal(-0.5, 0.1, (40, 16, 16, 3)).astype(np.float32)
     chips[labels == 1, 6:10, 3:13] += 1
-    found = [probabilities(teach(chips, labels, 2, seed, Profile()), chips) for seed in (1, 1, 2)]
+    found = [probabilities(train_probe(chips, labels, 2, seed, Profile()), chips) for seed in (1, 1, 2)]
     np.testing.assert_allclose(found[0].sum(1), 1)
     assert grade(found[0], labels, ("sea", "ship"))["balanced_accuracy"] == 1
     np.testing.assert_array_equal(found[0], found[1])

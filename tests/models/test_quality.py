@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from satpipe.models.quality import experiment_verdict, generator_verdict, mean_of, taught_share
+from satpipe.models.quality import experiment_verdict, generator_verdict, mean_of, tstr_share
 
 REAL, CHANCE = 0.95, 0.5
 
@@ -87,5 +87,5 @@ def test_means_are_taken_key_by_key_over_tables_that_have_it():
 
 
 def test_what_chips_teach_is_counted_above_chance():
-    assert taught_share(ENOUGH["usefulness"], 2) == pytest.approx((0.92 - CHANCE) / (REAL - CHANCE))
-    assert taught_share({"real_to_real": {"balanced_accuracy": 0.5}, "synthetic_to_real": {}}, 1) is None
+    assert tstr_share(ENOUGH["usefulness"], 2) == pytest.approx((0.92 - CHANCE) / (REAL - CHANCE))
+    assert tstr_share({"real_to_real": {"balanced_accuracy": 0.5}, "synthetic_to_real": {}}, 1) is None

@@ -45,8 +45,8 @@ def steps(count: int, looks: int = 20) -> list[Held]:
     from satpipe.engine.progress import Progress
     from satpipe.models.device import Profile
     from satpipe.stages.gan.batches import Batches
-    from satpipe.stages.gan.setting import TrainingConfig
     from satpipe.stages.gan.train import train
+    from satpipe.stages.gan.training_config import TrainingConfig
 
     preset = Preset(**{**vars(next(iter(PRESETS.values()))), "images": count * 8, "batch": 8, "base_channels": 4})
     chips = np.random.default_rng(1).integers(0, 255, (64, 16, 16, 3)).astype(np.uint8)

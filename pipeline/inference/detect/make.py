@@ -21,10 +21,10 @@ from ...models.classifier import SHIP_CONVNET, Classifier
 from ...models.device import cores, threads
 from ...utils.errors import ConfigError, StoreError
 from . import measure, write
-from .look import Scorer, look
 from .measure import Quality
 from .merge import Objects, merge
 from .overview import Overview
+from .scan import Scorer, scan
 from .scenes import Scene, Wanted, open_scenes, reading_of
 from .truth import Truth, read_truth
 
@@ -72,7 +72,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Found:
+class SceneObjects:
     """What was found in one scene.
 
     Attributes:
@@ -94,10 +94,10 @@ class Found:
         """Which objects (N,) are labelled ones."""
         return self.matched >= 0
 
-    def above(self, score: float) -> Found:
+    def above(self, score: float) -> SceneObjects:
         """Return a copy with only the objects whose score exceeds ``score``."""
         shown = self.objects.above(score)
-        return Found(self.scene, shown, self.windows, self.labels, self.matched[: len(shown)])
+        return SceneObjects(self.scene, shown, self.windows, self.labels, self.matched[: len(shown)])
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class Outcome:
     """
 
     score: float
-    scenes: tuple[Found, ...]
+    scenes: tuple[SceneObjects, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
 
-    def quality(self, scenes: Sequence[Found] | None = None) -> tuple[Quality, Quality | None, float]:
+    def quality(self, scenes: Sequence[SceneObjects] | None = None) -> tuple[Quality, Quality | None, float]:
         """Return the quality at the score, quality at the score with the highest F1, and average precision.
 
         Args:
@@ -180,7 +180,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
         labels, said = read_truth(wish.truth, scenes, run.config)
         notes += said
     score = usual_score(classifier) if wish.score is None else wish.score
-    found: list[Found] = []
+    found: list[SceneObjects] = []
     workers = cores()
     with _staged(to) as folder, threads(workers) as pool:
         scorer = Scorer(classifier, pool)
@@ -191,9 +191,9 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
             def told(done: float, total: float, number: int = number) -> None:
                 tick(number + done / total, len(scenes))
 
-            seen = look(scene, scorer, stride, run.config.chips.min_valid_fraction, workers, show, told)
+            seen = scan(scene, scorer, stride, run.config.chips.min_valid_fraction, workers, show, told)
             objects = merge(seen.windows, seen.probabilities, size, stride, min(LEAST, score))
-            found.append(_found(scene, objects, seen.looked, labels.get(scene.name), size))
+            found.append(_match_objects(scene, objects, seen.scanned, labels.get(scene.name), size))
             if wish.overview:
                 name = f"{to.stem}.png" if len(scenes) == 1 else f"{to.stem}-overview/{_plain(scene.name)}.png"
                 _draw(overview, found[-1].above(score), size, run.config.ingest.classes, folder / name)
@@ -220,13 +220,13 @@ def _wanted(classifier: Classifier, gsd_m: float | None, config: RunConfig, wish
     return Wanted(classifier.architecture.bands, classifier.scaling.dtype, gsd_m, config.chips.resampling, reading)
 
 
-def _found(scene: Scene, objects: Objects, windows: int, labels: Truth | None, size: int) -> Found:
+def _match_objects(scene: Scene, objects: Objects, windows: int, labels: Truth | None, size: int) -> SceneObjects:
     """Match the objects of a scene with its labels."""
     if labels is None:
-        return Found(scene, objects, windows, None, np.full(len(objects), -1))
+        return SceneObjects(scene, objects, windows, None, np.full(len(objects), -1))
     scale = np.array([scene.grid.scale_row, scene.grid.scale_col])
     matched = measure.match(objects.centres, objects.scores, labels.boxes / np.tile(scale, 2), NEAR * size)
-    return Found(scene, objects, windows, labels, matched)
+    return SceneObjects(scene, objects, windows, labels, matched)
 
 
 def _windows(objects: Objects, size: int) -> npt.NDArray[np.float64]:
@@ -234,7 +234,7 @@ def _windows(objects: Objects, size: int) -> npt.NDArray[np.float64]:
     return np.concatenate([objects.centres - size / 2, objects.centres + size / 2], axis=1)
 
 
-def _detections(found: Found, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
+def _detections(found: SceneObjects, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
     """Yield the objects of a scene as they are written."""
     scene, objects = found.scene, found.objects
     for place, window in enumerate(_windows(objects, size)):
@@ -257,7 +257,7 @@ def _detections(found: Found, size: int, classes: Sequence[str]) -> Iterator[wri
         )
 
 
-def _draw(overview: Overview, found: Found, size: int, classes: Sequence[str], path: Path) -> None:
+def _draw(overview: Overview, found: SceneObjects, size: int, classes: Sequence[str], path: Path) -> None:
     """Draw what was found in a scene, and what was missed."""
     path.parent.mkdir(exist_ok=True)
     missed, right = np.zeros((0, 4)), None

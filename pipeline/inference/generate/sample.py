@@ -172,7 +172,7 @@ def _block(
     if screening is None:
         nothing = np.full(BLOCK, np.nan)
         return Block(label, values, seeds, nothing, nothing, objects), np.full(BLOCK, "", object)
-    measures, why = screening.judge(values, labels, unusual)
+    measures, why = screening.screen(values, labels, unusual)
     return Block(label, values, seeds, measures.label_score, measures.distance, objects), why
 
 

@@ -48,7 +48,7 @@ def cut_batch(
         progress: Told how many scenes are done, of how many.
 
     Returns:
-        Facts: chips by class, and dropped windows by reason.
+        Metadata: chips by class, and dropped windows by reason.
 
     Raises:
         InputError: If a scene is damaged.

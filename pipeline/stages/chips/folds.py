@@ -92,7 +92,7 @@ class Rule:
         return counts.get(self.background, 0) > 0 and self.foreground(counts) > 0
 
 
-def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
+def assign_folds(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
     """Assign groups to folds: those that each fold tests.
 
     Every fold tests and trains on both background and foreground chips. ``leave-one-out`` makes a fold of each bundle
@@ -107,7 +107,7 @@ def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
     if rule.scheme == "lists":
         folds = [_named(bundles, names, rule, "test_lists") for names in rule.lists]
         for fold in folds:
-            if not rule.both(_together(fold)):
+            if not rule.both(_totals(fold)):
                 raise TooLittleDataError(_missing(bundles, rule, f"the test list {fold[0].name}, ... cannot be scored"))
     elif rule.scheme == "leave-one-out":
         folds = _leave_one_out(allowed, rule)
@@ -116,12 +116,12 @@ def deal(bundles: Sequence[Bundle], rule: Rule) -> list[tuple[str, ...]]:
         folds = [fold for repeat in range(rule.repeats) for fold in way(allowed, rule, repeat)]
     for number, fold in enumerate(folds):
         inside = {bundle.name for bundle in fold}
-        if not rule.both(_together([bundle for bundle in bundles if bundle.name not in inside])):
+        if not rule.both(_totals([bundle for bundle in bundles if bundle.name not in inside])):
             raise TooLittleDataError(_missing(bundles, rule, f"fold {number} would leave nothing to train on"))
     return [tuple(sorted(group for bundle in fold for group in bundle.groups)) for fold in folds]
 
 
-def _together(bundles: Sequence[Bundle]) -> dict[str, int]:
+def _totals(bundles: Sequence[Bundle]) -> dict[str, int]:
     """Add up the chips of all bundles by class."""
     counts: dict[str, int] = {}
     for bundle in bundles:
@@ -152,22 +152,22 @@ def _leave_one_out(bundles: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
 def _folds(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bundle]]:
     by_name = {bundle.name: bundle for bundle in bundles}
     for attempt in range(_TRIES):
-        order = [by_name[name] for name in shuffled(by_name, rule.seed, "folds", *_anew(repeat, attempt))]
+        order = [by_name[name] for name in shuffled(by_name, rule.seed, "folds", *_draw_name(repeat, attempt))]
         if repeat == 0:
             # Largest first onto the emptiest fold is the most even deal; the drawn order decides between equals.
             order.sort(key=lambda bundle: -rule.foreground(bundle.counts))
-        folds = _dealt(order, rule)
-        if all(rule.both(_together(fold)) for fold in folds):
+        folds = _assigned(order, rule)
+        if all(rule.both(_totals(fold)) for fold in folds):
             return folds
     raise TooLittleDataError(_missing(bundles, rule, f"they do not fill split.folds = {rule.folds} folds"))
 
 
-def _anew(repeat: int, attempt: int) -> tuple[int, ...]:
+def _draw_name(repeat: int, attempt: int) -> tuple[int, ...]:
     """Return the name that a further draw is seeded by; the first draw is the same with and without repeats."""
     return (repeat, attempt) if repeat or attempt else ()
 
 
-def _dealt(order: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
+def _assigned(order: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
     """Assign each bundle in turn to the fold with the least foreground, or background where it has no other."""
     folds: list[list[Bundle]] = [[] for _ in range(rule.folds)]
     foreground, background = [0] * rule.folds, [0] * rule.folds
@@ -183,19 +183,19 @@ def _dealt(order: Sequence[Bundle], rule: Rule) -> list[list[Bundle]]:
 
 def _holdout(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bundle]]:
     by_name = {bundle.name: bundle for bundle in bundles}
-    order = [by_name[name] for name in shuffled(by_name, rule.seed, "holdout", *_anew(repeat, 0))]
+    order = [by_name[name] for name in shuffled(by_name, rule.seed, "holdout", *_draw_name(repeat, 0))]
     fold: list[Bundle] = []
     for positive in (True, False):
         kind = [bundle for bundle in order if bool(rule.foreground(bundle.counts)) is positive]
         fold += kind[: round(rule.test_fraction * len(kind)) or (1 if positive else 0)]
-    if not rule.both(_together(fold)):
+    if not rule.both(_totals(fold)):
         raise TooLittleDataError(_missing(bundles, rule, "no test set can be made of them"))
     return [fold]
 
 
 def _missing(bundles: Sequence[Bundle], rule: Rule, what: str) -> str:
     able = [bundle for bundle in bundles if rule.both(bundle.counts)]
-    total = _together(bundles)
+    total = _totals(bundles)
     chips = ", ".join(f"{count} {name}" for name, count in sorted(total.items())) or "no chips"
     needed = rule.folds if rule.scheme == "folds" else 2
     joined = sum(len(bundle.groups) > 1 for bundle in bundles)

@@ -97,7 +97,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         out: Folder of the part.
 
     Returns:
-        Facts: what split it is, chips by role and class, units by role, dropped chips by reason.
+        Metadata: what split it is, chips by role and class, units by role, dropped chips by reason.
 
     Raises:
         TooLittleDataError: If a role lacks background or foreground.

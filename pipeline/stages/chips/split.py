@@ -258,14 +258,14 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
                     " split.fractions"
                 )
     trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
-    judged = validated | tested
+    held_out = validated | tested
     one, other = chips.leaks[:, 0], chips.leaks[:, 1]
-    left = (trained[one] & judged[other]) | (judged[one] & trained[other])
+    left = (trained[one] & held_out[other]) | (held_out[one] & trained[other])
     left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
     # No user can cause these: they would be defects of the steps above, which must not go unnoticed.
     if left.any():
         raise AssertionError("a leak between training and what judges it is left")
-    if _shared(chips.cluster, trained, judged):
+    if _shared(chips.cluster, trained, held_out):
         raise AssertionError("chips that share pixels are on two sides of a split")
     if _shared(chips.group, tested, trained | validated):
         raise AssertionError("a group is on two sides of a split")

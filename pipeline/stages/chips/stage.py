@@ -10,7 +10,7 @@ from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
 from ...engine.task import METADATA, Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext
 from ...utils.errors import HostError
 from ...utils.section import as_json
-from .folds import Rule, bundled, deal, group_column
+from .folds import Rule, assign_folds, bundled, group_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +141,7 @@ def _splits(config: RunConfig, index: Artifact, duplicates: Artifact) -> list[Ta
         lists=settings.test_lists or (),
     )
     joined = duplicates.metadata["joined"].get(settings.by, []) if join else []
-    folds = deal(bundled(groups, joined), rule)
+    folds = assign_folds(bundled(groups, joined), rule)
     common = {
         "by": settings.by,
         "unit": settings.unit or settings.by,

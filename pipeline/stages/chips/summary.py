@@ -10,19 +10,20 @@ from pydantic import BaseModel, ValidationError
 
 from ...utils.errors import StoreError, first_line
 
-Facts = Mapping[str, Any]
+Metadata = Mapping[str, Any]
 PAIRS = "pairs.parquet"
 """File of the part ``duplicates`` with the pairs of chips that leak."""
 SPLIT = "split-"
 """How the names of the parts begin that hold a split."""
 
 
-def summarise(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str, Any]:
+def summarise(ingested: Metadata, tasks: Mapping[str, Metadata], by: str) -> dict[str, Any]:
     """Summarise a run's chips.
 
     Args:
-        ingested: Facts of the part ``ingest/tables``.
-        tasks: Facts of the parts of this stage by name; splits may be missing where there was too little data for them.
+        ingested: Metadata of the artifact ``ingest/tables``.
+        tasks: Metadata of the artifacts of this stage by name; splits may be missing where there was too little data
+            for them.
         by: Group column of the splits.
 
     Returns:
@@ -49,7 +50,7 @@ def summarise(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str,
     }
 
 
-def _leaks(found: Facts | None, splits: Mapping[str, Facts], by: str) -> dict[str, Any]:
+def _leaks(found: Metadata | None, splits: Mapping[str, Metadata], by: str) -> dict[str, Any]:
     """Return what was searched, found, joined and dropped. A split that keeps a leak that was found is not made."""
     if found is None:
         return {}
@@ -121,7 +122,7 @@ class _Summary(BaseModel):
     leaks: _Leaks
 
 
-def checked_summary(ingested: Facts, tasks: Mapping[str, Facts], by: str) -> dict[str, Any]:
+def checked_summary(ingested: Metadata, tasks: Mapping[str, Metadata], by: str) -> dict[str, Any]:
     """Return what :func:`summarise` does, once it is certain that it can be shown.
 
     Raises:

@@ -35,7 +35,7 @@ LEAST_TEXTURE = 0.04
 """Standard deviation over the data range below which a chip is flat; flat water resembles all water and is no copy."""
 USE_WEIGHT = 2.0
 """Weight in the score of the average precision that is missing, beside the kernel distance: both are as noisy then."""
-LOOK_SEEDS = 2_000_000
+EVALUATION_SEEDS = 2_000_000
 """Added to the seed of the latents that teach at a look, so that the final figures are of other chips."""
 COLLAPSED = 0.3
 """Diversity below this is an alarm: the generated chips of the class differ far less than real ones do."""
@@ -92,7 +92,7 @@ class Evaluator:
         collapsed = [name for name, values in classes.items() if values["diversity"] < COLLAPSED]
         line: dict[str, Any] = {"quality": classes, "collapsed": collapsed}
         if self.tstr is not None and labels is None:
-            line["tstr"] = self.tstr.grade(sampler, self.seed + LOOK_SEEDS)["average_precision"]
+            line["tstr"] = self.tstr.grade(sampler, self.seed + EVALUATION_SEEDS)["average_precision"]
             score += USE_WEIGHT * (1 - float(np.mean(list(line["tstr"].values()))))
         return {"score": rounded(score), **line}
 

@@ -25,8 +25,8 @@ loss is trained with: they say how sure the discriminator is, and alarms are sta
 Line = dict[str, Any]
 """What one look logs: `images`, losses, mean logits, and, where there are validation chips, `score` and `quality`."""
 
-LOOKS = 3
-"""A side that wins, or a class that has collapsed, in so many looks in a row does so for good."""
+EVALUATIONS = 3
+"""A side that wins, or a class that has collapsed, in so many evaluations in a row does so for good."""
 WON = 0.02
 """Cross-entropy of a side that wins nearly always: the other one learns no more from it."""
 GROWN = 0.5
@@ -125,8 +125,10 @@ def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
     last = training_failure(lines, images)
     if last is None or last == "a loss is not a number":
         return last
-    recent = [training_failure(lines[:end], images) for end in range(len(lines), max(0, len(lines) - LOOKS), -1)]
-    return f"{last}, {LOOKS} looks in a row" if len(recent) == LOOKS and set(recent) == {last} else None
+    recent = [training_failure(lines[:end], images) for end in range(len(lines), max(0, len(lines) - EVALUATIONS), -1)]
+    return (
+        f"{last}, {EVALUATIONS} evaluations in a row" if len(recent) == EVALUATIONS and set(recent) == {last} else None
+    )
 
 
 def over_trained(log: Log, patience_images: int | None) -> bool:

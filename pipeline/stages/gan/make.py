@@ -25,8 +25,8 @@ from .evaluate import Evaluator, prepare_evaluator
 from .inputs import Inputs, read_inputs
 from .log import Log
 from .outputs import Trained, write_outputs
-from .setting import TrainingConfig
 from .train import train
+from .training_config import TrainingConfig
 from .utility import Sampler, of_generator, whole_sampler
 
 LAYERS, WHOLE = "layers", "whole"

@@ -17,7 +17,7 @@ from .batches import CHANGES
 from .cuda_graph import Recording
 from .distributed import average_gradients, rows_of
 from .losses import LOSSES, gradient_penalty, logistic_discriminator, logistic_generator
-from .setting import TrainingConfig
+from .training_config import TrainingConfig
 
 EMA_RAMP = 0.05
 """The average reaches back over no more than this share of the images so far, so that early weights are forgotten."""
@@ -121,7 +121,7 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     layer = setting.layer
     seen = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
     with profile.autocast():
-        real_logits, fake_logits = judge_both(networks.discriminator, *seen, labels)
+        real_logits, fake_logits = discriminate(networks.discriminator, *seen, labels)
     loss = LOSSES[preset.loss]
     loss_d = loss.discriminator(real_logits, fake_logits)
     if penalised:
@@ -156,7 +156,7 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     )
 
 
-def judge_both(
+def discriminate(
     discriminator: DiscriminatorNetwork, real: Tensor, fake: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute the logits of real and generated chips, in one pass unless batch norm or a group would mix them."""

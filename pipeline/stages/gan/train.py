@@ -1,4 +1,4 @@
-"""Training the conditional GAN: steps, and between them looks at how good the generator is.
+"""Training the conditional GAN: steps, and between them evaluations at how good the generator is.
 
 All random numbers follow from (seed, step), and a checkpoint holds everything else, so a training that was killed and
 resumed gives the bytes of one that was not.
@@ -25,9 +25,9 @@ from . import checkpoint
 from .cuda_graph import Recording
 from .distributed import broadcast_state, check, share_statistics
 from .log import LOWER, MEASURES, Line, Log, divergence, is_better, over_trained, training_failure
-from .look import Measure, look, write_sheet
-from .setting import TrainingConfig
 from .step import Networks, StepInputs, train_step
+from .training_config import TrainingConfig
+from .validation import Measure, validate, write_sheet
 
 GOOD = "good.safetensors"
 """The latest state at whose look nothing was wrong; a restart goes back to it."""
@@ -58,12 +58,12 @@ def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tupl
         sums += train_step(setting, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
-        if not setting.looks_at(log.step):
+        if not setting.evaluates_at(log.step):
             continue
         means = setting.ranks.sum_(sums) / ((log.step - since) * setting.ranks.size)
         if setting.ranks.first:
             line = _line(log.step * size, means.tolist())
-            log.lines.append(look(networks.average, setting.batches, line, measure))
+            log.lines.append(validate(networks.average, setting.batches, line, measure))
             reason = divergence(log.lines, setting.images)
             if reason is None:
                 keep(setting, networks, log)
@@ -113,8 +113,8 @@ def keep(setting: TrainingConfig, networks: Networks, log: Log) -> None:
         log.stopped = "length"
     elif over_trained(log, setting.patience_images):
         log.stopped = "patience"
-    looks = len(log.lines)
-    if looks & (looks - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
+    evaluations = len(log.lines)
+    if evaluations & (evaluations - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
         sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
         write_sheet(generator, sheet)
         checkpoint.settle(sheet)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...models.device import Profile
 from ...models.networks import BLOCK, GeneratorNetwork, latents, sample
-from ...models.probe import PER_CLASS, Chips, Examples, Labels, grade, probabilities, teach
+from ...models.probe import PER_CLASS, Chips, Examples, Labels, grade, probabilities, train_probe
 from .inputs import Inputs
 
 APART = 1_000_000
@@ -62,7 +62,9 @@ class Tstr:
 
     def grade(self, sampler: Sampler, seed: int) -> dict[str, Any]:
         """Return the grade of a classifier that has seen only generated chips of ``seed``."""
-        trained = teach(*draw_examples(sampler, len(self.classes), seed), len(self.classes), self.seed, self.profile)
+        trained = train_probe(
+            *draw_examples(sampler, len(self.classes), seed), len(self.classes), self.seed, self.profile
+        )
         return grade(probabilities(trained, self.held_out.chips), self.held_out.labels, self.classes)
 
 
@@ -84,8 +86,8 @@ def usefulness(
         seed: Of the classifiers.
         profile: Device and precision.
     """
-    by_real = teach(*real, len(classes), seed, profile)
-    by_synthetic = teach(*synthetic, len(classes), seed, profile)
+    by_real = train_probe(*real, len(classes), seed, profile)
+    by_synthetic = train_probe(*synthetic, len(classes), seed, profile)
     return {
         "real_to_real": grade(probabilities(by_real, held_out[0]), held_out[1], classes),
         "synthetic_to_real": grade(probabilities(by_synthetic, held_out[0]), held_out[1], classes),

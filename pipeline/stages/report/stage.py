@@ -191,7 +191,7 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
         context.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n"
     )
     write_json(answer, context.out / "verdict.json")
-    return _facts(answer)
+    return _summary(answer)
 
 
 def make_page(context: TaskContext) -> dict[str, Any]:
@@ -206,9 +206,9 @@ def make_page(context: TaskContext) -> dict[str, Any]:
     write_json(report, context.out / "report.json")
     for path in sorted(context.folder("verdict").glob("*.csv")) + sorted(context.folder("verdict").glob("*.parquet")):
         shutil.copyfile(path, context.out / path.name)
-    return {**_facts(data.answer), "simulated": bool(data.tables.get("simulated"))}
+    return {**_summary(data.answer), "simulated": bool(data.tables.get("simulated"))}
 
 
-def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run prints of its answer, and what decides the final classifier."""
     return {key: answer[key] for key in ("verdict", "sentence", "favoured")}

@@ -23,7 +23,7 @@ from ...dataset.tables import write_synthetic
 from ...engine.task import METADATA, TaskContext
 from ...models import generator as generators
 from ...models.device import prepare
-from ...models.probe import PER_CLASS, TESTED, Examples, grade, probabilities, teach
+from ...models.probe import PER_CLASS, TESTED, Examples, grade, probabilities, train_probe
 from ...models.quality import missed_classes
 from ...utils.bounded_files import read_json
 from . import screening
@@ -167,7 +167,7 @@ def tstr(context: TaskContext, examples: Examples, scaling: Scaling, real: RealC
     rows = subsample(labels, examples.chips.shape[1:], TESTED)
     # Rounded to the chips' own dtype, as classifiers get them.
     rounded = scaling.apply(scaling.invert(examples.chips))
-    network = teach(rounded, examples.labels, len(classes), context.config["seed"], context.profile)
+    network = train_probe(rounded, examples.labels, len(classes), context.config["seed"], context.profile)
     return grade(probabilities(network, scaling.apply(store.read(rows))), labels[rows], classes)
 
 
@@ -258,12 +258,14 @@ def metadata(
     if short:
         lacking = ", ".join(f"{name} ({count} wanted)" for name, count in short.items())
         found["note"] = f"fewer chips than wanted were accepted of: {lacking}"
-    if model is not None and model.panel is None:
+    if model is not None and model.ensemble is None:
         found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
-    if model is not None and model.panel is not None:
-        panel, farthest = model.panel, np.asarray(model.limits.max_distance)
-        kept = (panel.real_score >= model.limits.min_label_score) & (panel.real_distance <= farthest[panel.labels])
+    if model is not None and model.ensemble is not None:
+        ensemble, farthest = model.ensemble, np.asarray(model.limits.max_distance)
+        kept = (ensemble.real_score >= model.limits.min_label_score) & (
+            ensemble.real_distance <= farthest[ensemble.labels]
+        )
         found["unseen_real_kept"] = {
-            name: round(float(kept[panel.labels == number].mean()), 4) for number, name in enumerate(classes)
+            name: round(float(kept[ensemble.labels == number].mean()), 4) for number, name in enumerate(classes)
         }
     return found

@@ -34,7 +34,7 @@ class ScreeningModel:
         chips: Training chips (N, S, S, C) in their own dtype.
         labels: Class indices (N,).
         scaling: The generator's scaling, fitted on the same chips.
-        panel: Networks trained on them, or None where they are too few to train any.
+        ensemble: Networks trained on them, or None where they are too few to train any.
         limits: What a candidate must keep to.
         composed: Class indices whose candidates are composites: their backgrounds are real, and no copies.
     """
@@ -42,14 +42,14 @@ class ScreeningModel:
     chips: Chips
     labels: Labels
     scaling: Scaling
-    panel: Ensemble | None
+    ensemble: Ensemble | None
     limits: Limits
     composed: frozenset[int] = frozenset()
 
     def measure(self, values: npt.NDArray[np.float32], labels: Labels, unusual: npt.NDArray[np.float64]) -> Measures:
         """Return measures of candidates (N, S, S, C) in [-1, 1], with how unusual their composed objects are (N,)."""
         nothing = np.full(len(labels), np.nan)
-        score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
+        score, distance = self.ensemble.measure(values, labels) if self.ensemble else (nothing, nothing)
         correlation = np.full(len(labels), np.nan)
         whole = ~np.isin(labels, list(self.composed))
         if whole.any():
@@ -81,13 +81,15 @@ def train_screening_model(
     composed: Collection[int] = (),
 ) -> ScreeningModel:
     """Learn from the training chips what real chips of each class look like to a network that has not seen them."""
-    panel = train_ensemble(chips, labels, classes, scaling, context.profile, first_seed(context.config, len(classes)))
+    ensemble = train_ensemble(
+        chips, labels, classes, scaling, context.profile, first_seed(context.config, len(classes))
+    )
     farthest = [np.inf] * len(classes)
-    if panel is not None:
-        away = panel.real_distance
+    if ensemble is not None:
+        away = ensemble.real_distance
         farthest = [float(np.quantile(away[labels == one], config.distance_quantile)) for one in range(len(classes))]
     limits = Limits(config.min_label_score, farthest, config.copy_correlation)
-    return ScreeningModel(chips, labels, scaling, panel, limits, frozenset(composed))
+    return ScreeningModel(chips, labels, scaling, ensemble, limits, frozenset(composed))
 
 
 def first_seed(config: Mapping[str, Any], number: int) -> int:

@@ -97,13 +97,13 @@ def train_ensemble(
         seed: Seed of folds, weights and order.
 
     Returns:
-        The panel, or None where a class has fewer than two chips for each fold: that teaches nothing.
+        The ensemble, or None where a class has fewer than two chips for each fold: that teaches nothing.
     """
     smallest = min(int((labels == number).sum()) for number in range(len(classes)))
     folds = min(FOLDS, smallest // 2)
     if folds < 2:
         return None
-    scaled, fold = scaling.apply(chips), _deal(labels, folds, seed)
+    scaled, fold = scaling.apply(chips), _assign_folds(labels, folds, seed)
     architecture = Architecture(SHIP_CONVNET, chips.shape[3], classes, chips.shape[1], BASE_CHANNELS)
     scorers, score, distance = [], np.zeros(len(labels)), np.zeros(len(labels))
     for number in range(folds):
@@ -120,7 +120,7 @@ def train_ensemble(
     return Ensemble(tuple(scorers), labels, score, distance)
 
 
-def _deal(labels: Labels, folds: int, seed: int) -> Labels:
+def _assign_folds(labels: Labels, folds: int, seed: int) -> Labels:
     """Assign each chip (N,) to a fold; each class is divided evenly."""
     rng = np.random.default_rng([seed, 1])
     fold = np.zeros(len(labels), np.int64)

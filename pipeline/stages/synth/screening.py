@@ -35,18 +35,18 @@ class Screening:
     """What candidates are held against.
 
     Attributes:
-        panel: Networks that were trained on the training chips, or None where they were too few.
+        ensemble: Networks that were trained on the training chips, or None where they were too few.
         limits: What a candidate must keep to.
         thumbnails: Training chips (M, s, s, C) in [-1, 1], as small as copies are compared.
         min_texture: Standard deviation, as a share of the value range, below which a candidate is never a copy.
     """
 
-    panel: Ensemble | None
+    ensemble: Ensemble | None
     limits: Limits
     thumbnails: npt.NDArray[np.float32]
     min_texture: float
 
-    def judge(
+    def screen(
         self, values: npt.NDArray[np.float32], labels: Labels, unusual: npt.NDArray[np.float64]
     ) -> tuple[Measures, npt.NDArray[np.object_]]:
         """Measure candidates (N, S, S, C) in [-1, 1], with the reason against each (N,), empty if it is accepted.
@@ -57,7 +57,7 @@ class Screening:
             unusual: How unusual the composed object of each is (N,); NaN where it was generated whole.
         """
         nothing = np.full(len(labels), np.nan)
-        score, distance = self.panel.measure(values, labels) if self.panel else (nothing, nothing)
+        score, distance = self.ensemble.measure(values, labels) if self.ensemble else (nothing, nothing)
         correlation = copy_correlation(values, self.thumbnails, self.min_texture, value_range=2.0)
         measures = Measures(score, distance, correlation, unusual)
         return measures, reasons(measures, labels, self.limits)
@@ -66,8 +66,8 @@ class Screening:
 def save(teacher: ScreeningModel, min_texture: float, folder: Path) -> None:
     """Write what ``teacher`` learned into ``folder``."""
     tensors = {"thumbnails": torch.from_numpy(shrunk(teacher.scaling.apply(teacher.chips)).astype(np.float32))}
-    panel = teacher.panel
-    scorers = panel.scorers if panel else ()
+    ensemble = teacher.ensemble
+    scorers = ensemble.scorers if ensemble else ()
     for number, scorer in enumerate(scorers):
         for name in _OF_SCORER:
             array = np.asarray(getattr(scorer, name))
@@ -112,8 +112,8 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
             f"{folder} holds no screening that can be read ({reason}); `satpipe run synth` makes it"
         ) from None
     nobody = np.zeros(0)
-    panel = Ensemble(scorers, np.zeros(0, np.int64), nobody, nobody) if scorers else None
-    return Screening(panel, limits, thumbnails, min_texture)
+    ensemble = Ensemble(scorers, np.zeros(0, np.int64), nobody, nobody) if scorers else None
+    return Screening(ensemble, limits, thumbnails, min_texture)
 
 
 def _scorer(

@@ -103,7 +103,7 @@ def test_strips_and_blocks_change_nothing(done: Finished, tmp_path: Path, monkey
     tiled = write(tmp_path / "scene.tif", image)
     found = []
     for number, (in_strip, step) in enumerate([(10_000, 1 << 24), (1, 1)]):
-        monkeypatch.setattr("satpipe.inference.detect.look.IN_STRIP", in_strip)
+        monkeypatch.setattr("satpipe.inference.detect.scan.IN_STRIP", in_strip)
         monkeypatch.setattr(rows_module, "STEP_BYTES", step)
         find(done, tiled, tmp_path / f"{number}.geojson", overview=False)
         found.append((tmp_path / f"{number}.geojson").read_text())
@@ -113,7 +113,7 @@ def test_strips_and_blocks_change_nothing(done: Finished, tmp_path: Path, monkey
 def test_a_scene_in_panels_is_the_same_scene(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write(tmp_path / "scene.tif", sea(160, 192, SPOTS))
     find(done, scene, tmp_path / "one.geojson")
-    monkeypatch.setattr("satpipe.inference.detect.look.panel_columns", lambda *_: 70)
+    monkeypatch.setattr("satpipe.inference.detect.scan.panel_columns", lambda *_: 70)
     find(done, scene, tmp_path / "three.geojson", overview=False)
     assert places(tmp_path / "one.geojson") == places(tmp_path / "three.geojson")
 
@@ -128,7 +128,7 @@ def test_each_block_is_read_once(done: Finished, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(rows_module, "_read", count)
     monkeypatch.setattr(rows_module, "STEP_BYTES", 1)
-    monkeypatch.setattr("satpipe.inference.detect.look.IN_STRIP", 1)
+    monkeypatch.setattr("satpipe.inference.detect.scan.IN_STRIP", 1)
     find(done, write(tmp_path / "scene.tif", sea(320, 192, SPOTS)), tmp_path / "out.geojson")
     assert (read == 1).all()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from satpipe.stages.chips.components import components
-from satpipe.stages.chips.folds import Bundle, Rule, bundled, deal, group_column
+from satpipe.stages.chips.folds import Bundle, Rule, assign_folds, bundled, group_column
 from satpipe.utils.errors import ConfigError, TooLittleDataError
 
 
@@ -25,11 +25,11 @@ SIX = bundles(a=10, b=9, c=1, d=2, e=3, f=8)
 
 def test_leave_one_out_tests_each_group_with_both_classes_in_turn():
     groups = [*bundles(a=3, b=1), Bundle(("empty",), {"sea": 9})]
-    assert deal(groups, rule("leave-one-out")) == [("a",), ("b",)]
+    assert assign_folds(groups, rule("leave-one-out")) == [("a",), ("b",)]
 
 
 def test_folds_test_each_group_once_and_share_the_ships_evenly():
-    folds = deal(SIX, rule())
+    folds = assign_folds(SIX, rule())
     assert sorted(name for fold in folds for name in fold) == list("abcdef")
     ships = {bundle.name: bundle.counts["ship"] for bundle in SIX}
     # 33 ships over 3 folds: the best is 11 each (a+c, b+d, e+f).
@@ -40,14 +40,14 @@ def test_folds_test_each_group_once_and_share_the_ships_evenly():
 def test_every_fold_tests_and_trains_on_both_classes(ships):
     groups = bundles(**ships)
     for scheme in ("folds", "holdout", "leave-one-out"):
-        for fold in deal(groups, rule(scheme)):
+        for fold in assign_folds(groups, rule(scheme)):
             assert fold
             assert set(fold) < set(ships)
 
 
 def test_holdout_takes_its_fraction_of_the_groups_and_another_seed_another_one():
     groups = bundles(**{f"g{number}": 5 for number in range(10)})
-    chosen = [deal(groups, rule("holdout", seed=seed)) for seed in range(5)]
+    chosen = [assign_folds(groups, rule("holdout", seed=seed)) for seed in range(5)]
     assert {len(folds[0]) for folds in chosen} == {4}
     assert {len(folds) for folds in chosen} == {1}
     assert len(set(map(str, chosen))) > 1
@@ -55,45 +55,45 @@ def test_holdout_takes_its_fraction_of_the_groups_and_another_seed_another_one()
 
 def test_a_group_more_does_not_change_the_order_of_the_others():
     few = bundles(**{f"g{number}": 5 for number in range(10)})
-    [before] = deal(few, rule("holdout"))
-    [after] = deal([*few, *bundles(new=5)], rule("holdout"))
+    [before] = assign_folds(few, rule("holdout"))
+    [after] = assign_folds([*few, *bundles(new=5)], rule("holdout"))
     assert len(set(before) ^ set(after)) <= 2
 
 
 def test_joined_groups_are_tested_together():
     counts = {name: {"sea": 3, "ship": 2} for name in "abcd"}
-    folds = deal(bundled(counts, [["b", "d"]]), rule("leave-one-out"))
+    folds = assign_folds(bundled(counts, [["b", "d"]]), rule("leave-one-out"))
     assert folds == [("a",), ("b", "d"), ("c",)]
 
 
 def test_only_named_groups_are_tested():
-    assert deal(SIX, rule("leave-one-out", test_groups=("b", "e"))) == [("b",), ("e",)]
+    assert assign_folds(SIX, rule("leave-one-out", test_groups=("b", "e"))) == [("b",), ("e",)]
 
 
 def test_lists_are_tested_as_given():
     lists = (("a", "c"), ("b",))
     asked = dataclasses.replace(rule("lists"), lists=lists)
-    assert deal(SIX, asked) == [("a", "c"), ("b",)]
+    assert assign_folds(SIX, asked) == [("a", "c"), ("b",)]
     with pytest.raises(ConfigError, match=r"split.test_lists names 'z'"):
-        deal(SIX, dataclasses.replace(asked, lists=(("z",),)))
+        assign_folds(SIX, dataclasses.replace(asked, lists=(("z",),)))
     with pytest.raises(TooLittleDataError, match=r"the test list sea, \.\.\. cannot be scored"):
-        deal([*SIX, Bundle(("sea",), {"sea": 9})], dataclasses.replace(asked, lists=(("sea",),)))
+        assign_folds([*SIX, Bundle(("sea",), {"sea": 9})], dataclasses.replace(asked, lists=(("sea",),)))
 
 
 def test_repeats_deal_the_groups_anew():
     groups = bundles(**{f"g{number}": 3 + number for number in range(12)})
-    folds = deal(groups, dataclasses.replace(rule(), repeats=3))
-    deals = [folds[start : start + 3] for start in (0, 3, 6)]
-    for one in deals:
+    folds = assign_folds(groups, dataclasses.replace(rule(), repeats=3))
+    assignments = [folds[start : start + 3] for start in (0, 3, 6)]
+    for one in assignments:
         assert sorted(name for fold in one for name in fold) == sorted(bundle.name for bundle in groups)
-    assert len(set(map(str, deals))) == 3
-    assert deals[0] == deal(groups, rule())
-    assert len({str(fold) for fold in deal(groups, dataclasses.replace(rule("holdout"), repeats=4))}) > 1
+    assert len(set(map(str, assignments))) == 3
+    assert assignments[0] == assign_folds(groups, rule())
+    assert len({str(fold) for fold in assign_folds(groups, dataclasses.replace(rule("holdout"), repeats=4))}) > 1
 
 
 def test_a_misspelt_test_group_names_the_nearest():
     with pytest.raises(ConfigError, match=r"split.test_groups names 'aio1', which is no group of site .*'aoi1'"):
-        deal(bundles(aoi1=3, other=2), rule("leave-one-out", test_groups=("aio1",)))
+        assign_folds(bundles(aoi1=3, other=2), rule("leave-one-out", test_groups=("aio1",)))
 
 
 def test_a_missing_group_column_names_what_there_is():
@@ -114,7 +114,7 @@ def test_a_missing_group_column_names_what_there_is():
 )
 def test_too_little_data_is_one_sentence_that_counts_what_is_there(scheme, groups):
     with pytest.raises(TooLittleDataError, match=r"too little data .* group\(s\).*at least \d that do are needed: add"):
-        deal(groups, rule(scheme))
+        assign_folds(groups, rule(scheme))
 
 
 def test_components_against_scipy():

@@ -11,7 +11,7 @@ import torch
 from fixtures.ranks import BATCH, CASES, LOSSES, Killed, run, setting
 from safetensors.torch import load_file
 from satpipe.stages.gan.augment import draw, translate
-from satpipe.stages.gan.setting import TrainingConfig
+from satpipe.stages.gan.training_config import TrainingConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

@@ -23,9 +23,9 @@ from satpipe.stages.gan import train
 from satpipe.stages.gan.batches import Batches
 from satpipe.stages.gan.log import Log, divergence, is_better, over_trained
 from satpipe.stages.gan.losses import LOSSES, Loss
-from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
+from satpipe.stages.gan.training_config import TrainingConfig
 from satpipe.stages.gan.utility import Sampler, whole_sampler
 from satpipe.utils.errors import TrainingError
 
@@ -204,7 +204,9 @@ def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence
     made = context(**FAST, restarts=1)
     still = LOSSES["logistic"]._replace(generator=without_gradient(LOSSES["logistic"].generator))
     monkeypatch.setitem(LOSSES, "logistic", still)
-    with pytest.raises(TrainingError, match=r"the discriminator wins, 3 looks in a row\) after 1 restarts; lower"):
+    with pytest.raises(
+        TrainingError, match=r"the discriminator wins, 3 evaluations in a row\) after 1 restarts; lower"
+    ):
         make_generator(made)
 
 
@@ -220,7 +222,7 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
         return still(real, fake) + wish - wish.detach()
 
     monkeypatch.setitem(LOSSES, "logistic", Loss(fooled, loss.generator))
-    with pytest.raises(TrainingError, match=r"the generator wins, 3 looks in a row\) after 1 restarts; lower"):
+    with pytest.raises(TrainingError, match=r"the generator wins, 3 evaluations in a row\) after 1 restarts; lower"):
         make_generator(made)
 
 
@@ -243,7 +245,7 @@ def test_looks_come_regularly_and_at_the_end_and_never_two_in_a_row(steps: int, 
     preset = replace(PRESETS["dcgan-lowdata"], images=16 * steps, batch=16)
     profile, batches = Profile(), cast("Batches", None)
     setting = TrainingConfig(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
-    assert [step for step in range(1, steps + 1) if setting.looks_at(step)] == looks
+    assert [step for step in range(1, steps + 1) if setting.evaluates_at(step)] == looks
 
 
 FAST: dict[str, Any] = {
@@ -292,7 +294,7 @@ def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
     collapse_generator(monkeypatch, first_time)
     metadata = make_generator(made)
     (restart,) = metadata["restarts"]
-    assert "has collapsed to few chips, 3 looks in a row" in restart["reason"]
+    assert "has collapsed to few chips, 3 evaluations in a row" in restart["reason"]
     assert (restart["images"], restart["resumed_from"], metadata["images"]) == (80, 32, 160)
     lines = [json.loads(text) for text in (made.out / "metrics.jsonl").read_text().splitlines()]
     assert not any(entry["collapsed"] for entry in lines)

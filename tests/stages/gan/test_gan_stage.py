@@ -22,9 +22,9 @@ from satpipe.models.device import Profile
 from satpipe.models.generator import generate, load
 from satpipe.stages.gan import train
 from satpipe.stages.gan.inputs import read_inputs
-from satpipe.stages.gan.setting import TrainingConfig
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.gan.step import Networks
+from satpipe.stages.gan.training_config import TrainingConfig
 from satpipe.sweep.measures import of_generators
 from satpipe.utils.errors import ConfigError, TooLittleDataError
 

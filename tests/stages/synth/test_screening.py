@@ -20,8 +20,8 @@ def teacher(count: int) -> ScreeningModel:
     labels = np.arange(count) % 2
     chips = bars(labels)
     fitted = scaling.fit(chips)
-    panel = train_ensemble(chips, labels, CLASSES, fitted, Profile(), seed=1)
-    return ScreeningModel(chips, labels, fitted, panel, Limits(0.5, [1.5, np.inf], 0.9))
+    ensemble = train_ensemble(chips, labels, CLASSES, fitted, Profile(), seed=1)
+    return ScreeningModel(chips, labels, fitted, ensemble, Limits(0.5, [1.5, np.inf], 0.9))
 
 
 @pytest.mark.parametrize("count", [40, 6])
@@ -35,7 +35,7 @@ def test_it_judges_without_the_training_chips_as_with_them(tmp_path: Path, count
     labels = np.concatenate([labels[:30], learned.labels])
     unusual = np.where(np.arange(len(labels)) % 5, np.nan, 2.0)
     before = learned.measure(values, labels, unusual)
-    after, why = loaded.judge(values, labels, unusual)
+    after, why = loaded.screen(values, labels, unusual)
     for name in ("label_score", "distance", "correlation", "unusual"):
         np.testing.assert_allclose(getattr(after, name), getattr(before, name), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(why, reasons(before, labels, learned.limits))

@@ -58,7 +58,7 @@ class TrainingConfig:
         """Steps between looks."""
         return max(1, round(self.every_images / self.preset.batch))
 
-    def looks_at(self, step: int) -> bool:
+    def evaluates_at(self, step: int) -> bool:
         """Return whether there is a look after so many steps: at the end, and regularly while that is not near."""
         left = self.steps - step
         return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)

@@ -34,22 +34,22 @@ PIECE = 8 * BATCH
 IN_STRIP = 512
 """Windows of a strip's quick look, at least, where the scene is high enough."""
 HOPELESS = 0.05
-"""Score of the quick look below which a window is not looked at again."""
+"""Score of the quick look below which a window is not scanned at again."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Windows that were looked at closely.
+    """Windows that were scanned at closely.
 
     Attributes:
         windows: (N, 2) row and column of the upper left pixel on the scene's grid.
         probabilities: Calibrated class probabilities (N, K).
-        looked: How many windows the quick look took.
+        scanned: How many windows the quick look took.
     """
 
     windows: Windows
     probabilities: Floats
-    looked: int
+    scanned: int
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ Show = Callable[[int, int, Values], None]
 """Is given the scene's pixels in the network's range as they come: first row, first column, values (H, W, C)."""
 
 
-def look(
+def scan(
     scene: Scene,
     scorer: Scorer,
     stride: int,
@@ -139,7 +139,7 @@ def look(
         scene: The scene.
         scorer: Scores chips.
         stride: Pixels of the scene's grid from one window of the quick look to the next.
-        min_valid: Windows with a smaller share of valid pixels are not looked at.
+        min_valid: Windows with a smaller share of valid pixels are not scanned at.
         workers: Threads that read.
         show: Is given each pixel once, unless the scene is so wide that it is read in panels.
         tick: Told which part of the scene is done, of 1.
@@ -153,17 +153,17 @@ def look(
     rows_at = starts(scene.grid.height, size, stride)
     all_cols = starts(scene.grid.width, size, stride)
     panels = np.array_split(all_cols, -(-scene.grid.width // panel_columns(scene.file, scene.grid, size)))
-    windows, probabilities, looked = [], [], 0
+    windows, probabilities, scanned = [], [], 0
     for number, cols_at in enumerate(panels):
         for place, (canvas, strip) in enumerate(_canvases(scene, scorer, rows_at, cols_at, workers, show)):
             quick = np.stack(np.meshgrid(strip, cols_at, indexing="ij"), axis=-1).reshape(-1, 2)
             for some, scores, count in _closer(canvas, scorer, quick, min_valid):
-                looked += count
+                scanned += count
                 windows.append(some)
                 probabilities.append(scores)
             tick(number + (place + 1) * len(strip) / len(rows_at), len(panels))
     tick(len(panels), len(panels))
-    return Seen(np.concatenate(windows), np.concatenate(probabilities), looked)
+    return Seen(np.concatenate(windows), np.concatenate(probabilities), scanned)
 
 
 def _canvases(

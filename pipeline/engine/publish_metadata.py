@@ -30,7 +30,7 @@ _TIME = re.compile(rf"<!--time of (\d+) replicates-->{END}")
 _REPLICATE = re.compile(r"(?:gan|synth|classify)/fold.*-r(\d+)(?:-|$)")
 
 
-def without_facts(page: str) -> str:
+def without_metadata(page: str) -> str:
     """Return a page as it was committed, with nothing in its marked places."""
     return _PLACE.sub(rf"\1{END}", page)
 

@@ -45,7 +45,7 @@ def settle(network: GeneratorNetwork, batches: Batches) -> GeneratorNetwork:
     return network.eval()
 
 
-def look(network: GeneratorNetwork, batches: Batches, line: Line, measure: Measure) -> Line:
+def validate(network: GeneratorNetwork, batches: Batches, line: Line, measure: Measure) -> Line:
     """Settle the generator and complete the log's ``line``; one whose losses are no numbers is not worth judging."""
     losses = line["loss_discriminator"], line["loss_generator"]
     if not np.isfinite(losses).all():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from satpipe.engine import publish_facts
+from satpipe.engine import publish_metadata
 from satpipe.engine.digests import digest_of
 from satpipe.engine.publish import PAGE, publish
-from satpipe.engine.publish_facts import command_line, fill_in, without_facts
+from satpipe.engine.publish_metadata import command_line, fill_in, without_metadata
 from satpipe.engine.results import Result
 from satpipe.engine.store import Store
 from satpipe.engine.task import METADATA, Task
@@ -37,8 +37,8 @@ def test_date_duration_machine_and_command_are_filled_in(monkeypatch: pytest.Mon
 def test_what_is_filled_in_does_not_count() -> None:
     filled = fill_in(TEXT, 1_700_000_000.0, 240.0, SECONDS)
     assert filled != TEXT
-    assert without_facts(filled) == without_facts(fill_in(TEXT, 1_600_000_000.0, None, {})) == TEXT
-    assert without_facts(filled.replace("More", "Less")) != TEXT
+    assert without_metadata(filled) == without_metadata(fill_in(TEXT, 1_600_000_000.0, None, {})) == TEXT
+    assert without_metadata(filled.replace("More", "Less")) != TEXT
 
 
 def test_a_command_line_names_no_folders_and_no_secrets() -> None:
@@ -55,10 +55,10 @@ def test_a_command_line_names_no_folders_and_no_secrets() -> None:
 
 
 def test_a_commit_is_told_where_the_code_is_a_checkout(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish_facts, "__file__", str(tmp_path / "a" / "b" / "module.py"))
-    publish_facts.source_commit.cache_clear()
-    assert publish_facts.source_commit() is None
-    publish_facts.source_commit.cache_clear()
+    monkeypatch.setattr(publish_metadata, "__file__", str(tmp_path / "a" / "b" / "module.py"))
+    publish_metadata.source_commit.cache_clear()
+    assert publish_metadata.source_commit() is None
+    publish_metadata.source_commit.cache_clear()
 
 
 def test_a_page_is_filled_in_once_and_restored_if_edited(tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_a_page_is_filled_in_once_and_restored_if_edited(tmp_path: Path) -> None
     before = page.stat().st_mtime_ns
     assert publish(store, tmp_path / "reports", result).stat().st_mtime_ns == before
     page.write_text(text.replace("More", "Much more"))
-    assert without_facts(publish(store, tmp_path / "reports", result).read_text("utf-8")) == TEXT
+    assert without_metadata(publish(store, tmp_path / "reports", result).read_text("utf-8")) == TEXT
