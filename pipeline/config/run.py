@@ -27,7 +27,7 @@ class IngestConfig(Section):
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """Where scenes and labels come from."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = ("non-ship", "ship")
-    """Class names; the position is the class number. The first is the background class. A label of any other class is
+    """Class names; the position is the class index. The first is the background class. A label of any other class is
     set aside, and no background is cut where it lies."""
     bands: Annotated[tuple[PositiveCount, ...], Field(min_length=1)] | None = None
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
@@ -39,9 +39,10 @@ class IngestConfig(Section):
     max_megabytes: PositiveCount | None = None
     """At most so many megabytes of scene files of each source, but six scenes at least; null sets no limit."""
     scenes_per_task: PositiveCount = 256
-    """How many scenes one ingest part checks at most; large scenes get parts of their own."""
+    """How many scenes one ingest task checks at most; large scenes get tasks of their own."""
     strict: bool = False
-    """Stop at a scene or label that cannot be used, instead of going on without it; labels of elsewhere are none."""
+    """Stop at a scene or label that cannot be used, instead of going on without it; labels outside all
+    scenes never stop it."""
 
     @model_validator(mode="after")
     def _distinct(self) -> IngestConfig:
@@ -71,7 +72,7 @@ class NegativesConfig(Section):
     textured_share: Fraction = 0.5
     """Share taken where the image has texture (quays, roofs, waves); the others are taken anywhere. For `sampled`."""
     candidates: PositiveCount = 4
-    """Windows looked at for each drawn chip: the first valid one is taken, or the one with most texture."""
+    """Windows considered for each drawn chip: the first valid one is taken, or the one with most texture."""
     margin_px: Count = 4
     """Pixels that a background window keeps from every object."""
     near_miss: Literal["drop", "background"] = "drop"
@@ -94,7 +95,7 @@ class DuplicatesConfig(Section):
     """Near-duplicates across groups: the training copy is dropped."""
 
     enabled: bool = True
-    """Whether to look for them."""
+    """Whether to search for them."""
     min_correlation: Fraction = 0.95
     """Pixel correlation above which two textured chips are the same picture."""
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
@@ -159,7 +160,7 @@ class SplitConfig(Section):
     folds: Annotated[int, Field(ge=2)] = 3
     """Number of folds, for `folds`."""
     repeats: PositiveCount = 1
-    """How often groups are assigned anew, for `folds` and `holdout`; the folds of all of these are numbered through."""
+    """How often groups are assigned again, for `folds` and `holdout`; folds are numbered consecutively."""
     test_lists: tuple[tuple[str, ...], ...] | None = None
     """The groups that each fold tests, for `lists`."""
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
@@ -187,7 +188,7 @@ class SplitConfig(Section):
             told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
             raise ValueError(f"fractions ({told}) must differ by a whole percent, which is what splits are named by")
         if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
-            raise ValueError(f"repeats deals groups anew, but scheme {self.scheme} has only one way to deal them")
+            raise ValueError(f"repeats assigns groups again, but scheme {self.scheme} has only one way to assign them")
         return self
 
 
@@ -225,15 +226,15 @@ class GanConfig(Section):
     loss: Literal["logistic", "hinge"] | None = None
     """What the networks minimise."""
     ema_images: Annotated[float, Field(ge=0.0)] | None = None
-    """Images after which a weight counts half in the generator's average that is kept; 0 keeps the weights."""
+    """Half-life in images of the generator's moving average of weights; 0 saves the weights themselves."""
     upsampling: Literal["transposed", "resize"] | None = None
     """How the generator doubles the side: transposed convolution, or nearest and convolution."""
     deviation_group: Count | None = None
-    """Chips whose deviation from each other the discriminator is told; 0 leaves it out."""
+    """Chips whose deviation from each other the discriminator sees (minibatch deviation); 0 leaves it out."""
     balanced: bool | None = None
     """Equal class shares in a batch; otherwise those of the training chips."""
     symmetries: bool | None = None
-    """Whether real chips are shown flipped and turned by quarters."""
+    """Whether real chips are shown flipped and rotated by multiples of 90 degrees."""
     colour: Fraction | None = None
     """Strength of differentiable brightness, saturation and contrast."""
     translation: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
@@ -241,9 +242,9 @@ class GanConfig(Section):
     r1: Annotated[float, Field(ge=0.0)] | None = None
     """Weight of the gradient penalty on real chips; 0 is none."""
     checkpoint_images: PositiveCount = 10_000
-    """A resumable checkpoint, and a look at validation, every so many images."""
+    """A resumable checkpoint, and an evaluation on validation chips, every so many images."""
     patience_images: PositiveCount | None = 60_000
-    """The training stops after so many images without a better look; null trains to the end."""
+    """The training stops after so many images without a better evaluation; null trains to the end."""
     restarts: Count = 2
     """Divergences after which a training goes back to its last good checkpoint with half the learning rate."""
 
@@ -283,10 +284,10 @@ SyntheticUse = Literal["mixed", "falling", "pretraining"]
 
 
 class AugmentConfig(Section):
-    """Classic augmentation (albumentations). Chips are always flipped and turned by quarters beside it."""
+    """Classic augmentation (albumentations). Chips are also always flipped and rotated by 90 degrees."""
 
     rotate_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 45.0
-    """Chips are turned by up to this angle."""
+    """Chips are rotated by up to this angle."""
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Chips are magnified or shrunk by up to this share."""
     shift: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -308,7 +309,7 @@ class AugmentConfig(Section):
 
 
 class ExternalFolder(Section):
-    """Labelled chips of yours, of another generator for example; an arm like `gan`."""
+    """Labelled chips of your own, such as those of another generator; an arm like `gan`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     """Name of its arm; `classic+` and this name is the arm with classic augmentation."""
@@ -325,7 +326,7 @@ class ClassifyConfig(Section):
     with real objects pasted in the same way (`cutpaste`), with those of the gan under `shuffled` labels (the negative
     control), or with a folder of yours by its name; and each of the last four with augmentation, as `classic+gan`."""
     folders: tuple[ExternalFolder, ...] = ()
-    """Folders of labelled chips of yours."""
+    """Folders of your own labelled chips."""
     model: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """A network of the user's as `package.module:factory`, called with (bands, classes, size_px); it must return a
     torch module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship
@@ -349,9 +350,9 @@ class ClassifyConfig(Section):
     synthetic_use: SyntheticUse = "mixed"
     """Synthetic chips at a constant share, at one that falls to nothing, or alone before the real ones."""
     validate_every: PositiveCount = 100
-    """Steps between looks at the validation chips; the weights with the lowest loss there are kept."""
+    """Steps between evaluations on the validation chips; the weights with the lowest loss there are kept."""
     orientations: Literal[1, 8] = 8
-    """Over how many of a chip's eight flips and quarter turns a score is averaged."""
+    """Over how many of a chip's eight orientations (flips and rotations by 90 degrees) a score is averaged."""
     augment: AugmentConfig = AugmentConfig()
 
     @model_validator(mode="after")
@@ -407,11 +408,11 @@ class ComputeConfig(Section):
     threads: PositiveCount = 1
     """Threads of one training."""
     workers: PositiveCount | None = None
-    """Parts made at the same time; null takes the number of cores over `threads`."""
+    """Tasks run at the same time; null takes the number of cores over `threads`."""
     memory_gb: Positive | None = None
-    """Memory in GiB that one worker may take: a part that needs more ends with a sentence. Null sets no limit."""
+    """Memory in GiB that one worker may take: a task that needs more ends with a sentence. Null sets no limit."""
     executor: Literal["processes", "dask"] = "processes"
-    """Where parts are made: processes of this machine, or workers of a Dask cluster."""
+    """Where tasks run: processes of this machine, or workers of a Dask cluster."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, such as `tcp://host:8786`; null starts a local cluster."""
 

@@ -259,7 +259,7 @@ def metadata(
         lacking = ", ".join(f"{name} ({count} wanted)" for name, count in short.items())
         found["note"] = f"fewer chips than wanted were accepted of: {lacking}"
     if model is not None and model.ensemble is None:
-        found["note"] = "too few training chips to judge labels and distances; only copies were screened out"
+        found["note"] = "too few training chips to check labels and distances; only copies were screened out"
     if model is not None and model.ensemble is not None:
         ensemble, farthest = model.ensemble, np.asarray(model.limits.max_distance)
         kept = (ensemble.real_score >= model.limits.min_label_score) & (
