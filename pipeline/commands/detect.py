@@ -23,7 +23,7 @@ SCENES_SHOWN = 10
     "--to",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="File to write: .geojson, or .gpkg; a CSV and an overview PNG go beside it.",
+    help="File to write: .geojson, .gpkg or .parquet (GeoParquet); a CSV and an overview PNG go beside it.",
 )
 @click.option(
     "--score",
@@ -61,6 +61,17 @@ SCENES_SHOWN = 10
 @click.option("--overview/--no-overview", default=True, show_default=True, help="Draw each scene with what was found.")
 @click.option("--csv/--no-csv", "table", default=True, show_default=True, help="Write a CSV beside the file.")
 @click.option(
+    "--lonlat",
+    is_flag=True,
+    help="Write coordinates in longitude and latitude (GeoJSON as RFC 7946 has it) instead of the scenes' CRS.",
+)
+@click.option(
+    "--stac",
+    "acquired",
+    metavar="WHEN",
+    help="Write an item of STAC for each scene too; WHEN is when it was acquired: 2019-04-13T02:59:00Z or START/END.",
+)
+@click.option(
     "--model",
     metavar="PACKAGE.MODULE:FUNCTION",
     help="Function that builds the run's network, if it is not a bundled one; it is called, so trust it.",
@@ -78,18 +89,20 @@ def command(
     nodata: float | None,
     overview: bool,
     table: bool,
+    lonlat: bool,
+    acquired: str | None,
     model: str | None,
     root: Path,
 ) -> None:
     """Find objects in scenes with a run's final classifier.
 
     Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. What is found goes into
-    --to in the scenes' own CRS, or as columns and rows where they have none.
+    --to in the scenes' own CRS (or --lonlat), or as columns and rows where they have none.
     """
     from ..inference.detect.make import Wish, detect
 
     run = find(run_name, root)
-    wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table, model)
+    wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table, model, lonlat, acquired)
     with progress("scenes") as tick:
         outcome = detect(run, scenes, to, wish, tick)
     for note in outcome.notes:

@@ -41,6 +41,13 @@ def command() -> None:
     show_default=True,
     help="Folders: CLASS, or train, validation and test with CLASS in each, for the roles of --split.",
 )
+@click.option(
+    "--stac",
+    "acquired",
+    metavar="WHEN",
+    help="Write items.json, an item of STAC for each chip; WHEN is when the scenes were acquired:"
+    " 2019-04-13T02:59:00Z or START/END.",
+)
 def chips(
     config_path: Path | None,
     overrides: tuple[str, ...],
@@ -50,6 +57,7 @@ def chips(
     file_format: str,
     split: str | None,
     layout: str,
+    acquired: str | None,
 ) -> None:
     """Write the chips of a run into folders named for their class, with a labels.csv.
 
@@ -64,10 +72,12 @@ def chips(
     from ..dataset.parquet import checked
     from ..dataset.tables import CHIPS, SCENES
     from ..engine.store import Store
-    from ..stages.chips.export import export_chips, roles_of
+    from ..inference import stac
+    from ..stages.chips.export import PARQUET, export_chips, roles_of
     from ..stages.chips.summary import SPLIT
     from .chips import made
 
+    when = None if acquired is None else stac.period(acquired)
     store = Store(root / "data")
     if name is not None and config_path is None and not overrides:
         # As the run was made. Nothing is run: its record may be somebody else's, and names code.
@@ -77,23 +87,28 @@ def chips(
         artifacts = [run.find(title) for title in run.keys if title.startswith("chips/")]
         chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
     else:
-        done, failed = made(root, load(config_path, overrides, name), quiet=False)
+        config = load(config_path, overrides, name)
+        name = config.name
+        done, failed = made(root, config, quiet=False)
         if failed is not None and split is not None:
             raise failed
         tables, chips = done["ingest"]["tables"], done["chips"]
-    tasks = {name: store.open(artifact.ref) for name, artifact in chips.items()}
+    tasks = {task: store.open(artifact.ref) for task, artifact in chips.items()}
     roles = None
     if split is not None:
-        roles = roles_of({name.removeprefix(SPLIT): at for name, at in tasks.items() if name.startswith(SPLIT)}, split)
+        roles = roles_of({task.removeprefix(SPLIT): at for task, at in tasks.items() if task.startswith(SPLIT)}, split)
     licences = SCENES.read(store.open(tables.ref) / "scenes.parquet")[["scene_id", "licence"]]
     grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     table = export_chips(found, to, file_format, roles, scenes, by_split=layout != "class")
-    left_out = (
-        f" ({len(found) - len(table):,} that split {split} does not use left out)" if len(table) < len(found) else ""
-    )
-    say(f"{len(table):,} chips in {to}{left_out}; labels.csv says what each is")
+    say(f"{len(table):,} chips in {to}; labels.csv says what each is")
+    if len(table) < len(found):
+        say(f"left out: {len(found) - len(table):,} that split {split} does not use")
+    if when is not None:
+        in_one = {"file": PARQUET} if file_format == "parquet" else {}
+        items = stac.write_chips(table.assign(**in_one), name, when, to)
+        say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips have no place on the ground")
 
 
 @command.command("model")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
+import shapely
 from fixtures import REPOSITORY
 from PIL import Image
 from rasterio.transform import from_origin
@@ -184,6 +186,25 @@ def test_chips_of_a_run_are_exported_by_its_name_alone_and_a_name_that_is_none_i
     assert "there is no run bey" in error
     assert "did you mean bay?" in error
     assert not (tmp_path / "bey").exists()
+
+
+def test_exported_chips_have_items_of_stac(bay, tmp_path, capsys):
+    pystac = pytest.importorskip("pystac", reason="STAC is an extra: interop")
+    when = "2019-04-01T00:00:00Z/2019-05-01T00:00:00Z"
+    more = ("--to", str(tmp_path / "out"), "--format", "tif", "--stac", when)
+    code, said, _ = satpipe(capsys, "export", "chips", *words(bay, *more))
+    assert code == 0
+    items = pystac.ItemCollection.from_file(str(tmp_path / "out" / "items.json"))
+    assert f"{len(items):,} STAC items" in said
+    table = pd.read_csv(tmp_path / "out" / "labels.csv", index_col="chip_id")
+    assert {item.id for item in items} == set(table.index)
+    for item in list(items)[:3]:
+        assert item.datetime is None
+        assert item.common_metadata.end_datetime.month == 5
+        assert item.assets["chip"].href.endswith(table["file"][item.id])
+        with rasterio.open(tmp_path / "out" / table["file"][item.id]) as chip:
+            outline = geopandas.GeoSeries([shapely.geometry.shape(item.geometry)], crs="EPSG:4326").to_crs(chip.crs)
+            np.testing.assert_allclose(outline[0].bounds, chip.bounds, atol=0.1)
 
 
 def test_tiffs_lie_where_their_scene_does(bay, tmp_path, capsys):

@@ -20,6 +20,7 @@ from ...models import classifier as classifiers
 from ...models.classifier import SHIP_CONVNET, Classifier
 from ...models.device import cores, threads
 from ...utils.errors import ConfigError, StoreError
+from .. import stac
 from . import measure, write
 from .measure import Quality
 from .merge import Objects, merge
@@ -28,7 +29,7 @@ from .scan import Scorer, scan
 from .scenes import Scene, Wanted, open_scenes, reading_of
 from .truth import Truth, read_truth
 
-FORMATS = (".geojson", ".json", ".gpkg")
+FORMATS = (".geojson", ".json", ".gpkg", ".parquet")
 STRIDES_PER_SIDE = 5
 """Windows of the quick look along a window's side, unless the user says otherwise."""
 LEAST = 0.05
@@ -58,6 +59,8 @@ class Wish:
         overview: Whether to draw a picture of each scene.
         table: Whether to write a CSV.
         model: Function that builds the network, where it is not a bundled one; what the run names is not called.
+        lonlat: Whether detections are written in longitude and latitude instead of the scenes' CRS.
+        acquired: When the scenes were acquired, for items of STAC; None writes none.
     """
 
     score: float | None = None
@@ -69,6 +72,8 @@ class Wish:
     overview: bool = True
     table: bool = True
     model: str | None = None
+    lonlat: bool = False
+    acquired: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
     Args:
         run: The run whose final classifier is used.
         paths: The scenes.
-        to: A .geojson or .gpkg file; one that exists is replaced once everything is there.
+        to: A .geojson, .gpkg or .parquet file; one that exists is replaced once everything is there.
         wish: What is asked for.
         tick: Told how many scenes of how many are done, in fractions.
 
@@ -164,14 +169,15 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
         StoreError: If the files cannot be written.
     """
     if to.suffix.lower() not in FORMATS:
-        raise ConfigError(f"--to {to.name}: detections are written as .geojson or .gpkg")
+        raise ConfigError(f"--to {to.name}: detections are written as .geojson, .gpkg or .parquet")
     classifier, gsd_m = load(run, model=wish.model)
     size = classifier.architecture.size_px
     stride = max(2, size // STRIDES_PER_SIDE) if wish.stride is None else wish.stride
     if stride > size:
         raise ConfigError(f"--stride {stride}: windows of {size} pixels would leave gaps; at most {size}")
     scenes = open_scenes(paths, _wanted(classifier, gsd_m, run.config, wish))
-    write.check_crs([scene.file.crs for scene in scenes], to)
+    write.check_crs([scene.file.crs for scene in scenes], to, wish.lonlat)
+    when = None if wish.acquired is None else stac.period(wish.acquired)
     notes = [f"{scene.name}: {scene.note}" for scene in scenes if scene.note]
     small = [scene.name for scene in scenes if min(scene.grid.height, scene.grid.width) < size]
     notes += [f"{name} is smaller than a chip of {size} pixels: nothing can be found in it" for name in small]
@@ -198,15 +204,26 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
                 name = f"{to.stem}.png" if len(scenes) == 1 else f"{to.stem}-overview/{_plain(scene.name)}.png"
                 _draw(overview, found[-1].above(score), size, run.config.ingest.classes, folder / name)
         detections = [one for some in found for one in _detections(some.above(score), size, run.config.ingest.classes)]
-        crs = [scene.file.crs for scene in scenes]
-        if to.suffix.lower() == write.GEOPACKAGE:
-            write.write_geopackage(detections, crs, wish.points, folder / to.name)
-        else:
-            write.write_geojson(detections, crs[0], wish.points, folder / to.name)
-        if wish.table:
-            write.write_csv(detections, folder / f"{to.stem}.csv")
+        _write_all(detections, scenes, wish, folder / to.name)
+        if when is not None:
+            stac.write_detections(detections, scenes, run, to.name, when, folder / f"{to.stem}.stac.json")
         files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return Outcome(score, tuple(found), tuple(to.parent / name for name in files), tuple(notes))
+
+
+def _write_all(detections: Sequence[write.Detection], scenes: Sequence[Scene], wish: Wish, path: Path) -> None:
+    """Write detections to ``path``, and as CSV beside it."""
+    if wish.table:
+        write.write_csv(detections, path.with_suffix(".csv"))
+    crs = [scene.file.crs for scene in scenes]
+    if wish.lonlat:
+        detections, crs = write.in_lonlat(detections), [write.LONLAT]
+    if path.suffix.lower() == write.GEOPACKAGE:
+        write.write_geopackage(detections, crs, wish.points, path)
+    elif path.suffix.lower() == write.GEOPARQUET:
+        write.write_geoparquet(detections, crs[0], wish.points, path)
+    else:
+        write.write_geojson(detections, crs[0], wish.points, path)
 
 
 def usual_score(classifier: Classifier) -> float:

@@ -1,4 +1,4 @@
-"""Write detections: GeoJSON or GeoPackage in the scenes' CRS, and CSV."""
+"""Write detections as GeoJSON, GeoPackage or GeoParquet, in the scenes' CRS or in longitude and latitude, and CSV."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
+from ..lonlat import rfc7946, to_lonlat
 
-GEOPACKAGE = ".gpkg"
+GEOPACKAGE, GEOPARQUET = ".gpkg", ".parquet"
+LONLAT = "EPSG:4326"
 DEGREES = 8
 """Decimals of degrees: a millimetre on the ground."""
 METRES = 3
@@ -49,20 +51,32 @@ class Detection:
     label: str | None
 
 
-def check_crs(crs: Sequence[str | None], path: Path) -> None:
+def check_crs(crs: Sequence[str | None], path: Path, lonlat: bool = False) -> None:
     """Stop before a long computation whose result the file could not hold.
 
+    Args:
+        crs: CRS of each scene.
+        path: The file.
+        lonlat: Whether it is to be in longitude and latitude.
+
     Raises:
-        ConfigError: If scenes have several CRS, or one that GeoJSON cannot name, and the file is GeoJSON.
+        ConfigError: If it cannot be in longitude and latitude; or if scenes have several CRS and the file is no
+            GeoPackage, or one that GeoJSON cannot name and the file is GeoJSON.
     """
-    if path.suffix.lower() == GEOPACKAGE:
+    if lonlat and None in crs:
+        raise ConfigError("--lonlat: a scene without georeference has no longitude and latitude; leave the option out")
+    if lonlat or path.suffix.lower() == GEOPACKAGE:
         return
     different = list(dict.fromkeys(crs))
     if len(different) > 1:
         named = ", ".join(_short(one) for one in different)
-        raise ConfigError(f"the scenes have several CRS ({named}), which GeoJSON cannot hold; use --to with .gpkg")
+        raise ConfigError(f"the scenes have several CRS ({named}); use --to with .gpkg, or --lonlat")
+    if path.suffix.lower() == GEOPARQUET:
+        return
     if different[0] is not None and not re.fullmatch(r"EPSG:\d+", different[0]):
-        raise ConfigError("the scene's CRS has no EPSG code, by which GeoJSON would name it; use --to with .gpkg")
+        raise ConfigError(
+            "the scene's CRS has no EPSG code, by which GeoJSON would name it; use --to with .gpkg, or --lonlat"
+        )
 
 
 def write_geojson(detections: Sequence[Detection], crs: str | None, points: bool, path: Path) -> None:
@@ -77,21 +91,45 @@ def write_geojson(detections: Sequence[Detection], crs: str | None, points: bool
         points: Whether geometries are the centres instead of the windows.
         path: Where to.
     """
-    rounded = _rounder(DEGREES if crs is not None and _is_degrees(crs) else METRES)
+    import shapely
+
+    decimals = DEGREES if crs is not None and _is_degrees(crs) else METRES
     features = []
     for one in detections:
-        shape: dict[str, Any] = {"type": "Point", "coordinates": rounded(one.centre)}
-        if not points:
-            shape = {"type": "Polygon", "coordinates": [[rounded(corner) for corner in one.ring]]}
-        features.append({"type": "Feature", "properties": _properties(one), "geometry": shape})
+        geometry = shapely.geometry.mapping(shapely.transform(_shape(one, points), lambda xy: np.round(xy, decimals)))
+        features.append({"type": "Feature", "properties": _properties(one), "geometry": geometry})
     data: dict[str, Any] = {"type": "FeatureCollection"}
     if crs is None:
         data["crs"] = None
-    elif crs != "EPSG:4326":
+    elif crs != LONLAT:
         data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:{crs.replace(':', '::')}"}}
     head = json.dumps(data, ensure_ascii=False)[:-1]
     lines = ",\n".join(json.dumps(feature, ensure_ascii=False) for feature in features)
     path.write_text(f'{head}, "features": [\n{lines}\n]}}\n', "utf-8")
+
+
+def in_lonlat(detections: Sequence[Detection]) -> list[Detection]:
+    """Return detections of georeferenced scenes in longitude and latitude (WGS 84).
+
+    Longitudes of a window across the antimeridian go on beyond 180; it is cut there when it is written.
+    """
+    moved = []
+    for one in detections:
+        if one.crs is None:
+            raise ValueError(f"{one.scene} is not georeferenced")
+        (lon, lat), *ring = to_lonlat([one.centre, *one.ring], one.crs)
+        moved.append(replace(one, centre=(lon - 360 if lon > 180 else lon, lat), ring=tuple(ring), crs=LONLAT))
+    return moved
+
+
+def _shape(one: Detection, points: bool) -> Any:
+    """Return the geometry of a detection."""
+    import shapely
+
+    if points:
+        return shapely.Point(one.centre)
+    window = shapely.Polygon(one.ring)
+    return rfc7946(window) if one.crs == LONLAT else window
 
 
 def _rounder(decimals: int) -> Callable[[tuple[float, float]], list[float]]:
@@ -118,24 +156,43 @@ def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None],
         points: Whether geometries are the centres instead of the windows.
         path: Where to.
     """
-    import geopandas
-    import shapely
-
     different = list(dict.fromkeys(crs))
-    columns = [*_properties(Detection("", "", 0, 0, 0, (0, 0), (), None, None))]
-    if any(one.label is not None for one in detections):
-        columns += ["label", "right"]
+    columns = _columns(detections)
     for number, system in enumerate(different):
         mine = [one for one in detections if one.crs == system]
-        shapes = [shapely.Point(one.centre) if points else shapely.Polygon(one.ring) for one in mine]
-        rows = [_properties(one) for one in mine]
-        table = {name: [row[name] for row in rows] for name in columns}
-        frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=system)
-        if not mine:
-            frame = frame.astype({"scene": str, "class": str, "score": float, "row": float, "col": float})
+        frame = _frame(mine, columns, system, points)
         layer = "detections" if len(different) < 2 else f"detections {number + 1}: {_short(system)}"
         kind = "Point" if points else "Polygon"
         frame.to_file(path, layer=layer, driver="GPKG", engine="pyogrio", geometry_type=kind)
+
+
+def write_geoparquet(detections: Sequence[Detection], crs: str | None, points: bool, path: Path) -> None:
+    """Write GeoParquet, whose coordinates are in the CRS that it names.
+
+    Args:
+        detections: What was found.
+        crs: The scenes' CRS; None where coordinates are columns and rows.
+        points: Whether geometries are the centres instead of the windows.
+        path: Where to.
+    """
+    _frame(detections, _columns(detections), crs, points).to_parquet(path, index=False)
+
+
+def _columns(detections: Sequence[Detection]) -> list[str]:
+    """Return the names of the properties that detections have."""
+    columns = [*_properties(Detection("", "", 0, 0, 0, (0, 0), (), None, None))]
+    return columns + (["label", "right"] if any(one.label is not None for one in detections) else [])
+
+
+def _frame(detections: Sequence[Detection], columns: Sequence[str], crs: str | None, points: bool) -> Any:
+    """Return detections of one CRS as a GeoDataFrame."""
+    import geopandas
+
+    rows = [_properties(one) for one in detections]
+    table = {name: [row[name] for row in rows] for name in columns}
+    frame = geopandas.GeoDataFrame(table, geometry=[_shape(one, points) for one in detections], crs=crs)
+    kinds = {"scene": str, "class": str, "score": float, "row": float, "col": float}
+    return frame if detections else frame.astype(kinds)
 
 
 def write_csv(detections: Sequence[Detection], path: Path) -> None:

@@ -12,6 +12,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from click.testing import CliRunner
 from fixtures.finished_run import GSD_M, MODEL, SIZE, Finished
 from PIL import Image
@@ -21,7 +22,7 @@ from satpipe.commands import cli
 from satpipe.engine.runs import find_run
 from satpipe.inference.detect.make import Outcome, Wish, detect
 from satpipe.raster import rows as rows_module
-from satpipe.utils.errors import SatpipeError
+from satpipe.utils.errors import ConfigError, SatpipeError
 
 UTM = "EPSG:32610"
 CORNER = from_origin(550_000, 4_180_000, GSD_M, GSD_M)
@@ -220,6 +221,53 @@ def test_scenes_of_several_crs_go_into_layers_of_a_geopackage(done: Finished, tm
     frames = [geopandas.read_file(tmp_path / "out.gpkg", layer=layer) for layer in layers]
     assert [(str(frame.crs), len(frame)) for frame in frames] == [("EPSG:32611", 1), (UTM, 2)]
     assert {path.name for path in (tmp_path / "out-overview").iterdir()} == {"east.tif.png", "west.tif.png"}
+
+
+def test_lonlat_is_geojson_as_rfc_7946_has_it(done: Finished, tmp_path: Path) -> None:
+    scene = write(tmp_path / "a.tif", sea(160, 192, SPOTS))
+    find(done, scene, tmp_path / "utm.geojson")
+    find(done, scene, tmp_path / "lonlat.geojson", lonlat=True)
+    data = json.loads((tmp_path / "lonlat.geojson").read_text())
+    assert "crs" not in data
+    for feature in data["features"]:
+        assert shapely.geometry.shape(feature["geometry"]).exterior.is_ccw
+    expected = geopandas.read_file(tmp_path / "utm.geojson").to_crs("EPSG:4326")
+    assert (geopandas.read_file(tmp_path / "lonlat.geojson").distance(expected, align=False) < 1e-7).all()
+
+
+def test_a_window_across_the_antimeridian_has_two_parts(done: Finished, tmp_path: Path) -> None:
+    # The antimeridian is 500 km east of the central meridian of zone 1, less 167 km: near x = 166,000 on the equator.
+    east = from_origin(166_021.44 - 64 * GSD_M, 128 * GSD_M, GSD_M, GSD_M)
+    scene = write(tmp_path / "a.tif", sea(128, 128, [(64, 64)]), crs="EPSG:32601", transform=east)
+    find(done, scene, tmp_path / "out.geojson", lonlat=True)
+    (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
+    assert feature["geometry"]["type"] == "MultiPolygon"
+    parts = shapely.geometry.shape(feature["geometry"]).geoms
+    assert [part.bounds[end] for part, end in zip(parts, (2, 0), strict=True)] == [180, -180]
+
+
+def test_geoparquet_names_its_crs(done: Finished, tmp_path: Path) -> None:
+    scene = write(tmp_path / "a.tif", sea(160, 192, SPOTS))
+    for name, lonlat, crs in (("utm", False, UTM), ("lonlat", True, "EPSG:4326")):
+        find(done, scene, tmp_path / f"{name}.parquet", lonlat=lonlat)
+        frame = geopandas.read_parquet(tmp_path / f"{name}.parquet")
+        assert frame.crs == crs
+        same_places(sorted(zip(frame["row"], frame["col"], strict=True)), SPOTS)
+
+
+def test_each_scene_has_an_item_of_stac(done: Finished, tmp_path: Path) -> None:
+    pystac = pytest.importorskip("pystac", reason="STAC is an extra: interop")
+    scene = write(tmp_path / "a.tif", sea(160, 192, SPOTS))
+    find(done, scene, tmp_path / "found.gpkg", acquired="2019-04-13T02:59:00Z", lonlat=True)
+    (item,) = pystac.ItemCollection.from_file(str(tmp_path / "found.stac.json"))
+    assert item.datetime.isoformat() == "2019-04-13T02:59:00+00:00"
+    assert item.properties["satpipe:detections"] == 5
+    assert item.assets["detections"].href.endswith("found.gpkg")
+    outline = geopandas.GeoSeries([shapely.box(*rasterio.open(scene).bounds)], crs=UTM).to_crs("EPSG:4326")[0]
+    assert shapely.geometry.shape(item.geometry).symmetric_difference(outline).area < 1e-4 * outline.area
+    for when, says in (("yesterday", "write 2019"), ("2019-04-13", "a time has a zone")):
+        with pytest.raises(ConfigError, match=says):
+            find(done, scene, tmp_path / "more.gpkg", acquired=when)
 
 
 def test_nothing_found_is_an_empty_file(done: Finished, tmp_path: Path) -> None:
