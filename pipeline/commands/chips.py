@@ -195,7 +195,10 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
 def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[str]:
     """Yield what was looked for in the pixels of whole scenes, and what cannot be seen there."""
     if scenes is None:
-        yield "scenes were not compared by their pixels (chips.duplicates): ground is known by georeference alone"
+        yield (
+            "scenes were not compared by their pixels (chips.duplicates): ground is known by georeference alone; if"
+            " scenes lack it and you know their places, name them in a group column and split.by that"
+        )
         return
     yield (
         f"scenes compared by their pixels: {scenes['scenes']:,}, turned by any angle, mirrored or not, at scales from"
@@ -205,8 +208,9 @@ def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[s
     if scenes["keypoint_share"] < 1:
         share = f"{scenes['keypoint_share']:.0%}"
         yield f"of their keypoints the strongest {share} were compared: small overlaps may be missed"
-    if scenes["plain"]:
-        yield f"too plain to be compared: {len(scenes['plain']):,} scenes ({_some(scenes['plain'])})"
+    if scenes["plain_count"]:
+        named = _some(scenes["plain"], scenes["plain_count"])
+        yield f"too small or too plain to be compared, and joined with none: {scenes['plain_count']:,} scenes ({named})"
     yield (
         "not seen: ground without texture, ground that has changed, and most overlaps of less than a tenth of a scene;"
         " if scenes lack georeference and you know their places, name them in a group column and split.by that"
@@ -221,8 +225,10 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
     return counts
 
 
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+def _some(names: Sequence[str], count: int | None = None) -> str:
+    """Return the first of some names, and how many more there are of ``count``; None takes as many as are given."""
+    count = len(names) if count is None else count
+    rest = f" and {count - NAMED:,} more" if count > NAMED else ""
     return ", ".join(names[:NAMED]) + rest
 
 

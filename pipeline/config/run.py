@@ -100,9 +100,9 @@ class DuplicatesConfig(Section):
     """Pixel correlation above which two textured chips are the same picture."""
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
-    scenes: bool = False
-    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference. Plain scenes,
-    and chips that come ready-cut, can be taken for one place: look at what `satpipe chips` says was joined."""
+    scenes: bool = True
+    """Whether to look for scenes that show the same ground by their pixels, whatever their georeference. Scenes of
+    fewer than 90 x 90 pixels, such as most chips that come ready-cut, are not compared."""
 
 
 class ScalingConfig(Section):

@@ -33,7 +33,6 @@ ingest:
       groups_regex: (?P<site>[a-z]+)\\d
 chips:
   size_px: 16
-  duplicates: {scenes: true}
 split:
   scheme: folds
   folds: 3

@@ -91,6 +91,7 @@ class _Compared(BaseModel):
     scenes: int
     keypoint_share: float
     plain: list[str]
+    plain_count: int
     seen: int
     implied: int
 

@@ -372,8 +372,7 @@ def copied(tmp_path, scenes, labels):
 @pytest.mark.parametrize("overlap", ["drop", "join"])
 def test_a_copy_without_georeference_does_not_leak(overlap, project, tmp_path):
     scenes, labels = copied(tmp_path, *harbour(tmp_path))
-    seen = {"size_px": 16, "duplicates": {"scenes": True}}
-    done = project.run(scenes, labels, chips=seen, split=FOLDS["split"] | {"by": "site", "overlap": overlap})
+    done = project.run(scenes, labels, chips={"size_px": 16}, split=FOLDS["split"] | {"by": "site", "overlap": overlap})
     metadata = done["duplicates"].metadata
     assert metadata["scenes"]["seen"] == 1
     assert metadata["seen_overlaps"] > 28
@@ -393,7 +392,7 @@ def test_a_copy_without_georeference_does_not_leak(overlap, project, tmp_path):
     assert bool(dropped) is (overlap == "drop")
 
 
-def test_scenes_are_compared_only_where_that_is_asked_for(project, tmp_path):
+def test_scenes_are_not_compared_where_that_is_off(project, tmp_path):
     scenes, labels = copied(tmp_path, *harbour(tmp_path))
     done = project.run(scenes, labels, chips={"size_px": 16, "duplicates": {"scenes": False}}, **FOLDS)
     assert done["duplicates"].metadata["scenes"] is None

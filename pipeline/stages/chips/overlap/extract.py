@@ -16,7 +16,17 @@ from ....raster.cut import cut
 from ....raster.gdal import SceneFile, scene_file
 from ....raster.grid import Target
 from ..cut import records
-from .features import ALIGNED, DENSITY, REDUCTION, Features, Picture, concatenated, contrast_picture, find_features
+from .features import (
+    ALIGNED,
+    DENSITY,
+    REDUCTION,
+    Features,
+    Picture,
+    concatenated,
+    contrast_picture,
+    find_features,
+    picture_shape,
+)
 
 SCENES, PICTURES, KEYPOINTS, DESCRIPTORS = "scenes.parquet", "pictures.npy", "keypoints.npy", "descriptors.npy"
 _BLOCK = 1024
@@ -57,7 +67,9 @@ def extract_batch(
         progress(done, len(scenes))
         target = Target(row["target_height"], row["target_width"], row["scale_row"], row["scale_col"])
         picture = pictures[start : start + height * width].reshape(height, width)
-        features = _scene_features(scene_file(row, store), target, resampling, workers, picture)
+        # Ready-cut chips may be too small, and many: they are not even read.
+        scene = scene_file(row, store)
+        features = _scene_features(scene, target, resampling, workers, picture) if picture.size else concatenated([])
         rows.append((row["scene_id"], target.height, target.width, start, first, len(features)))
         start, first = start + height * width, first + len(features)
         found.append(features)
@@ -70,12 +82,6 @@ def extract_batch(
     pq.write_table(table.replace_schema_metadata(None), out / SCENES, compression="zstd")
     progress(len(scenes), len(scenes))
     return {"scenes": len(scenes), "keypoints": len(every)}
-
-
-def picture_shape(height: int, width: int) -> tuple[int, int]:
-    """Return the height and width of the picture of a scene of so many chip pixels."""
-    down, along = (round(-(-side // ALIGNED) * ALIGNED * REDUCTION) for side in (height, width))
-    return down, along
 
 
 def _scene_features(

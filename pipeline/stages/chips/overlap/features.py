@@ -23,6 +23,8 @@ ALIGNED = 4
 """Sides and corners of blocks are multiples of this, so that they fall on whole picture pixels."""
 DENSITY = 2000 / 512**2
 """Keypoints per chip pixel, at most."""
+FEWEST_KEYPOINTS = 60
+"""A scene with fewer is too small or too plain for an overlap of a tenth to be seen, and is paired with none."""
 _SMOOTHING_SIGMA, _CONTRAST_SIGMA = 1.0, 5.0
 """Gaussians, in picture pixels: against noise, and for the surroundings that contrast is relative to."""
 _FAINTEST = 0.25
@@ -69,6 +71,14 @@ def concatenated(parts: list[Features]) -> Features:
 def _none() -> Features:
     empty = np.zeros(0, np.float32)
     return Features(np.zeros((0, 2), np.float32), empty, empty, np.zeros((0, 128), np.uint8))
+
+
+def picture_shape(height: int, width: int) -> tuple[int, int]:
+    """Return the height and width of the picture of a scene of so many chip pixels; 0 and 0 if that is too small."""
+    if height * width * DENSITY < FEWEST_KEYPOINTS:
+        return 0, 0
+    down, along = (round(-(-side // ALIGNED) * ALIGNED * REDUCTION) for side in (height, width))
+    return down, along
 
 
 def contrast_picture(pixels: npt.NDArray[Any]) -> Picture:

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES, picture_shape
-from .features import Features, Picture, flipped, mirrored, root_sift, turned_over
+from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES
+from .features import FEWEST_KEYPOINTS, Features, Picture, flipped, mirrored, picture_shape, root_sift, turned_over
 from .mosaic import implied_pairs
 from .neighbours import coded, learn_space, nearest_elsewhere
 from .verify import Evidence, examine
@@ -28,8 +28,8 @@ MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
 """Columns of a transform from the first scene's column and row to the second's, row by row."""
 MOST_KEYPOINTS = 6_000_000
 """Keypoints of all scenes that are compared, for 1.5 GB of memory; of more the strongest of each scene."""
-FEWEST_KEYPOINTS = 60
-"""A scene with fewer is too plain for an overlap of a tenth to be seen."""
+_NAMED = 100
+"""Scenes too plain to be compared that metadata name."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Pool:
         """The scene (N,) of each keypoint."""
         return np.repeat(np.arange(len(self.names), dtype=np.int32), np.diff(self.ends))
 
+    @property
+    def plain(self) -> npt.NDArray[np.bool_]:
+        """Whether each scene (S,) holds too few keypoints."""
+        return np.asarray(np.diff(self.ends) < FEWEST_KEYPOINTS)
+
     def of(self, scene: int) -> Features:
         """Return the keypoints of a scene."""
         return self.features.take(slice(self.ends[scene], self.ends[scene + 1]))
@@ -72,14 +77,14 @@ def find_scene_pairs(
         progress: Told how many candidates are examined, of how many.
 
     Returns:
-        Metadata: scenes and keypoints compared, the share of keypoints, scenes too plain to tell, and pairs seen and
-        implied.
+        Metadata: scenes and keypoints compared, the share of keypoints, the first of the scenes too plain to tell
+        and their number, and pairs seen and implied.
     """
     with TemporaryFile() as file:
         pool, share = read_pool(folders, file)
         seen = seen_pairs(pool, workers, progress)
         pairs = pd.concat([seen, implied_pairs(seen, pool.shapes)], ignore_index=True)
-        plain = [pool.names[scene] for scene in np.flatnonzero(np.diff(pool.ends) < FEWEST_KEYPOINTS)]
+        plain = [pool.names[scene] for scene in np.flatnonzero(pool.plain)]
     for column in ("scene_a", "scene_b"):
         pairs[column] = np.array(pool.names, object)[pairs[column].to_numpy(np.int64)]
     table = pa.Table.from_pandas(pairs, preserve_index=False)
@@ -88,7 +93,8 @@ def find_scene_pairs(
         "scenes": len(pool.names),
         "keypoints": len(pool.features),
         "keypoint_share": round(share, 4),
-        "plain": plain,
+        "plain": plain[:_NAMED],
+        "plain_count": len(plain),
         "seen": len(seen),
         "implied": len(pairs) - len(seen),
     }
@@ -140,6 +146,7 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
     best: dict[tuple[int, int], Evidence] = {}
     if len(pool.features) and len(pool.names) > 1:
         descriptors, scene, points = pool.features.descriptors, pool.scene, pool.features
+        plain = pool.plain
         space = learn_space(lambda rows: root_sift(descriptors[rows]), len(descriptors))
         held = coded(lambda rows: root_sift(descriptors[rows]), len(descriptors), space)
         for mirror in (False, True):
@@ -150,7 +157,11 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
             keypoint, rank = np.nonzero(found >= 0)
             matches = np.stack([keypoint, found[keypoint, rank]], axis=1).astype(np.int64)
             lower = turned_over(points) if mirror else points
-            proposed = list(candidates(scene, lower, points, matches, similarity[keypoint, rank]))
+            proposed = [
+                candidate
+                for candidate in candidates(scene, lower, points, matches, similarity[keypoint, rank])
+                if not plain[candidate.first] and not plain[candidate.second]
+            ]
             with ThreadPoolExecutor(workers) as threads:
                 examined = threads.map(partial(_examine, pool, lower, mirror), proposed)
                 for done, (candidate, evidence) in enumerate(zip(proposed, examined, strict=True)):

@@ -21,6 +21,15 @@ MIN_PROMINENCE = 1.8
 """The correlation over the largest one at other shifts: rows of containers and waves resemble themselves elsewhere."""
 _NOISE = 12.0
 """Over the root of the compared pixels, the least correlation of few of them."""
+LEAST_MATCHES = 10
+"""Places at which keypoints match. Ships, buildings and rectangles of one shape that happen to lie alike match at up to
+eight, the same ground in a tenth of a scene of 512 x 512 pixels at 20 or more."""
+LEAST_TILES, LEAST_SHARE = 16, 0.3
+"""Tiles in which the pictures agree by themselves, and their share of the tiles with any contrast: it has to be the
+ground, and not the objects on it."""
+_TILE, _AGREES, _CONTRAST = 12, 0.35, 10.0
+"""Side of a tile in picture pixels, the correlation in it from which it agrees, and the standard deviation of the
+contrast from which it holds any; unlike texture correlates so much in one tile of twenty."""
 _FIRST_TOLERANCE_PX = 6.0
 _RADII_PX = (10.0, 6.0, 4.0)
 """Where further matches are looked for, round by round, about the place where the transform puts a keypoint."""
@@ -43,6 +52,8 @@ class Evidence:
         correlation: Of the two pictures under the transform.
         prominence: The correlation over the largest one at other shifts.
         pixels: Picture pixels that were compared.
+        tiles: Tiles in which the pictures agree.
+        share: Their share of the tiles that hold contrast in both pictures.
     """
 
     matrix: Array
@@ -50,12 +61,15 @@ class Evidence:
     correlation: float
     prominence: float
     pixels: int
+    tiles: int
+    share: float
 
     @property
     def sure(self) -> bool:
         """Whether it is enough."""
         least = max(MIN_CORRELATION, _NOISE / max(self.pixels, 1) ** 0.5)
-        return self.correlation >= least and self.prominence >= MIN_PROMINENCE
+        ruled_by_objects = self.matches < LEAST_MATCHES or self.tiles < LEAST_TILES or self.share < LEAST_SHARE
+        return self.correlation >= least and self.prominence >= MIN_PROMINENCE and not ruled_by_objects
 
 
 def fitted(one: Floats, other: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
@@ -92,7 +106,7 @@ def examine(
         mirrored: Whether the first scene is taken as mirrored across its upper edge.
 
     Returns:
-        The evidence, None where keypoints do not fit a transform.
+        The evidence, None where keypoints do not fit a transform, or the scenes share next to nothing by it.
     """
     fit = fitted(one, other, _FIRST_TOLERANCE_PX)
     if fit is None:
@@ -109,9 +123,14 @@ def examine(
         matrix, held = fit[0], near.places[here[fit[1]]]
     if mirrored:
         matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * np.array([1, -1], np.float32)
-    correlation, elsewhere, pixels = _correlations(matrix, first[1], second[1], np.median(held, axis=0))
     spots = len(np.unique(held // 8, axis=0))
-    return Evidence(matrix, spots, correlation, correlation / max(elsewhere, 1e-6), pixels)
+    common = _common_window(matrix, first[1], second[1], np.median(held, axis=0))
+    if common is None:
+        return None
+    correlation, elsewhere, shift = _correlations(*common)
+    tiles, share = _agreeing_tiles(*common, shift)
+    pixels = int(common[2].sum())
+    return Evidence(matrix, spots, correlation, correlation / max(elsewhere, 1e-6), pixels, tiles, share)
 
 
 def _guided_matches(
@@ -132,40 +151,80 @@ def _guided_matches(
     return one[best], other[best]
 
 
-def _correlations(matrix: Array, first: Picture, second: Picture, centre: Array) -> tuple[float, float, int]:
-    """Return the correlation of two pictures under a transform, the largest one elsewhere, and the pixels compared.
+def _common_window(
+    matrix: Array, first: Picture, second: Picture, centre: Array
+) -> tuple[Picture, Picture, npt.NDArray[np.bool_]] | None:
+    """Return the parts (H, W) of two pictures that show the same under a transform, and where both hold data.
 
     Args:
         matrix: From the first scene to the second, in chip pixels.
         first: The first picture, 0 where there is no data.
         second: The second picture.
         centre: Column and row, in chip pixels of the first scene, about which a window of a large overlap lies.
+
+    Returns:
+        The parts, None where they are too small to compare.
     """
     matrix = matrix.copy()
     # In picture pixels, whose centres are at whole numbers.
     matrix[:, 2] = matrix[:, 2] * REDUCTION + matrix[:, :2] @ [0.5, 0.5] - 0.5
     low, high = _window(matrix, first.shape, second.shape, centre * REDUCTION)
     if (high - low).min() < _SMALLEST_SIDE:
-        return 0.0, 0.0, 0
+        return None
     matrix[:, 2] += matrix[:, :2] @ low
     here = first[low[1] : high[1], low[0] : high[0]]
     size, flags = (high - low).tolist(), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    there = cv2.warpAffine(second, matrix, size, flags=flags)
+    there = cv2.warpAffine(second, matrix, size, flags=flags).astype(np.uint8)
     known = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
     known &= here > 0
-    if known.sum() < _SMALLEST_SIDE**2:
-        return 0.0, 0.0, int(known.sum())
-    values = [np.where(known, picture - picture[known].mean(), 0) for picture in (here, there)]
+    return (here, there, known) if known.sum() >= _SMALLEST_SIDE**2 else None
+
+
+def _centred(picture: Picture, known: npt.NDArray[np.bool_]) -> Array:
+    """Return a picture less its mean, and 0 where it is not known."""
+    return np.where(known, picture - picture[known].mean(), 0)
+
+
+def _correlations(here: Picture, there: Picture, known: npt.NDArray[np.bool_]) -> tuple[float, float, tuple[int, int]]:
+    """Return the correlation of two pictures (H, W) near no shift, the largest elsewhere, and the first one's shift.
+
+    The shift is by how many rows and columns the first picture's content lies further than the second's.
+    """
+    values = [_centred(picture, known) for picture in (here, there)]
     shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in here.shape]
     spectra = [np.fft.rfft2(value, shape) for value in values]
     shifts = np.arange(-_SEARCHED, _SEARCHED + 1)
     common = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
     common /= max(float(np.linalg.norm(values[0]) * np.linalg.norm(values[1])), 1e-9)
     peak = slice(_SEARCHED - _AT_PEAK, _SEARCHED + _AT_PEAK + 1)
-    correlation = float(common[peak, peak].max())
+    near = common[peak, peak]
+    correlation, (down, along) = float(near.max()), np.unravel_index(near.argmax(), near.shape)
     foot = slice(peak.start - 3, peak.stop + 3)
     common[foot, foot] = 0
-    return correlation, float(common.max()), int(known.sum())
+    return correlation, float(common.max()), (int(down) - _AT_PEAK, int(along) - _AT_PEAK)
+
+
+def _agreeing_tiles(
+    here: Picture, there: Picture, known: npt.NDArray[np.bool_], shift: tuple[int, int]
+) -> tuple[int, float]:
+    """Return in how many tiles two pictures (H, W) agree, the first shifted back, and their share of those compared."""
+    rows, cols = (
+        (slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size + min(-by, 0)))
+        for by, size in zip(shift, here.shape, strict=True)
+    )
+    both = known[rows[0], cols[0]] & known[rows[1], cols[1]]
+    one, other = _centred(here, known)[rows[0], cols[0]] * both, _centred(there, known)[rows[1], cols[1]] * both
+    covariance, first, second = (_tile_means(values) for values in (one * other, one**2, other**2))
+    held = (_tile_means(both.astype(np.float64)) > 0.5) & (np.minimum(first, second) > _CONTRAST**2)
+    agree = held & (covariance > _AGREES * np.sqrt(first * second))
+    return int(agree.sum()), float(agree.sum() / max(held.sum(), 1))
+
+
+def _tile_means(values: Array) -> Array:
+    """Return the means over whole tiles of values (H, W)."""
+    rows, cols = (side // _TILE for side in values.shape)
+    tiles = values[: rows * _TILE, : cols * _TILE].reshape(rows, _TILE, cols, _TILE)
+    return np.asarray(tiles.mean(axis=(1, 3)))
 
 
 def _window(

@@ -50,10 +50,15 @@ def ask_for_sites(data: ReportData) -> str | None:
     unplaced = int((scenes["crs"].isna() & scenes["quarantined"].isna()).sum())
     if data.config["split"]["by"] != "scene_id" or not unplaced or data.tables.get("simulated"):
         return None
+    duplicates = data.config["chips"]["duplicates"]
+    searched = (
+        "scenes that show the same place are found by their pixels, which another date or another angle can hide"
+        if duplicates["enabled"] and duplicates["scenes"]
+        else "nothing was done to find scenes that show the same place (chips.duplicates.scenes)"
+    )
     return (
-        f"{plural(unplaced, 'scene')} without georeference: scenes that show the same place are found by their pixels,"
-        " which another date or another angle can hide. Name the site of each scene (groups_csv) and split by it, so"
-        " that no place is both trained on and tested."
+        f"{plural(unplaced, 'scene')} without georeference: {searched}. Name the site of each scene"
+        " (groups_csv) and split by it, so that no place is both trained on and tested."
     )
 
 
