@@ -325,9 +325,15 @@ def _warn(
         split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by} and are each a group of their own")
     if by == "scene_id" and len(summary.good) > 1 and not grouping.columns:
         what = "chip is" if summary.cut else "scene is"
+        unplaced = sum(not row["crs"] for row in summary.good)
+        hidden = (
+            f" ({unplaced:,} have no georeference, and another date or angle can hide what they share)"
+            if unplaced
+            else ""
+        )
         split.warnings.append(
-            f"each {what} a group of its own: where several show one place, scores will flatter you; give the places"
-            " with groups_csv (columns file and, say, site) or groups_regex"
+            f"each {what} a group of its own: where several show one place, scores will flatter you{hidden}; give the"
+            " places with groups_csv (columns file and, say, site) or groups_regex"
         )
 
 

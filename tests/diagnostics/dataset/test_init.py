@@ -180,6 +180,18 @@ def test_tiles_of_one_scene_are_grouped_by_their_names(here: Path) -> None:
     assert cut(config, here)
 
 
+def test_without_georeference_the_site_of_each_scene_is_asked(here: Path) -> None:
+    for number, name in enumerate(("ash", "birch", "cedar", "elm")):
+        write_png(here / "sea" / f"{name}.png", scene(number))
+        (here / "sea" / f"{name}.txt").write_text(yolo_lines(number))
+    said = init(here / "sea").stdout
+    assert "4 have no georeference" in said
+    assert "give the places with groups_csv" in said
+    (here / "placed").mkdir()
+    LAYOUTS["geojson-for-all"][0](here / "placed")
+    assert "have no georeference" not in init(here / "placed").stdout
+
+
 def test_too_little_data_is_said_before_a_run_finds_out(here: Path) -> None:
     write_png(here / "one" / "port.png", scene(0))
     (here / "one" / "port.txt").write_text(yolo_lines(0))
