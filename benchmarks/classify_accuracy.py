@@ -73,7 +73,7 @@ def measured(sets: dict[str, ChipSet], config: ClassifyConfig, profile: Profile,
 def table(rows: list[dict[str, Any]]) -> str:
     """Return each setting's means beside the first one's, with the spread of the differences over the trainings."""
     frame = pd.DataFrame(rows).drop(columns="history")
-    wide = frame.pivot_table(index=["split", "seed"], columns="setting", sort=False)
+    wide = frame.pivot_table(index=["split", "seed"], columns="setting", sort=False).dropna()
     first = frame["setting"].iloc[0]
     heads = ("setting", "CPU s", "ratio", "chosen step", *2 * ("{}", "minus the first (s.e.)"))
     lines = [f"| {' | '.join(heads)} |".format("balanced accuracy", "average precision"), "|---" * len(heads) + "|"]
