@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import shapely
 
-from ..engine.runs import Run
 from ..utils.errors import ConfigError, first_line
-from .lonlat import bounding_box, rfc7946, to_lonlat
-
-if TYPE_CHECKING:
-    from .detect.scenes import Scene
-    from .detect.write import Detection
+from .lonlat import bounding_box, rfc7946
 
 ITEMS = "items.json"
 _MEDIA = {
@@ -74,43 +69,12 @@ def write_chips(chips: pd.DataFrame, run: str, when: Period, folder: Path) -> in
     for row in placed.to_dict("records"):
         facts = {f"satpipe:{name}": row[name] for name in columns if not pd.isna(row[name]) and row[name] != ""}
         outline = shapely.from_wkt(row["footprint"])
-        items.append(_item(str(row["chip_id"]), outline, when, {"satpipe:run": run, **facts}, {"chip": row["file"]}))
-    _write(items, folder / ITEMS)
+        items.append(item_of(str(row["chip_id"]), outline, when, {"satpipe:run": run, **facts}, {"chip": row["file"]}))
+    write_items(items, folder / ITEMS)
     return len(items)
 
 
-def write_detections(
-    detections: Sequence[Detection], scenes: Sequence[Scene], run: Run, file: str, when: Period, path: Path
-) -> None:
-    """Write an item for each georeferenced scene, whose asset is the file of detections.
-
-    Args:
-        detections: What was found.
-        scenes: The scenes.
-        run: The run whose classifier found it.
-        file: Name of the file of detections, beside ``path``.
-        when: When the scenes were acquired.
-        path: The file of items.
-
-    Raises:
-        ConfigError: If no scene is georeferenced.
-    """
-    items = []
-    for scene in scenes:
-        if scene.file.crs is None:
-            continue
-        height, width = scene.grid.height * scene.grid.scale_row, scene.grid.width * scene.grid.scale_col
-        corners = [scene.to_map(row, col) for row, col in ((0, 0), (height, 0), (height, width), (0, width))]
-        outline = shapely.Polygon(to_lonlat(corners, scene.file.crs))
-        found = sum(one.scene == scene.name for one in detections)
-        facts = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": found}
-        items.append(_item(scene.name, outline, when, facts, {"detections": file}))
-    if not items:
-        raise ConfigError("--stac: no scene is georeferenced, so that an item would have no place")
-    _write(items, path)
-
-
-def _item(name: str, outline: Any, when: Period, facts: Mapping[str, Any], assets: Mapping[str, str]) -> Any:
+def item_of(name: str, outline: Any, when: Period, facts: Mapping[str, Any], assets: Mapping[str, str]) -> Any:
     """Return an item of a place, a time and files, whose paths are relative to the file of items."""
     import pystac
 
@@ -129,7 +93,7 @@ def _item(name: str, outline: Any, when: Period, facts: Mapping[str, Any], asset
     return item
 
 
-def _write(items: Iterable[Any], path: Path) -> None:
+def write_items(items: Iterable[Any], path: Path) -> None:
     """Write items as a feature collection, which pystac and QGIS read."""
     features = [item.to_dict(include_self_link=False) for item in items]
     text = json.dumps({"type": "FeatureCollection", "features": features}, indent=1, ensure_ascii=False)

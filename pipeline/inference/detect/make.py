@@ -21,7 +21,7 @@ from ...models.classifier import SHIP_CONVNET, Classifier
 from ...models.device import cores, threads
 from ...utils.errors import ConfigError, StoreError
 from .. import stac
-from . import measure, write
+from . import items, measure, write
 from .measure import Quality
 from .merge import Objects, merge
 from .overview import Overview
@@ -206,7 +206,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
         detections = [one for some in found for one in _detections(some.above(score), size, run.config.ingest.classes)]
         _write_all(detections, scenes, wish, folder / to.name)
         if when is not None:
-            stac.write_detections(detections, scenes, run, to.name, when, folder / f"{to.stem}.stac.json")
+            items.write_detections(detections, scenes, run, to.name, when, folder / f"{to.stem}.stac.json")
         files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return Outcome(score, tuple(found), tuple(to.parent / name for name in files), tuple(notes))
 
