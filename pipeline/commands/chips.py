@@ -41,7 +41,7 @@ def command(
     sheet: Path | None,
     as_json: bool,
 ) -> None:
-    """Cut chips and deal them into splits; print what there is per class, group and split, and what was dropped.
+    """Cut chips and assign them to splits; print counts per class, group and split, and what was dropped.
 
     Makes what is missing up to the stage `chips`, and a contact sheet; `satpipe export chips` writes chips as files.
     """

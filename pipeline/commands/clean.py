@@ -21,7 +21,7 @@ from ._common import root_option, say
     help="Forget this run, or NAME@VERSION: one of its results; what only it used is deleted. May be repeated.",
 )
 def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
-    """Delete what no run refers to, and print for each run what goes and how much that frees.
+    """Delete what no run refers to, and print what is removed for each run and how much space that frees.
 
     Every result of a run is kept until --forget names it or its run. Published reports stay.
     """

@@ -96,8 +96,8 @@ def command(
 ) -> None:
     """Find objects in scenes with a run's final classifier.
 
-    Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. What is found goes into
-    --to in the scenes' own CRS (or --lonlat), or as columns and rows where they have none.
+    Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. Detections are
+    written to --to in the scenes' own CRS (or --lonlat), or as columns and rows where they have none.
     """
     from ..inference.detect.make import Wish, detect
 

@@ -1,4 +1,4 @@
-"""`satpipe init`: look at a folder and write a configuration for it."""
+"""`satpipe init`: inspect a folder and write a configuration for it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class DiscriminatorNetwork(nn.Module):
             self.layers.append(Halving(narrow, wide, bias=not batch_norm))
             self.norms.append(nn.BatchNorm2d(wide) if batch_norm else nn.Identity())
         features = channels[-1] + (1 if self.group else 0)
-        # Column 0 judges the chip, column 1 + y how well it goes with the label y: psi(h) + <v_y, h>, Miyato and Koyama
+        # Column 0 scores the chip, column 1 + y how well it goes with the label y: psi(h) + <v_y, h>, Miyato and Koyama
         # 2018, eq. 3. By planes the label is in h already.
         self.exit = nn.Linear(features * rows * cols, 1 + (0 if self.by_planes else classes))
         for module in [module for module in self.modules() if isinstance(module, Halving | nn.Linear)]:

@@ -24,7 +24,7 @@ BASE_CHANNELS = 12
 LEARNING_RATE = 2e-3
 SCORED_AT_ONCE = 256
 PER_CLASS = 512
-"""Synthetic chips of each class to teach with."""
+"""Synthetic chips of each class to train on."""
 TESTED = 2048
 """Real chips to test with, where there are more; a generator's chips are also compared with no more than these, since
 distances are taken between all of them."""

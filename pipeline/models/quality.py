@@ -4,7 +4,7 @@ The thresholds are wide on purpose: a generator that merely is not good passes. 
 generators of up to 1,200 images have kernel distances 6 to 5,400 above that of real chips and a third of their coverage
 or less; trained ones 0 to 2.2 above it and three quarters of their coverage or more. In between, at 1,800 to 6,000
 images, they paint chips like real ones under any label: distances are small, and a classifier of them learns 2 % of
-what real chips teach.
+what it learns from real chips.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ def missed_classes(metadata: Mapping[str, Any]) -> set[str]:
 
 
 def tstr_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthetic_to_real") -> float | None:
-    """Return what a classifier learns from synthetic chips, as a share of what real ones teach above chance.
+    """Return what a classifier learns from synthetic chips, as a share of what it learns from real ones, above chance.
 
-    None where it was not measured, or where real chips teach nothing above chance either.
+    None where it was not measured, or where it learns nothing above chance from real chips either.
     """
     if classes < 2 or not {"real_to_real", way} <= set(usefulness):
         return None

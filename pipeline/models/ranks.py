@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 TALK_S = 10 * 86400
-"""How long a collective may take: longer than the first rank ever judges alone. Who has died, the watch finds out."""
+"""How long a collective may take: longer than the first rank ever evaluates alone. The watch finds out who has died."""
 STORE_S = 20
 """How long the store of torchrun's first host may take to answer."""
 
@@ -66,7 +66,7 @@ class Ranks:
     """The processes that train one network together, seen from one of them.
 
     Attributes:
-        rank: This one's number; the first judges, decides and writes for all.
+        rank: This one's number; the first evaluates, decides and writes for all.
         size: How many there are.
         blame: Says in words which rank was lost, for errors.
     """
@@ -77,7 +77,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this one judges, decides and writes."""
+        """Whether this one evaluates, decides and writes."""
         return self.rank == 0
 
     def rows(self, count: int) -> slice:

@@ -1,7 +1,7 @@
-"""Slide the classifier over a scene, strip by strip: a quick look everywhere, a close one where it may pay.
+"""Slide the classifier over a scene, strip by strip: a quick scan everywhere, a close one where it may pay.
 
 Each block of the scene is read once (see :mod:`satpipe.raster.rows`); a strip of its rows is scaled to the network's
-range once, and windows are copied from it. The quick look takes each window in one orientation. Windows whose score is
+range once, and windows are copied from it. The first scan takes each window in one orientation. Windows whose score is
 not hopeless are scored in all orientations, as the classifier was calibrated.
 """
 
@@ -32,9 +32,9 @@ BATCH = 64
 PIECE = 8 * BATCH
 """Windows that are copied at a time."""
 IN_STRIP = 512
-"""Windows of a strip's quick look, at least, where the scene is high enough."""
+"""Windows of a strip's first scan, at least, where the scene is high enough."""
 HOPELESS = 0.05
-"""Score of the quick look below which a window is not scanned at again."""
+"""Score of the first scan below which a window is not scanned again."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Seen:
     Attributes:
         windows: (N, 2) row and column of the upper left pixel on the scene's grid.
         probabilities: Calibrated class probabilities (N, K).
-        scanned: How many windows the quick look took.
+        scanned: How many windows the first scan took.
     """
 
     windows: Windows
@@ -138,7 +138,7 @@ def scan(
     Args:
         scene: The scene.
         scorer: Scores chips.
-        stride: Pixels of the scene's grid from one window of the quick look to the next.
+        stride: Pixels of the scene's grid from one window of the first scan to the next.
         min_valid: Windows with a smaller share of valid pixels are not scanned at.
         workers: Threads that read.
         show: Is given each pixel once, unless the scene is so wide that it is read in panels.

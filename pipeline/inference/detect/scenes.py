@@ -21,7 +21,7 @@ COARSEST = 0.5
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene to look at.
+    """A scene to scan.
 
     Attributes:
         name: Its file's name; unique among the scenes of a call.

@@ -69,7 +69,7 @@ class Rule:
         test_groups: Groups that may be tested, or None for all.
         background: Name of the background class.
         seed: Seed of the run.
-        repeats: How often ``folds`` and ``holdout`` deal the groups anew.
+        repeats: How often ``folds`` and ``holdout`` assign the groups again.
         lists: The groups that each fold of ``lists`` tests.
     """
 
@@ -154,7 +154,7 @@ def _folds(bundles: Sequence[Bundle], rule: Rule, repeat: int) -> list[list[Bund
     for attempt in range(_TRIES):
         order = [by_name[name] for name in shuffled(by_name, rule.seed, "folds", *_draw_name(repeat, attempt))]
         if repeat == 0:
-            # Largest first onto the emptiest fold is the most even deal; the drawn order decides between equals.
+            # Largest first onto the emptiest fold is the most even; the drawn order decides between equals.
             order.sort(key=lambda bundle: -rule.foreground(bundle.counts))
         folds = _assigned(order, rule)
         if all(rule.both(_totals(fold)) for fold in folds):

@@ -264,7 +264,7 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
     # No user can cause these: they would be defects of the steps above, which must not go unnoticed.
     if left.any():
-        raise AssertionError("a leak between training and what judges it is left")
+        raise AssertionError("a leak between training and held-out chips is left")
     if _shared(chips.cluster, trained, held_out):
         raise AssertionError("chips that share pixels are on two sides of a split")
     if _shared(chips.group, tested, trained | validated):

@@ -1,4 +1,4 @@
-"""The door of the stage: plans its parts and makes them."""
+"""Entry point of the stage: plans its tasks and runs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PIXELS = (*_TABLES, "rasterio", "opencv-python-headless")
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan windows, cut them batch by batch, index the chips, find scenes and chips that leak, deal the splits."""
+    """Plan windows, cut them batch by batch, index the chips, find scenes and chips that leak, make the splits."""
     config = context.config
     chips = as_json(config.chips)
     classes, seed = list(config.ingest.classes), config.seed
@@ -192,14 +192,14 @@ def _tested(groups: Mapping[str, Mapping[str, int]], folds: Sequence[Sequence[st
 
 
 def make_windows(context: TaskContext) -> dict[str, Any]:
-    """Make the part ``windows``: the windows of all scenes, in a file for each batch."""
+    """Make the artifact ``windows``: the windows of all scenes, in a file for each batch."""
     from .batches import plan_batches
 
     return plan_batches(context.folder("tables"), dict(context.config), context.store, context.out)
 
 
 def make_cut(context: TaskContext) -> dict[str, Any]:
-    """Make a part ``cut-<batch>``: the chips of a batch of scenes.
+    """Make an artifact ``cut-<batch>``: the chips of a batch of scenes.
 
     Raises:
         HostError: If a scene is not there: another host may see it.
@@ -223,7 +223,7 @@ def make_cut(context: TaskContext) -> dict[str, Any]:
 
 
 def make_features(context: TaskContext) -> dict[str, Any]:
-    """Make a part ``features-<batch>``: pictures and keypoints of a batch of scenes.
+    """Make an artifact ``features-<batch>``: pictures and keypoints of a batch of scenes.
 
     Raises:
         HostError: If a scene is not there: another host may see it.
@@ -241,7 +241,7 @@ def make_features(context: TaskContext) -> dict[str, Any]:
 
 
 def make_scene_pairs(context: TaskContext) -> dict[str, Any]:
-    """Make the part ``scene-pairs``: which scenes show the same ground, and by which transform."""
+    """Make the artifact ``scene-pairs``: which scenes show the same ground, and by which transform."""
     from .overlap.search import find_scene_pairs
 
     return find_scene_pairs(
@@ -286,7 +286,7 @@ def _batch_workers(windows: Path) -> int:
 
 
 def make_index(context: TaskContext) -> dict[str, Any]:
-    """Make the part ``index``: the table of all chips and a contact sheet."""
+    """Make the artifact ``index``: the table of all chips and a contact sheet."""
     import json
 
     from ...dataset.tables import SCENES
@@ -309,7 +309,7 @@ def _summed(parts: Sequence[Mapping[str, Any]], key: str) -> dict[str, int]:
 
 
 def make_duplicates(context: TaskContext) -> dict[str, Any]:
-    """Make the part ``duplicates``: pairs of chips that are a leak where they are on two sides."""
+    """Make the artifact ``duplicates``: pairs of chips that are a leak where they are on two sides."""
     from .leaks import find
 
     settings = dict(context.config["duplicates"]) | {"size_px": context.config["size_px"]}
@@ -317,7 +317,7 @@ def make_duplicates(context: TaskContext) -> dict[str, Any]:
 
 
 def make_split(context: TaskContext) -> dict[str, Any]:
-    """Make a part ``split-<split>``: the role of each chip."""
+    """Make an artifact ``split-<split>``: the role of each chip."""
     from .leaks import make_roles
 
     return make_roles(context.folder("index"), context.folder("duplicates"), dict(context.config), context.out)

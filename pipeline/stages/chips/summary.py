@@ -1,4 +1,4 @@
-"""What the stage amounts to, from the facts of its parts: what was kept, assigned and dropped, and why. Pure."""
+"""Summary of the stage, from the metadata of its artifacts: what was used, assigned and dropped, and why. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...utils.errors import StoreError, first_line
 
 Metadata = Mapping[str, Any]
 PAIRS = "pairs.parquet"
-"""File of the part ``duplicates`` with the pairs of chips that leak."""
+"""File of the artifact ``duplicates`` with the pairs of chips that leak."""
 SPLIT = "split-"
-"""How the names of the parts begin that hold a split."""
+"""Prefix of the names of artifacts that hold a split."""
 
 
 def summarise(ingested: Metadata, tasks: Mapping[str, Metadata], by: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 At the size of a chip albumentations' own cost, 0.1 to 0.3 ms a call, is a third of the training step of a small
 network. So a *view* of a chip, moved, turned by any angle, and changed in brightness, contrast, colour and sharpness,
 is drawn by albumentations for a few chips in one call and kept for a few uses; at each use every chip is flipped and
-turned by quarters on its own, in NumPy, which costs next to nothing. No two uses of a view look alike for long, and
-nothing is left to worker processes: what a step sees follows from (seed, step, position in the batch).
+rotated by multiples of 90 degrees on its own, in NumPy, which costs next to nothing. No two uses of a view look alike
+for long, and nothing is left to worker processes: what a step sees follows from (seed, step, position in the batch).
 """
 
 from __future__ import annotations

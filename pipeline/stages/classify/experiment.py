@@ -61,7 +61,7 @@ class SplitChips:
 
 
 def run_arm(context: TaskContext) -> dict[str, Any]:
-    """Make one part of the experiment: the classifier of an arm, and its predictions on validation and test chips."""
+    """Run one task of the experiment: the classifier of an arm, and its predictions on validation and test chips."""
     split = SplitChips.open(context)
     classifier, trained, metadata = fit(context, split)
     tables = []

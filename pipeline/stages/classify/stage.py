@@ -1,4 +1,4 @@
-"""The door of the classify stage: one part for each split and arm, one for each random split, the final classifier."""
+"""Entry point of the stage: one task for each split and arm, one for each random split, the final classifier."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Trained:
     Attributes:
         network: The moving average of the weights at the chosen step.
         step: That step.
-        history: One row for each look at the validation chips.
+        history: One row for each evaluation on the validation chips.
     """
 
     network: nn.Module
@@ -114,12 +114,12 @@ def train(
             report(step)
             if step % config.validate_every and step != config.steps:
                 continue
-            row = {"step": step, "loss": _finite(loss, step), **_look(average, scaling, validation)}
+            row = {"step": step, "loss": _finite(loss, step), **_evaluate(average, scaling, validation)}
             history.append(row)
             measured = row.get("validation_loss", -float(step))
             if best is None or measured < best[0]:
                 best = (measured, step, {name: value.clone() for name, value in average.state_dict().items()})
-    assert best is not None  # the last step always looks
+    assert best is not None  # the last step always evaluates
     average.load_state_dict(best[2])
     return Trained(average, best[1], history)
 
@@ -177,7 +177,7 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(now)
 
 
-def _look(network: nn.Module, scaling: Scaling, validation: ChipSet) -> dict[str, float]:
+def _evaluate(network: nn.Module, scaling: Scaling, validation: ChipSet) -> dict[str, float]:
     """Evaluate loss and balanced accuracy on the validation chips; nothing if there are none."""
     if not len(validation.labels):
         return {}

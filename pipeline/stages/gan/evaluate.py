@@ -26,7 +26,7 @@ from .utility import Sampler, Tstr
 LEAST_VALIDATION = 4
 """Fewer validation chips of a class than this say nothing about it."""
 GENERATED = 256
-"""Generated chips of each class that are judged, and training chips for the floor where there are as many."""
+"""Generated chips of each class that are evaluated, and training chips for the floor where there are as many."""
 CHANGED_SHARE = 0.95
 HELD_OUT_SHARE = 0.01
 """A generated chip is a copy where it is as near to a training chip as :data:`CHANGED_SHARE` of slightly changed
@@ -36,14 +36,14 @@ LEAST_TEXTURE = 0.04
 USE_WEIGHT = 2.0
 """Weight in the score of the average precision that is missing, beside the kernel distance: both are as noisy then."""
 EVALUATION_SEEDS = 2_000_000
-"""Added to the seed of the latents that teach at a look, so that the final figures are of other chips."""
+"""Added to the seed of the latents trained on during training, so that the final figures are of other chips."""
 COLLAPSED = 0.3
 """Diversity below this is an alarm: the generated chips of the class differ far less than real ones do."""
 
 
 @dataclass(frozen=True)
 class ClassFloor:
-    """What real chips of one class score against each other, and what is needed to judge generated ones.
+    """What real chips of one class score against each other, and what is needed to evaluate generated ones.
 
     Attributes:
         number: Class number.

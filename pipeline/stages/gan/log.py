@@ -23,7 +23,7 @@ MEASURES = (
 loss is trained with: they say how sure the discriminator is, and alarms are stated in them."""
 
 Line = dict[str, Any]
-"""What one look logs: `images`, losses, mean logits, and, where there are validation chips, `score` and `quality`."""
+"""What one evaluation logs: `images`, losses, mean logits, and, with validation chips, `score` and `quality`."""
 
 EVALUATIONS = 3
 """A side that wins, or a class that has collapsed, in so many evaluations in a row does so for good."""
@@ -41,8 +41,8 @@ class Log:
 
     Attributes:
         step: Steps done.
-        lines: One per look, as `metrics.jsonl` gets them.
-        best: The line of the best generator so far, or None before the first look.
+        lines: One per evaluation, as `metrics.jsonl` gets them.
+        best: The line of the best generator so far, or None before the first evaluation.
         restarts: One per restart: `images` at which it was needed, `reason`, `resumed_from` and `learning_rate`.
         stopped: Why the training ended, or None while it has not.
         ranks: How many processes trained together, where they were several.
@@ -61,12 +61,12 @@ class Log:
 
 
 def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:
-    """Return whether the last look's generator replaces the best one; without scores the last one is the best.
+    """Return whether the generator of the last evaluation replaces the best one; without scores it always does.
 
-    One at whose look something was wrong never replaces a sound one, whatever its score.
+    One whose evaluation found a failure never replaces a sound one, whatever its score.
 
     Args:
-        lines: All looks.
+        lines: All evaluations.
         best: The line of the best generator so far.
         images: Images of the whole training.
     """
@@ -82,10 +82,10 @@ def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None
 
 
 def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Return what is wrong at the last look, or None.
+    """Return what is wrong at the last evaluation, or None.
 
     Args:
-        lines: All looks up to this one.
+        lines: All evaluations up to this one.
         images: Images of the whole training.
     """
     line = lines[-1]
@@ -101,7 +101,7 @@ def training_failure(lines: Sequence[Mapping[str, Any]], images: int) -> str | N
 
 
 def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Return a class whose chips at the last look hardly differ, though they should by now, or None.
+    """Return a class whose chips at the last evaluation hardly differ, though they should by now, or None.
 
     At the start all chips are alike. That is a collapse where they differed before, or where :data:`GROWN` of the
     training is over.
@@ -114,10 +114,10 @@ def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
 
 
 def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Return why a training cannot go on, or None: a loss that is not a number, or one fault in each of the last looks.
+    """Return why a training cannot go on, or None: a loss that is no number, or one failure in all of the last evaluations.
 
     Args:
-        lines: All looks.
+        lines: All evaluations.
         images: Images of the whole training.
     """
     if not lines:

@@ -30,18 +30,18 @@ from .training_config import TrainingConfig
 from .validation import Measure, validate, write_sheet
 
 GOOD = "good.safetensors"
-"""The latest state at whose look nothing was wrong; a restart goes back to it."""
+"""The latest state whose evaluation found no failure; a restart goes back to it."""
 LATEST = "latest.safetensors"
-"""A later state at whose look something was."""
+"""A later state whose evaluation found one."""
 BEST = "best.safetensors"
 
 
 def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
-    """Train, or go on where a checkpoint in ``setting.folder`` ends, and return the best generator.
+    """Train, or resume from a checkpoint in ``setting.folder``, and return the best generator.
 
     Args:
         setting: Data, preset, profile, folder.
-        measure: Judges the generator at each look.
+        measure: Evaluates the generator.
         progress: Where to say how far it is.
 
     Raises:

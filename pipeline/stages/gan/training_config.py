@@ -21,7 +21,7 @@ class TrainingConfig:
         shape: (H, W, C) of a chip.
         classes: Number of classes.
         profile: Device, precision, memory format, threads.
-        every_images: Images between looks, each with a checkpoint.
+        every_images: Images between evaluations, each with a checkpoint.
         patience_images: Images without a better score after which the training stops; None never does.
         most_restarts: Divergences after which it fails.
         folder: Where checkpoints and sheets go; survives a kill.
@@ -55,10 +55,10 @@ class TrainingConfig:
 
     @property
     def steps_between(self) -> int:
-        """Steps between looks."""
+        """Steps between evaluations."""
         return max(1, round(self.every_images / self.preset.batch))
 
     def evaluates_at(self, step: int) -> bool:
-        """Return whether there is a look after so many steps: at the end, and regularly while that is not near."""
+        """Return whether so many steps end in an evaluation: the last ones, and regularly while the end is not near."""
         left = self.steps - step
         return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)

@@ -1,4 +1,4 @@
-"""A look at the generator while it trains: settle its statistics, judge it, draw it."""
+"""Evaluate the generator while it trains: settle its statistics, measure it, draw it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def settle(network: GeneratorNetwork, batches: Batches) -> GeneratorNetwork:
 
 
 def validate(network: GeneratorNetwork, batches: Batches, line: Line, measure: Measure) -> Line:
-    """Settle the generator and complete the log's ``line``; one whose losses are no numbers is not worth judging."""
+    """Settle the generator and complete the log's ``line``; one whose losses are no numbers is not evaluated."""
     losses = line["loss_discriminator"], line["loss_generator"]
     if not np.isfinite(losses).all():
         return line

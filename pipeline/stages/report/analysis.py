@@ -73,7 +73,7 @@ def comparisons(arms: Sequence[str], treatment: str, baseline: str) -> list[tupl
 
     An arm over classic augmentation is compared with `classic`, any other with `real`; the negative control also with
     `gan`, whose chips it has; GAN chips also with real objects that were cut out and composited in the same way, which
-    separates what the composition brings from what the GAN does.
+    separates the gain due to composition from that due to the GAN.
     """
     pairs = [(treatment, baseline)]
     for arm in arms:

@@ -1,4 +1,4 @@
-"""Chips that the user brings, of another generator for example, as one more part of synthetic chips."""
+"""External chips, such as those of another generator, as one more set of synthetic chips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...utils.errors import InputError
 
 
 def run(context: TaskContext) -> dict[str, Any]:
-    """Read the images of the part into the chip store: chips.npy, index.parquet, sheet.png.
+    """Read the images into the chip store: chips.npy, index.parquet, sheet.png.
 
     The part's files are named ``class/image``.
 

@@ -1,6 +1,6 @@
-"""What a split's training chips alone can teach about candidates: their label, and how far they are from the real.
+"""What a split's training chips alone say about candidates: their label, and how far they are from the real.
 
-A network that has seen a chip cannot say how it would judge an unseen one. So the training chips are split into folds,
+A network that has seen a chip cannot say how it would score an unseen one. So the training chips are split into folds,
 one small network is trained without each fold, and the chips left out say what scores and distances *unseen real*
 chips get. Candidates are measured against that.
 """
@@ -97,7 +97,7 @@ def train_ensemble(
         seed: Seed of folds, weights and order.
 
     Returns:
-        The ensemble, or None where a class has fewer than two chips for each fold: that teaches nothing.
+        The ensemble, or None where a class has fewer than two chips for each fold: nothing can be learned from that.
     """
     smallest = min(int((labels == number).sum()) for number in range(len(classes)))
     folds = min(FOLDS, smallest // 2)

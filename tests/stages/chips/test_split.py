@@ -169,7 +169,7 @@ def test_a_leak_that_was_left_stops_the_stage(judge, monkeypatch):
     place = {name: number for number, name in enumerate(data.chip_id)}
     leak = [place[sorted(found[s.TRAIN])[0]], place[sorted(found[judge])[0]]]
     monkeypatch.setattr(s, "_beside", lambda leaks, chosen: np.zeros(len(chosen), dtype=bool))
-    with pytest.raises(AssertionError, match="a leak between training and what judges it is left"):
+    with pytest.raises(AssertionError, match="a leak between training and held-out chips is left"):
         s.split(with_leaks(data, [leak]), request())
 
 

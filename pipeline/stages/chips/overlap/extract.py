@@ -1,4 +1,4 @@
-"""The parts ``features-<batch>``: pictures and keypoints of a batch of scenes."""
+"""The artifacts ``features-<batch>``: pictures and keypoints of a batch of scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part ``scene-pairs``: which scenes show the same ground, and by which transform."""
+"""The artifact ``scene-pairs``: which scenes show the same ground, and by which transform."""
 
 from __future__ import annotations
 

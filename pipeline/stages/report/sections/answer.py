@@ -164,7 +164,7 @@ def section_sure(data: ReportData) -> blocks.Section:
 
 
 def composition(data: ReportData) -> list[blocks.Block]:
-    """Return how much of the gain composition alone brings and how much the GAN adds, where both were run."""
+    """Return how much of the gain composition alone gives and how much the GAN adds, where both were run."""
     question = data.answer["question"]
     selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
     rows = {(row["arm"], row["baseline"]): row for row in selected.to_dict("records")}

@@ -195,7 +195,7 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
             blocks.text(
                 f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
                 " (left), and that training chip (right): by the correlation of both as small grey pictures, the best"
-                " of eight flips and turns. A copy would be near and look like it; faint chips can be near without."
+                " of eight orientations. A copy would be near and look like it; faint chips can be near without."
                 " Median correlation with the nearest training chip:"
                 f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
             ),

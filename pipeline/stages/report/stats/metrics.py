@@ -5,7 +5,7 @@ that one not at all? So a metric here is a :data:`Scorer`: from unit weights (B,
 weighting and replicate. Metrics that depend on counts alone need one matrix product for all weightings; average
 precision sorts each replicate's scores once.
 
-The positive class is everything that is not background: class numbers above 0. Accuracy and balanced accuracy look at
+The positive class is everything that is not background: class indices above 0. Accuracy and balanced accuracy look at
 all classes, whatever their number; the others at objects against background.
 """
 
