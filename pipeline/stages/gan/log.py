@@ -114,7 +114,7 @@ def collapse(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
 
 
 def divergence(lines: Sequence[Mapping[str, Any]], images: int) -> str | None:
-    """Return why a training cannot go on, or None: a loss that is no number, or one failure in all of the last evaluations.
+    """Return why a training cannot go on, or None: a loss that is no number, or one failure in all the last ones.
 
     Args:
         lines: All evaluations.
