@@ -52,7 +52,7 @@ lock: $(VENV)/.pip-ready ## write requirements/locked*.txt anew, after a change 
 	@$(PIP) install --quiet $(PIP_ARGS) uv
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python requirements/lock.py
 
-walk: $(VENV)/.dev-ready ## walk all 1,728 sequences of three everyday commands, about an hour (WALK="clean" for some)
+walk: $(VENV)/.dev-ready ## walk all 1,728 sequences of three everyday commands, an hour or two (WALK="clean" for some)
 	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/reliability/sequences.py $(WALK)
 
 clean-env: ## remove the environment
