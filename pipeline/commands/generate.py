@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..utils.errors import ConfigError
 from ._common import find, progress, root_option, run_option, say
+
+if TYPE_CHECKING:
+    from ..engine.runs import Run
+    from ..inference.generate import make as of_chips
+    from ..inference.generate.scenes import make as of_scenes
 
 FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
 
@@ -19,7 +26,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="Chips in all, divided evenly among classes.",
+    help="Chips in all, divided evenly among classes; with --scenes objects in all.",
 )
 @click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
@@ -28,8 +35,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     "--format",
     "file_format",
     type=click.Choice(FORMATS),
-    default="png",
-    show_default=True,
+    show_default="png",
     help="A file for each chip (png, tif), one for all (npy, parquet), or boxes and masks for detectors as well (coco,"
     " yolo, voc, dota).",
 )
@@ -55,34 +61,87 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     show_default="as the run did",
     help="Leave out chips that look like another class, unlike any real chip, or like a copy of one.",
 )
+@click.option(
+    "--scenes",
+    multiple=True,
+    metavar="FILE",
+    help="Put objects into these scenes instead of making chips: a file or a quoted pattern; may be repeated.",
+)
+@click.option(
+    "--labels",
+    "truth",
+    type=click.Path(path_type=Path),
+    help="Labels of the objects that the scenes have: file or folder. New ones keep clear of them.",
+)
+@click.option(
+    "--within",
+    type=click.Path(path_type=Path),
+    help="Polygons in which objects of --scenes have to lie; without it, ground like that of labelled objects.",
+)
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="METRES",
+    show_default="the run's",
+    help="Metres per pixel of --scenes that do not say.",
+)
+@click.option(
+    "--nodata", type=float, show_default="the run's", help="Value of pixels without data, in --scenes that do not say."
+)
 @root_option
 def command(
     run_name: str | None,
     labels: tuple[str, ...],
     count: int,
     to: Path,
-    file_format: str,
+    file_format: str | None,
     layout: str,
     seed: int,
     truncation: float | None,
     screen: bool | None,
+    scenes: tuple[str, ...],
+    truth: Path | None,
+    within: Path | None,
+    gsd: float | None,
+    nodata: float | None,
     root: Path,
 ) -> None:
-    """Make labelled synthetic chips with a run's final generator.
+    """Make labelled synthetic chips with a run's final generator, or put its objects into scenes.
 
     Needs the run's models alone, not the chips they learned from. ImageFolder of torchvision and `imagefolder` of
     Hugging Face datasets read the folder as it is. Beside the chips: labels.csv, a card (README.md) that says what they
     are and under which licence, and preview.html with chips, what lies between two of them, and the same z under each
     label.
+
+    With --scenes: a GeoTIFF of each scene with objects in it, at its GSD, and labels as COCO and GeoJSON. All other
+    pixels stay as they are.
     """
     from ..dataset.names import FINAL
-    from ..inference.generate.make import Wish, make
     from ..models.quality import generator_verdict
 
     run = find(run_name, root)
-    wish = Wish(labels, count, file_format, seed, truncation, screen, layout != "class")
     if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
         say(f"warning: {warning}")
+    if scenes:
+        if file_format is not None:
+            raise ConfigError("--format is for chips; scenes are GeoTIFFs, with labels as COCO and GeoJSON")
+        from ..inference.generate.scenes.make import Wish as SceneWish
+
+        in_scenes = SceneWish(scenes, labels, count, seed, truncation, screen, truth, within, gsd, nodata)
+        _put_into_scenes(run, in_scenes, to)
+        return
+    for name, value in (("labels", truth), ("within", within), ("gsd", gsd), ("nodata", nodata)):
+        if value is not None:
+            raise ConfigError(f"--{name} is about scenes; name them with --scenes")
+    from ..inference.generate.make import Wish
+
+    wish = Wish(labels, count, file_format or "png", seed, truncation, screen, layout != "class")
+    _make_chips(run, wish, to)
+
+
+def _make_chips(run: Run, wish: of_chips.Wish, to: Path) -> None:
+    from ..inference.generate.make import make
+
     with progress("chips") as tick:
         tally = make(run, wish, to, tick)
     names = run.config.ingest.classes
@@ -96,3 +155,16 @@ def command(
             f"only {tally.kept[label]:,} of {tally.wanted[label]:,} {names[label]} passed screening, out of"
             f" {candidates:,} candidates; --no-screen takes them as they come"
         )
+
+
+def _put_into_scenes(run: Run, wish: of_scenes.Wish, to: Path) -> None:
+    from ..inference.generate.scenes.make import make
+
+    with progress("scenes") as tick:
+        outcome = make(run, wish, to, tick)
+    for note in outcome.notes:
+        say(f"note: {note}")
+    placed = ", ".join(f"{count:,} {name}" for name, count in outcome.placed.items())
+    say(f"{outcome.scenes:,} {'scene' if outcome.scenes == 1 else 'scenes'} in {to} with synthetic objects: {placed}")
+    for reason, count in sorted(outcome.reasons.items()):
+        say(f"not placed: {count:,} {reason}")

@@ -1,4 +1,4 @@
-"""The scenes in which objects are looked for: opened by their header, on the grid that the classifier learned at."""
+"""The scenes of a call: opened by their header, on the grid that the model learned at."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ COARSEST = 0.5
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene to scan.
+    """A scene.
 
     Attributes:
         name: Its file's name; unique among the scenes of a call.
         row: Its row of the catalogue, which readers of labels need.
         file: What a reader of pixels needs.
-        grid: Its grid at the classifier's GSD.
+        grid: Its grid at the model's GSD.
         kernel: Resampling kernel, where that is another one than its own.
         note: What the user should know of it, or None.
     """
@@ -53,7 +53,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the classifier takes, and what is known of scenes that do not say.
+    """What a model takes, and what is known of scenes that do not say.
 
     Attributes:
         bands: Number of bands.
@@ -61,7 +61,7 @@ class Wanted:
         gsd_m: Metres per pixel at which it learned, or None where that is not known.
         kernel: Kernel of the run, or None.
         reading: How scenes are read.
-        gsd_given: Metres per pixel of scenes without georeference, or None.
+        model: What it is called in messages.
     """
 
     bands: int
@@ -69,6 +69,7 @@ class Wanted:
     gsd_m: float | None
     kernel: str | None
     reading: Reading
+    model: str = "classifier"
 
 
 def reading_of(config: RunConfig, gsd_m: float | None, nodata: float | None) -> Reading:
@@ -89,7 +90,7 @@ def open_scenes(paths: Sequence[Path], wanted: Wanted) -> list[Scene]:
     """Open the scenes at ``paths``.
 
     Raises:
-        InputError: If a file is no scene, or one that the classifier cannot take.
+        InputError: If a file is no scene, or one that the model cannot take.
     """
     names = _names(paths)
     return [_open(path, name, wanted) for path, name in zip(paths, names, strict=True)]
@@ -113,7 +114,7 @@ def _open(path: Path, name: str, wanted: Wanted) -> Scene:
     row["path"] = name
     if len(file.bands) != wanted.bands or file.dtype != wanted.dtype:
         raise InputError(
-            f"{name} has {len(file.bands)} band(s) of {file.dtype}, and the classifier learned on {wanted.bands} of"
+            f"{name} has {len(file.bands)} band(s) of {file.dtype}, and the {wanted.model} learned on {wanted.bands} of"
             f" {wanted.dtype}; convert the scene, or train on scenes like it"
         )
     grid, kernel, note = _grid(row, file, wanted)
@@ -121,12 +122,12 @@ def _open(path: Path, name: str, wanted: Wanted) -> Scene:
 
 
 def _grid(row: dict[str, Any], file: SceneFile, wanted: Wanted) -> tuple[Target, str, str | None]:
-    """Return the scene's grid at the classifier's GSD, the kernel, and what the user should know."""
+    """Return the scene's grid at the model's GSD, the kernel, and what the user should know."""
     if wanted.gsd_m is None:
         return Target(file.height, file.width), "average", None
     if file.gsd_m is None:
         raise InputError(
-            f"{row['scene_id'].partition('/')[2]} does not say its GSD, and the classifier learned at"
+            f"{row['scene_id'].partition('/')[2]} does not say its GSD, and the {wanted.model} learned at"
             f" {wanted.gsd_m:g} m; give --gsd in metres per pixel"
         )
     size = (file.gsd_m, file.gsd_m)

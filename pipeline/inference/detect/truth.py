@@ -32,6 +32,12 @@ class Truth:
 
 
 def read_truth(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple[dict[str, Truth], list[str]]:
+    """Read the boxes of labelled objects as :func:`read_labels` does."""
+    labels, notes = read_labels(path, scenes, config)
+    return {name: _of(objects) for name, objects in labels.items()}, notes
+
+
+def read_labels(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple[dict[str, list[Label]], list[str]]:
     """Read the labelled objects of each scene by its name, and what could not be used, in sentences.
 
     Settings such as the class column are those of the run's source of the same kind, if it has one.
@@ -50,7 +56,7 @@ def read_truth(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple[
     rows = [scene.row for scene in scenes]
     found = label_format.read(LabelInput(rows, files, own, settings, config.ingest.classes))
     for scene_id, reason in found.refused.items():
-        raise InputError(f"{path.name}: {scene_id.partition('/')[2]} cannot be scored: {reason}")
+        raise InputError(f"{path.name}: the labels of {scene_id.partition('/')[2]} cannot be used: {reason}")
     names = {} if source is None else source.class_map
     sizes = {str(row["scene_id"]): (int(row["height"]), int(row["width"])) for row in rows}
     labels, notes = [], []
@@ -63,12 +69,13 @@ def read_truth(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple[
             notes.append(f"label {label.label_id.partition('/')[2]} is not used: {label.reason}")
     background = config.ingest.classes[0]
     objects = [label for label in labels if label.class_name != background]
-    return {scene.name: _of(str(scene.row["scene_id"]), objects) for scene in scenes}, notes
+    return {
+        scene.name: [label for label in objects if label.scene_id == str(scene.row["scene_id"])] for scene in scenes
+    }, notes
 
 
-def _of(scene_id: str, labels: Sequence[Label]) -> Truth:
-    mine = [label for label in labels if label.scene_id == scene_id]
-    return Truth(tuple(label.label_id for label in mine), np.array([label.box for label in mine]).reshape(-1, 4))
+def _of(labels: Sequence[Label]) -> Truth:
+    return Truth(tuple(label.label_id for label in labels), np.array([label.box for label in labels]).reshape(-1, 4))
 
 
 def _files(path: Path, scenes: Sequence[Scene]) -> tuple[LabelFormat, dict[str, Path], dict[str, str]]:

@@ -36,8 +36,6 @@ def card_of(run: Run, loaded: LoadedGenerator, settings: Mapping[str, Any], tall
         settings: What the user asked for.
         tally: What was made.
     """
-    config, trained = run.config, loaded.generator.card
-    verdict = generator_verdict(loaded.measured)
     names = loaded.generator.classes
     return {
         "synthetic": True,
@@ -46,6 +44,15 @@ def card_of(run: Run, loaded: LoadedGenerator, settings: Mapping[str, Any], tall
         "candidates": {names[label]: count for label, count in tally.candidates.items()},
         "not_kept": dict(sorted(tally.reasons.items())),
         "settings": dict(settings),
+        **origin_of(run, loaded),
+    }
+
+
+def origin_of(run: Run, loaded: LoadedGenerator) -> dict[str, Any]:
+    """Return what a card says of the generator and the data that it learned from, as JSON types."""
+    config, trained = run.config, loaded.generator.card
+    verdict = generator_verdict(loaded.measured)
+    return {
         "licences": list(run.licences),
         "data": {
             "run": run.name,

@@ -71,6 +71,13 @@ class Tally:
     candidates: dict[int, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: Tally) -> None:
+        """Add what was counted elsewhere of classes that this one wants."""
+        self.kept |= other.kept
+        self.candidates |= other.candidates
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+
     @property
     def short(self) -> list[int]:
         """Classes of which fewer chips were kept than wanted."""
@@ -166,7 +173,7 @@ def _block(
     """Make the block of candidates whose seeds count up from ``start``."""
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
     z = latents(seeds, generator.z_dim, truncation)
-    with _precision(generator).autocast():
+    with precision_of(generator).autocast():
         values, alphas, unusual = generator.sample_objects(z, labels, seeds)
     objects = [visible(each) for each in alphas]
     if screening is None:
@@ -189,10 +196,11 @@ def chips_of(
     generator: Generator, z: npt.NDArray[np.float32], labels: Labels, numbers: Labels
 ) -> npt.NDArray[np.float32]:
     """Return chips (N, H, W, C) as :meth:`Generator.sample` does, in the training's precision."""
-    with _precision(generator).autocast():
+    with precision_of(generator).autocast():
         return generator.sample(z, labels, numbers)
 
 
-def _precision(generator: Generator) -> Profile:
+def precision_of(generator: Generator) -> Profile:
+    """Return the precision that a generator was trained in, on its device."""
     precision = str((generator.card.get("profile") or {}).get("precision", "fp32"))
     return Profile(device=next(generator.network.parameters()).device.type, precision=precision)

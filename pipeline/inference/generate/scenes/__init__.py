@@ -1,0 +1,1 @@
+"""Put generated objects into the user's own scenes."""
