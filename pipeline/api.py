@@ -209,11 +209,13 @@ class ChipGenerator:
             truncation: Standard deviation of z; below 1 gives more typical and less varied chips. None takes the run's.
 
         Raises:
-            ConfigError: If there is no such class, or nothing to screen with.
+            ConfigError: If there is no such class, or screening is asked for and there is nothing to screen with.
         """
         loaded = self._loaded
         numbers = make.class_numbers(() if label is None else (label,), self.classes)
         screening = loaded.screening(screen)
+        if (note := loaded.unscreened(screen)) is not None:
+            warnings.warn(note, stacklevel=2)
         tally = sample.Tally(sample.shares(count, numbers))
         spread = loaded.truncation if truncation is None else truncation
         workers = cores()

@@ -118,7 +118,9 @@ def test_errors_name_arguments_and_no_options(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"several runs .*: one, two; name one with run=$"):
         load_chips(root=tmp_path)
     with pytest.raises(ConfigError, match=r"`satpipe run synth .*--root .*`.*, or screen=False takes chips as"):
-        load_generator("one", tmp_path).sample(2)
+        load_generator("one", tmp_path).sample(2, screen=True)
+    with pytest.warns(UserWarning, match="chips are taken as they come"):
+        assert len(load_generator("one", tmp_path).sample(2)) == 2
 
 
 def test_a_classifier_scores_chips(done: Finished) -> None:

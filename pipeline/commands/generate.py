@@ -147,6 +147,8 @@ def _make_chips(run: Run, wish: of_chips.Wish, to: Path) -> None:
     names = run.config.ingest.classes
     made = ", ".join(f"{number:,} {names[label]}" for label, number in tally.kept.items())
     say(f"{sum(tally.kept.values()):,} synthetic chips in {to}: {made}")
+    if tally.note:
+        say(f"note: {tally.note}")
     if tally.reasons:
         say(f"not kept: {', '.join(f'{number:,} {reason}' for reason, number in sorted(tally.reasons.items()))}")
     for label in tally.short:

@@ -51,17 +51,23 @@ class LoadedGenerator:
     screening_folder: Path | None
     remedy: str
 
+    def unscreened(self, wanted: bool | None) -> str | None:
+        """Return why chips are not screened although the run would, in a sentence; None where they are as asked for."""
+        if wanted is not None or not self.screened or self.screening_folder is not None:
+            return None
+        return f"{self.name} keeps nothing to screen with yet, so chips are taken as they come; {self.remedy}"
+
     def screening(self, wanted: bool | None) -> Screening | None:
         """Return what candidates are held against; None where they are not to be screened.
 
         Args:
-            wanted: Whether chips are to be screened; None does as the run did.
+            wanted: Whether chips are to be screened; None does as the run did, where it keeps what that takes.
 
         Raises:
             ConfigError: If screening is wanted and there is nothing to screen with.
             StoreError: If what screens is damaged.
         """
-        if wanted is False or (wanted is None and not self.screened):
+        if wanted is False or (wanted is None and not self.screened) or self.unscreened(wanted):
             return None
         screening = None if self.screening_folder is None else screenings.load(self.screening_folder)
         if screening is None:

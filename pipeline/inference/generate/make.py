@@ -115,7 +115,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
         check_outlined(generator, labels)
     screening = loaded.screening(wish.screen)
     truncation = loaded.truncation if wish.truncation is None else wish.truncation
-    tally = Tally(shares(wish.count, labels))
+    tally = Tally(shares(wish.count, labels), note=loaded.unscreened(wish.screen))
     with new_folder(to) as folder:
         marks = card.marks_of(run)
         split = TRAIN if wish.by_split else ""

@@ -64,12 +64,14 @@ class Tally:
         kept: Chips kept.
         candidates: Candidates looked at.
         reasons: Candidates that were not kept, by reason.
+        note: What the user should know, in a sentence.
     """
 
     wanted: dict[int, int]
     kept: dict[int, int] = field(default_factory=dict)
     candidates: dict[int, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    note: str | None = None
 
     def add(self, other: Tally) -> None:
         """Add what was counted elsewhere of classes that this one wants."""

@@ -199,10 +199,18 @@ def test_an_unknown_label_names_the_nearest(done: Finished, tmp_path: Path) -> N
 
 def test_without_anything_to_screen_with_the_way_out_is_named(tmp_path: Path) -> None:
     done = Finished(tmp_path).generator().write()
-    code, said = invoke(done, "--to", tmp_path / "out")
+    code, said = invoke(done, "--to", tmp_path / "out", "--screen")
     assert code == 2
     assert "satpipe run synth" in said
     assert "--no-screen" in said
+
+
+def test_before_there_is_screening_chips_are_made_and_said_to_be_unscreened(tmp_path: Path) -> None:
+    done = Finished(tmp_path).generator().write()
+    code, said = invoke(done, "--count", 2, "--to", tmp_path / "out")
+    assert code == 0
+    assert "keeps nothing to screen with yet, so chips are taken as they come" in said
+    assert read_json(tmp_path / "out" / "card.json")["settings"]["screened"] is False
 
 
 def test_a_folder_with_files_is_left_alone(done: Finished, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[float, float], None], w
     inputs, notes = _inputs(run, loaded, wish)
     truncation = loaded.truncation if wish.truncation is None else wish.truncation
     screening = loaded.screening(wish.screen)
+    notes += [note] if (note := loaded.unscreened(wish.screen)) else []
     tally = Tally(shares(wish.count, classes))
     with new_folder(to) as folder, threads(workers) as pool:
         sampling = Sampling(generator, screening, truncation, wish.seed, pool, workers)
