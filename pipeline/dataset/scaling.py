@@ -102,7 +102,7 @@ class Scaling:
 
 def _lines(chips: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return (..., W, C) as lines (..., W * C)."""
-    return chips.reshape(*chips.shape[:-2], -1)
+    return chips.reshape(*chips.shape[:-2], chips.shape[-2] * chips.shape[-1])
 
 
 def fit(

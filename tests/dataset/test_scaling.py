@@ -65,3 +65,11 @@ def test_saved_scaling_loads_as_itself(tmp_path: Path) -> None:
     fitted = Scaling((0.5, 1.25), (10.0, 1e5), "uint16")
     fitted.save(tmp_path / "scaling.json")
     assert Scaling.load(tmp_path / "scaling.json") == fitted
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (0, 1)])
+def test_no_chips_are_scaled_to_no_chips(shape: tuple[int, ...]) -> None:
+    bands = shape[-1]
+    fitted = Scaling((0.0,) * bands, (255.0,) * bands, "uint8")
+    assert fitted.apply(np.empty((*shape[:-1], 4, bands), np.uint8)).shape == (*shape[:-1], 4, bands)
+    assert fitted.invert(np.empty((*shape[:-1], 4, bands), np.float32)).shape == (*shape[:-1], 4, bands)
