@@ -325,7 +325,7 @@ def test_yolo_labels_in_a_folder_are_found_by_the_scenes_names(done: Finished, t
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--to", "out.txt"], ".geojson or .gpkg"),
+        (["--to", "out.txt"], ".geojson, .gpkg or .parquet"),
         (["--to", "out.geojson", "--run", "harbor"], "did you mean harbour"),
         (["--to", "out.geojson", "--stride", "17"], "gaps"),
         (["--to", "out.geojson", "--truth", "nowhere"], "no labels at nowhere"),
