@@ -21,6 +21,7 @@ SMALL = {
     "split.scheme": "holdout",
     "split.replicates": 2,
     "gan.images": 320,
+    "gan.whole_images": 160,
     "gan.checkpoint_images": 160,
     "gan.base_channels": 8,
     "classify.steps": 20,
@@ -128,7 +129,8 @@ def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Pat
 
 
 def test_simulated_demo_says_so_in_its_report_and_its_results_can_be_used(tmp_path: Path) -> None:
-    small = settings(**{"split.by": "scene_id", "ingest.sources.0.scenes": 8, "ingest.sources.0.size_px": 256})
+    few = {"ingest.sources.0.scenes": 8, "ingest.sources.0.size_px": 256, "split.fractions": [1.0]}
+    small = settings(**{"split.by": "scene_id", **few})
     done = satpipe(tmp_path, "run", "all", *small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "simulated data" in (tmp_path / "reports" / "demo" / "report.html").read_text().lower()
