@@ -78,10 +78,7 @@ class Generator:
         backgrounds = Backgrounds.of(scaling.invert(grounds))
         composers = {}
         for label, law in self.layers.laws.items():
-            z = latents(np.arange(POOL_LAYERS), self.z_dim)
-            labels = np.full(BLOCK, label)
-            pool = [self.layers.layers(z[start : start + BLOCK], labels) for start in range(0, POOL_LAYERS, BLOCK)]
-            made = np.concatenate(pool)
+            made = self.layers.draw(label, np.arange(POOL_LAYERS))
             usual = law.unusual(made) <= 1
             composers[label] = Composer(
                 law, backgrounds, made[usual] if usual.any() else made, Settings(value_range=scaling.width), seed=0

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from ..composition.compose import Composer, Composites, Law
 from ..composition.layers import Layers, from_range
 from ..dataset.scaling import Scaling
-from .networks import Architecture, GeneratorNetwork, least_weights, sample
+from .networks import BLOCK, Architecture, GeneratorNetwork, latents, least_weights, sample
 
 WEIGHTS = "layers.safetensors"
 CARD = "layers.json"
@@ -47,6 +47,18 @@ class LayerGenerator:
         """Return layers (N, rows, cols, C + 1) in chip values, of at most a block of latents and class indices."""
         own = np.array([self.classes.index(label) for label in labels.tolist()], np.int64)
         return from_range(sample(self.network, z, own), self.scaling.low, self.scaling.high)
+
+    def draw(self, label: int, seeds: Labels, truncation: float = 1.0) -> Layers:
+        """Return layers (N, rows, cols, C + 1) in chip values of one class; each follows from its seed.
+
+        Args:
+            label: Class index.
+            seeds: Non-negative integers (N,), at least one.
+            truncation: Standard deviation of z; below 1 trades variety for typical objects.
+        """
+        z = latents(seeds, self.network.architecture.z_dim, truncation)
+        blocks = [z[start : start + BLOCK] for start in range(0, len(z), BLOCK)]
+        return np.concatenate([self.layers(block, np.full(len(block), label)) for block in blocks])
 
     def compose(
         self, composers: Mapping[int, Composer], z: npt.NDArray[np.float32], labels: Labels, numbers: Labels

@@ -16,7 +16,7 @@ from ...config.gan_presets import Preset
 from ...engine.task import TaskContext
 from ...models.device import prepare
 from ...models.layered import LayerGenerator
-from ...models.networks import BLOCK, GeneratorNetwork, latents
+from ...models.networks import GeneratorNetwork
 from ...models.probe import Chips
 from ...models.ranks import Ranks, training_ranks
 from ...utils.atomic_files import make_folder
@@ -150,10 +150,7 @@ def layer_sampler(generator: LayerGenerator, by_class: Mapping[int, Composer]) -
 
     def draw(label: int, count: int, seed: int) -> Chips:
         seeds = np.arange(seed, seed + count)
-        z = latents(seeds, generator.network.architecture.z_dim)
-        blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
-        layers = np.concatenate([generator.layers(z[block], np.full(len(z[block]), label)) for block in blocks])
-        return generator.scaling.apply(by_class[label].compose(seeds, layers).chips)
+        return generator.scaling.apply(by_class[label].compose(seeds, generator.draw(label, seeds)).chips)
 
     return draw
 

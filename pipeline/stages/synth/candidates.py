@@ -16,7 +16,6 @@ from ...dataset.split_chips import Labels
 from ...models import generator as generators
 from ...models.generator import Generator
 from ...models.layered import LayerGenerator
-from ...models.networks import BLOCK, latents
 from .filters import UNLEARNED, Measures, reasons
 from .model import Chips, ScreeningModel
 
@@ -98,9 +97,7 @@ def generated_objects(
     """Return what composes generated layers of a class on the split's own backgrounds."""
 
     def make(seeds: Labels) -> Made:
-        z = latents(seeds, generator.network.architecture.z_dim, truncation)
-        blocks = [slice(start, start + BLOCK) for start in range(0, len(seeds), BLOCK)]
-        layers = np.concatenate([generator.layers(z[block], np.full(len(z[block]), label)) for block in blocks])
+        layers = generator.draw(label, seeds, truncation)
         return _composed(composer, composer.compose(seeds, layers), scaling)
 
     return make
