@@ -76,6 +76,6 @@ $(VENV)/.run-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.pip-ready pyproject.toml constraints.txt
-	@echo "installing satpipe, what it needs and what its tests need; torch is large, so this can take minutes"
-	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@echo "installing satpipe, what it needs and what its tests need (extras dev and interop); torch is large, so this can take minutes"
+	@$(PIP) install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev,interop]'
 	@touch $@ $(VENV)/.run-ready

@@ -13,9 +13,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,11 @@ NOT_RUN = {
     r"^git ": "needs a remote repository",
     r"=TILES\b": "needs imagery that is not part of satpipe",
 }
+NEEDS = {
+    r"export model (?!.*--no-onnx)": ("onnx", "onnxruntime", "onnxscript"),
+    r"--stac\b": ("pystac",),
+}
+"""Packages of extras that lines need; without them the lines are left out."""
 PYTHON_NOT_RUN = {"docs/cluster.md": "needs a Slurm cluster"}
 PLACE_OF_PYTHON = {"docs/report.md": "reports/demo"}
 """Where a document's Python runs, if not in the folder that all share."""
@@ -203,6 +210,10 @@ def run_line(line: str, name: str) -> bool:
     """Run one line of a shell block; whether it was run."""
     if any(re.search(pattern, line) for pattern in NOT_RUN):
         return False
+    for pattern, packages in NEEDS.items():
+        if re.search(pattern, line) and not all(find_spec(package) for package in packages):
+            warnings.warn(f"{name}: not run for want of an extra: {line}", stacklevel=1)
+            return False
     words = shlex.split(line)
     while "=" in words[0]:
         words.pop(0)  # the environment is the test's
