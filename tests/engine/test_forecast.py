@@ -28,7 +28,7 @@ def test_forecast_counts_every_fold_fraction_and_replicate(split: dict[str, obje
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}, "split": split | ask})
     tasks = {stage: number for stage, number, _ in later_stages(config, NAMES)}
     splits = folds * 2 * 5
-    assert tasks == {"gan": splits + 1, "synth": splits + 1, "classify": splits * 4 + 1}
+    assert tasks == {"gan": splits + 1, "synth": 2 * (splits + 1), "classify": splits * 4 + 1}
 
 
 def test_dry_run_forecasts_no_time_for_what_cannot_run(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from ...dataset.split_chips import Labels
 from ...models import generator as generators
 from ...models.generator import Generator
 from ...models.layered import LayerGenerator
-from .filters import UNLEARNED, Measures, reasons
-from .model import Chips, ScreeningModel
+from .filters import UNLEARNED, Chips, Measures
+from .screening import Screening
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def candidates_of(
     label: int,
     wanted: int,
     source: Source,
-    model: ScreeningModel | None,
+    screening: Screening | None,
     config: SynthConfig,
     seed: int,
     learned: bool = True,
@@ -133,9 +133,10 @@ def candidates_of(
         labels, seeds = np.full(count, label), seed + tried + np.arange(count)
         made = source(seeds)
         unusual = made.composites.unusual if made.composites else np.full(count, np.nan)
-        measures = model.measure(made.values, labels, unusual) if model else None
-        why = reasons(measures, labels, model.limits) if model and measures else np.full(count, "", object)
-        if model and not learned:
+        measures, why = None, np.full(count, "", object)
+        if screening:
+            measures, why = screening.screen(made.values, labels, unusual, real_backgrounds=True)
+        if screening and not learned:
             return [Candidates(made, labels, seeds, measures, np.full(count, UNLEARNED, object))]
         rounds.append(Candidates(made, labels, seeds, measures, why))
         tried, accepted = tried + count, accepted + int((why == "").sum())

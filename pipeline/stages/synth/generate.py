@@ -28,7 +28,8 @@ from ...models.quality import missed_classes
 from ...utils.bounded_files import read_json
 from . import screening
 from .candidates import Candidates, Source, candidates_of, generated_objects, real_objects, whole_chips
-from .model import MIN_TEXTURE, ScreeningModel, first_seed, train_screening_model, training_chips
+from .screening import Screening, no_training_chips
+from .seeds import first_seed
 
 PER_SHARD = 2048
 LEAST_COMPOSITES = 800
@@ -39,7 +40,7 @@ def run(context: TaskContext) -> dict[str, Any]:
     """Make the synthetic chips of a split with its generator: shards, masks, index.parquet, sheet.png.
 
     Classes with layers are composed on the split's own backgrounds, as the labelled chips show them. The final split
-    also keeps what screening learned, so that `satpipe generate` needs no training chips.
+    also keeps what its candidates were held against, so that `satpipe generate` needs no training chips.
 
     Raises:
         TooLittleDataError: If the split has no training chips.
@@ -118,24 +119,33 @@ def _make(
         missed: Classes that the generator did not learn.
     """
     classes = real.classes
-    chips, labels, largest = training_chips(context, real)
+    training = np.bincount(real.of("train")[1], minlength=len(classes))
+    if not training.any():
+        raise no_training_chips(context)
+    largest = int(training.max())
     wanted = {
         label: config.per_class or max(largest, LEAST_COMPOSITES if label in by_class else 0) for label in sources
     }
-    model = None
+    held_against = None
     if config.screen:
-        model = train_screening_model(chips, labels, classes, scaling, config, context, by_class)
+        held_against = screening.load(context.folder("screening"), context.profile.device)
     rounds: list[Candidates] = []
     for done, (label, source) in enumerate(sources.items(), start=1):
         rounds += candidates_of(
-            label, wanted[label], source, model, config, first_seed(context.config, label), classes[label] not in missed
+            label,
+            wanted[label],
+            source,
+            held_against,
+            config,
+            first_seed(context.config, label),
+            classes[label] not in missed,
         )
         context.progress.update(done, len(sources), "classes")
     write(context, rounds, classes)
-    if model is not None and context.task.name == FINAL:
-        screening.save(model, MIN_TEXTURE, context.out)
+    if config.screen and context.task.name == FINAL:
+        screening.copy(context.folder("screening"), context.out)
     return {
-        **metadata(rounds, classes, wanted, model),
+        **metadata(rounds, classes, wanted, held_against),
         "tstr": tstr(context, accepted(rounds, by_class, scaling), scaling, real),
     }
 
@@ -240,32 +250,24 @@ def _joined(rounds: list[Candidates], measure: str) -> npt.NDArray[np.float64]:
 
 
 def metadata(
-    rounds: list[Candidates], classes: tuple[str, ...], wanted: Mapping[int, int], model: ScreeningModel | None
+    rounds: list[Candidates], classes: tuple[str, ...], wanted: Mapping[int, int], screening: Screening | None
 ) -> dict[str, Any]:
-    """Return what was accepted and rejected and why; and which share of unseen real chips screening would accept."""
+    """Return what was accepted and rejected and why."""
     labels = np.concatenate([some.labels for some in rounds]) if rounds else np.empty(0, np.int64)
     why = np.concatenate([some.reasons for some in rounds]) if rounds else np.empty(0, object)
     accepted = {name: int(((labels == number) & (why == "")).sum()) for number, name in enumerate(classes)}
-    found: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "wanted": max(wanted.values(), default=0),
         "accepted": accepted,
         "candidates": {name: int((labels == number).sum()) for number, name in enumerate(classes)},
         "composites": sum(len(some.labels) for some in rounds if some.alphas is not None),
         "reasons": dict(sorted(Counter(reason for reason in why if reason).items())),
-        "screened": model is not None,
+        "screened": screening is not None,
     }
     short = {classes[label]: count for label, count in wanted.items() if accepted[classes[label]] < count}
     if short:
         lacking = ", ".join(f"{name} ({count} wanted)" for name, count in short.items())
-        found["note"] = f"fewer chips than wanted were accepted of: {lacking}"
-    if model is not None and model.ensemble is None:
-        found["note"] = "too few training chips to check labels and distances; only copies were screened out"
-    if model is not None and model.ensemble is not None:
-        ensemble, farthest = model.ensemble, np.asarray(model.limits.max_distance)
-        kept = (ensemble.real_score >= model.limits.min_label_score) & (
-            ensemble.real_distance <= farthest[ensemble.labels]
-        )
-        found["unseen_real_kept"] = {
-            name: round(float(kept[ensemble.labels == number].mean()), 4) for number, name in enumerate(classes)
-        }
-    return found
+        summary["note"] = f"fewer chips than wanted were accepted of: {lacking}"
+    if screening is not None and screening.ensemble is None:
+        summary["note"] = "too few training chips to check labels and distances; only copies were screened out"
+    return summary

@@ -14,44 +14,74 @@ from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserF
 from ...utils.errors import ConfigError
 from ...utils.section import as_json
 
-SPLIT = "split-"
+SPLIT, SCREENING = "split-", "screening-"
+LIMITS = frozenset({"min_label_score", "distance_quantile", "copy_correlation"})
+"""Keys of the section `synth` that decide what candidates are held against."""
 IMAGES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
 
 
 def plan(context: PlanContext) -> Plan:
-    """Plan the synthetic chips of each split, the final one too; reads the facts of the splits."""
+    """Plan the synthetic chips of each split, the final one too; reads the metadata of the splits."""
     splits = list(context.done["gan"])
-    generated = [_generated(context, split, context.done["gan"][split]) for split in splits]
+    screenings: dict[str, Artifact] = {}
+    if context.config.synth.screen:
+        tasks = [_screening(context, split) for split in splits]
+        screenings = dict(zip(splits, (yield tasks), strict=True))
+    generated = [_generated(context, split, screenings.get(split)) for split in splits]
     external = [
         _external(context, folder, split)
         for folder in context.config.classify.folders
         for split in splits
         if split != FINAL or _folder(folder, split).is_dir()
     ]
-    pasted = [_cutpaste(context, split) for split in splits if _wants_cutpaste(context.config)]
+    pasted = [_cutpaste(context, split, screenings.get(split)) for split in splits if _wants_cutpaste(context.config)]
     yield generated + pasted + external
 
 
-def _generated(context: PlanContext, split: str, generator: Artifact) -> Task:
-    """Plan the chips of the split's own generator."""
+def _screening(context: PlanContext, split: str) -> Task:
+    """Plan what the candidates of a split are held against."""
     config = context.config
     assigned = context.artifact("chips", f"{SPLIT}{split}")
-    metadata = assigned.metadata
     return Task(
         stage="synth",
-        name=split,
-        function="satpipe.stages.synth.stage:make_synthetic",
+        name=f"{SCREENING}{split}",
+        function="satpipe.stages.synth.stage:learn_screening",
         config={
-            "synth": as_json(config.synth),
+            "synth": {key: value for key, value in as_json(config.synth).items() if key in LIMITS},
+            "scaling": as_json(config.chips.scaling),
             "split": split,
             "classes": list(config.ingest.classes),
             "seed": config.seed,
-            **{key: metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
+            **{key: assigned.metadata.get(key) or 0 for key in ("fold", "fraction", "replicate")},
         },
-        inputs={"index": context.artifact("chips", "index").ref, "split": assigned.ref, "generator": generator.ref},
-        libraries=("torch", "numpy", "opencv-python-headless"),
+        inputs={"index": context.artifact("chips", "index").ref, "split": assigned.ref},
+        libraries=("torch", "numpy"),
         training=True,
         cost=expected_seconds(config),
+    )
+
+
+def _chips(context: PlanContext, split: str, screening: Artifact | None) -> Task:
+    """Plan synthetic chips of a split: what those of the generator and pasted ones have in common."""
+    screened = {"screening": screening.ref} if screening else {}
+    common = _screening(context, split)
+    return replace(
+        common,
+        config={**common.config, "synth": as_json(context.config.synth)},
+        inputs={**common.inputs, **screened},
+        libraries=("torch", "numpy", "opencv-python-headless"),
+        cost=expected_seconds(context.config),
+    )
+
+
+def _generated(context: PlanContext, split: str, screening: Artifact | None) -> Task:
+    """Plan the chips of the split's own generator."""
+    common = _chips(context, split, screening)
+    return replace(
+        common,
+        name=split,
+        function="satpipe.stages.synth.stage:make_synthetic",
+        inputs={**common.inputs, "generator": context.done["gan"][split].ref},
     )
 
 
@@ -59,16 +89,12 @@ def _wants_cutpaste(config: RunConfig) -> bool:
     return any(parse(name).source == "cutpaste" for name in config.classify.arms)
 
 
-def _cutpaste(context: PlanContext, split: str) -> Task:
+def _cutpaste(context: PlanContext, split: str, screening: Artifact | None) -> Task:
     """Plan the real objects of a split, cut out and composed; needs no generator."""
-    generated = _generated(context, split, context.done["gan"][split])
-    inputs = {name: ref for name, ref in generated.inputs.items() if name != "generator"}
     return replace(
-        generated,
+        _chips(context, split, screening),
         name=cutpaste_artifact(split),
         function="satpipe.stages.synth.stage:make_cutpaste",
-        config={**generated.config, "scaling": as_json(context.config.chips.scaling)},
-        inputs=inputs,
     )
 
 
@@ -78,8 +104,8 @@ def expected_seconds(config: RunConfig) -> float:
 
 
 def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """Forecast how many chip sets an experiment of so many splits has, and the seconds of each, with the final one."""
-    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config)
+    """Forecast how many tasks an experiment of so many splits has, and the seconds of each, with the final one."""
+    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config) + config.synth.screen
     return (splits + 1) * sources, expected_seconds(config)
 
 
@@ -122,6 +148,13 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
     if not found:
         raise ConfigError(f"classify.folders: {folder} has no image below {', '.join(classes)}; PNG, TIFF or JPEG")
     return found
+
+
+def learn_screening(context: TaskContext) -> dict[str, Any]:
+    """Learn what the candidates of a split are held against; writes screening.safetensors and screening.json."""
+    from .screening import run
+
+    return run(context)
 
 
 def make_synthetic(context: TaskContext) -> dict[str, Any]:

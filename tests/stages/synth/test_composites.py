@@ -17,7 +17,7 @@ from satpipe.dataset.tables import CHIPS, SYNTHETIC
 from satpipe.engine.task import METADATA, TaskContext
 from satpipe.stages.gan.stage import make_generator
 from satpipe.stages.synth.filters import OBJECT, UNLEARNED
-from satpipe.stages.synth.stage import make_cutpaste, make_synthetic
+from satpipe.stages.synth.stage import learn_screening, make_cutpaste, make_synthetic
 
 NAME = "fold0-f100-r0"
 
@@ -50,6 +50,16 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
     return replace(gan, task=replace(gan.task, name=NAME, config=settings), out=out, inputs=inputs)
 
 
+def with_screening(context: TaskContext, **limits: float) -> TaskContext:
+    """Return the context of the task with screening, which is learned first."""
+    synth = {**context.config["synth"], "screen": True} | limits
+    task = replace(context.task, config={**context.config, "synth": synth})
+    learned = replace(context, task=task, out=context.out.with_name("screening"))
+    learned.out.mkdir()
+    learn_screening(learned)
+    return replace(context, task=task, inputs={**context.inputs, "screening": learned.out})
+
+
 def read(context: TaskContext) -> tuple[pd.DataFrame, ChipStore]:
     index = SYNTHETIC.read(context.out / "index.parquet")
     return index, ChipStore.open(SYNTHETIC.read, context.out / "index.parquet", context.out.parents[1])
@@ -68,8 +78,7 @@ def test_generated_objects_are_composed_and_masked(context: TaskContext) -> None
 
 
 def test_a_generator_that_learned_nothing_yields_nothing(context: TaskContext) -> None:
-    synth = {**context.config["synth"], "screen": True, "min_label_score": 0.0, "distance_quantile": 1.0}
-    screened = replace(context, task=replace(context.task, config={**context.config, "synth": synth}))
+    screened = with_screening(context, min_label_score=0.0, distance_quantile=1.0)
     metadata = make_synthetic(screened)
     assert metadata["accepted"]["ship"] == 0
     assert metadata["reasons"][OBJECT] == metadata["candidates"]["ship"] == 40
@@ -82,8 +91,7 @@ def test_a_class_that_was_not_learned_yields_nothing(context: TaskContext) -> No
     far = {"kid": 400.0, "kid_floor": 2.0, "precision": 0.1, "precision_floor": 0.9, "coverage": 0.0}
     measured = {"quality": {"non-ship": far | {"coverage_floor": 0.9}}}
     (context.folder("generator") / METADATA).write_text(json.dumps(measured), "utf-8")
-    synth = {**context.config["synth"], "screen": True, "min_label_score": 0.0}
-    metadata = make_synthetic(replace(context, task=replace(context.task, config={**context.config, "synth": synth})))
+    metadata = make_synthetic(with_screening(context, min_label_score=0.0))
     assert metadata["accepted"]["non-ship"] == 0
     assert metadata["reasons"][UNLEARNED] == metadata["candidates"]["non-ship"] == 20
     assert "non-ship (20 wanted)" in metadata["note"]

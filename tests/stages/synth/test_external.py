@@ -11,9 +11,8 @@ import rasterio
 from fixtures.synth_project import NAME, bars
 from PIL import Image
 from satpipe.dataset.tables import SYNTHETIC
-from satpipe.engine.plan import Fingerprints
 from satpipe.engine.task import TaskContext
-from satpipe.stages.synth.stage import import_external, plan
+from satpipe.stages.synth.stage import import_external
 from satpipe.utils.errors import ConfigError, InputError
 
 
@@ -39,9 +38,7 @@ def folder(tmp_path):
 
 
 def planned(project, path):
-    context = project.context({"folders": [{"name": "other", "path": str(path)}]})
-    context = replace(context, fingerprint=Fingerprints(project.root / "fingerprints.json"))
-    return {task.name: task for task in next(plan(context))}
+    return {task.name: task for task in project.planned({"folders": [{"name": "other", "path": str(path)}]})}
 
 
 def job_for(project, task) -> TaskContext:

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import torch
-from fixtures.synth_project import SynthProject, bars
+from fixtures.synth_project import NAME, SynthProject, bars
 from PIL import Image
 from satpipe.dataset import scaling
 from satpipe.dataset.chip_store import ChipStore
@@ -32,10 +32,14 @@ def read(context) -> pd.DataFrame:
     return SYNTHETIC.read(context.out / "index.parquet")
 
 
-def test_a_part_for_each_generator(project):
-    (task,) = project.planned()
-    assert (task.stage, task.name, set(task.inputs)) == ("synth", "fold1-f050-r2", {"index", "split", "generator"})
-    assert task.config["replicate"] == 2
+def test_each_generator_has_a_task_and_screening_is_shared(project):
+    learned, task, pasted = project.planned({"arms": ["classic", "classic+gan", "classic+cutpaste"]})
+    assert [each.name for each in (learned, task, pasted)] == [f"screening-{NAME}", NAME, f"cutpaste-{NAME}"]
+    assert set(task.inputs) == {"index", "split", "generator", "screening"}
+    assert task.inputs["screening"] == pasted.inputs["screening"]
+    assert task.config["replicate"] == learned.config["replicate"] == 2
+    project.settings = {"screen": False}
+    assert [each.name for each in project.planned({"arms": ["classic", "classic+gan"]})] == [NAME]
 
 
 def test_without_screening_the_first_chips_are_taken(project):
@@ -122,7 +126,7 @@ def test_accepted_chips_are_read_like_real_ones(project, monkeypatch):
     context = project.task_context()
     make_synthetic(context)
     task = project.store / "synth" / "committed"
-    task.parent.mkdir()
+    task.parent.mkdir(exist_ok=True)
     context.out.rename(task)
     store = ChipStore.open(SYNTHETIC.read, task / "index.parquet", project.store)
     chips = store.where(store.index["accepted"].to_numpy(bool)).read()
