@@ -98,7 +98,7 @@ SECTIONS = {
             "{count:,} windows of {size} x {size} pixels at random places of a {side:,} x {side:,} x 3 uint8 scene,"
             " tiled and deflated, cut into memory; the peers read them in random order. A peer with one handle and a"
             " cache that holds the whole decoded scene decodes each block once, as satpipe does with 16 MiB: there"
-            " nothing is left to gain but what more workers bring."
+            " only more workers can gain anything."
         ),
     ),
     "growth": (

@@ -43,7 +43,7 @@ def main() -> None:
     print(f"preparing a split of {len(labels)} chips: {time.process_time() - started:.1f} s")
     numbers = np.arange(options.count)
     given = composer.layers[numbers % len(composer.layers)]
-    print("| layers | composites a second of a core |\n|---|---|")
+    print("| layers | composites per CPU second |\n|---|---|")
     for name, layers in (("real objects", None), ("given, as generated ones are", given)):
         turns = []
         for _ in range(options.turns):

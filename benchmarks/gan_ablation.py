@@ -1,10 +1,10 @@
-"""What each piece of the low-data recipe gives, by leaving it out or changing it; judged on validation chips alone.
+"""What each element of the low-data recipe contributes: each is left out or changed; evaluated on validation chips only.
 
     python benchmarks/gan_ablation.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ... \
         --images 40000 [--replicates 2] [--workers 2] [--docs docs/experiments.md]
 
 Every variant is trained on the same splits with the same seeds, so that differences are taken within them. Left-out
-areas stay closed. Results are kept line by line in ``--results``: a training that is in there is not made again.
+areas stay closed. Results are appended to ``--results``: a training that is in there is not run again.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def measures(found: dict[str, Any]) -> dict[str, float]:
     """Return the measures of one training: means over classes, or over the classes but the background."""
     quality, use = found["quality"], found["usefulness"]
     ship = list(quality)[-1]
-    taught = {way: use[way]["average_precision"][ship] for way in ("synthetic_to_real", "real_to_real")}
+    tstr = {way: use[way]["average_precision"][ship] for way in ("synthetic_to_real", "real_to_real")}
     return {
         "kid": statistics.mean(values["kid"] - values["kid_floor"] for values in quality.values()),
         "coverage": statistics.mean(values["coverage"] / values["coverage_floor"] for values in quality.values()),
-        "taught": taught["synthetic_to_real"] / taught["real_to_real"],
+        "tstr": tstr["synthetic_to_real"] / tstr["real_to_real"],
     }
 
 
@@ -64,16 +64,16 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         f"`python benchmarks/gan_ablation.py` on {processor()}: {results[0]['images']:,} images; {len(splits)} splits",
         f"({', '.join(splits)}) with one training of each variant.",
         "Figures are of validation chips: kernel distance above that of real chips and coverage as a share of theirs,",
-        "means of the classes; what a classifier trained on generated ships alone reaches, as a share of one trained",
-        "on real ones (average precision). Behind each figure, the mean difference from the recipe on the same splits",
-        "and its standard deviation; a bold one has a 95 % interval (Student's t) without zero in it.",
+        "means of the classes; TSTR: average precision of a classifier trained on generated ships only, as a share of",
+        "that of one trained on real ones. Next to each figure, the mean difference from the recipe on the same splits",
+        "and its standard deviation; bold if its 95 % interval (Student's t) excludes zero.",
         "",
-        "| variant | kernel distance | difference | coverage | difference | taught | difference |",
+        "| variant | kernel distance | difference | coverage | difference | TSTR | difference |",
         "|---|---|---|---|---|---|---|",
     ]
     for variant, found in by_variant.items():
         cells = [variant]
-        for name in ("kid", "coverage", "taught"):
+        for name in ("kid", "coverage", "tstr"):
             values = [found[split][name] for split in splits]
             cells.append(spread(values))
             apart = [found[split][name] - by_variant[WHOLE][split][name] for split in splits]

@@ -5,13 +5,13 @@
 
 For each preset, fold and replicate one generator is trained on all labels of the training areas, as `satpipe run gan`
 would: its checkpoint is chosen on validation chips, and the kernel distance, the coverage and the copies are those on
-validation chips that its card has. Then the left-out area is opened once, for three classifiers that differ in nothing
-but what taught them: the real training chips; as many generated chips of each class as a card's usefulness is judged
-by, just as the generator makes them; and as many that screening accepted, which are what `satpipe run synth` hands on.
+validation chips that its card has. Then the left-out area is opened once, for three classifiers that differ only in
+their training chips: the real training chips; as many generated chips of each class as the usefulness on a card is
+measured with, unscreened; and as many that screening accepted, which `satpipe run synth` passes on.
 The number of images of each preset is chosen so that the trainings take the same time; the processor time of each is in
 the table.
 
-Results are kept line by line in ``--results``: a training that is in there is not made again, nor one that the run in
+Results are appended to ``--results``: a training that is in there is not run again, nor one that the run in
 ``--root`` has made, or an earlier call with the same settings and chips; the time is missing then. After a change of
 the code, begin in another root.
 """
@@ -83,7 +83,7 @@ class Trial:
 
 
 def run(task: Trial) -> dict[str, Any]:
-    """Train one generator and judge it."""
+    """Train one generator and evaluate it."""
     out = Path(task.out) / task.key.replace(" ", "-")
     out.mkdir(parents=True, exist_ok=True)
     folders = {name: Path(folder) for name, folder in task.folders.items()}
@@ -99,7 +99,7 @@ def run(task: Trial) -> dict[str, Any]:
             (out / MADE).write_text(task.digest, encoding="utf-8")
         seconds, elapsed = time.process_time() - began, time.monotonic() - started
         metadata = json.loads((made / METADATA).read_text("utf-8"))
-        tested = judged(task, context, made) if task.test else {}
+        tested = tested_on_left_out(task, context, made) if task.test else {}
     return {
         "key": task.key,
         "preset": task.preset,
@@ -111,17 +111,17 @@ def run(task: Trial) -> dict[str, Any]:
     }
 
 
-def judged(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
+def tested_on_left_out(task: Trial, context: TaskContext, made: Path) -> dict[str, Any]:
     """Measure usefulness on the left-out area, and TSTR of screened chips on it and on the validation chips."""
     prepare(task.profile)
     seed = task.task.config["seed"][0]
     inputs = read_inputs(context)
     (_, choosing), opened = inputs.few(), with_test(inputs, context)
     (_, test) = opened.few()
-    taught_by = screened(task, context, made, inputs)
-    if set(taught_by.labels.tolist()) != set(range(len(inputs.classes))):
-        raise SystemExit(f"{task.key}: screening accepted no chip of a class, so there is nothing to teach with")
-    network = train_probe(*taught_by, len(inputs.classes), seed, task.profile)
+    accepted = screened(task, context, made, inputs)
+    if set(accepted.labels.tolist()) != set(range(len(inputs.classes))):
+        raise SystemExit(f"{task.key}: screening accepted no chip of a class, so there is nothing to train with")
+    network = train_probe(*accepted, len(inputs.classes), seed, task.profile)
     grades = [grade(probabilities(network, chips), labels, inputs.classes) for chips, labels in (choosing, test)]
     return {
         "test": of_generator(sampler_of(load_generator(made, task.profile.device)), opened, seed, task.profile),
@@ -171,7 +171,7 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
     profile = runner.profile(config)
     found = []
     for preset, changes in variants.items():
-        # Some of a recipe no configuration can change: that is put into the part itself, which no run then has made.
+        # Some of a recipe no configuration can change: that is put into the task itself, which no run then has made.
         keys = {name: value for name, value in changes.items() if name in GanConfig.model_fields}
         inner = {name: value for name, value in changes.items() if name not in keys}
         asked = config.model_copy(update={"gan": config.gan.model_copy(update=keys)})
@@ -222,9 +222,9 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}. All",
         "labels of the training areas; the checkpoint is the best on validation sites, where distance, coverage and",
-        "copies were taken too, what real chips score in brackets. The left-out area was opened once. The",
-        "last two columns: a classifier that has seen generated chips alone, all of them or those that screening",
-        "accepted, beside one that has seen real chips alone.",
+        "copies were measured too, with those of real chips in brackets. The left-out area was opened once. The",
+        "last two columns: a classifier trained only on generated chips, all of them or those that screening",
+        "accepted, beside one trained only on real chips.",
         "",
         (
             "| preset | split | processor | class | kernel distance (real) | above it | coverage (real) | copies |"

@@ -3,7 +3,7 @@
     satpipe run chips --config my.yaml --root FOLDER
     python benchmarks/gan_evaluation.py FOLDER --config my.yaml [--images 2400] [--set KEY=VALUE]
 
-A training of few images is timed in processor seconds of one thread, with one evaluation on the way for each of its
+A training of few images is timed in CPU seconds of one thread, with one evaluation during training for each of its
 parts. What is done once stays as it is, and what grows with the training is scaled to the preset's own length, with
 evaluations every `gan.checkpoint_images`.
 """
@@ -33,7 +33,7 @@ SECONDS: dict[str, list[float]] = defaultdict(list)
 
 
 def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with its processor seconds kept in :data:`SECONDS`."""
+    """Return the function with its CPU seconds kept in :data:`SECONDS`."""
 
     def wrapped(*given: Any, **named: Any) -> Any:
         started = time.process_time()
@@ -70,7 +70,7 @@ def main() -> None:
     }
     make.prepare_evaluator = timed("feature network and floors", make.prepare_evaluator)
     make.of_generator = timed("usefulness", make.of_generator)
-    Evaluator.evaluate = timed("evaluations on the way", Evaluator.evaluate)  # type: ignore[method-assign]
+    Evaluator.evaluate = timed("evaluations during training", Evaluator.evaluate)  # type: ignore[method-assign]
     Evaluator.thorough = timed("thorough evaluation", Evaluator.thorough)  # type: ignore[method-assign]
     make.train = timed("training", make.train)
     make.write_outputs = lambda *_: {}
@@ -85,15 +85,15 @@ def main() -> None:
         make.make(TaskContext(task, folder / "out", folder / "scratch", store, inputs, profile, Progress(None)))
     images = (whole.layer_images, whole.whole_images) if len(SECONDS["training"]) == 2 else (whole.images,)
     shown = (options.images, options.images // 2)
-    on_the_way = SECONDS["evaluations on the way"]
+    during_training = SECONDS["evaluations during training"]
     trained = sum(
         (seconds - evaluation) * wanted / done
-        for seconds, evaluation, wanted, done in zip(SECONDS["training"], on_the_way, images, shown, strict=False)
+        for seconds, evaluation, wanted, done in zip(SECONDS["training"], during_training, images, shown, strict=False)
     )
     evaluations = [max(1, round(wanted / config.gan.checkpoint_images)) for wanted in images]
     once = ("feature network and floors", "thorough evaluation", "usefulness")
     rows = {name: sum(SECONDS[name]) for name in once}
-    rows["evaluations on the way"] = sum(a * b for a, b in zip(on_the_way, evaluations, strict=True))
+    rows["evaluations during training"] = sum(a * b for a, b in zip(during_training, evaluations, strict=True))
     print(f"training of {' + '.join(f'{number:,}' for number in images)} images: {trained:.0f} s ({options.precision})")
     print("| evaluation | CPU s | share of the training |\n|---|---|---|")
     for name, seconds in (rows | {"all": sum(rows.values())}).items():

@@ -1,4 +1,4 @@
-"""Milliseconds of a GAN's training step on a GPU: recorded once and replayed, beside operation by operation.
+"""Milliseconds of a GAN's training step on a GPU: captured once as a CUDA graph and replayed, or run eagerly.
 
     python benchmarks/gan_gpu.py [--size 80] [--steps 200] [--together 1 4 12] [--docs docs/benchmarks.md]
 
@@ -24,15 +24,15 @@ from satpipe.stages.gan.train import start
 from section import write_section
 
 WARM = 25
-"""Steps before the clock starts: kernels are chosen, the step is recorded."""
+"""Steps before the clock starts: kernels are chosen, the step is captured."""
 
 
-def step_ms(preset: str, profile: Profile, size: int, steps: int, recorded: bool) -> float:
+def step_ms(preset: str, profile: Profile, size: int, steps: int, graph: bool) -> float:
     """Return the mean milliseconds of a step."""
     setting = make_setting(PRESETS[preset], size, profile, Path())
     device = prepare(profile)
     networks = start(setting, device)
-    if not recorded:
+    if not graph:
         networks.recording = None
     sums = torch.zeros(4, device=device)
     for step in range(WARM + steps):
@@ -62,13 +62,13 @@ def main() -> None:
     options = parser.parse_args()
     plain = Profile("cuda", "fp32", "channels_last", 1)
     if options.alone:
-        print(step_ms("dcgan-lowdata", plain, options.size, options.steps, recorded=True))
+        print(step_ms("dcgan-lowdata", plain, options.size, options.steps, graph=True))
         return
     lines = [
         f"`python benchmarks/gan_gpu.py` on {torch.cuda.get_device_name()}, torch {torch.__version__}, chips of",
         f"{options.size} x {options.size}:",
         "",
-        "| preset | precision | memory | operation by operation | recorded | times as fast |",
+        "| preset | precision | memory | eager | CUDA graph | times as fast |",
         "|---|---|---|---|---|---|",
     ]
     for preset in PRESETS:

@@ -257,7 +257,7 @@ def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
     own = ", ".join(f"{max(row['own_mb'] for row in one['stages'].values()):.0f}" for one in found)
     plans = ", ".join(f"{one['plan_seconds']:.1f}" for one in found if one["plan_seconds"] is not None)
     lines.append(
-        f"Memory of the process that plans: {own} MB. Planning the whole run again with nothing to do: {plans} s."
+        f"Memory of the planning process: {own} MB. Planning the whole run again with nothing to do: {plans} s."
     )
     return lines
 
@@ -299,11 +299,11 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     lines = [
         said(
             f"{wanted_scenes:,} scenes and {wanted_chips:,} chips of 80 x 80 pixels in three bytes, on {machines}",
-            f"machines of {workers} cores like one of this one's, from what a scene or a chip more cost at the",
+            f"machines of {workers} cores like this one's, extrapolated from the cost of another scene or chip at the",
             "largest sizes.",
         ),
         "",
-        f"| part | core hours | hours on {across} cores |",
+        f"| task | core hours | hours on {across} cores |",
         "|---|---:|---:|",
     ]
     for name, total, shared in rows:
@@ -322,10 +322,10 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
         "",
         f"- Bytes: {wanted_chips * 80 * 80 * 3 / 1e12:,.2f} TB of pixels, {max(table, 0):,.0f} GB of tables.",
         said(
-            "- What breaks first is memory: the parts of `chips` that hold one table of all chips need",
+            "- Memory is the first limit: the tasks of `chips` that hold one table of all chips need",
             f"{memory['chips']:,.0f} GB by then, and `{hungry}`, which needs most, {memory[hungry]:,.0f} GB.",
-            f"A host with 64 GB gets {most:,.0f} million chips through all stages.",
-            f"The process that plans grows to {planner:,.1f} GB." if planner >= 0.1 else "The planning process stays.",
+            f"A host with 64 GB can process {most:,.0f} million chips in all stages.",
+            f"The planning process grows to {planner:,.1f} GB." if planner >= 0.1 else "The planner does not grow.",
         ),
         said(
             "- The search for near-duplicates grows with the 1.5th power of the textured chips:",
@@ -333,8 +333,8 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
             f"is textured, {textured:,} of them take {pairs_s * textured**1.5 / 3600:,.1f} hours of one core.",
         ),
         said(
-            "- Trainings do not grow: their steps are configured, and above 512 MB of chips they read each batch from",
-            "its shards.",
+            "- Training time does not grow: the number of steps is configured, and above 512 MB of chips each batch is",
+            "read from its shards.",
         ),
     ]
     return lines

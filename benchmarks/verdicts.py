@@ -170,11 +170,11 @@ def false_verdicts(components: Components, experiments: int, draws: int, seed: i
     lines = [
         (
             f"No true difference, {experiments:,} simulated experiments in each row. In percent: how often the verdict"
-            f" was helps or hurts all the same, which may be {100 * LIMIT:g} (a row breaks the limit where it is above"
+            f" was nevertheless helps or hurts, of which {100 * LIMIT:g} are allowed (a row breaks the limit above"
             f" {100 * allowed:.1f}, which chance alone exceeds once in 100), how often it was too little data to tell,"
-            " and how often the percentiles of the crossed bootstrap would have seen a difference. In points: how far"
-            " estimates spread, and the standard error that the experiments claim. Effects of areas are given as"
-            " standard deviations in logits."
+            " and how often the percentiles of the crossed bootstrap would have shown a difference. In points: the"
+            " standard deviation of the estimates, and the standard error that the experiments claim. Effects of areas"
+            " are standard deviations in logits."
         )
     ]
     kept = True
@@ -267,7 +267,7 @@ def main() -> int:
             "",
             *power(components, given.experiments, given.seed),
             "",
-            f"{'Kept' if within_limit else 'BROKEN'}: the limit of {100 * LIMIT:g} % in all rows that are bounded.",
+            f"The limit of {100 * LIMIT:g} % {'holds in all bounded rows' if within_limit else 'is BROKEN'}.",
         ]
         write_section(title, lines, given.docs)
     return 0 if kept else 1

@@ -109,13 +109,13 @@ def measure(given: argparse.Namespace) -> list[str]:
     one, two, dask = (seconds[place] for place in places)
     lines = [
         said(
-            "One run with everything that belongs to it: starting and ending workers, planning, committing. What only",
-            f"one part can do at a time is in it too. Means of {given.rounds} rounds, every other one in reverse. Two",
-            "processes that do nothing but convolutions get",
-            f"{own:.2f} times as much done as one on this machine. `python benchmarks/workers.py`; {machine()}.",
+            "One complete run, including starting and stopping workers, planning, committing, and stages with a single",
+            f"task. Means of {given.rounds} rounds, every other one in reverse. Two",
+            "processes that only compute convolutions do",
+            f"{own:.2f} times the work of one on this machine. `python benchmarks/workers.py`; {machine()}.",
         ),
         "",
-        "| stage | parts | one process | two processes | two over one | two Dask workers | Dask over processes |",
+        "| stage | tasks | one process | two processes | two over one | two Dask workers | Dask over processes |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     tasks = clock.tasks | {"all of the run": sum(clock.tasks.values())}

@@ -11,9 +11,9 @@ from satpipe.config.gan_presets import PRESETS
 BENCHMARKS = REPOSITORY / "benchmarks"
 
 
-def trained(preset, split, taught):
+def trained(preset, split, tstr):
     quality = {"kid": 0.5, "kid_floor": 0.1, "coverage": 0.8, "coverage_floor": 1.0}
-    precision = {way: {"average_precision": {"ship": value}} for way, value in taught.items()}
+    precision = {way: {"average_precision": {"ship": value}} for way, value in tstr.items()}
     return {"preset": preset, "split": split, "images": 10, "quality": {"ship": quality}, "usefulness": precision}
 
 

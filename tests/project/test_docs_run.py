@@ -57,8 +57,8 @@ TINY = {
     "compute.precision": "fp32",
     "compute.memory_format": "contiguous",
 }
-JUDGES = (features, probe, scorer)
-"""What trains networks of its own, for a fixed number of steps."""
+PROBES = (features, probe, scorer)
+"""Modules that train small networks for a fixed number of steps."""
 FEW = {"split.replicates": 2, "split.folds": 2}
 """Larger numbers become these."""
 SIX = 'RUN, REPLICATES = "mixed", 6'
@@ -176,7 +176,7 @@ def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: py
     # Parts are made in this process: starting others takes longer than what they make here.
     for module in (runner, sweep):
         monkeypatch.setattr(module, "open_executor", lambda compute, workers: nullcontext(Here()))
-    for module in JUDGES:
+    for module in PROBES:
         monkeypatch.setattr(module, "STEPS", 8)
     ran = [line for document in in_order() for line in run_document(document, world)]
     assert len(ran) > 40

@@ -1,4 +1,4 @@
-"""The benchmark that chooses the judge: what it judges is of groups that nothing was trained on, and never a test."""
+"""The benchmark that chooses the classifier: it evaluates on groups that nothing was trained on, and never on a test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CLASSES = ("non-ship", "ship")
 
 
 @pytest.fixture(scope="module")
-def judge():
+def classifiers():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("judge")
+        yield importlib.import_module("classifiers")
 
 
 def some_split(fraction: float) -> SplitChips:
@@ -39,9 +39,9 @@ def some_split(fraction: float) -> SplitChips:
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_judged_chips_are_of_units_that_nothing_trains_on_and_never_the_splits_own_test(judge, fraction):
+def test_evaluated_chips_are_neither_of_training_units_nor_test_chips(classifiers, fraction):
     before = some_split(fraction)
-    after = judge.judged_split(before, fraction, [1, 0], "non-ship").rows
+    after = classifiers.evaluation_split(before, fraction, [1, 0], "non-ship").rows
     role = after.set_index("chip_id")["role"]
     tested = before.rows.loc[before.rows["role"] == "test", "chip_id"]
     assert not set(tested) & set(role.index)
@@ -51,17 +51,17 @@ def test_judged_chips_are_of_units_that_nothing_trains_on_and_never_the_splits_o
     assert not units["train"] & units["validation"]
 
 
-def test_with_all_labels_validation_is_judged_and_a_part_of_training_chooses_in_its_place(judge):
+def test_with_all_labels_validation_chips_are_evaluated(classifiers):
     before = some_split(1.0)
-    after = judge.judged_split(before, 1.0, [1, 0], "non-ship").rows
+    after = classifiers.evaluation_split(before, 1.0, [1, 0], "non-ship").rows
     was = before.rows.set_index("chip_id")["role"]
-    judged = after.loc[after["role"] == "test", "chip_id"]
-    assert set(was[judged]) == {"validation"}
+    evaluated = after.loc[after["role"] == "test", "chip_id"]
+    assert set(was[evaluated]) == {"validation"}
     assert set(was[after.loc[after["role"] == "validation", "chip_id"]]) == {"train"}
 
 
-def test_histograms_of_gradients_tell_directions_apart_and_not_brightness(judge):
-    networks = importlib.import_module("judge_networks")
+def test_histograms_of_gradients_tell_directions_apart_and_not_brightness(classifiers):
+    networks = importlib.import_module("classifier_networks")
     stripes = np.tile(np.sin(np.arange(32) / 2), (32, 1))[None]
     upright, lying = networks.hog(stripes), networks.hog(stripes.transpose(0, 2, 1))
     np.testing.assert_allclose(networks.hog(0.5 * stripes + 3), upright, atol=1e-3)
@@ -71,8 +71,8 @@ def test_histograms_of_gradients_tell_directions_apart_and_not_brightness(judge)
     assert strongest[1] == 4
 
 
-def test_the_support_vector_machine_learns_what_can_be_learnt(judge):
-    networks = importlib.import_module("judge_networks")
+def test_the_support_vector_machine_learns_what_can_be_learnt(classifiers):
+    networks = importlib.import_module("classifier_networks")
     rng = np.random.default_rng(0)
 
     def draw(count):
@@ -82,6 +82,6 @@ def test_the_support_vector_machine_learns_what_can_be_learnt(judge):
             chips[number, 12:18, 6:26] += 90
         return chips.clip(0, 255).astype(np.uint8), labels
 
-    train, choose, (judged, labels) = draw(40), draw(16), draw(30)
-    _, decisions = networks.svm_decisions(train, choose, judged, 255.0, 1)
+    train, choose, (evaluated, labels) = draw(40), draw(16), draw(30)
+    _, decisions = networks.svm_decisions(train, choose, evaluated, 255.0, 1)
     assert ((decisions > 0) == labels).mean() > 0.95

@@ -1,6 +1,6 @@
-"""What the ship ConvNet is measured against in ``judge.py``: two larger networks, and a support vector machine.
+"""What the ship ConvNet is measured against in ``classifiers.py``: two larger networks, and a support vector machine.
 
-The networks are named as a user would name one of his own, ``classify.model: judge_networks:deeper``.
+The networks are named as a user would name one of his own, ``classify.model: classifier_networks:deeper``.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def features(chips: npt.NDArray[Any], high: float) -> Floats:
 def svm_decisions(
     train: tuple[npt.NDArray[Any], npt.NDArray[np.int64]],
     chosen_by: tuple[npt.NDArray[Any], npt.NDArray[np.int64]],
-    judged: npt.NDArray[Any],
+    evaluated: npt.NDArray[Any],
     high: float,
     seed: int,
 ) -> tuple[Floats, Floats]:
@@ -149,4 +149,4 @@ def svm_decisions(
             if best is None or reached > best[0]:
                 best = (float(reached), model)
     assert best is not None
-    return decisions(best[1], chosen_by[0]), decisions(best[1], judged)
+    return decisions(best[1], chosen_by[0]), decisions(best[1], evaluated)

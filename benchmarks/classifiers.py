@@ -1,19 +1,19 @@
-"""Is the judge strong enough, and how should it use synthetic chips? Answered on groups that no test ever sees.
+"""Is the classifier strong enough, and how should it use synthetic chips? Answered on groups that no test ever sees.
 
-    python benchmarks/judge.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ...
-    python benchmarks/judge.py --question synthetic --config ...       # needs a GAN per split; makes what is missing
+    python benchmarks/classifiers.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ...
+    python benchmarks/classifiers.py --question synthetic --config ...       # needs a GAN per split; makes what is missing
 
-Two questions. ``judge``: is the ship ConvNet within a point of balanced accuracy of a wider network, a deeper one, and
-HOG and colour features with an SVM, in the arm ``classic``? ``synthetic``: which `classify.synthetic_use` and
+Two questions. ``classifier``: is the ship ConvNet within a point of balanced accuracy of a wider network, a deeper one,
+and HOG and colour features with an SVM, in the arm ``classic``? ``synthetic``: which `classify.synthetic_use` and
 `synthetic_share` serve ``classic+gan`` best, beside ``classic``?
 
-Each split of the run has its left-out area, which is not opened here. What is judged are chips of groups of the
-training areas that neither the classifier nor the GAN has trained on: where the split uses a fraction of the labels,
-those of the groups that it leaves unused; where it uses all, those of its validation groups, and then a part of its
-training chips chooses step, temperature and threshold in their place. Every candidate sees the same chips.
+Each split of the run has its left-out area, which is not opened here. Candidates are evaluated on chips of groups of the
+training areas that neither the classifier nor the GAN has trained on: if the split uses a fraction of the labels,
+those of the groups that it leaves unused; if it uses all, those of its validation groups, and then some of its
+training chips choose step, temperature and threshold instead. Every candidate sees the same chips.
 
-Results are kept line by line in ``--results``: a training that is in there, of the same code and data, is not made
-again. So it can be stopped, and be run with more replicates later.
+Results are appended to ``--results``: a training that is in there, with the same code and data, is not run
+again. So the benchmark can be stopped, and be run with more replicates later.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from judge_networks import svm_decisions
+from classifier_networks import svm_decisions
 from satpipe.commands._common import committed
 from satpipe.config.load import load
 from satpipe.config.run import RunConfig
@@ -54,7 +54,7 @@ from section import write_section
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 LIMIT = 0.01
-"""A judge further than this from the best candidate is too weak."""
+"""A classifier further than this from the best candidate is too weak."""
 SVM = "HOG, colour, SVM"
 
 
@@ -67,10 +67,10 @@ class Candidate:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
-JUDGES = (
+CLASSIFIERS = (
     Candidate("ship ConvNet"),
-    Candidate("wider", changes={"model": "judge_networks:wider"}),
-    Candidate("deeper", changes={"model": "judge_networks:deeper"}),
+    Candidate("wider", changes={"model": "classifier_networks:wider"}),
+    Candidate("deeper", changes={"model": "classifier_networks:deeper"}),
     Candidate(SVM),
 )
 USES = (
@@ -81,7 +81,7 @@ USES = (
         for share in (0.2, 0.33, 0.5)
     ),
 )
-QUESTIONS = {"judge": JUDGES, "synthetic": USES}
+QUESTIONS = {"classifier": CLASSIFIERS, "synthetic": USES}
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Trial:
         candidate: What is tried.
         split: Metadata of the split: fold, fraction, replicate.
         config: The run's configuration, as JSON types.
-        store: Root of the committed parts.
-        folders: Folder of each part it reads: index, split and, for arms with synthetic chips, synth.
+        store: Root of the committed artifacts.
+        folders: Folder of each artifact it reads: index, split and, for arms with synthetic chips, synth.
         profile: How it computes.
     """
 
@@ -116,11 +116,11 @@ class Trial:
 @cache
 def code() -> dict[str, str]:
     """Return digests of the code that trains and evaluates."""
-    networks = Path(__file__).with_name("judge_networks.py")
-    return {**definitions_used("satpipe.stages.classify.experiment:fit"), "judge_networks": sha256_file(networks)}
+    networks = Path(__file__).with_name("classifier_networks.py")
+    return {**definitions_used("satpipe.stages.classify.experiment:fit"), "classifier_networks": sha256_file(networks)}
 
 
-def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:
+def evaluation_split(chips: SplitChips, fraction: float, seed: Sequence[int], background: str) -> SplitChips:
     """Return the split with test chips from groups of the training areas that it does not train on.
 
     Args:
@@ -132,9 +132,9 @@ def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], backgr
     rows = chips.rows[chips.rows["role"] != "test"].copy()
     if fraction < 1:
         used = set(rows.loc[rows["role"].isin(["train", "validation"]), "unit"])
-        judged = (rows["role"] == "unused") & ~rows["unit"].isin(used)
+        evaluated = (rows["role"] == "unused") & ~rows["unit"].isin(used)
         rows.loc[rows["role"] == "unused", "role"] = "left"
-        rows.loc[judged, "role"] = "test"
+        rows.loc[evaluated, "role"] = "test"
         return SplitChips(rows, chips.chips, chips.classes)
     pool = rows[rows["role"] == "train"]
     names, labels, units = (pool[name].to_numpy(object) for name in ("chip_id", "class", "unit"))
@@ -147,7 +147,7 @@ def judged_split(chips: SplitChips, fraction: float, seed: Sequence[int], backgr
 
 
 def run(task: Trial) -> dict[str, Any]:
-    """Train one candidate and judge it."""
+    """Train one candidate and evaluate it."""
     began = time.perf_counter()
     classes = tuple(task.config["ingest"]["classes"])
     classify = task.config["classify"] | task.candidate.changes
@@ -167,22 +167,22 @@ def run(task: Trial) -> dict[str, Any]:
             task, Path(scratch), Path(scratch), Path(task.store), folders, task.profile, Progress(None)
         )
         draw = [task.config["seed"], task.split["replicate"]]
-        chips = judged_split(SplitChips.open(context), task.split["fraction"], draw, classes[0])
-        _, judged = chips.of("test")
+        chips = evaluation_split(SplitChips.open(context), task.split["fraction"], draw, classes[0])
+        _, evaluated = chips.of("test")
         if task.candidate.name == SVM:
-            predicted, scores = by_svm(chips, judged, task.config["seed"])
+            predicted, scores = by_svm(chips, evaluated, task.config["seed"])
         else:
-            predicted, scores = fit(context, chips)[0].predict(judged.chips)
-    ship = judged.labels > 0
+            predicted, scores = fit(context, chips)[0].predict(evaluated.chips)
+    ship = evaluated.labels > 0
     return {
         "key": task.key,
         "candidate": task.candidate.name,
         **task.split,
-        "balanced_accuracy": float(balanced_accuracy_score(judged.labels, predicted)),
+        "balanced_accuracy": float(balanced_accuracy_score(evaluated.labels, predicted)),
         "at_one_half": float(balanced_accuracy_score(ship, scores > 0.5)),
         "in_hindsight": best_balanced_accuracy(ship, scores),
         "average_precision": float(average_precision_score(ship, scores)),
-        "judged": [int((~ship).sum()), int(ship.sum())],
+        "evaluated": [int((~ship).sum()), int(ship.sum())],
         "seconds": round(time.perf_counter() - began, 1),
     }
 
@@ -195,13 +195,13 @@ def best_balanced_accuracy(ship: npt.NDArray[np.bool_], scores: npt.NDArray[np.f
     return float((1 + true - false).max() / 2)
 
 
-def by_svm(chips: SplitChips, judged: ChipSet, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def by_svm(chips: SplitChips, evaluated: ChipSet, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return class indices and scores of the test chips by the support vector machine."""
     _, train = chips.of("train")
     _, chosen_by = chips.of("validation")
     high = float(train.chips.max())
     choose, decisions = svm_decisions(
-        (train.chips, train.labels), (chosen_by.chips, chosen_by.labels), judged.chips, high, seed
+        (train.chips, train.labels), (chosen_by.chips, chosen_by.labels), evaluated.chips, high, seed
     )
     # Decision values as logits: temperature and threshold are then found as the networks' are.
     logits = [np.column_stack([np.zeros(len(values)), 3 * values]) for values in (choose, decisions)]
@@ -254,7 +254,7 @@ def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
     """Return lines of Markdown: one row per real fraction and candidate, and differences from the first candidate.
 
     Balanced accuracy is that of the threshold which the choosing chips gave, with its spread over seeds; beside it that
-    of one half, and of the best threshold for the judged chips themselves, which nobody can know.
+    of one half, and of the best threshold for the evaluated chips themselves, which nobody can know.
     """
     first = candidates[0].name
     head = (
@@ -300,29 +300,29 @@ def conclusion(results: pd.DataFrame, question: str, candidates: Sequence[Candid
 def options() -> argparse.Namespace:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--question", choices=list(QUESTIONS), default="judge", help="what is tried")
+    parser.add_argument("--question", choices=list(QUESTIONS), default="classifier", help="what is tried")
     parser.add_argument("--config", type=Path, required=True, help="the run's configuration")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `satpipe run`")
     parser.add_argument("--root", type=Path, default=Path(), help="folder that holds data/")
     parser.add_argument("--replicates", type=int, default=3, help="seeds")
     parser.add_argument("--fractions", type=float, nargs="+", default=[1.0, 0.25], help="real fractions")
     parser.add_argument("--candidates", nargs="+", help="names of some of them, the first one of the table among them")
-    parser.add_argument("--results", type=Path, help="file of results; default: judge.jsonl in the root's data folder")
+    parser.add_argument("--results", type=Path, help="file of results; default: classifiers-QUESTION.jsonl in the root's data folder")
     parser.add_argument("--workers", type=int, default=1, help="trainings at the same time")
     parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Train what is missing, print the table; the exit code is 1 if the judge is too weak."""
+    """Train what is missing, print the table; the exit code is 1 if the classifier is too weak."""
     given = options()
     candidates = [one for one in QUESTIONS[given.question] if not given.candidates or one.name in given.candidates]
     wanted = [f"split.fractions={given.fractions}", f"split.replicates={given.replicates}"]
-    config = load(given.config, (*given.set, *wanted), "judge")
+    config = load(given.config, (*given.set, *wanted), "classifiers")
     from rich.console import Console
 
     runner = Runner(given.root, PlainDisplay(Console(stderr=True)))
-    path = given.results or given.root / "data" / f"judge-{given.question}.jsonl"
+    path = given.results or given.root / "data" / f"classifiers-{given.question}.jsonl"
     specs = list(tasks(runner, config, candidates, given.replicates, given.fractions))
     known = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     have = {json.dumps(row["key"]) for row in known}
@@ -336,12 +336,12 @@ def main() -> int:
     asked = {json.dumps(task.key) for task in specs}
     results = pd.DataFrame([row for row in known if json.dumps(row["key"]) in asked])
     says, kept = conclusion(results, given.question, candidates)
-    judged = results.groupby("fraction")["judged"].apply(lambda counts: np.mean([sum(one) for one in counts]))
+    evaluated = results.groupby("fraction")["evaluated"].apply(lambda counts: np.mean([sum(one) for one in counts]))
     how = ", ".join(
-        f"{count:.0f} chips judged by a split at {100 * fraction:g} %" for fraction, count in judged.items()
+        f"{count:.0f} chips evaluated per split at {100 * fraction:g} %" for fraction, count in evaluated.items()
     )
     folds = results["fold"].nunique()
-    command = f"`python benchmarks/judge.py --question {given.question}`"
+    command = f"`python benchmarks/classifiers.py --question {given.question}`"
     lines = [
         f"{command}: {given.replicates} replicates, {folds} folds; {how}.",
         "",
@@ -349,7 +349,7 @@ def main() -> int:
         "",
         says,
     ]
-    title = {"judge": "The judge", "synthetic": "Use of synthetic chips"}[given.question]
+    title = {"classifier": "The classifier", "synthetic": "Use of synthetic chips"}[given.question]
     write_section(title, lines, given.docs)
     return 0 if kept else 1
 
