@@ -1,14 +1,14 @@
 """Is the classifier strong enough, and how should it use synthetic chips? Answered on groups that no test ever sees.
 
     python benchmarks/classifiers.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ...
-    python benchmarks/classifiers.py --question synthetic --config ...       # needs a GAN per split; makes what is missing
+    python benchmarks/classifiers.py --question synthetic --config ...       # needs a GAN per split
 
 Two questions. ``classifier``: is the ship ConvNet within a point of balanced accuracy of a wider network, a deeper one,
 and HOG and colour features with an SVM, in the arm ``classic``? ``synthetic``: which `classify.synthetic_use` and
 `synthetic_share` serve ``classic+gan`` best, beside ``classic``?
 
-Each split of the run has its left-out area, which is not opened here. Candidates are evaluated on chips of groups of the
-training areas that neither the classifier nor the GAN has trained on: if the split uses a fraction of the labels,
+Each split of the run has its left-out area, which is not opened here. Candidates are evaluated on chips of groups of
+the training areas that neither the classifier nor the GAN has trained on: if the split uses a fraction of the labels,
 those of the groups that it leaves unused; if it uses all, those of its validation groups, and then some of its
 training chips choose step, temperature and threshold instead. Every candidate sees the same chips.
 
@@ -307,7 +307,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--replicates", type=int, default=3, help="seeds")
     parser.add_argument("--fractions", type=float, nargs="+", default=[1.0, 0.25], help="real fractions")
     parser.add_argument("--candidates", nargs="+", help="names of some of them, the first one of the table among them")
-    parser.add_argument("--results", type=Path, help="file of results; default: classifiers-QUESTION.jsonl in the root's data folder")
+    parser.add_argument(
+        "--results", type=Path, help="file of results; default: data/classifiers-QUESTION.jsonl in the root"
+    )
     parser.add_argument("--workers", type=int, default=1, help="trainings at the same time")
     parser.add_argument("--docs", type=Path, help="Markdown file whose section is replaced")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""What each element of the low-data recipe contributes: each is left out or changed; evaluated on validation chips only.
+"""What each element of the low-data recipe contributes: each is left out or changed. Evaluated on validation chips.
 
     python benchmarks/gan_ablation.py --config configs/planet-tiles.yaml --set ingest.sources.0.path=FOLDER ... \
         --images 40000 [--replicates 2] [--workers 2] [--docs docs/experiments.md]

@@ -1,4 +1,4 @@
-"""The benchmark that chooses the classifier: it evaluates on groups that nothing was trained on, and never on a test."""
+"""The benchmark that chooses the classifier evaluates on groups that nothing was trained on, never on a test."""
 
 from __future__ import annotations
 
