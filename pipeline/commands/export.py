@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from ._common import config_options, find, load, root_option, run_option, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..inference.export.labels import LabelSet
+
+DETECTORS = ("coco", "yolo", "voc", "dota")
+"""Formats of labels for detectors that have images of their own."""
+to_option = click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
+)
+labels_option = click.option(
+    "--format",
+    "kind",
+    type=click.Choice([*DETECTORS, "geojson"]),
+    required=True,
+    help="Format of the labels, which `satpipe init` reads as well.",
+)
+images_option = click.option(
+    "--images",
+    type=click.Choice(["copy", "link"]),
+    default="copy",
+    show_default=True,
+    help="Copy the scenes beside their labels, or make symbolic links to them.",
+)
 
 
 @click.group("export")
@@ -17,21 +44,15 @@ def command() -> None:
 @command.command("chips")
 @config_options
 @root_option
-@click.option(
-    "--to",
-    "to",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write to; it must be empty or new.",
-)
+@to_option
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["png", "tif", "npy", "parquet"]),
+    type=click.Choice(["png", "tif", "npy", "parquet", *DETECTORS]),
     default="png",
     show_default=True,
     help="PNG takes bytes of 1, 3 or 4 bands; TIFF (with its place on the ground), NumPy and one Parquet file for all"
-    " take every chip.",
+    " take every chip. The others are images with boxes and masks for detectors.",
 )
 @click.option("--split", metavar="NAME", help="Add the role of each chip in this split, such as fold0-f100-r0.")
 @click.option(
@@ -39,7 +60,8 @@ def command() -> None:
     type=click.Choice(["class", "split/class"]),
     default="class",
     show_default=True,
-    help="Folders: CLASS, or train, validation and test with CLASS in each, for the roles of --split.",
+    help="Folders: CLASS, or train, validation and test with CLASS in each, for the roles of --split; for detectors one"
+    " for all chips, or one for each role.",
 )
 @click.option(
     "--stac",
@@ -70,10 +92,13 @@ def chips(
 
     from ..dataset.chip_store import ChipStore
     from ..dataset.parquet import checked
-    from ..dataset.tables import CHIPS, SCENES
+    from ..dataset.tables import CHIPS, LABELS, SCENES
     from ..engine.store import Store
     from ..inference import stac
+    from ..inference.export.labels import marks_of
     from ..stages.chips.export import PARQUET, export_chips, roles_of
+    from ..stages.chips.export_labelled import export_labelled
+    from ..stages.chips.object_labels import NO_BOX, ChipObjects
     from ..stages.chips.summary import SPLIT
     from .chips import made
 
@@ -82,13 +107,13 @@ def chips(
     if name is not None and config_path is None and not overrides:
         # As the run was made. Nothing is run: its record may be somebody else's, and names code.
         run = find(name, root)
-        tables = run.artifact("ingest/tables", "scenes", "chips")
+        tables, classes = run.artifact("ingest/tables", "scenes", "chips"), run.config.ingest.classes
         run.artifact("chips/index", "chips", "chips")
         artifacts = [run.find(title) for title in run.keys if title.startswith("chips/")]
         chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
     else:
         config = load(config_path, overrides, name)
-        name = config.name
+        name, classes = config.name, config.ingest.classes
         done, failed = made(root, config, quiet=False)
         if failed is not None and split is not None:
             raise failed
@@ -101,22 +126,77 @@ def chips(
     grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
     found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
-    table = export_chips(found, to, file_format, roles, scenes, by_split=layout != "class")
+    by_split, left_out = layout != "class", Counter[str]()
+    if file_format in DETECTORS:
+        labels = LABELS.read(store.open(tables.ref) / "labels.parquet")
+        objects = ChipObjects(found, labels, scenes.set_index("scene_id").to_dict("index"), classes[0], left_out)
+        marks = marks_of(name, sorted(set(scenes["licence"])), "Chips of satellite scenes")
+        table = export_labelled(objects, to, file_format, classes[1:], marks, scenes, roles, by_split)
+    else:
+        table = export_chips(found, to, file_format, roles, scenes, by_split)
     say(f"{len(table):,} chips in {to}; labels.csv says what each is")
-    if len(table) < len(found):
-        say(f"left out: {len(found) - len(table):,} that split {split} does not use")
+    _say_left_out(left_out)
+    if unused := len(found) - len(table) - left_out[NO_BOX]:
+        say(f"left out: {unused:,} chips that split {split} does not use")
     if when is not None:
         in_one = {"file": PARQUET} if file_format == "parquet" else {}
         items = stac.write_chips(table.assign(**in_one), name, when, to)
         say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips have no place on the ground")
 
 
+@command.command("labels")
+@run_option
+@to_option
+@labels_option
+@images_option
+@root_option
+def labels(run_name: str | None, to: Path, kind: str, images: str, root: Path) -> None:
+    """Write the labels of a run's scenes for detectors, beside the scenes.
+
+    They are what ingest read and checked, in whatever format they came. Labels that it could not use are left out, and
+    scenes with an object whose box is not known: a detector would learn it as background.
+    """
+    from ..inference.export.labels import export_labels
+
+    _say_set(export_labels(find(run_name, root), to, kind, images == "link"), to)
+
+
+@command.command("detections")
+@click.argument("found", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...", type=click.Path(path_type=Path))
+@run_option
+@to_option
+@labels_option
+@images_option
+@root_option
+def detections(
+    found: Path, scenes: tuple[Path, ...], run_name: str | None, to: Path, kind: str, images: str, root: Path
+) -> None:
+    """Write what `satpipe detect` found as labels for detectors, beside the scenes.
+
+    FOUND is its .geojson, .gpkg or .parquet file. A box is the window that shows an object, as large as a chip. COCO
+    has the scores; the other formats have no place for them.
+    """
+    from ..inference.export.detections import export_detections
+
+    _say_set(export_detections(find(run_name, root), found, scenes, to, kind, images == "link"), to)
+
+
+def _say_set(made: LabelSet, to: Path) -> None:
+    objects = ", ".join(f"{count:,} {name}" for name, count in made.objects.items()) or "no object"
+    say(f"{made.images:,} {'scene' if made.images == 1 else 'scenes'} in {to} with {objects}")
+    _say_left_out(made.left_out)
+
+
+def _say_left_out(reasons: Mapping[str, int]) -> None:
+    for reason, count in sorted(reasons.items()):
+        say(f"left out: {count:,} {reason}")
+
+
 @command.command("model")
 @click.argument("kind", type=click.Choice(["generator", "classifier"]))
 @run_option
-@click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
-)
+@to_option
 @click.option(
     "--onnx/--no-onnx",
     "with_onnx",

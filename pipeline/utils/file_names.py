@@ -15,6 +15,9 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 def file_name(text: str, empty: str) -> str:
     """Return a name that every file system takes, as like ``text`` as can be: letters of all scripts stay.
 
+    It is no formula to a spreadsheet and no option to a program, so that tables can name the file as it is: ``=ship``
+    becomes ``_=ship``.
+
     Args:
         text: Any text.
         empty: The name of a text of which nothing is left.
@@ -22,6 +25,8 @@ def file_name(text: str, empty: str) -> str:
     name = _REFUSED.sub("_", unicodedata.normalize("NFC", text))
     name = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     name = name.encode()[-MAX_BYTES:].decode("utf-8", "ignore").strip("._ ")
+    if name.startswith(("=", "+", "-", "@")):
+        name = f"_{name}"
     return f"{name}_" if _DEVICES.fullmatch(name) else name or empty
 
 

@@ -246,3 +246,31 @@ def test_chips_are_told_and_exported_also_where_the_splits_lack_data(bay, tmp_pa
     code, *_ = satpipe(capsys, "export", "chips", *words(bay, *too_many, "--to", str(tmp_path / "out")))
     assert code == 0
     assert len(list((tmp_path / "out" / "ship").iterdir())) == 39
+
+
+def test_labels_come_out_for_detectors(bay, tmp_path, capsys):
+    code, said, _ = satpipe(
+        capsys, "export", "labels", "--root", str(bay / "root"), "--format", "coco", "--to", str(tmp_path / "out")
+    )
+    assert code == 0
+    # The ships of the first scene's right half lie in the last scene too.
+    assert said.startswith("7 scenes in")
+    assert "with 39 ship" in said
+    assert "left out: 1 labels: outside every scene" in said
+    data = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert {tuple(item["bbox"][2:]) for item in data["annotations"]} == {(8, 4)}
+
+
+def test_chips_come_out_for_detectors(bay, tmp_path, capsys):
+    split = ["--split", "fold0-f100-r0", "--layout", "split/class"]
+    code, said, _ = satpipe(
+        capsys, "export", "chips", *words(bay), "--format", "yolo", "--to", str(tmp_path / "out"), *split
+    )
+    assert code == 0
+    written = len(list((tmp_path / "out").glob("*/images/*.png")))
+    assert f"{written:,} chips in" in said
+    labels = [path.read_text() for path in (tmp_path / "out").glob("*/labels/*.txt")]
+    assert len(labels) == written
+    assert sum(bool(text) for text in labels) == sum(
+        row["class"] == "ship" for row in csv.DictReader((tmp_path / "out" / "labels.csv").open(encoding="utf-8"))
+    )

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fixtures.finished_run import SIZE, Finished
+from fixtures.chip_index import index_rows
+from fixtures.finished_run import SIZE, Finished, spots
 from satpipe import load_generator
 from satpipe.commands import cli
-from satpipe.dataset.chip_store import ChipStore
+from satpipe.dataset.chip_store import ChipStore, write_shard
 from satpipe.dataset.tables import CHIPS
 from satpipe.engine.runs import find_run
 from satpipe.stages.chips.export import export_chips
@@ -66,6 +67,16 @@ def test_datasets_reads_parquet_of_many_bands(tmp_path: Path, datasets) -> None:
     values = np.stack([row["chip"] for row in loaded])
     assert values.shape == (10, SIZE, SIZE, 5)
     np.testing.assert_array_equal(values, chips)
+
+
+def test_datasets_reads_classes_like_formulas(tmp_path: Path, datasets) -> None:
+    index, pixels = index_rows(["a", "b"], ["=ship", "-none"], "chips/abc/chips.npy"), spots(np.arange(2))
+    (tmp_path / "chips" / "abc").mkdir(parents=True)
+    write_shard(pixels, tmp_path / "chips" / "abc")
+    export_chips(ChipStore(index, tmp_path), tmp_path / "out")
+    loaded = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "out"), split="train")
+    chips = {row["chip_id"]: np.asarray(row["image"]) for row in loaded}
+    np.testing.assert_array_equal([chips["a"], chips["b"]], pixels)
 
 
 @pytest.mark.parametrize("file_format", ["png", "parquet"])

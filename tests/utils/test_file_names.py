@@ -23,10 +23,16 @@ def test_names_are_safe_also_where_case_does_not_count() -> None:
     assert names[-2:] == ["con_", "x"]
 
 
+def test_names_are_no_formulas_and_no_options() -> None:
+    names = distinct_file_names(["=ship", "_=ship", "-rf", "@sum", "+1", "no-ship"], "class")
+    assert names == ["_=ship", "_=ship~2", "_-rf", "_@sum", "_+1", "no-ship"]
+
+
 @given(st.text())
 def test_any_text_becomes_a_name_that_file_systems_take(text: str) -> None:
     name = file_name(text, "chip")
-    assert 0 < len(name.encode()) <= MAX_BYTES + 1
+    assert 0 < len(name.encode()) <= MAX_BYTES + 2
+    assert not name.startswith(("=", "+", "-", "@"))
     assert not set(name) & set('<>:"/\\|?*\0\n')
     assert name == name.strip(" .")
 

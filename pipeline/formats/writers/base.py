@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Bits = npt.NDArray[np.bool_]
 
 Ring = Sequence[Point]
+TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class LabelledObject:
         rings: Outer rings of its outline where there is no mask; empty where the box is all that is known.
         truncated: Whether the image's edge cuts it.
         properties: Further facts, for formats that have room for them.
+        score: A detector's confidence; None for a label.
     """
 
     class_name: str
@@ -54,6 +56,7 @@ class LabelledObject:
     rings: Sequence[Ring] = ()
     truncated: bool = False
     properties: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
 
     @property
     def outline(self) -> list[list[Point]]:
@@ -126,6 +129,43 @@ def outlined_object(class_name: str, box: Box, outline: str | None, **more: Any)
     return LabelledObject(class_name, box, rings=rings, **more)
 
 
+def cropped_object(
+    item: LabelledObject,
+    size: tuple[int, int],
+    corner: tuple[float, float] = (0.0, 0.0),
+    scale: tuple[float, float] = (1.0, 1.0),
+) -> tuple[LabelledObject | None, float]:
+    """Return an object without a mask as an image shows it that was cut from another one.
+
+    Args:
+        item: The object, in pixels of the image that was cut.
+        size: Rows and columns of the image cut from it.
+        corner: Row and column of its upper left corner, in its own pixels.
+        scale: Pixels of the image that was cut for one of its own, down and across.
+
+    Returns:
+        The object, truncated where the edge cuts it, or None where nothing of it is left; and the share of its box that
+        is left.
+    """
+    import shapely
+
+    top, left, bottom, right = (edge / scale[axis % 2] - corner[axis % 2] for axis, edge in enumerate(item.box))
+    inside = max(top, 0.0), max(left, 0.0), min(bottom, float(size[0])), min(right, float(size[1]))
+    high, wide = inside[2] - inside[0], inside[3] - inside[1]
+    if high <= 0 or wide <= 0:
+        return None, 0.0
+    share = high * wide / ((bottom - top) * (right - left))
+    rings = [[(x / scale[1] - corner[1], y / scale[0] - corner[0]) for x, y in ring] for ring in item.rings]
+    if share >= 1:
+        return replace(item, box=(top, left, bottom, right), rings=rings), 1.0
+    if rings:
+        edge = shapely.box(0, 0, size[1], size[0])
+        whole = shapely.union_all([shapely.make_valid(shapely.Polygon(ring)) for ring in rings])
+        parts = shapely.get_parts(shapely.intersection(whole, edge))
+        rings = [[(float(x), float(y)) for x, y in part.exterior.coords] for part in parts if part.area]
+    return replace(item, box=inside, rings=rings, truncated=True), share
+
+
 @dataclass(frozen=True)
 class LabelledImage:
     """An image and the objects that it shows.
@@ -136,6 +176,7 @@ class LabelledImage:
         objects: Its objects; none is an image without objects.
         crs: WKT or EPSG code; None without georeference.
         transform: Affine coefficients a..f from (col, row) to coordinates in ``crs``.
+        properties: Further facts, for formats that have room for them.
     """
 
     file: str
@@ -143,6 +184,7 @@ class LabelledImage:
     objects: Sequence[LabelledObject]
     crs: str | None = None
     transform: tuple[float, ...] | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
@@ -169,15 +211,16 @@ class LabelWriter(ABC):
 
     images: ClassVar[str] = "images"
 
-    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks) -> None:
+    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks, split: str = TRAIN) -> None:
         """Begin.
 
         Args:
             folder: The set's folder, which exists.
             classes: Classes of objects, in the order of their numbers; without the background.
             marks: What the images are.
+            split: What the set is for, such as ``test``.
         """
-        self.folder, self.classes, self.marks = folder, tuple(classes), marks
+        self.folder, self.classes, self.marks, self.split = folder, tuple(classes), marks, split
         (folder / self.images).mkdir(exist_ok=True)
 
     def folder_of(self, name: str) -> Path:
@@ -192,3 +235,7 @@ class LabelWriter(ABC):
 
     def close(self) -> None:  # noqa: B027 - some formats have nothing in common
         """Write what is for all images together."""
+
+    @classmethod  # noqa: B027 - likewise
+    def join(cls, folder: Path, splits: Sequence[str], classes: Sequence[str]) -> None:
+        """Write what binds the sets of several splits, each in a folder of its name below ``folder``."""

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from .. import rle
-from .base import LabelledImage, LabelledObject, LabelWriter, Marks
+from .base import TRAIN, LabelledImage, LabelledObject, LabelWriter, Marks
 
 FILE = "annotations.json"
 
 
 class CocoWriter(LabelWriter):
-    """Writes ``annotations.json``; file names in it are relative to ``images/``. Categories count from 1."""
+    """Writes ``annotations.json``; file names in it are relative to ``images/``. Categories count from 1.
 
-    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks) -> None:
+    Properties of images stand among their keys, those of objects under `attributes`, as CVAT has them; the score of a
+    detection is `score`, as in COCO's results.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks, split: str = TRAIN) -> None:
         """Begin."""
-        super().__init__(folder, classes, marks)
+        super().__init__(folder, classes, marks, split)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
@@ -27,7 +31,7 @@ class CocoWriter(LabelWriter):
         height, width, _ = image.shape
         number = len(self._images) + 1
         entry = {"id": number, "file_name": image.file, "height": height, "width": width, "license": 1}
-        self._images.append(entry)
+        self._images.append(entry | dict(image.properties))
         for item in image.objects:
             top, left, bottom, right = item.box
             self._annotations.append(
@@ -39,6 +43,8 @@ class CocoWriter(LabelWriter):
                     "area": item.area,
                     "segmentation": _segmentation(item, (height, width)),
                     "iscrowd": 0,
+                    **({"attributes": dict(item.properties)} if item.properties else {}),
+                    **({} if item.score is None else {"score": item.score}),
                 }
             )
 

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from .base import LabelledImage, LabelWriter, Marks
+from .base import TRAIN, LabelledImage, LabelWriter, Marks
 
 UNLABELLED = 255
 """Value of pixels that count for nothing; no object has it."""
 
 
 class VocWriter(LabelWriter):
-    """Writes ``Annotations/NAME.xml``, ``SegmentationObject/NAME.png`` and ``ImageSets/Main/train.txt``."""
+    """Writes ``Annotations/NAME.xml``, ``SegmentationObject/NAME.png`` and ``ImageSets/Main/SPLIT.txt``."""
 
     images = "JPEGImages"
 
-    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks) -> None:
+    def __init__(self, folder: Path, classes: Sequence[str], marks: Marks, split: str = TRAIN) -> None:
         """Begin."""
-        super().__init__(folder, classes, marks)
+        super().__init__(folder, classes, marks, split)
         self._stems: list[str] = []
 
     def add(self, image: LabelledImage) -> None:
@@ -58,7 +58,7 @@ class VocWriter(LabelWriter):
         """Write the list of images."""
         sets = self.folder_of("ImageSets") / "Main"
         sets.mkdir(exist_ok=True)
-        (sets / "train.txt").write_text("".join(f"{stem}\n" for stem in self._stems), "utf-8")
+        (sets / f"{self.split}.txt").write_text("".join(f"{stem}\n" for stem in self._stems), "utf-8")
 
 
 def _child(parent: ET.Element, tag: str) -> ET.Element:

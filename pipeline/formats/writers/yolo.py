@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import yaml
 
 from .base import LabelledImage, LabelWriter
+
+FILE = "data.yaml"
+KEYS = {"train": "train", "validation": "val", "test": "test"}
+"""Key of each split in the file."""
 
 
 class YoloWriter(LabelWriter):
@@ -27,5 +34,12 @@ class YoloWriter(LabelWriter):
         """Write the data set's file."""
         names = dict(enumerate(self.classes))
         text = yaml.safe_dump({"train": self.images, "val": self.images, "names": names}, sort_keys=False)
-        note = f"# {self.marks.description} Licence: {self.marks.licence}\n# val: name a folder of real images.\n"
-        (self.folder / "data.yaml").write_text(note + text, "utf-8")
+        note = f"# {self.marks.description} Licence: {self.marks.licence}\n# val: name images to validate with.\n"
+        (self.folder / FILE).write_text(note + text, "utf-8")
+
+    @classmethod
+    def join(cls, folder: Path, splits: Sequence[str], classes: Sequence[str]) -> None:
+        """Write a data set's file that names the images of each split."""
+        places = {KEYS[split]: f"{split}/{cls.images}" for split in splits}
+        text = yaml.safe_dump({**places, "names": dict(enumerate(classes))}, sort_keys=False)
+        (folder / FILE).write_text(text, "utf-8")

@@ -92,12 +92,16 @@ def open_scenes(paths: Sequence[Path], wanted: Wanted) -> list[Scene]:
     Raises:
         InputError: If a file is no scene, or one that the model cannot take.
     """
-    names = _names(paths)
+    names = distinct_names(paths)
     return [_open(path, name, wanted) for path, name in zip(paths, names, strict=True)]
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Name each scene by its file, with the folder's name before it where two are the same."""
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Name each scene by its file, with the folder's name before it where two are the same.
+
+    Raises:
+        ConfigError: If a scene is given twice.
+    """
     names = [path.name for path in paths]
     if len(set(names)) == len(names):
         return names

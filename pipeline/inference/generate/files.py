@@ -27,8 +27,8 @@ COLUMNS = ("file", "position", "class", "class_number", "seed", "label_score", "
 METADATA = "metadata.csv"
 """The table of labels as `datasets` looks for it in a folder of images."""
 ARRAY, TABLE = "chips.npy", "chips.parquet"
-TRAIN = "train"
-"""Split of all synthetic chips: they are for training, and never for a test."""
+SYNTHETIC = {"synthetic": True}
+"""What formats with room for it say of each image and object."""
 
 
 @dataclass(frozen=True)
@@ -227,10 +227,13 @@ class Labelled(Files):
         """Write each chip and its objects."""
         self.chips.write(block, first)
         size = self.layout.shape[:2]
-        for number, masks in enumerate(block.objects, first):
-            objects = [masked_object(self.layout.classes[block.label], mask, size) for mask in masks]
+        name = self.layout.classes[block.label]
+        for number, (masks, seed) in enumerate(zip(block.objects, block.seeds.tolist(), strict=True), first):
+            objects = [masked_object(name, mask, size, properties=SYNTHETIC) for mask in masks]
             shown = [item for item in objects if item is not None]
-            self.writer.add(LabelledImage(Path(self.name(block.label, number)).name, self.layout.shape, shown))
+            file = Path(self.name(block.label, number)).name
+            properties = {**SYNTHETIC, "seed": seed}
+            self.writer.add(LabelledImage(file, self.layout.shape, shown, properties=properties))
 
     def finish(self) -> None:
         """End the labels."""

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.runs import Run
+from ...formats.writers.base import TRAIN
 from ...models.device import cores, threads
 from ...models.generator import Generator
 from ...stages.synth.screening import Screening
 from ...utils.atomic_files import new_folder
 from ...utils.errors import ConfigError
 from . import card, pictures
-from .files import CLASS_FOLDERS, COLUMNS, FORMATS, LABELLED, TRAIN, Files, LabelTable, Layout
+from .files import CLASS_FOLDERS, COLUMNS, FORMATS, LABELLED, Files, LabelTable, Layout
 from .loaded import of_run
 from .sample import Tally, kept, shares
 
@@ -118,7 +119,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     tally = Tally(shares(wish.count, labels), note=loaded.unscreened(wish.screen))
     with new_folder(to) as folder:
         marks = card.marks_of(run)
-        split = TRAIN if wish.by_split else ""
+        split = TRAIN if wish.by_split else ""  # synthetic chips are for training, and never for a test
         layout = Layout(folder, generator.classes, scaling, generator.shape, wish.count, marks, split)
         files, tables = FORMATS[wish.file_format](layout), [LabelTable(folder)]
         tables += [LabelTable(folder, split)] if wish.file_format in CLASS_FOLDERS else []

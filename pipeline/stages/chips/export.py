@@ -33,8 +33,10 @@ SPLITS = ("train", "validation", "test")
 """Roles that have a folder where chips lie in one for their split."""
 SCENE = "source_scene"
 """Column of the table with the scene that a chip was cut from; the exported chip is a scene of its own to ingest."""
+_RESERVED = ("file", "file_name", "image", "chip", "label", "class", "licence", "role", "split")
+"""Names of columns that some table of chips has; a group column of such a name is written as `group_<name>`."""
 _COLUMNS = ("chip_id", "class", "scene_id", "kind", "row", "col", "valid_fraction", "footprint")
-_CHUNK = 512
+CHUNK = 512
 _SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|npy)$", re.IGNORECASE)
 
 
@@ -60,7 +62,8 @@ def export_chips(
         by_split: Write to ``to/<role>/<class>/``; chips whose role is none of :data:`SPLITS` are left out.
 
     Returns:
-        The table: file, chip_id, class, source_scene, kind, row, col, valid_fraction, footprint, licence, role, groups.
+        The table: file, chip_id, class, source_scene, kind, row, col, valid_fraction, footprint, licence, role, groups;
+        a group column with the name of another column is called ``group_<name>``.
 
     Raises:
         ConfigError: If the format is not known, or does not take such chips, or there are no roles to lay them out by.
@@ -78,7 +81,7 @@ def export_chips(
         _check_png(store)
     if by_split and roles is not None:
         store = store.where(np.array([roles.get(str(name)) in SPLITS for name in store.index["chip_id"]]))
-    frame = _table(store.index, file_format, roles, scenes)
+    frame = table_of(store.index, file_format, roles, scenes)
     if by_split:
         frame["file"] = frame["role"] + "/" + frame["file"]
     try:
@@ -92,13 +95,14 @@ def export_chips(
             for split in sorted(set(frame["role"])) if by_split else [""]:
                 _write_metadata(frame, to / split, split)
         # Last: a table says that all of its files are there.
-        _write_csv(frame, to / TABLE)
+        write_csv(frame, to / TABLE)
     except OSError as error:
         raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
     return frame
 
 
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; text that a spreadsheet would run as a formula is escaped."""
     csv_escaped_table(frame).to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
@@ -106,7 +110,7 @@ def _write_metadata(frame: pd.DataFrame, folder: Path, split: str) -> None:
     """Write the rows of a folder, with paths from there."""
     rows = frame[frame["role"] == split] if split else frame
     names = rows["file"].str.removeprefix(f"{split}/" if split else "")
-    _write_csv(rows.assign(file=names).rename(columns={"file": "file_name"}), folder / METADATA)
+    write_csv(rows.assign(file=names).rename(columns={"file": "file_name"}), folder / METADATA)
 
 
 def _write_files(
@@ -115,8 +119,8 @@ def _write_files(
     """Write a file for each chip."""
     for name in frame["file"].str.rpartition("/")[0].unique():
         (to / name).mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(store), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(store)))
+    for start in range(0, len(store), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(store)))
         for row, chip in zip(rows, store.read(rows), strict=True):
             path = to / frame["file"].iloc[row]
             if file_format == "npy":
@@ -124,7 +128,7 @@ def _write_files(
             elif file_format == "png":
                 Image.fromarray(chip[..., 0] if chip.shape[2] == 1 else chip).save(path, format="PNG")
             else:
-                _write_tif(chip, path, _place(store.index.iloc[row], places))
+                write_tif(chip, path, place_of(store.index.iloc[row], places))
 
 
 def _write_parquet(store: ChipStore, frame: pd.DataFrame, path: Path) -> None:
@@ -137,8 +141,8 @@ def _write_parquet(store: ChipStore, frame: pd.DataFrame, path: Path) -> None:
     first = store.read([0])
     about = {"description": "Satellite image chips", "software": f"satpipe {version('satpipe')}"}
     file = ImageParquet(path, first.shape[1:], str(first.dtype), classes, kinds, about)
-    for start in range(0, len(store), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(store)))
+    for start in range(0, len(store), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(store)))
         columns = {name: rest[name].iloc[rows] for name in kinds}
         names = [f"{Path(name).name}.png" for name in frame["file"].iloc[rows]]
         file.add(store.read(rows), labels[rows], columns, names)
@@ -148,12 +152,11 @@ def _write_parquet(store: ChipStore, frame: pd.DataFrame, path: Path) -> None:
 _KINDS = {"i": "int64", "u": "int64", "f": "float64"}
 
 
-def _table(
+def table_of(
     index: pd.DataFrame, file_format: str, roles: dict[str, str] | None, scenes: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Return the rows of ``labels.csv``."""
-    # Without the ending of the picture that a ready-cut chip was: no name ends in .png.png.
-    names = distinct_file_names([_SUFFIX.sub("", str(name)) for name in index["chip_id"]], "chip")
+    names = distinct_file_names(chip_names(index), "chip")
     classes = dict(zip(*_folders(index["class"]), strict=True))
     ending = "" if file_format == "parquet" else f".{file_format}"
     files = [f"{classes[label]}/{name}{ending}" for label, name in zip(index["class"], names, strict=True)]
@@ -165,8 +168,19 @@ def _table(
         frame["licence"] = index["scene_id"].map(licences)
     if roles is not None:
         frame["role"] = [roles.get(str(name), "") for name in index["chip_id"]]
-    groups = [name for name in index.columns if name.startswith(GROUP_PREFIX)]
-    return frame.assign(**{str(name).removeprefix(GROUP_PREFIX): index[name] for name in groups})
+    taken = {name.casefold() for name in (*_RESERVED, *frame.columns)}
+    for column in (str(name) for name in index.columns if name.startswith(GROUP_PREFIX)):
+        name = column.removeprefix(GROUP_PREFIX)
+        while name.casefold() in taken:
+            name = GROUP_PREFIX + name
+        taken.add(name.casefold())
+        frame[name] = index[column]
+    return frame
+
+
+def chip_names(index: pd.DataFrame) -> list[str]:
+    """Return chip names without the ending of the picture that a ready-cut chip was: none ends in .png.png."""
+    return [_SUFFIX.sub("", str(name)) for name in index["chip_id"]]
 
 
 def _folders(labels: pd.Series[str]) -> tuple[list[str], list[str]]:
@@ -201,7 +215,7 @@ def _check_png(store: ChipStore) -> None:
         )
 
 
-def _place(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dict[str, Any]:
+def place_of(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dict[str, Any]:
     """Return the CRS and transform of a chip: its scene's, moved to the chip's corner and scaled to its pixels."""
     scene = scenes.get(chip["scene_id"])
     if scene is None or pd.isna(scene["crs"]) or pd.isna(scene["transform"]):
@@ -213,7 +227,8 @@ def _place(chip: pd.Series[Any], scenes: Mapping[Any, Mapping[Any, Any]]) -> dic
     return {"crs": scene["crs"], "transform": transform}
 
 
-def _write_tif(chip: npt.NDArray[Any], path: Path, place: dict[str, Any]) -> None:
+def write_tif(chip: npt.NDArray[Any], path: Path, place: dict[str, Any]) -> None:
+    """Write a chip (H, W, C) as a GeoTIFF with a CRS and a transform, or without a place."""
     from rasterio.errors import NotGeoreferencedWarning
 
     from ...raster.gdal import new_geotiff

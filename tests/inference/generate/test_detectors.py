@@ -38,6 +38,9 @@ def test_coco_masks_are_the_objects(done: Finished, tmp_path: Path) -> None:
     coco = COCO(str(generate(done, tmp_path / "out", "coco") / "annotations.json"))
     assert len(coco.getImgIds()) == 12
     assert "ynthetic" in coco.dataset["info"]["description"]
+    assert all(image["synthetic"] for image in coco.dataset["images"])
+    assert len({image["seed"] for image in coco.dataset["images"]}) == 12
+    assert all(item["attributes"] == {"synthetic": True} for item in coco.dataset["annotations"])
     assert coco.dataset["licenses"][0]["name"] == "CC-BY-4.0 (the test)"
     bars = [image for image in coco.getImgIds() if coco.getAnnIds(imgIds=image)]
     assert bars == list(range(7, 13)), "the background comes first, and has no objects"

@@ -6,6 +6,7 @@ import csv
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from PIL import Image
@@ -122,3 +123,29 @@ def test_splits_have_folders_and_unused_chips_none(tmp_path):
     assert (np.asarray(Image.open(tmp_path / "out" / "test" / metadata[0]["file_name"])) == pixels[2]).all()
     with pytest.raises(ConfigError, match="needs --split NAME"):
         export_chips(chips, tmp_path / "more", by_split=True)
+
+
+@pytest.mark.parametrize("file_format", ["png", "parquet"])
+def test_groups_take_no_other_column_s_name(file_format, tmp_path):
+    chips, _ = store(tmp_path)
+    groups = {f"group_{name}": ["x", "x", "y", "z"] for name in ("label", "Image", "kind", "class", "group_label")}
+    index = chips.index.assign(kind="label", **groups)
+    table = export_chips(ChipStore(index, tmp_path), tmp_path / "out", file_format)
+    assert list(table["class"]) == ["ship", "ship", "ship", "non-ship"]
+    assert list(table["kind"]) == ["label"] * 4
+    assert list(table["site"]) == list(table["group_Image"]) == ["x", "x", "y", "z"]
+    assert {"group_label", "group_kind", "group_class", "group_group_label"} < set(table.columns)
+    if file_format == "parquet":
+        written = pq.read_table(tmp_path / "out" / "chips.parquet")
+        assert written["label"].to_pylist() == [1, 1, 1, 0]
+        assert len(set(written.column_names)) == len(written.column_names)
+
+
+def test_tables_name_files_as_they_are(tmp_path):
+    chips, _ = store(tmp_path)
+    index = chips.index.assign(**{"class": ["=ship", "=ship", "-ship", "@non-ship"]})
+    export_chips(ChipStore(index, tmp_path), tmp_path / "out")
+    for name in ("labels.csv", "metadata.csv"):
+        for row in rows(tmp_path / "out" / name):
+            assert (tmp_path / "out" / row["file" if name == "labels.csv" else "file_name"]).is_file()
+            assert row["class"] in ("'=ship", "'-ship", "'@non-ship"), "a spreadsheet runs none of them"

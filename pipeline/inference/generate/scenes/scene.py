@@ -17,7 +17,7 @@ from ....composition.surroundings import CELL
 from ....dataset.contact_sheet import COLUMNS, draw_sheet, enlarged, viewable
 from ....engine.runs import Run
 from ....formats.label import Label
-from ....formats.writers.base import LabelledImage, LabelledObject, masked_object, outlined_object
+from ....formats.writers.base import LabelledImage, LabelledObject, cropped_object, masked_object, outlined_object
 from ....formats.writers.table import WRITERS
 from ....raster.gdal import open_scene
 from ....utils.file_names import file_name
@@ -118,11 +118,14 @@ class SceneWriter:
         copy_scene(scene.file, path, _blending(patches, scene), tags, tick, self.workers)
         classes = self.loaded.generator.classes
         self.placed.update(classes[item.label] for item in placed)
+        shape = scene.file.height, scene.file.width, len(scene.file.bands)
         own = [outlined_object(item.class_name, item.box, item.outline, properties={"synthetic": False})
                for item in given.labels if item.kind == "box"]  # fmt: skip
-        shape = scene.file.height, scene.file.width, len(scene.file.bands)
+        shown = [item for whole in own if (item := cropped_object(whole, shape[:2])[0]) is not None]
+        facts = {"synthetic_objects": len(placed)}
         for writer in self._labels:
-            writer.add(LabelledImage(path.name, shape, [*objects, *own], scene.file.crs, scene.file.transform))
+            image = LabelledImage(path.name, shape, [*objects, *shown], scene.file.crs, scene.file.transform, facts)
+            writer.add(image)
         entry = {"scene": scene.name, "file": path.name, "synthetic_objects": len(placed)}
         self._entries.append(entry | {"labelled_objects": len(own), "gsd_m": scene.file.gsd_m})
         self._shown += [(path, scene.file.bands, _middle(patch)) for patch in patches[: SHOWN - len(self._shown)]]
