@@ -1,6 +1,6 @@
 """Images per second of a GAN's training: the plain loop of the PyTorch DCGAN tutorial beside ours.
 
-    python benchmarks/gan_train.py [--size 80] [--threads 1] [--seconds 20] [--docs docs/benchmarks.md]
+    python benchmarks/gan_train.py [--size 80 | --canvas 96,32] [--threads 1] [--seconds 20] [--docs docs/benchmarks.md]
 
 Both train the same networks (the plain ones get our initial weights, and their outputs are compared before the clock
 starts) with the same batch and without augmentation. The plain loop is fp32, contiguous, with a DataLoader, as the
@@ -9,7 +9,7 @@ tutorial has it; ours runs in fp32 and in bf16. The contenders take turns, and t
 As a diagnosis, the convolutions of a step are timed alone, in the precision and memory format of the contender: what
 they need is the least a step could need with this machine's library. Where a step goes is counted by torch's profiler.
 
-The memory of a whole training is that of a process of its own, from reading the chips to the last judgement:
+The memory of a whole training is that of a process of its own, from reading the chips to the last evaluation:
 
     python benchmarks/gan_train.py --memory [--size 80] [--chips 4000]
 """
@@ -71,7 +71,7 @@ class PlainGenerator(nn.Module):
     def __init__(self, ours: GeneratorNetwork) -> None:
         """Copy the weights of ``ours``."""
         super().__init__()
-        self.ours = [ours.start, ours.by_input, ours.architecture.classes]
+        self.ours, self.layer = [ours.start, ours.by_input, ours.architecture.classes], ours.architecture.layer
         self.entry = nn.Linear(*ours.entry.weight.shape[::-1], bias=False)
         self.entry.weight.data.copy_(ours.entry.weight)
         self.norms = nn.ModuleList()
@@ -99,13 +99,16 @@ class PlainGenerator(nn.Module):
         start, by_input, classes = self.ours
         if by_input:
             z = torch.cat([z, nn.functional.one_hot(labels, classes).float()], 1)
-        x = self.entry(z).view(len(z), start, start, -1).permute(0, 3, 1, 2).contiguous()
+        x = self.entry(z).unflatten(1, (*start, -1)).permute(0, 3, 1, 2).contiguous()
         for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
             x = norm(x)
             if not by_input:
                 x = x * self.gains[number][labels][:, :, None, None] + self.biases[number][labels][:, :, None, None]
             x = layer(torch.relu(x))
-        return torch.tanh(x)
+        if not self.layer:
+            return torch.tanh(x)
+        alpha = torch.sigmoid(2 * x[:, -1:])
+        return torch.cat([torch.tanh(x[:, :-1]) * alpha, alpha], dim=1)
 
 
 class PlainDiscriminator(nn.Module):
@@ -114,7 +117,7 @@ class PlainDiscriminator(nn.Module):
     def __init__(self, ours: DiscriminatorNetwork) -> None:
         """Copy the weights of ``ours``."""
         super().__init__()
-        self.by_planes, self.classes, self.group = ours.by_planes, ours.classes, ours.group
+        self.by_planes, self.classes, self.group, self.layer = ours.by_planes, ours.classes, ours.group, ours.layer
         self.layers = nn.ModuleList()
         for layer, norm in zip(ours.layers, ours.norms, strict=True):
             outward, inward = layer.weight.shape[:2]
@@ -128,6 +131,8 @@ class PlainDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Map chips (N, C, H, W) and labels (N,) to probabilities (N,)."""
+        if self.layer:
+            x = torch.cat([x[:, :-1], 2 * x[:, -1:] - 1], 1)
         if self.by_planes:
             planes = nn.functional.one_hot(labels, self.classes).float()[:, :, None, None]
             x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)
@@ -146,7 +151,7 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
     """Chips as the tutorial's transforms give them: a float tensor (C, H, W) in [-1, 1], one at a time."""
 
     def __init__(self, chips: np.ndarray, labels: np.ndarray) -> None:
-        """Keep chips (N, H, W, C) uint8 and labels (N,)."""
+        """Keep chips (N, H, W, C) uint8, or layers float32, and labels (N,)."""
         self.chips, self.labels = chips, labels
 
     def __len__(self) -> int:
@@ -155,7 +160,10 @@ class ChipDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         """Return one chip and its label."""
-        tensor = torch.from_numpy(self.chips[number]).permute(2, 0, 1).contiguous().float().div(255)
+        tensor = torch.from_numpy(self.chips[number]).permute(2, 0, 1).contiguous()
+        if tensor.is_floating_point():  # layers, in [-1, 1] as they are
+            return tensor, int(self.labels[number])
+        tensor = tensor.float().div(255)
         return tensor.sub_(0.5).div_(0.5), int(self.labels[number])
 
 
@@ -275,13 +283,18 @@ def check_same(setting: TrainingConfig, plain: tuple[PlainGenerator, PlainDiscri
         )
 
 
-def make_setting(preset: Preset, size: int, profile: Profile, folder: Path) -> TrainingConfig:
-    """Make a training configuration for random chips."""
+def make_setting(preset: Preset, sides: tuple[int, int], layer: bool, profile: Profile, folder: Path) -> TrainingConfig:
+    """Make a training configuration for random chips, or for random layers: an ellipse that covers half of each."""
     rng = np.random.default_rng(0)
-    chips = rng.integers(0, 256, (CHIPS, size, size, 3), dtype=np.uint8)
+    chips = rng.integers(0, 256, (CHIPS, *sides, 3), dtype=np.uint8)
     labels = np.arange(CHIPS) % 2
     batches = Batches(chips, labels, fit(chips), preset.batch, (1, 0), preset.balanced, preset.symmetries)
-    return TrainingConfig(preset, batches, (size, size, 3), 2, profile, 4000, None, 0, folder)
+    if layer:
+        row, column = (np.linspace(-1, 1, side)[:, None] for side in sides)
+        alpha = (row**2 + column.T**2 < 2 / np.pi).astype(np.float32)[None, :, :, None]
+        layers = np.concatenate([(chips / 127.5 - 1).astype(np.float32) * alpha, alpha.repeat(CHIPS, 0)], axis=3)
+        batches = Batches(layers, labels, None, preset.batch, (1, 0), preset.balanced, symmetries=True)
+    return TrainingConfig(preset, batches, (*sides, 3 + layer), 2, profile, 4000, None, 0, folder, layer=layer)
 
 
 def variants(preset: Preset) -> dict[str, Preset]:
@@ -294,14 +307,16 @@ def variants(preset: Preset) -> dict[str, Preset]:
     return {title: one for title, one in named.items() if one not in [*named.values()][: [*named].index(title)]}
 
 
-def contest(name: str, size: int, threads: int, seconds: float, turns: int) -> tuple[list[str], list[str]]:
+def contest(
+    name: str, sides: tuple[int, int], layer: bool, threads: int, seconds: float, turns: int
+) -> tuple[list[str], list[str]]:
     """Return the rows of the table for one preset, and what is to be said below it."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = {
             f"ours, {precision}{extra}": make_setting(
-                preset, size, Profile("cpu", precision, "channels_last", threads), folder
+                preset, sides, layer, Profile("cpu", precision, "channels_last", threads), folder
             )
             for precision in ("fp32", "bf16")
             for extra, preset in variants(PRESETS[name]).items()
@@ -378,9 +393,9 @@ def train_once(preset: str, size: int, count: int, folder: Path) -> None:
         resolved.symmetries,
     )
     setting = TrainingConfig(resolved, batches, inputs.shape, 2, profile, 10 * resolved.batch, None, 2, folder)
-    judge = prepare_evaluator(inputs, 1, profile)
-    generator, _ = train.train(setting, lambda network: judge.evaluate(whole_sampler(network)), Progress(None))
-    judge.thorough(whole_sampler(generator))
+    evaluator = prepare_evaluator(inputs, 1, profile)
+    generator, _ = train.train(setting, lambda network: evaluator.evaluate(whole_sampler(network)), Progress(None))
+    evaluator.thorough(whole_sampler(generator))
     of_generator(generator, inputs, 1, profile)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"| {preset} | {count:,} | {count // 3:,} | {peak / 2**30:.2f} |")
@@ -391,6 +406,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", nargs="+", default=sorted(PRESETS), help="presets whose networks are trained")
     parser.add_argument("--size", type=int, default=80, help="chip size in pixels")
+    parser.add_argument("--canvas", help="HEIGHT,WIDTH: train on layers of that size, with alpha, in place of chips")
     parser.add_argument("--threads", type=int, default=1, help="threads of one training, in every loop")
     parser.add_argument("--seconds", type=float, default=12, help="seconds of a turn")
     parser.add_argument("--turns", type=int, default=5, help="turns that count")
@@ -413,9 +429,15 @@ def main() -> None:
         ]
         write_section(f"Memory of a GAN's training, {options.size} px", lines, options.docs)
         return
+    sides = (options.size, options.size)
+    shown = f"--size {options.size}"
+    if options.canvas:
+        height, width = map(int, options.canvas.split(","))
+        sides, shown = (height, width), f"--canvas {options.canvas}"
+    what = f"layers of {sides[0]} x {sides[1]}" if options.canvas else f"{options.size} px"
     for name in options.preset:
-        rows, notes = contest(name, options.size, options.threads, options.seconds, options.turns)
-        command = f"python benchmarks/gan_train.py --preset {name} --size {options.size} --threads {options.threads}"
+        rows, notes = contest(name, sides, bool(options.canvas), options.threads, options.seconds, options.turns)
+        command = f"python benchmarks/gan_train.py --preset {name} {shown} --threads {options.threads}"
         command += f" --seconds {options.seconds:g} --turns {options.turns}"
         lines = [
             f"`{command}` on {processor()}, torch {torch.__version__}: median of {options.turns} turns.",
@@ -426,7 +448,7 @@ def main() -> None:
             "",
             *notes,
         ]
-        write_section(f"Training a GAN: {name}, {options.size} px, threads: {options.threads}", lines, options.docs)
+        write_section(f"Training a GAN: {name}, {what}, threads: {options.threads}", lines, options.docs)
 
 
 if __name__ == "__main__":
