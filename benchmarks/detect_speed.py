@@ -1,0 +1,150 @@
+"""Seconds of detection per 100 megapixels, beside a plain sliding window with the same network.
+
+    satpipe run all --root FOLDER
+    python benchmarks/detect_speed.py FOLDER [--name demo] [--side 2048] [--scene my.tif] [--docs docs/benchmarks.md]
+
+The plain ways read the scene with rasterio, cut every window on the same grid, and score each in the orientations that
+the classifier was calibrated with: as the network is, and compiled by `torch.compile` in channels-last memory. Scores
+become objects in the same way. Without `--scene`, one of simulated harbours of `--side` pixels is made. Contenders take
+turns and the best of each counts; objects above the usual score are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from satpipe.config.sources import SimulatedSource
+from satpipe.engine.runs import find_run
+from satpipe.inference.detect.make import LEAST, STRIDES_PER_SIDE, load, usual_score
+from satpipe.inference.detect.merge import Objects, merge
+from satpipe.inference.detect.scan import Scorer, scan
+from satpipe.inference.detect.scenes import Wanted, open_scenes, reading_of
+from satpipe.models.classifier import Classifier, oriented, softmax, to_tensor
+from satpipe.models.device import cores, threads
+from satpipe.stages.chips.windows import starts
+from satpipe.stages.ingest.simulator.scene import write_scene
+from section import processor, write_section
+
+BATCH = 64
+
+
+def plain(path: Path, classifier: Classifier, stride: int, compiled: bool) -> Objects:
+    """Score every window of a scene in every orientation, batch by batch."""
+    size, network = classifier.architecture.size_px, classifier.network
+    if compiled:
+        network = torch.compile(network.to(memory_format=torch.channels_last))
+    with rasterio.open(path) as scene:
+        values = classifier.scaling.apply(scene.read().transpose(1, 2, 0))
+    height, width = values.shape[:2]
+    grid = np.meshgrid(starts(height, size, stride), starts(width, size, stride), indexing="ij")
+    windows = np.stack(grid, axis=-1).reshape(-1, 2)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(windows), BATCH):
+            some = windows[start : start + BATCH]
+            chips = to_tensor(np.stack([values[row : row + size, col : col + size] for row, col in some]))
+            views = (oriented(chips, number) for number in range(classifier.orientations))
+            # Always of one memory format, or each orientation would be compiled anew.
+            logits = [network(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
+            parts.append(torch.stack(logits).mean(dim=0).numpy())
+    probabilities = softmax(np.concatenate(parts), classifier.temperature)
+    return merge(windows, probabilities, size, stride, LEAST)
+
+
+def ours(path: Path, classifier: Classifier, stride: int, wanted: Wanted) -> Objects:
+    """Scan a scene as `satpipe detect` does."""
+    (scene,) = open_scenes([path], wanted)
+    workers = cores()
+    with threads(workers) as pool:
+        seen = scan(scene, Scorer(classifier, pool), stride, 0.5, workers, lambda *_: None, lambda *_: None)
+    return merge(seen.windows, seen.probabilities, classifier.architecture.size_px, stride, LEAST)
+
+
+def same(found: Objects, others: Objects, score: float) -> str:
+    """Return how many objects above a score both have, within two pixels."""
+    mine, theirs = found.above(score), others.above(score)
+    if not len(mine) or not len(theirs):
+        return f"0 of {len(theirs)}"
+    apart = np.abs(mine.centres[:, None] - theirs.centres[None]).max(axis=2)
+    return f"{int((apart.min(axis=0) <= 2).sum())} of {len(theirs)}"
+
+
+def simulated(folder: Path, side: int, gsd_m: float) -> Path:
+    """Write a simulated scene of so many pixels of the chips' GSD."""
+    write_scene(SimulatedSource(size_px=side, gsd_m=gsd_m, seed=99), 0, folder)
+    return next(folder.glob("*.tif"))
+
+
+def table(contenders: dict[str, Callable[[], Objects]], megapixels: float, turns: int, score: float) -> Sequence[str]:
+    """Time the contenders in turn; return the rows of the table, the first contender being the reference."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    objects: dict[str, Objects] = {}
+    for _ in range(turns):
+        for name, contender in contenders.items():
+            started = time.perf_counter()
+            objects[name] = contender()
+            seconds[name].append(time.perf_counter() - started)
+    reference = next(iter(contenders))
+    rows = []
+    for name, took in seconds.items():
+        per = 100 * min(took) / megapixels
+        ratio = min(seconds[reference]) / min(took)
+        rows.append(f"| {name} | {per:.0f} | {ratio:.2f} | {same(objects[name], objects[reference], score)} |")
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="folder of a project with a finished run")
+    parser.add_argument("--name", default="demo", help="the run")
+    parser.add_argument("--scene", type=Path, help="a scene of the chips' GSD, bands and type")
+    parser.add_argument("--side", type=int, default=2048, help="height and width of the simulated scene")
+    parser.add_argument("--turns", type=int, default=2, help="turns; the first one also compiles")
+    parser.add_argument("--docs", type=Path, help="Markdown file to put the section into")
+    options = parser.parse_args()
+    run = find_run(options.name, options.root)
+    classifier, gsd_m = load(run)
+    stride = max(2, classifier.architecture.size_px // STRIDES_PER_SIDE)
+    wanted = Wanted(
+        classifier.architecture.bands,
+        classifier.scaling.dtype,
+        gsd_m,
+        run.config.chips.resampling,
+        reading_of(run.config, None, None),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        path = options.scene or simulated(Path(scratch), options.side, gsd_m or 1.0)
+        with rasterio.open(path) as scene:
+            megapixels = scene.height * scene.width / 1e6
+        torch.set_num_threads(cores())
+        contenders = {
+            "sliding window": lambda: plain(path, classifier, stride, compiled=False),
+            "sliding window, compiled, channels last": lambda: plain(path, classifier, stride, compiled=True),
+            "satpipe detect": lambda: ours(path, classifier, stride, wanted),
+        }
+        rows = table(contenders, megapixels, options.turns, usual_score(classifier))
+    head = (
+        f"`python benchmarks/detect_speed.py` on {processor()}, {cores()} cores, torch {torch.__version__}: a scene of"
+        f" {megapixels:.1f} megapixels, windows of {classifier.architecture.size_px} pixels every {stride}, in"
+        f" {classifier.orientations} orientations."
+    )
+    lines = [
+        head,
+        "",
+        "| way | s per 100 Mpixel | times as fast | objects of the sliding window |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+    write_section("Detection beside a sliding window", lines, options.docs)
+
+
+if __name__ == "__main__":
+    main()
