@@ -29,7 +29,7 @@ DEGREE_EDGES = ("lon_min", "lat_min", "lon_max", "lat_max")
 DEGREES = ("lon", "lat")
 FORMS = (CORNERS, EDGES, CENTRED, SIZED, DEGREE_EDGES, DEGREES, ("x", "y"), ("wkt",))
 """Coordinate columns: of boxes, outlines or points (x to the right, y down, from the corner, where in pixels)."""
-OWN = ({"file", "chip_id", "class"}, {"file", "class", "label_score"})
+OWN = tuple({file, "class", mark} for file in ("file", "file_name") for mark in ("chip_id", "label_score"))
 """Columns of the tables that satpipe writes beside chips in class folders: they are no labels of scenes."""
 EdgeColumn = Literal["x_min", "y_min", "x_max", "y_max", "lon_min", "lat_min", "lon_max", "lat_max"]
 CornerColumn = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]

@@ -214,6 +214,7 @@ def test_its_own_export_is_split_by_its_groups(own: dict[str, list[str]], by: st
         *own,
     ]
     write_csv(folder / "labels.csv", columns, rows)
+    write_csv(folder / "metadata.csv", ["file_name", *columns[1:]], rows)
     found, source, said = init_and_ingest(folder, tmp_path)
     assert source == "folders", said
     assert load.load(tmp_path / "c.yaml").split.by == by
@@ -226,9 +227,9 @@ def test_its_own_synthetic_chips_are_split_one_by_one(tmp_path: Path) -> None:
         name = ("non-ship", "ship")[label]
         write_png(folder / name / f"{at:06d}.png", pixels)
         rows.append([f"{name}/{at:06d}.png", at, name, label, 7, at, 0.5 + at / 200])
-    write_csv(
-        folder / "labels.csv", ["file", "position", "class", "class_index", "seed", "number", "label_score"], rows
-    )
+    columns = ["position", "class", "class_index", "seed", "number", "label_score"]
+    write_csv(folder / "labels.csv", ["file", *columns], rows)
+    write_csv(folder / "metadata.csv", ["file_name", *columns], rows)
     config, said = init(folder)
     assert config is not None
     assert config.ingest.sources[0].type == "folders", said
