@@ -40,6 +40,9 @@ from torch import nn
 CLASSES = ("non-ship", "ship")
 SIZE, BANDS = 80, 3
 PRESET = "dcgan-lowdata"
+UNMEASURED: dict[str, object] = {key: {} for key in ("train", "validation", "quality", "usefulness")}
+UNMEASURED |= {"preset": PRESET, "images": 0, "best_images": 0, "stopped": "length", "restarts": []}
+"""Metadata of a generator of which nothing was measured."""
 
 
 def make_run(root: Path, name: str, profile: Profile) -> Run:
@@ -60,7 +63,7 @@ def make_run(root: Path, name: str, profile: Profile) -> Run:
     with store.staging(key) as folder:
         generators.save(network, CLASSES, {"preset": PRESET, "profile": profile.as_json()}, folder)
         Scaling((0.0,) * BANDS, (255.0,) * BANDS, "uint8").save(folder / generators.SCALING)
-        (folder / METADATA).write_bytes(canonical({}))
+        (folder / METADATA).write_bytes(canonical(UNMEASURED))
         record = store.commit(folder, Task("gan", "final", "satpipe:nothing"), key, components, 1.0)
     config = RunConfig.model_validate({"name": name, "ingest": {"sources": [{"type": "simulated"}]}})
     result = Result(

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
+from generate import UNMEASURED
 from rasterio.transform import from_origin
 from satpipe.composition.compose import Law
 from satpipe.composition.pose import Pose
@@ -83,7 +84,7 @@ def make_run(root: Path) -> None:
         layers = LayerGenerator(network.eval(), (1,), scaling, {1: law})
         generators.save(whole, CLASSES, {"preset": "layers"}, folder, layers)
         scaling.save(folder / generators.SCALING)
-        (folder / METADATA).write_bytes(canonical({}))
+        (folder / METADATA).write_bytes(canonical(UNMEASURED))
         record = store.commit(folder, Task("gan", "final", "satpipe:nothing"), key, {"benchmark": "scenes"}, 1.0)
     config = RunConfig.model_validate(
         {"name": "bench", "ingest": {"sources": [{"type": "simulated"}]}, "chips": {"size_px": SIZE, "gsd_m": GSD_M}}

@@ -45,7 +45,7 @@ def command(
 
     Makes what is missing up to the stage `chips`, and a contact sheet; `satpipe export chips` writes chips as files.
     """
-    from ..stages.chips.summary import PAIRS, checked_summary
+    from ..stages.chips.summary import PAIRS, summarise
 
     overrides += ("ingest.strict=true",) if strict else ()
     config = load(config_path, overrides, name)
@@ -53,7 +53,7 @@ def command(
     chips = done["chips"]
     if "index" in chips:
         metadata = {name: task.metadata for name, task in chips.items()}
-        found = checked_summary(done["ingest"]["tables"].metadata, metadata, config.split.by)
+        found = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
         found["index"] = str(chips["index"].path / "index.parquet")
         if "duplicates" in chips:
             found["pairs"] = str(chips["duplicates"].path / PAIRS)

@@ -137,13 +137,12 @@ def _write(target: Path, advised: Advice, folder: Path) -> None:
 def _how_long(config: RunConfig, folds: int) -> str:
     """Return the seconds of all long tasks over the workers of this machine, in words."""
     from ..engine.display import PlainDisplay
+    from ..engine.forecast import later_stages
     from ..engine.runner import Runner
-    from ..engine.stages import STAGES
-    from ..engine.worker import resolve
+    from ..engine.stages import NAMES
 
     splits = folds * len(config.split.fractions) * config.split.replicates
-    counts = [resolve(stage.forecast)(config, splits) for stage in STAGES if stage.long]
     workers = Runner(Path(), PlainDisplay(console())).workers(config)
-    seconds = sum(tasks * cost for tasks, cost in counts) / workers
+    seconds = sum(stage.wall(workers) for stage in later_stages(config, NAMES[1:], splits))
     classifiers = splits * len(config.classify.arms)
     return f"{splits} GANs and {classifiers} classifiers, about {duration(seconds)} on this machine"

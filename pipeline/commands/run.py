@@ -184,22 +184,23 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
         raise runner.store.corrupted(batch.corrupted[0].ref)
     if (reason := _too_few_scenes(config)) is not None:
         raise TooLittleDataError(f"this cannot run: {reason}")
-    forecast, seconds = Forecast(runner.store), 0.0
+    forecast, workers, seconds = Forecast(runner.store), runner.workers(config), 0.0
     for spec in (batch.specs[position] for position in batch.missing):
         cost = forecast.seconds(spec)
-        seconds += cost
+        seconds += cost / min(workers, len(batch.missing))
         say(f"{spec.task.title}: about {duration(cost)}: {'; '.join(batch.reasons[spec.task.title][:3])}")
-    later = NAMES[NAMES.index(batch.stage.name) + 1 : NAMES.index(selection.last) + 1]
+    # What else the stage of chips runs is known once windows are planned; in the other stages a batch is all there is.
+    begun = NAMES.index(batch.stage.name) + (batch.specs[0].task.title != "chips/windows")
+    later = NAMES[begun : NAMES.index(selection.last) + 1]
     if later:
         say(f"then {', '.join(later)}: what they run depends on the results of the tasks above")
     if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
         say(f"for one {config.split.by} left out; their number is known once scenes are read")
-    for stage, tasks, cost in later_stages(config, later):
-        seconds += tasks * cost
-        less = ", less those that are up to date" if any(runner.store.records(stage)) else ""
-        say(f"{stage}: {tasks:,} tasks of about {duration(cost)}{less}")
-    workers = runner.workers(config)
-    say(f"about {duration(seconds / workers)} in all with {workers} worker{'s' * (workers != 1)}")
+    for stage in later_stages(config, later):
+        seconds += stage.wall(workers)
+        less = ", less those that are up to date" if any(runner.store.records(stage.stage)) else ""
+        say(f"{stage}{less}")
+    say(f"about {duration(seconds)} in all with {workers} worker{'s' * (workers != 1)}")
 
 
 def _too_few_scenes(config: RunConfig) -> str | None:

@@ -148,7 +148,7 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
     from ..sweep.run import plan_point
 
     forecast, seconds, counted = Forecast(runner.store), 0.0, set[str]()
-    for point in sweep.points:
+    for number, point in enumerate(sweep.points):
         state = plan_point(runner, point, sweep.last)
         fresh = {key: spec for key, spec in state.missing.items() if key not in counted}
         counted |= set(fresh)
@@ -157,7 +157,8 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
         text = f"{len(state.missing)} tasks of {state.stage.name} to run" if state.stage else "up to date"
         text += f", {shared} of them shared with points above" if shared else ""
         later = NAMES[NAMES.index(state.stage.name) + 1 : NAMES.index(sweep.last) + 1] if state.stage else ()
-        seconds += sum(tasks * cost for _, tasks, cost in later_stages(point.config, later))
+        own = [name for name in later if name != "chips" or number == 0]  # points mostly share their chips
+        seconds += sum(stage.tasks * stage.seconds for stage in later_stages(point.config, own))
         say(f"{point.label}: {state.failure or text}")
     workers = runner.workers(sweep.points[0].config)
     say(f"{len(sweep.points)} points, about {duration(seconds / workers)} in all with {workers} workers")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..config.run import RunConfig
+from .progress import duration
 from .stages import STAGES
 from .store import Record, Store
 from .worker import TaskSpec, resolve
@@ -43,17 +46,66 @@ def _kind(components: Mapping[str, Any]) -> str:
     return str((components.get("function"), components.get("profile"), common))
 
 
-def later_stages(config: RunConfig, stages: Sequence[str]) -> list[tuple[str, int, float]]:
-    """Return stage, number of tasks and seconds of each, for stages that cannot be planned yet.
+@dataclass(frozen=True)
+class Extent:
+    """How much a run has to do, as far as that is known before anything is read.
 
-    The number of folds of a leave-one-out split is known only with its groups; until then it counts as one fold.
+    Attributes:
+        splits: Splits of the experiment: folds, fractions and replicates, without the final one.
+        megapixels: Millions of pixels of all scenes.
     """
+
+    splits: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What a stage is expected to take.
+
+    Attributes:
+        stage: Its name.
+        tasks: Number of its tasks that can run side by side.
+        seconds: Seconds of each.
+    """
+
+    stage: str
+    tasks: int
+    seconds: float
+
+    def wall(self, workers: int) -> float:
+        """Return the seconds until all tasks are done: a last one leaves the other workers idle."""
+        return math.ceil(self.tasks / workers) * self.seconds
+
+    def __str__(self) -> str:
+        """Return the forecast in words."""
+        several = f"{self.tasks:,} tasks of about " if self.tasks > 1 else "about "
+        return f"{self.stage}: {several}{duration(self.seconds)}"
+
+
+def later_stages(config: RunConfig, stages: Sequence[str], splits: int | None = None) -> list[StageForecast]:
+    """Return forecasts of stages that cannot be planned yet.
+
+    Args:
+        config: The run's configuration.
+        stages: Their names.
+        splits: Splits of the experiment. None counts them; the number of folds of a leave-one-out split is known only
+            with its groups, and until then it counts as one fold.
+    """
+    if not stages:
+        return []
     split = config.split
-    left_out = len(split.test_groups) if split.test_groups else 1
-    schemes = {"holdout": 1, "folds": split.folds, "leave-one-out": left_out, "lists": len(split.test_lists or ())}
-    splits = schemes[split.scheme] * split.repeats * len(split.fractions) * split.replicates
-    wanted = [stage for stage in STAGES if stage.name in stages and stage.long]
-    return [(stage.name, *resolve(stage.forecast)(config, splits)) for stage in wanted]
+    folds = {
+        "holdout": 1,
+        "folds": split.folds,
+        "leave-one-out": len(split.test_groups or ()) or 1,
+        "lists": len(split.test_lists or ()),
+    }
+    if splits is None:
+        splits = folds[split.scheme] * split.repeats * len(split.fractions) * split.replicates
+    extent = Extent(splits, resolve("satpipe.stages.ingest.stage:expected_megapixels")(config))
+    wanted = [stage for stage in STAGES[1:] if stage.name in stages]
+    return [StageForecast(stage.name, *resolve(stage.forecast)(config, extent)) for stage in wanted]
 
 
 def history(record: Record) -> str:

@@ -99,10 +99,7 @@ class Run:
             return float(self.config.chips.gsd_m)
         tables = self.find("ingest/tables")
         sizes = [] if tables is None else tables.metadata.get("gsd_m", [])
-        try:
-            return float(sum(sizes) / len(sizes)) if sizes else None
-        except TypeError:
-            raise StoreError(f"the metadata of the scenes of run {self.name} are damaged") from None
+        return float(sum(sizes) / len(sizes)) if sizes else None
 
 
 def find_run(name: str | None, root: Path | str = ".") -> Run:

@@ -12,13 +12,11 @@ class Stage:
     Attributes:
         name: Name on the command line and in the store, and of its package.
         does: What it does, in one line.
-        long: Whether its tasks take long: their number and seconds are forecast before they can be planned.
         then: Planners that follow the stage's own, where it needs a task of another stage between two of its own.
     """
 
     name: str
     does: str
-    long: bool = False
     then: tuple[str, ...] = ()
 
     @property
@@ -28,16 +26,16 @@ class Stage:
 
     @property
     def forecast(self) -> str:
-        """Return the function that forecasts the number and seconds of its tasks, for a stage that is ``long``."""
+        """Return the function that forecasts the number and seconds of its tasks before they can be planned."""
         return f"satpipe.stages.{self.name}.stage:forecast"
 
 
 STAGES = (
     Stage("ingest", "read scenes and labels into tables"),
     Stage("chips", "cut chips and assign them to splits"),
-    Stage("gan", "train a conditional generator on each split", long=True),
-    Stage("synth", "make labelled synthetic chips for each split", long=True),
-    Stage("classify", "train the classifier on each arm of each split", long=True),
+    Stage("gan", "train a conditional generator on each split"),
+    Stage("synth", "make labelled synthetic chips for each split"),
+    Stage("classify", "train the classifier on each arm of each split"),
     Stage(
         "report",
         "answer the question and write the report",

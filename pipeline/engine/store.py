@@ -38,6 +38,7 @@ from ..utils.errors import CorruptedError, StoreError, StoreLockedError, os_erro
 from ..utils.redact import redacted
 from .digests import canonical, digest_of, is_digest, sha256_file
 from .manifest import MANIFEST, files_below, manifest_text, stat_of
+from .metadata import committed_fault
 from .stages import NAMES
 from .task import METADATA, ArtifactRef, Task
 
@@ -186,6 +187,7 @@ class Store:
             files = {str(name): (int(size), int(mtime)) for name, (size, mtime) in raw.pop("files").items()}
             record = Record(**raw, files=files)
             sound = digest_of(record.components) == key == record.key and is_digest(record.digest)
+            sound = sound and record.components.get("name", record.name) == record.name
             numbers = all(isinstance(raw.get(name), float | int) for name in ("seconds", "made_at"))
             texts = all(isinstance(raw.get(name, ""), str) for name in ("name", "run"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -207,9 +209,9 @@ class Store:
             StoreError: If this user may not read it.
         """
         stamps = self._stamps(record.ref)
-        if stamps and stamps == dict(record.files):
-            return self._metadata_matches(record.ref)
-        return self._content_matches(record.ref)
+        unchanged = bool(stamps) and stamps == dict(record.files)
+        matches = self._metadata_matches(record.ref) if unchanged else self._content_matches(record.ref)
+        return matches and committed_fault(record.ref, self.folder(record.ref)) is None
 
     def _stamps(self, ref: ArtifactRef) -> dict[str, tuple[int, int]]:
         """Return size and time of each file of an artifact; none if it is not there whole."""
@@ -267,11 +269,12 @@ class Store:
         """Return the folder of an artifact, verified against its digest once per process and change.
 
         Raises:
-            CorruptedError: If the content is missing or is not what was committed.
+            CorruptedError: If the content is missing or is not what was committed, or its metadata are damaged.
             StoreError: If this user may not read it.
         """
         stamps = self._stamps(ref)
-        if (stamps and self._verified.get(ref.digest) == stamps) or self._content_matches(ref):
+        matches = (stamps and self._verified.get(ref.digest) == stamps) or self._content_matches(ref)
+        if matches and committed_fault(ref, self.folder(ref)) is None:
             return self.folder(ref)
         raise self.corrupted(ref)
 
@@ -305,8 +308,10 @@ class Store:
             return f"{Path(error.filename or folder).name} cannot be read ({error.strerror or error})"
         except (ValueError, KeyError, TypeError, AttributeError):
             return f"{MANIFEST} was changed"
-        added = sorted(set(files) - set(manifest) - {MANIFEST})
-        return f"{added[0]} was added" if added else f"{MANIFEST} was changed"
+        if added := sorted(set(files) - set(manifest) - {MANIFEST}):
+            return f"{added[0]} was added"
+        damage = committed_fault(ref, folder)
+        return f"{MANIFEST} was changed" if damage is None else f"{METADATA} is damaged: {damage}"
 
     def discard(self, stage: str, digest: str) -> None:
         """Remove corrupted content, so that what needs it is made again."""

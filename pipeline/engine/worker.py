@@ -16,6 +16,7 @@ from ..models.device import Profile
 from ..utils.errors import HostError, InputError, SatpipeError, StoreError, TaskFailedError, one_line, os_error_hint
 from . import cache_key, code_digest
 from .digests import canonical, sha256_file, stamp_of
+from .metadata import fault
 from .progress import Progress
 from .store import Record, Store
 from .task import METADATA, ArtifactRef, Task, TaskContext
@@ -76,7 +77,10 @@ def run_task(spec: TaskSpec) -> Record:
             context = TaskContext(task, staged, scratch, store.artifacts, inputs, spec.profile, progress)
             metadata = resolve(task.function)(context)
             _check_same_files(spec)
-            (staged / METADATA).write_bytes(canonical(metadata) + b"\n")
+            text = canonical(metadata) + b"\n"
+            if (wrong := fault(task.stage, task.name, text)) is not None:
+                raise ValueError(f"its metadata are not as declared: {wrong}")
+            (staged / METADATA).write_bytes(text)
             return store.commit(staged, task, spec.key, spec.components, time.perf_counter() - started, spec.run)
 
 

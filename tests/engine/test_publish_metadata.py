@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from fixtures.artifact_metadata import sound
 from satpipe.engine import publish_metadata
 from satpipe.engine.digests import digest_of
 from satpipe.engine.publish import PAGE, publish
@@ -68,7 +70,7 @@ def test_a_page_is_filled_in_once_and_restored_if_edited(tmp_path: Path) -> None
     for title, key in keys.items():
         stage, _, name = title.partition("/")
         with store.staging(key) as staged:
-            (staged / METADATA).write_text("{}")
+            (staged / METADATA).write_text(json.dumps(sound(title)))
             (staged / "report.html").write_text(TEXT)
             record = store.commit(staged, Task(stage, name, "satpipe:nothing"), key, {"of": title}, 60.0)
         digests[title] = record.digest

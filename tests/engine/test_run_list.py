@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fixtures.artifact_metadata import sound
 from rich.console import Console
 from satpipe.commands import _common, cli, runs
 from satpipe.engine.digests import digest_of
@@ -26,7 +27,7 @@ def finished(tmp_path: Path) -> Path:
     store, key = Store(tmp_path / "data"), digest_of({"of": "page"})
     store.create()
     with store.staging(key) as staged:
-        (staged / METADATA).write_text(json.dumps({"verdict": "helps", "sentence": "It helps."}))
+        (staged / METADATA).write_text(json.dumps(sound("report/page")))
         (staged / "report.html").write_text("<p>It helps.</p>")
         record = store.commit(staged, Task("report", "page", "satpipe:nothing"), key, {}, 1.0)
     result = Result(

@@ -308,11 +308,11 @@ def test_dry_run_expects_what_similar_tasks_took(project: LettersProject) -> Non
 def test_dry_run_of_a_fresh_project_forecasts_later_stages(project: LettersProject) -> None:
     for stage in ("gan", "synth", "classify"):
         stage = project.folder / "satpipe" / "stages" / stage / "stage.py"
-        stage.write_text(stage.read_text() + "\n\ndef forecast(config, splits):\n    return splits + 1, 600.0\n")
+        stage.write_text(stage.read_text() + "\n\ndef forecast(config, extent):\n    return extent.splits + 1, 600.0\n")
     done = project.call("run", "all", "--config", "letters.yaml", "--dry-run", "--set", "split.fractions=[0.5, 1]")
     # Three folds, two fractions, two replicates, and the final one.
     assert "gan: 13 tasks of about 10 min" in done.stdout, done.stderr
-    assert "about 3.3 h in all with 2 workers" in done.stdout
+    assert "about 3.5 h in all with 2 workers" in done.stdout
     assert not (project.folder / "data" / "parts").exists()
 
 
@@ -328,9 +328,9 @@ def test_dry_run_of_a_fresh_project_forecasts_later_stages(project: LettersProje
 def test_every_way_to_deal_groups_is_forecast(tmp_path: Path, split: str, folds: int) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(f"ingest: {{sources: [{{type: simulated}}]}}\nsplit:\n  replicates: 5\n  {split}\n")
-    [(stage, tasks, seconds)] = later_stages(load.load(path), ["gan", "report"])
-    assert (stage, tasks) == ("gan", 5 * folds + 1)
-    assert seconds > 0
+    gan, report = later_stages(load.load(path), ["gan", "report"])
+    assert (gan.stage, gan.tasks, report.tasks) == ("gan", 5 * folds + 1, 1)
+    assert gan.seconds > 0
 
 
 def test_budget_runs_whole_replicates_and_says_what_it_left_out(project: LettersProject) -> None:

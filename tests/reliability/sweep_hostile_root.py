@@ -1,4 +1,4 @@
-"""Try every command on a root that was changed to do harm: ``sweep_hostile_root.py [count]``."""
+"""Try every command on a root that was changed to do harm: ``sweep_hostile_root.py [count [seed]]``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fixtures.hostile_root import COMMANDS, LAST, check, mutations, strangers_fo
 def main() -> int:
     """Print every problem; exit with 1 if there is one."""
     count = int(sys.argv[1]) if sys.argv[1:] else 200
+    seed = int(sys.argv[2]) if sys.argv[2:] else 0
     began, problems = time.monotonic(), []
     with tempfile.TemporaryDirectory() as text:
         base = Path(text)
@@ -26,7 +27,9 @@ def main() -> int:
         assert ran.code == 0, ran.err
         pristine = restore(base / "pristine", folder)
         for number, mutation in enumerate(mutations(count)):
-            for problem in check(harness, restore(folder, pristine), mutation, number, outside):
+            for problem in check(
+                harness, restore(folder, pristine), mutation, [seed, number] if seed else number, outside
+            ):
                 print(f"PROBLEM {problem}", flush=True)
                 problems.append(problem)
         harness.close()

@@ -153,7 +153,7 @@ def test_a_wrong_point_stops_the_sweep_before_anything_is_made(project: LettersP
 def test_dry_run_lists_the_points_and_makes_nothing(project: LettersProject) -> None:
     for stage in ("gan", "synth", "classify"):
         stage = project.folder / "satpipe" / "stages" / stage / "stage.py"
-        stage.write_text(stage.read_text() + "\n\ndef forecast(config, splits):\n    return splits, 600.0\n")
+        stage.write_text(stage.read_text() + "\n\ndef forecast(config, extent):\n    return extent.splits, 600.0\n")
     done = project.call(*SEEDS, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ...config.run import RunConfig
+    from ...engine.forecast import Extent
 
 _MAKE = "satpipe.stages.chips.stage:make_"
 _TABLES = ("numpy", "pandas", "pyarrow")
@@ -84,6 +85,19 @@ def plan(context: PlanContext) -> Plan:
         )
     ]
     yield _splits(config, index, duplicates)
+
+
+SCENE_S, SEARCH_S = 0.5, 1.5
+"""Seconds per megapixel of scenes to cut chips and masks, and to find scenes that show the same ground."""
+
+
+def forecast(config: RunConfig, extent: Extent) -> tuple[int, float]:
+    """Forecast how many batches scenes are cut in, and the seconds of each; one batch takes all cores by itself."""
+    from .batches import BATCH_PIXELS
+
+    batches = max(1, round(extent.megapixels * 1e6 / BATCH_PIXELS))
+    seconds = SCENE_S + (SEARCH_S if _searches_scenes(as_json(config.chips)) else 0.0)
+    return batches, 3.0 + seconds * extent.megapixels / batches
 
 
 def _searches_scenes(chips: Mapping[str, Any]) -> bool:

@@ -6,10 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from ...utils.errors import StoreError, first_line
-
 Metadata = Mapping[str, Any]
 PAIRS = "pairs.parquet"
 """File of the artifact ``duplicates`` with the pairs of chips that leak."""
@@ -69,74 +65,3 @@ def _leaks(found: Metadata | None, splits: Mapping[str, Metadata], by: str) -> d
         "dropped_by_split": {name: sum(metadata["dropped"].values()) for name, metadata in splits.items()},
         "dropped": dict(sorted(dropped.items())),
     }
-
-
-class _Scenes(BaseModel):
-    used: int
-    left_out: dict[str, str]
-
-
-class _Labels(BaseModel):
-    used: dict[str, int]
-    left_out: dict[str, int]
-
-
-class _Split(BaseModel):
-    test_groups: list[str]
-    counts: dict[str, dict[str, int]]
-    dropped: dict[str, int]
-
-
-class _Compared(BaseModel):
-    scenes: int
-    keypoint_share: float
-    plain: list[str]
-    plain_count: int
-    seen: int
-    implied: int
-
-
-class _Leaks(BaseModel):
-    overlapping_pairs: int = 0
-    near_duplicate_pairs: int = 0
-    undecided_pairs: int = 0
-    pairs_seen_only: int = 0
-    compared_chips: int = 0
-    compared_scenes: _Compared | None = None
-    joined_groups: list[list[str]] = []
-    dropped_by_split: dict[str, int] = {}
-    dropped: dict[str, int] = {}
-
-
-class _Summary(BaseModel):
-    """What is shown of a summary; metadata of a folder from somebody else may hold anything."""
-
-    scenes: _Scenes
-    labels: _Labels
-    chips: dict[str, int]
-    shape: tuple[int, int, int]
-    dtype: str
-    kinds: dict[str, int]
-    groups: dict[str, dict[str, int]]
-    splits: dict[str, _Split]
-    dropped: dict[str, int]
-    leaks: _Leaks
-
-
-def checked_summary(ingested: Metadata, tasks: Mapping[str, Metadata], by: str) -> dict[str, Any]:
-    """Return what :func:`summarise` does, once it is certain that it can be shown.
-
-    Raises:
-        StoreError: If the metadata are damaged.
-    """
-    try:
-        summary = summarise(ingested, tasks, by)
-        _Summary.model_validate(summary)
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        place = first_line(error)
-        if isinstance(error, ValidationError):
-            place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise StoreError(
-            f"the metadata of the chips are damaged ({place[:120]}); `satpipe run chips --force` makes them again"
-        ) from None
-    return summary

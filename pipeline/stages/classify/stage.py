@@ -9,13 +9,14 @@ from ...config.checks import model_source
 from ...config.run import RunConfig
 from ...dataset.arms import CLASSIC, REAL, Arm, parse
 from ...dataset.names import FINAL
+from ...engine.forecast import Extent
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.section import as_json
 from .arms import settings
 
 SPLIT = "split-"
 EXPERIMENT, RANDOM = f"{SPLIT}fold", f"{SPLIT}random"
-PIXEL_S = 2.0e-7
+PIXEL_S = 1.2e-7
 """Seconds per pixel of a chip in a step on one CPU core."""
 LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scipy")
 
@@ -102,13 +103,13 @@ def expected_seconds(config: RunConfig) -> float:
     return 2.0 + config.classify.steps * config.classify.batch * config.chips.size_px**2 * PIXEL_S
 
 
-def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
+def forecast(config: RunConfig, extent: Extent) -> tuple[int, float]:
     """Forecast how many trainings an experiment of so many splits has, and the seconds of each.
 
     Those on random splits and the final one count.
     """
     beside = config.split.random_replicates if leaky_arm(config) else 0
-    return splits * len(config.classify.arms) + beside + 1, expected_seconds(config)
+    return extent.splits * len(config.classify.arms) + beside + 1, expected_seconds(config)
 
 
 def make_classifier(context: TaskContext) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...config.run import IngestConfig
+from ...config.run import IngestConfig, RunConfig
 from ...config.sources import KaggleSource, SimulatedSource
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, UserFile
 from ...formats.label import FAR, WITH_ITS_SCENE
@@ -25,6 +25,9 @@ TASK_FUNCTIONS = "satpipe.stages.ingest.stage:"
 BATCH_BYTES = 16 << 20
 """A batch of scenes ends with the file that makes it larger than this, so that all cores have something to read."""
 LEFT_OUT = "ingest.max_scenes and max_megabytes take"
+PIXEL_BYTES = {".png": 1.4, ".jpg": 0.4, ".jpeg": 0.4, ".jp2": 1.0}
+"""Bytes of a pixel of three bands in compressed files, as they usually are."""
+RAW_PIXEL_BYTES = 4.0
 READERS = ("rasterio", "numpy", "pandas", "pyarrow", "pyproj")
 
 
@@ -69,7 +72,7 @@ def _made(item: PlannedSource) -> list[Task]:
             f"{TASK_FUNCTIONS}make_simulated",
             config={"source": config, "number": number},
             libraries=("numpy", "rasterio"),
-            cost=2.0,
+            cost=1.0,
         )
         for number in range(source.scenes)
     ]
@@ -224,6 +227,19 @@ def _check(tables: Artifact, ingest: IngestConfig) -> None:
         count = sum(reasons.values())
         why = f"{max(reasons, key=lambda item: reasons[item])} ({count} labels)" if count else "there are none"
         raise InputError(f"no label of {', '.join(metadata['sources'])} can be used: {why}")
+
+
+def expected_megapixels(config: RunConfig) -> float:
+    """Estimate the millions of pixels of all scenes from the size of their files; 0 for what is not fetched yet."""
+    pixels = 0.0
+    for item in plan_sources(config.ingest):
+        if isinstance(item.source, SimulatedSource):
+            pixels += item.source.scenes * item.source.size_px**2
+        elif item.scenes is not None:
+            names, sizes = _sampled(item, config.ingest, list(item.scenes.files), list(item.scenes.sizes), [])
+            share = (PIXEL_BYTES.get(Path(name).suffix.lower(), RAW_PIXEL_BYTES) for name in names)
+            pixels += sum(size / each for size, each in zip(sizes, share, strict=True))
+    return pixels / 1e6
 
 
 # -------------------------------------------------------------------------------------------------- task functions

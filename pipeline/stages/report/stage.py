@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...config.run import RunConfig
 from ...dataset.arms import parse
 from ...dataset.names import FINAL
+from ...engine.forecast import Extent
 from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext
 from ...utils.section import as_json
 
@@ -147,6 +148,11 @@ def _names_only(data: Any, key: str = "") -> Any:
     if isinstance(data, list):
         return [_names_only(item, key) for item in data]
     return Path(data).name if key in PATH_KEYS and isinstance(data, str) else data
+
+
+def forecast(config: RunConfig, extent: Extent) -> tuple[int, float]:
+    """Forecast the seconds of the verdict and the page, one after the other."""
+    return 1, 4.0 + extent.splits / 20
 
 
 def make_verdict(context: TaskContext) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ...config.checks import SPLIT_PLACEHOLDER, no_folder
 from ...config.run import ExternalFolder, RunConfig
 from ...dataset.arms import cutpaste_artifact, external_artifact, parse
 from ...dataset.names import FINAL
+from ...engine.forecast import Extent
 from ...engine.task import Artifact, Plan, PlanContext, Task, TaskContext, UserFile
 from ...utils.errors import ConfigError
 from ...utils.section import as_json
@@ -57,7 +58,7 @@ def _screening(context: PlanContext, split: str) -> Task:
         inputs={"index": context.artifact("chips", "index").ref, "split": assigned.ref},
         libraries=("torch", "numpy"),
         training=True,
-        cost=expected_seconds(config),
+        cost=screening_seconds(config),
     )
 
 
@@ -99,14 +100,21 @@ def _cutpaste(context: PlanContext, split: str, screening: Artifact | None) -> T
 
 
 def expected_seconds(config: RunConfig) -> float:
-    """Estimate the seconds to make and screen a split's chips on one core."""
-    return 4.0 + config.chips.size_px**2 * 3e-3
+    """Estimate the seconds to make the chips of a split from one source on one core."""
+    return 3.0 + config.chips.size_px**2 * 0.8e-3
 
 
-def forecast(config: RunConfig, splits: int) -> tuple[int, float]:
-    """Forecast how many tasks an experiment of so many splits has, and the seconds of each, with the final one."""
-    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config) + config.synth.screen
-    return (splits + 1) * sources, expected_seconds(config)
+def screening_seconds(config: RunConfig) -> float:
+    """Estimate the seconds to learn what the candidates of a split are held against, on one core."""
+    return 3.0 + config.chips.size_px**2 * 2.4e-3
+
+
+def forecast(config: RunConfig, extent: Extent) -> tuple[int, float]:
+    """Forecast how many tasks an experiment has, and the seconds of each on average, with those of the final split."""
+    sources = 1 + len(config.classify.folders) + _wants_cutpaste(config)
+    tasks = sources + config.synth.screen
+    seconds = sources * expected_seconds(config) + config.synth.screen * screening_seconds(config)
+    return (extent.splits + 1) * tasks, seconds / tasks
 
 
 def _external(context: PlanContext, folder: ExternalFolder, split: str) -> Task:

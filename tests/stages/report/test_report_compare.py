@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.artifact_metadata import sound
 from fixtures.report_data import CLASSES, FakeRun, World
 from satpipe.engine.digests import digest_of
 from satpipe.engine.results import Result, Results
@@ -125,7 +126,7 @@ def test_reports_are_checked_against_the_store(page_folder, tmp_path, forged):
     with store.staging("k" * 32) as staged:
         for name in ("report.json", "predictions.parquet"):
             (staged / name).write_bytes((page_folder / name).read_bytes())
-        (staged / METADATA).write_text("{}")
+        (staged / METADATA).write_text(json.dumps(sound(title)))
         task = Task("report", "page", "satpipe:nothing")
         record = store.commit(staged, task, digest_of({}), {}, 1.0)
     name = "harbours"

@@ -1,0 +1,32 @@
+"""What the metadata of this stage's artifacts hold."""
+
+from __future__ import annotations
+
+from ...engine.metadata import Count, Counts, Number, Numbers, Schema
+
+
+class Profile(Schema):
+    """How it was trained."""
+
+    device: str
+    precision: str
+    memory_format: str
+    threads: Count
+
+
+class Classifier(Schema):
+    """A classifier: its arm, the step that was kept, its calibration, and the chips it was trained on by class."""
+
+    arm: str
+    profile: Profile
+    steps: Count
+    best_step: Count
+    temperature: Number
+    threshold: Number
+    validation: Numbers
+    training: Counts
+    synthetic: Counts
+    note: str = ""
+
+
+SCHEMAS = {"": Classifier}

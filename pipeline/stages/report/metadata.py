@@ -1,0 +1,22 @@
+"""What the metadata of this stage's artifacts hold."""
+
+from __future__ import annotations
+
+from ...engine.metadata import Schema
+
+
+class Verdict(Schema):
+    """The answer, and the arm that the final classifier is trained with."""
+
+    verdict: str
+    sentence: str
+    favoured: str
+
+
+class Page(Verdict):
+    """The answer, and whether the scenes are simulated."""
+
+    simulated: bool
+
+
+SCHEMAS: dict[str, type[Schema]] = {"verdict": Verdict, "page": Page}
