@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fixtures.chip_index import index_rows
-from fixtures.finished_run import SIZE, Finished, spots
+from fixtures.finished_run import SIZE as CHIP
+from fixtures.finished_run import Finished, spots
+from fixtures.harbour import SIZE, export, harbour, objects_of
+from pycocotools.coco import COCO
 from satpipe import load_generator
 from satpipe.commands import cli
 from satpipe.dataset.chip_store import ChipStore, write_shard
 from satpipe.dataset.tables import CHIPS
-from satpipe.engine.runs import find_run
+from satpipe.engine.runs import Run, find_run
+from satpipe.inference.export.labels import export_labels
 from satpipe.stages.chips.export import export_chips
 
 INTEROP = "an extra of satpipe: interop"
+TRIED = "too large for an extra of satpipe; docs/guides/use.md says with which version it was tried"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,7 @@ def test_datasets_reads_parquet_of_many_bands(tmp_path: Path, datasets) -> None:
     path = str(tmp_path / "out" / "chips.parquet")
     loaded = datasets.load_dataset("parquet", data_files=path, split="train").with_format("numpy")
     values = np.stack([row["chip"] for row in loaded])
-    assert values.shape == (10, SIZE, SIZE, 5)
+    assert values.shape == (10, CHIP, CHIP, 5)
     np.testing.assert_array_equal(values, chips)
 
 
@@ -107,8 +112,126 @@ def test_folders_of_classes_hold_pictures_alone(done: Finished, tmp_path: Path, 
 
 
 def test_torchvision_reads_generated_chips(done: Finished, tmp_path: Path) -> None:
-    folder = pytest.importorskip("torchvision.datasets", reason="torchvision is not needed by satpipe")
+    folder = pytest.importorskip("torchvision.datasets", reason=TRIED)
     chips = generate(done, tmp_path / "out")
     loaded = folder.ImageFolder(str(tmp_path / "out"))
     assert loaded.classes == ["non-ship", "ship"]
     np.testing.assert_array_equal([np.asarray(image) for image, _ in loaded], chips)
+
+
+def test_torchgeo_reads_generated_chips(done: Finished, tmp_path: Path) -> None:
+    torchgeo = pytest.importorskip("torchgeo.datasets", reason=TRIED)
+    chips = generate(done, tmp_path / "out")
+    loaded = torchgeo.NonGeoClassificationDataset(str(tmp_path / "out"))
+    values = [loaded[number]["image"].numpy().transpose(1, 2, 0) for number in range(len(loaded))]
+    np.testing.assert_array_equal(values, chips)
+    assert [int(loaded[number]["label"]) for number in range(len(loaded))] == [0] * 5 + [1] * 5
+
+
+def test_fiftyone_reads_folders_of_classes(done: Finished, tmp_path: Path) -> None:
+    importers = pytest.importorskip("fiftyone.utils.data.importers", reason=TRIED)
+    generate(done, tmp_path / "out")
+    with importers.ImageClassificationDirectoryTreeImporter(dataset_dir=str(tmp_path / "out")) as samples:
+        labels = {Path(path).name: label.label for path, _, label in samples}
+    assert labels == {f"{number:06d}.png": "non-ship" if number < 5 else "ship" for number in range(10)}
+
+
+# -------------------------------------------------------------------------------------------------------- detectors
+
+
+@pytest.fixture(scope="module")
+def bay(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return harbour(tmp_path_factory.mktemp("bay"))
+
+
+def boxes_of(folder: Path) -> dict[str, list[list[float]]]:
+    """The boxes (left, top, width, height) of each image, as pycocotools reads them, from left to right."""
+    coco = COCO(str(folder / "annotations.json"))
+    return {
+        Path(image["file_name"]).stem: sorted(item["bbox"] for item in coco.loadAnns(coco.getAnnIds(imgIds=number)))
+        for number, image in coco.imgs.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def boxes(bay: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[float]]]:
+    """The boxes of each chip."""
+    folder = tmp_path_factory.mktemp("boxes") / "out"
+    export(bay, folder)
+    return boxes_of(folder)
+
+
+def assert_same(read: dict[str, list[list[float]]], wanted: dict[str, list[list[float]]], pixels: float = 0.01) -> None:
+    assert read.keys() == wanted.keys()
+    for name, some in read.items():
+        assert sorted(some) == [pytest.approx(box, abs=pixels) for box in wanted[name]], name
+
+
+@pytest.mark.parametrize("layout", ["one", "splits"])
+def test_ultralytics_reads_yolo(layout: str, bay: Run, boxes, tmp_path: Path) -> None:
+    pytest.importorskip("ultralytics", reason=TRIED)
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    names = objects_of(bay)[0].store.index["chip_id"]
+    roles = dict(zip(names, ["train", "validation", "test"] * len(names), strict=False))
+    export(bay, tmp_path / "out", "yolo", **({"roles": roles, "by_split": True} if layout == "splits" else {}))
+    data = check_det_dataset(str(tmp_path / "out" / "data.yaml"), autodownload=False)
+    assert (data["names"], data["nc"]) == ({0: "ship"}, 1)
+    read = {}
+    for part in ("train", "val", "test") if layout == "splits" else ("train",):
+        for item in YOLODataset(img_path=data[part], imgsz=SIZE, data=data, task="detect", augment=False).labels:
+            middles, sides = item["bboxes"][:, :2] * SIZE, item["bboxes"][:, 2:] * SIZE
+            read[Path(item["im_file"]).stem] = np.concatenate([middles - sides / 2, sides], axis=1).tolist()
+    assert_same(read, boxes)
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo", "voc"])
+def test_fiftyone_reads_labels(kind: str, bay: Run, boxes, tmp_path: Path) -> None:
+    pytest.importorskip("fiftyone", reason=TRIED)
+    from fiftyone.utils.coco import COCODetectionDatasetImporter
+    from fiftyone.utils.voc import VOCDetectionDatasetImporter
+    from fiftyone.utils.yolo import YOLOv5DatasetImporter
+
+    out = str(tmp_path / "out")
+    export(bay, tmp_path / "out", kind)
+    places = {"data_path": f"{out}/images", "labels_path": f"{out}/annotations.json"}
+    importer = {
+        "coco": lambda: COCODetectionDatasetImporter(**places, label_types="detections", include_id=False),
+        "yolo": lambda: YOLOv5DatasetImporter(dataset_dir=out, yaml_path="data.yaml", split="train"),
+        "voc": lambda: VOCDetectionDatasetImporter(data_path=f"{out}/JPEGImages", labels_path=f"{out}/Annotations"),
+    }[kind]()
+    read: dict[str, list[list[float]]] = {}
+    with importer as samples:
+        for path, _, label in samples:
+            found = [] if label is None else label.detections
+            assert {item.label for item in found} <= {"ship"}
+            read[Path(path).stem] = [[value * SIZE for value in item.bounding_box] for item in found]
+    # FiftyOne takes the corners of VOC, which count pixels from 1, for edges.
+    assert_same(read, boxes, pixels=1.01 if kind == "voc" else 0.01)
+
+
+def test_torchvision_reads_coco(bay: Run, boxes, tmp_path: Path) -> None:
+    folder = pytest.importorskip("torchvision.datasets", reason=TRIED)
+    export(bay, tmp_path / "out")
+    loaded = folder.CocoDetection(str(tmp_path / "out" / "images"), str(tmp_path / "out" / "annotations.json"))
+    assert len(loaded) == len(boxes)
+    assert [image.size for image, _ in loaded] == [(SIZE, SIZE)] * len(boxes)
+    assert sum(len(objects) for _, objects in loaded) == sum(map(len, boxes.values()))
+
+
+def test_torchgeo_reads_scenes_and_labels(bay: Run, tmp_path: Path) -> None:
+    torchgeo = pytest.importorskip("torchgeo.datasets", reason=TRIED)
+    export_labels(bay, tmp_path / "out", "geojson")
+
+    class Scenes(torchgeo.RasterDataset):
+        filename_glob = "*.tif"
+
+    class Ships(torchgeo.VectorDataset):
+        filename_glob = "*.geojson"
+
+    scenes = Scenes(str(tmp_path / "out" / "images"))
+    ships = Ships(str(tmp_path / "out" / "labels"), res=scenes.res)
+    mask = ships[ships.bounds]["mask"].numpy()
+    assert mask.sum() == pytest.approx(3 * 6 * 16, rel=0.1)
+    assert scenes[scenes.bounds]["image"].shape == (3, 160, 160)

@@ -65,7 +65,7 @@ def export_detections(
 
 
 def _read(path: Path) -> list[GeoDataFrame]:
-    """Return the detections of a file, layer by layer.
+    """Return the detections of a file, layer by layer; a layer without any is left out.
 
     Raises:
         InputError: If it holds none that have windows.
@@ -81,6 +81,7 @@ def _read(path: Path) -> list[GeoDataFrame]:
             layers = [geopandas.read_file(path, layer=name, engine="pyogrio") for name in names]
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} cannot be read: {first_line(error, 160)}") from None
+    layers = [layer for layer in layers if len(layer)]
     for layer in layers:
         if missing := [name for name in COLUMNS if name not in layer]:
             raise InputError(f"{path.name} has no column {missing[0]}; name a file that `satpipe detect` wrote")

@@ -16,7 +16,7 @@ from .windows import NEAR_MISS_VISIBLE
 
 VISIBLE = NEAR_MISS_VISIBLE[0]
 """A chip shows an object if it holds at least this share of its box, as in the draw of near misses."""
-ESTIMATED = {"mask": "estimated"}
+ESTIMATED = {"mask_source": "estimated"}
 """Property of an object whose label is a box, or its chip alone: satpipe found the mask in the pixels."""
 NO_BOX = "chips, as they show an object whose box is not known"
 BARELY = "objects, as a chip shows less than a tenth of them"
@@ -88,7 +88,7 @@ class ChipObjects:
         """Return an object as a chip shows it, with the share of it; None where its box is not known."""
         name = str(label["class"])
         if label["kind"] != "box":
-            facts = {"box": "estimated", **ESTIMATED}
+            facts = {"box_source": "estimated", **ESTIMATED}
             item = None if mask is None else masked_object(name, mask >= 128, size, properties=facts)
             return None if item is None else (item, 1.0)
         top, left, bottom, right = (float(label[edge]) for edge in _EDGES)

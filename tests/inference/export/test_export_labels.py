@@ -201,6 +201,19 @@ def test_detections_elsewhere_are_counted(run: Run, tmp_path: Path) -> None:
     assert dict(made.left_out) == {"detections in scenes that were not given": 1}
 
 
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])
+def test_scenes_without_detections_have_no_labels(suffix: str, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / f"none{suffix}"
+    if suffix == ".geojson":
+        write.write_geojson([], UTM, False, path)
+    elif suffix == ".gpkg":
+        write.write_geopackage([], [UTM], False, path)
+    else:
+        write.write_geoparquet([], UTM, False, path)
+    made = export_detections(run, path, [tmp_path / "in" / "a.tif"], tmp_path / "out", "coco")
+    assert (made.images, made.objects.total()) == (1, 0)
+
+
 def test_files_that_hold_no_windows_are_refused(run: Run, tmp_path: Path) -> None:
     scenes = [tmp_path / "in" / "a.tif"]
     write.write_geojson([detection(15, 17)], UTM, True, tmp_path / "points.geojson")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
+from fixtures.harbour import FINE, SIZE, export, harbour, objects_of, outline
 from fixtures.ingest_project import (
     UTM,
     feature,
@@ -22,49 +23,11 @@ from fixtures.ingest_project import (
 )
 from PIL import Image
 from pycocotools.coco import COCO
-from rasterio.transform import from_origin
-from satpipe.dataset.chip_store import ChipStore
-from satpipe.dataset.tables import CHIPS, LABELS
 from satpipe.engine.runs import Run
-from satpipe.formats.writers.base import Marks
-from satpipe.stages.chips.export_labelled import export_labelled
-from satpipe.stages.chips.object_labels import BARELY, NO_BOX, ChipObjects
+from satpipe.stages.chips.object_labels import BARELY, NO_BOX
 from satpipe.utils.errors import ConfigError
 
-SIZE = 32
-FINE = from_origin(550_000, 4_180_000, 3, 3)
-MARKS = Marks("Chips of the test.", "CC0", "satpipe 1")
 EDGES = ["row_min", "col_min", "row_max", "col_max"]
-SHIPS = {"long": (40, 40, 6, 16), "near": (50, 62, 6, 16), "lone": (120, 120, 16, 6)}
-"""Row, column, rows and columns of three bright rectangles; the chip of each of the first two shows both."""
-
-
-def outline(row: float, col: float, high: float, wide: float) -> list[list[float]]:
-    corners = [(col, row), (col + wide, row), (col + wide, row + high), (col, row + high), (col, row)]
-    return [list(FINE @ corner) for corner in corners]
-
-
-def harbour(folder: Path, *more: dict[str, Any], **chips: Any) -> Run:
-    """A scene of dark water with three ships in it, cut into chips."""
-    water = np.random.default_rng(0).integers(20, 40, (160, 160, 3)).astype(np.uint8)
-    for row, col, high, wide in SHIPS.values():
-        water[row : row + high, col : col + wide] = 220
-    write_tif(folder / "in" / "s.tif", water, transform=FINE)
-    write_geojson(folder / "ships.geojson", *[feature(outline(*ship)) for ship in SHIPS.values()], *more)
-    source = {"type": "geojson", "path": str(folder / "in"), "labels": str(folder / "ships.geojson")}
-    return made_run(folder / "run", source, chips={"size_px": SIZE} | chips)
-
-
-def objects_of(run: Run) -> tuple[ChipObjects, pd.DataFrame]:
-    store = ChipStore.open(CHIPS.read, run.artifact("chips/index", "", "").path / "index.parquet", run.store.artifacts)
-    labels = LABELS.read(run.artifact("ingest/tables", "", "").path / "labels.parquet")
-    scenes = pd.read_parquet(run.artifact("chips/windows", "", "").path / "scenes-0of1.parquet").assign(licence="CC0")
-    return ChipObjects(store, labels, scenes.set_index("scene_id").to_dict("index"), "non-ship"), scenes
-
-
-def export(run: Run, to: Path, kind: str = "coco", **more: Any) -> tuple[pd.DataFrame, ChipObjects]:
-    objects, scenes = objects_of(run)
-    return export_labelled(objects, to, kind, ("ship",), MARKS, scenes, **more), objects
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +60,7 @@ def test_chips_label_all_objects_that_they_show(run: Run, tmp_path: Path) -> Non
 def test_masks_that_were_found_are_said_to_be(run: Run, tmp_path: Path) -> None:
     table, _ = export(run, tmp_path / "out")
     coco, [lone] = annotations(tmp_path / "out", table, 2)
-    assert lone["attributes"] == {"mask": "estimated"}
+    assert lone["attributes"] == {"mask_source": "estimated"}
     shown = np.zeros((SIZE, SIZE), bool)
     shown[8:24, 13:19] = True  # the ship at (120, 120), in the chip with its corner at (112, 107)
     assert (coco.annToMask(lone).astype(bool) == shown).mean() > 0.97
@@ -164,7 +127,7 @@ def test_ready_cut_chips_have_the_box_of_their_mask(tmp_path: Path) -> None:
     assert objects.left_out[NO_BOX] == 6 - masked
     assert (table["class"] == "non-ship").sum() == 6
     for item in coco.anns.values():
-        assert item["attributes"] == {"box": "estimated", "mask": "estimated"}
+        assert item["attributes"] == {"box_source": "estimated", "mask_source": "estimated"}
         assert item["bbox"][2:] == pytest.approx([20, 8], abs=3)
 
 
