@@ -18,7 +18,7 @@ from .device import Profile
 Chips = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-STEPS = 200
+STEPS = 100
 BATCH = 64
 BASE_CHANNELS = 12
 LEARNING_RATE = 2e-3

@@ -31,7 +31,7 @@ DIMENSIONS = 64
 """Most features of a chip."""
 CHIPS_A_DIMENSION = 4
 """Training chips for each feature, or there are fewer: components that few chips fix are noise."""
-STEPS = 200
+STEPS = 100
 BATCH = 48
 TEMPERATURE = 0.2
 LEARNING_RATE = 2e-3
