@@ -222,6 +222,7 @@ class ClusterExecutor(Executor):
             if unfit is None:
                 self._fit.add(worker)
             else:
+                self._fit.discard(worker)  # or it would be sent a next task each time that it returns one
                 self.unfit[worker] = unfit
                 self._waiting.appendleft(call)
         self._wake.set()
