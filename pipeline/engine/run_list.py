@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..utils.bounded_files import read_json
 from ..utils.errors import StoreError
 from .publish import PAGE, page_of
 from .results import Attempt, Damaged, Result, Results, differing_keys
 from .stages import NAMES
 from .store import Store
-from .task import METADATA
+from .task import read_metadata
 
 
 def run_rows(root: Path) -> list[dict[str, Any]]:
@@ -67,11 +66,9 @@ def _verdict(store: Store, result: Result) -> str | None:
     if PAGE not in result.digests:
         return None
     try:
-        metadata = read_json(store.open(page_of(result)) / METADATA)
-    except (StoreError, OSError, ValueError):
+        return str(read_metadata(store.open(page_of(result)))["verdict"])
+    except StoreError:
         return f"not verified: {result.verdict or result.sentence}"
-    verdict = metadata.get("verdict") if isinstance(metadata, dict) else None
-    return verdict if isinstance(verdict, str) else "not verified: the report has no verdict"
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ that was stopped resumes where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from ..engine.stages import NAMES, STAGES, Stage
 from ..engine.store import Record
 from ..engine.task import read_metadata
 from ..engine.worker import TaskSpec
+from ..utils.bounded_files import read_json
 from ..utils.errors import ConfigError, CorruptedError, SatpipeError, StoreError, first_line
 from .measures import Values, of_answer, of_generators
 from .request import Point, Sweep
@@ -230,6 +230,10 @@ def measure(point: PointState, runner: Runner) -> Values:
     verdict = point.records.get("report/verdict")
     if verdict is not None:
         path = runner.store.folder(verdict.ref) / "verdict.json"
-        if path.is_file():
-            values |= of_answer(json.loads(path.read_text("utf-8")))
+        try:
+            values |= of_answer(read_json(path))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"the verdict in {path} is damaged: {first_line(error, 120)}") from None
     return values

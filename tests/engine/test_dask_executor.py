@@ -43,7 +43,9 @@ def waits() -> str:
 def cluster() -> Iterator[Any]:
     CALLS.clear()
     UNFIT.clear()
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as running:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
-from ...engine.task import METADATA
+from ...engine.task import read_metadata
 from . import split as splitting
 from .components import components
 from .duplicates import near_duplicates, overlaps
@@ -46,7 +45,7 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     ground = overlaps(chips, CHIPS.read_outlines(path))
     seen, scenes = ground.iloc[:0], None
     for folder in scene_pairs:
-        scenes = json.loads((folder / METADATA).read_text("utf-8"))
+        scenes = read_metadata(folder)
         seen = _seen(chips.index, pd.read_parquet(checked(folder / SCENE_PAIRS)), ground, settings["size_px"])
     ground = pd.concat([frame for frame in (ground, seen) if len(frame)] or [ground], ignore_index=True)
     alike, counts = ground.iloc[:0], {"compared": 0, "undecided": 0}

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
-from ...engine.task import METADATA, Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext
+from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, read_metadata
 from ...utils.errors import HostError
 from ...utils.section import as_json
 from .folds import Rule, assign_folds, bundled, group_column
@@ -293,23 +293,19 @@ def _batch_scenes(context: TaskContext) -> pd.DataFrame:
 
 def _batch_workers(windows: Path) -> int:
     """Return the threads of a batch: batches are made side by side, threads serve where they are fewer than cores."""
-    import json
-
-    batches = json.loads((windows / METADATA).read_text("utf-8"))["batches"]
+    batches = read_metadata(windows)["batches"]
     return max(1, (os.cpu_count() or 1) // len(batches))
 
 
 def make_index(context: TaskContext) -> dict[str, Any]:
     """Make the artifact ``index``: the table of all chips and a contact sheet."""
-    import json
-
     from ...dataset.tables import SCENES
     from .index import build
 
     scenes = SCENES.read(context.folder("tables") / "scenes.parquet")
     folders = context.folders("cuts")
     metadata = build(folders, scenes, context.config["classes"], context.store, context.out, context.config["seed"])
-    parts = [json.loads((folder / METADATA).read_text("utf-8")) for folder in (context.folder("windows"), *folders)]
+    parts = [read_metadata(folder) for folder in (context.folder("windows"), *folders)]
     masks = {"masks": sum(part.get("masks", 0) for part in parts), "without_mask": _summed(parts, "without_mask")}
     return metadata | {"dropped": _summed(parts, "dropped")} | masks
 

@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from ...dataset.tables import GROUP_PREFIX, LABELS, SCENES
-from ...engine.task import TaskContext
+from ...engine.task import MAX_METADATA_BYTES, TaskContext, read_metadata
 from ...formats import groups
 from ...formats.base import LabelInput
 from ...formats.label import WITH_ITS_SCENE, check, row_of
 from ...formats.registry import read
 from ...formats.scenes import CATALOGUE, is_square
+from ...utils.bounded_files import read_json
 from .catalogue import FILE
 from .sources import SIDECAR
 
@@ -131,13 +132,8 @@ def tables(context: TaskContext) -> dict[str, Any]:
         "licences": sorted({source["licence"] for source in context.config["sources"]}),
         "groups": [name.removeprefix(GROUP_PREFIX) for name in names if name.startswith(GROUP_PREFIX)],
         "gsd_m": sorted({round(float(one), 4) for one in good["gsd_m"].dropna()})[:LISTED],
-        "unlabelled_scenes": sum(_metadata(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
+        "unlabelled_scenes": sum(read_metadata(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
     }
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text("utf-8"))
-    return metadata
 
 
 def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
@@ -156,7 +152,7 @@ def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
         rows.extend(found)
     refused: dict[str, str] = {}
     for folder in context.folders("labels"):
-        refused |= json.loads((folder / REFUSED_FILE).read_text("utf-8"))
+        refused |= read_json(folder / REFUSED_FILE, MAX_METADATA_BYTES)
     return rows, refused
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
 from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
-from ...engine.task import METADATA, ArtifactRef, TaskContext
+from ...engine.task import ArtifactRef, TaskContext, read_metadata
+from ...utils.bounded_files import read_json
 from ...utils.csv_safety import unescaped_table
 
 
@@ -89,12 +90,6 @@ class ReportData:
         )
 
 
-def metadata_of(folder: Path) -> dict[str, Any]:
-    """Return the metadata of a committed artifact."""
-    metadata: dict[str, Any] = json.loads((folder / METADATA).read_text("utf-8"))
-    return metadata
-
-
 def by_name(context: TaskContext, name: str) -> dict[str, Path]:
     """Return the folders of a group of inputs, by the name of their artifact."""
     refs = context.task.inputs.get(name, ())
@@ -107,7 +102,7 @@ def read(context: TaskContext) -> ReportData:
     verdict, index = context.folder("verdict"), context.folder("index")
     gans, synths = by_name(context, "gan"), by_name(context, "synth")
     splits = {
-        name: Split(name, metadata_of(folder), folder, gans.get(name), synths.get(name))
+        name: Split(name, read_metadata(folder), folder, gans.get(name), synths.get(name))
         for name, folder in (
             (name.removeprefix("split-"), folder) for name, folder in by_name(context, "splits").items()
         )
@@ -115,12 +110,12 @@ def read(context: TaskContext) -> ReportData:
     refs = [ref for group in context.task.inputs.values() for ref in (group if isinstance(group, tuple) else (group,))]
     return ReportData(
         config=context.config["config"],
-        answer=json.loads((verdict / "verdict.json").read_text("utf-8")),
+        answer=read_json(verdict / "verdict.json"),
         metrics=unescaped_table(pd.read_csv(verdict / "metrics.csv", dtype={"fold": "Int64"})),
         predictions=pd.read_parquet(checked(verdict / "predictions.parquet")),
-        tables=metadata_of(context.folder("tables")),
+        tables=read_metadata(context.folder("tables")),
         scenes=context.folder("tables"),
-        index=metadata_of(index),
+        index=read_metadata(index),
         chips=ChipStore.open(CHIPS.read_bare, index / "index.parquet", context.store),
         outlines=index / "index.parquet",
         splits=splits,

@@ -11,7 +11,7 @@ from ...config.run import RunConfig
 from ...dataset.arms import parse
 from ...dataset.names import FINAL
 from ...engine.forecast import Extent
-from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext
+from ...engine.task import ArtifactRef, Plan, PlanContext, Task, TaskContext, read_metadata
 from ...utils.section import as_json
 
 if TYPE_CHECKING:
@@ -162,7 +162,6 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
     from ...dataset.tables import PREDICTIONS
     from ...utils.csv_safety import csv_escaped_table
     from .analysis import add_generators, analyse, write_json
-    from .gather import metadata_of
     from .stats.question import Question
 
     config = context.config
@@ -191,7 +190,7 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
         folds=config["folds"],
     )
     answer, metrics = analyse(frame, config["classes"], arms, question, random_split)
-    add_generators(answer, [metadata_of(folder) for folder in context.folders("generators")])
+    add_generators(answer, [read_metadata(folder) for folder in context.folders("generators")])
     metrics["fraction"] = metrics["fraction"].map(repr)  # in full: the page looks rows up by it
     csv_escaped_table(metrics).to_csv(
         context.out / "metrics.csv", index=False, float_format="%.6g", lineterminator="\n"

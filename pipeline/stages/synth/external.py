@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from ...dataset.chip_store import write_shard
 from ...dataset.contact_sheet import COLUMNS, draw_sheet, viewable
 from ...dataset.tables import write_synthetic
-from ...engine.task import METADATA, TaskContext
+from ...engine.task import TaskContext, read_metadata
 from ...raster.gdal import alpha_band, open_scene
 from ...utils.errors import InputError
 
@@ -25,7 +24,7 @@ def run(context: TaskContext) -> dict[str, Any]:
         InputError: If an image cannot be read or differs from the run's chips in shape or dtype.
     """
     classes = list(context.config["classes"])
-    index = json.loads((context.folder("index") / METADATA).read_text("utf-8"))
+    index = read_metadata(context.folder("index"))
     expected, dtype = tuple(index["shape"]), str(index["dtype"])
     names = sorted(context.task.files)
     chips = np.empty((len(names), *expected), dtype)

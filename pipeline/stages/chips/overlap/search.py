@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ....dataset.parquet import checked
 from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES
 from .features import FEWEST_KEYPOINTS, Features, Picture, flipped, mirrored, picture_shape, root_sift, turned_over
 from .mosaic import implied_pairs
@@ -107,7 +108,9 @@ def read_pool(folders: Sequence[Path], file: BinaryIO) -> tuple[Pool, float]:
         folders: The committed pictures and keypoints.
         file: Where the descriptors are put together; open for as long as the pool is used.
     """
-    tables = [pq.read_table(folder / SCENES).to_pandas().assign(folder=place) for place, folder in enumerate(folders)]
+    tables = [
+        pq.read_table(checked(folder / SCENES)).to_pandas().assign(folder=place) for place, folder in enumerate(folders)
+    ]
     scenes = pd.concat(tables).sort_values("scene_id").reset_index(drop=True)
     total = int(scenes["count"].sum())
     share = min(1.0, MOST_KEYPOINTS / max(total, 1))

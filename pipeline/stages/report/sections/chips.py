@@ -10,7 +10,8 @@ import numpy as np
 from ....dataset.chip_store import subsample
 from ....dataset.contact_sheet import Pixels, to_rgb, viewable
 from ....dataset.scaling import Scaling, fit
-from ..gather import ReportData, Split, chosen_mask, metadata_of, roles, sample, synthetic
+from ....engine.task import read_metadata
+from ..gather import ReportData, Split, chosen_mask, roles, sample, synthetic
 from ..html import blocks
 from ..html.pictures import tiles
 from ..html.words import number, plural
@@ -214,4 +215,4 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
 
 def synth_metadata(split: Split) -> dict[str, dict[str, int]]:
     """Return the metadata of a split's synthetic chips."""
-    return metadata_of(split.synth) if split.synth is not None else {}
+    return read_metadata(split.synth) if split.synth is not None else {}

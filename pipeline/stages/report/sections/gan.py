@@ -9,8 +9,9 @@ from typing import Any, Literal
 from PIL import Image
 
 from ....dataset.names import METRICS
+from ....engine.task import read_metadata
 from ....models.quality import experiment_verdict, mean_of
-from ..gather import ReportData, Split, json_lines, metadata_of
+from ..gather import ReportData, Split, json_lines
 from ..html import blocks, figures
 from ..html.pictures import webp_uri
 from ..html.words import plural
@@ -90,7 +91,7 @@ def _best(data: ReportData) -> dict[str, int]:
     return {
         split.name: int(metadata["best_images"])
         for split in data.splits.values()
-        if split.gan is not None and "best_images" in (metadata := metadata_of(split.gan))
+        if split.gan is not None and "best_images" in (metadata := read_metadata(split.gan))
     }
 
 
@@ -117,7 +118,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
             for line in histories[split.name]
             if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
         ]
-        metadata = metadata_of(split.gan) if split.gan is not None else {}
+        metadata = read_metadata(split.gan) if split.gan is not None else {}
         floor = _number(metadata.get("quality", {}).get(label, {}).get("kid_floor"))
         floors += [floor] if floor is not None else []
         if len(rows) > 1:
@@ -145,7 +146,7 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
         ]
         if len(rows) > 1:
             x, y = zip(*rows, strict=True)
-            best = metadata_of(split.gan).get("best_images") if split.gan is not None else None
+            best = read_metadata(split.gan).get("best_images") if split.gan is not None else None
             note = None if noted else over_trained(histories[split.name], best)
             noted = noted or note is not None
             curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
@@ -184,7 +185,7 @@ def chosen(data: ReportData, stage: Literal["gan", "synth"] = "gan") -> Iterator
     for split in data.splits.values():
         folder = getattr(split, stage)
         if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
-            yield metadata_of(folder)
+            yield read_metadata(folder)
 
 
 def mean_quality(data: ReportData) -> dict[str, dict[str, float]]:
@@ -301,7 +302,7 @@ def alarms(data: ReportData) -> list[blocks.Block]:
     for split in data.splits.values():
         if split.gan is None:
             continue
-        metadata = metadata_of(split.gan)
+        metadata = read_metadata(split.gan)
         restarts += len(metadata.get("restarts", []))
         restarted += bool(metadata.get("restarts"))
         chosen = [line for line in json_lines(split.gan / METRICS) if line["images"] == metadata.get("best_images")]

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from ..gather import ReportData, metadata_of
+from ....engine.task import read_metadata
+from ..gather import ReportData
 from ..html import blocks
 from ..html.words import plural
 
@@ -37,7 +38,7 @@ def section_run(data: ReportData, libraries: Sequence[str]) -> blocks.Section:
         if stage != "report"
     ]
     scenes = [blocks.row([str(name), str(digest)[:DIGEST_SHOWN]]) for name, digest in data.tables.get("scenes", [])]
-    profile = metadata_of(data.final).get("profile", {})
+    profile = read_metadata(data.final).get("profile", {})
     section.blocks = [
         blocks.text(
             f"Seed {data.config['seed']}. "
