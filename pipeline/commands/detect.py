@@ -99,13 +99,14 @@ def command(
     Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. Detections are
     written to --to in the scenes' own CRS (or --lonlat), or as columns and rows where they have none.
     """
+    from ..config.quick import caution
     from ..inference.detect.make import Wish, detect
 
     run = find(run_name, root)
     wish = Wish(score, stride, gsd, nodata, truth, geometry == "point", overview, table, model, lonlat, acquired)
     with progress("scenes") as tick:
         outcome = detect(run, scenes, to, wish, tick)
-    for note in outcome.notes:
+    for note in filter(None, [caution(run.config, None), *outcome.notes]):
         say(f"note: {note}")
     if all(source.type == "simulated" for source in run.config.ingest.sources):
         say("note: this classifier has seen simulated scenes alone; to rely on one, train it on scenes like these")

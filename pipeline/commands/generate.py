@@ -116,11 +116,13 @@ def command(
     With --scenes: a GeoTIFF of each scene with objects in it, at its GSD, and labels as COCO and GeoJSON. All other
     pixels stay as they are.
     """
+    from ..config.quick import caution
     from ..dataset.names import FINAL
     from ..models.quality import generator_verdict
 
     run = find(run_name, root)
-    if (warning := generator_verdict(run.artifact(f"gan/{FINAL}", "generator", "gan").metadata).sentence) is not None:
+    measured = run.artifact(f"gan/{FINAL}", "generator", "gan").metadata
+    if (warning := caution(run.config, generator_verdict(measured).sentence)) is not None:
         say(f"warning: {warning}")
     if scenes:
         if file_format is not None:

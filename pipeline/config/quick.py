@@ -11,7 +11,6 @@ from .run import RunConfig
 NOT_A_VERDICT = "Quick look, not a verdict"
 """What the title of every report of such a run begins with."""
 
-
 SCENES, MEGABYTES = 240, 400
 """Scenes of a source at most, and the size of their files: read in a minute or two on two cores."""
 SCENES_PER_CLASS = 24
@@ -48,6 +47,18 @@ def quick(config: RunConfig) -> RunConfig:
     name = f"{config.name[:58]}-quick"
     report["title"] = f"{NOT_A_VERDICT}: {report['title'] or f'run {name}'}"
     return RunConfig.model_validate(data | {"name": name})
+
+
+def is_quick(title: object) -> bool:
+    """Return whether the title of a report is that of a quick version."""
+    return isinstance(title, str) and title.startswith(NOT_A_VERDICT)
+
+
+def caution(config: RunConfig, warning: str | None) -> str | None:
+    """Return the warning on what a run made, which begins with the fact that it was a quick look if it was one."""
+    if not is_quick(config.report.title):
+        return warning
+    return " ".join([f"{NOT_A_VERDICT}: trained for minutes on a part of the data.", *filter(None, [warning])])
 
 
 def _take_some(data: dict[str, Any]) -> None:

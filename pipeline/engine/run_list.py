@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config.quick import is_quick
 from ..utils.errors import StoreError
 from .publish import PAGE, page_of
 from .results import Attempt, Damaged, Result, Results, differing_keys
@@ -46,13 +47,14 @@ def _damaged(record: Damaged) -> dict[str, Any]:
 def _row(title: str, state: str, record: Result | Attempt, verdict: str | None, report: str | None) -> dict[str, Any]:
     sources = _section(record.config, "ingest").get("sources")
     items = [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    words = verdict or record.sentence
     return {
         "run": title,
         "state": state,
         "version": record.version if isinstance(record, Result) else None,
         "data": ", ".join(str(source.get("name") or source.get("type")) for source in items),
         "preset": _section(record.config, "gan").get("preset"),
-        "verdict": verdict or record.sentence,
+        "verdict": f"not a verdict: {words}" if is_quick(_section(record.config, "report").get("title")) else words,
         "time": f"{record.seconds:.0f} s" if record.seconds is not None else None,
         "report": report,
     }

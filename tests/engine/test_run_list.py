@@ -58,6 +58,14 @@ def test_a_verdict_without_its_report_is_not_verified(finished: Path) -> None:
     assert verdict(finished) == "not verified: helps"
 
 
+def test_a_quick_look_is_listed_as_no_verdict(finished: Path) -> None:
+    (record,) = (finished / "data" / "runs" / "harbour").glob("result-*.json")
+    data = json.loads(record.read_text())
+    data["config"]["report"] = {"title": "Quick look, not a verdict: run harbour"}
+    record.write_text(json.dumps(data))
+    assert verdict(finished) == "not a verdict: helps"
+
+
 def test_the_list_fits_the_terminal(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = Attempt(
         name="harbour", last="gan", sentence="failed: " + "a long reason " * 20, config=CONFIG, keys={}, started=1.0,

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ...config.quick import caution
 from ...engine.runs import Run
 from ...models.classifier import SHIP_CONVNET, Classifier
 from ...models.quality import generator_verdict
@@ -210,7 +211,7 @@ def of_generator(run: Run, loaded: LoadedGenerator, about: Mapping[str, Any]) ->
         metrics if answer is None else [*metrics, answer.gain],
         _FLOORS,
         0.95 if answer is None else answer.confidence,
-        generator_verdict(loaded.measured).sentence,
+        caution(run.config, generator_verdict(loaded.measured).sentence),
     )
 
 
@@ -236,7 +237,7 @@ def of_classifier(run: Run, classifier: Classifier, about: Mapping[str, Any]) ->
         metrics,
         _HELD_OUT if metrics else "",
         0.95 if answer is None else answer.confidence,
-        None,
+        caution(run.config, None),
     )
 
 

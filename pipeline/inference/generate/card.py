@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ...config.quick import caution
 from ...engine.runs import Run
 from ...formats.writers.base import Marks
 from ...models.quality import generator_verdict
@@ -69,7 +70,7 @@ def origin_of(run: Run, loaded: LoadedGenerator) -> dict[str, Any]:
             "architecture": trained.get("architecture"),
             "precision": (trained.get("profile") or {}).get("precision"),
             "learned": verdict.learned,
-            "warning": verdict.sentence,
+            "warning": caution(config, verdict.sentence),
             **{name: loaded.measured[name] for name in ("quality", "usefulness") if name in loaded.measured},
         },
         "software": {name: version(name) for name in ("satpipe", "torch", "numpy")},

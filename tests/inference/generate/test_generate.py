@@ -250,6 +250,16 @@ def test_the_way_between_two_z_keeps_their_length() -> None:
     np.testing.assert_allclose(way[2], [3 / np.sqrt(2)] * 2, rtol=1e-6)
 
 
+def test_chips_of_a_quick_look_say_so(tmp_path: Path) -> None:
+    done = Finished(tmp_path / "run").generator().write(report={"title": "Quick look, not a verdict: run harbour"})
+    code, output = invoke(done, "--count", 4, "--no-screen", "--to", tmp_path / "chips")
+    assert code == 0, output
+    said = "Quick look, not a verdict: trained for minutes on a part of the data."
+    assert f"warning: {said}" in " ".join(output.split())
+    assert read_json(tmp_path / "chips" / "card.json")["generator"]["warning"] == said
+    assert f"**{said}**" in (tmp_path / "chips" / "README.md").read_text("utf-8")
+
+
 def test_a_generator_that_did_not_learn_is_warned_of(tmp_path: Path) -> None:
     far = {"kid": 50.0, "kid_floor": 0.5, "precision": 0.0, "precision_floor": 0.7, "coverage": 0.0}
     measured = {"quality": {"ship": far | {"coverage_floor": 0.9}}}
