@@ -43,6 +43,7 @@ from .models.classifier import SHIP_CONVNET, Classifier, to_tensor
 from .models.device import cores, threads
 from .models.quality import generator_verdict
 from .utils.errors import ConfigError, SatpipeError, StoreError
+from .utils.plural import plural
 from .utils.section import as_json
 
 __all__ = ["ChipGenerator", "LabelledChips", "load_chips", "load_classifier", "load_generator"]
@@ -123,7 +124,7 @@ class LabelledChips(Dataset[tuple[Tensor, int]]):
         height, width, bands = self.pixels.shape[1:]
         counts = Counter(self.table["class"])
         of_each = ", ".join(f"{counts[name]:,} {name}" for name in self.classes)
-        size = f"{height} x {width} pixels, {bands} band{'s' if bands > 1 else ''}, {self.pixels.dtype}"
+        size = f"{height} x {width} pixels, {plural(bands, 'band')}, {self.pixels.dtype}"
         return f"LabelledChips: {len(self):,} {self.title}, {size}\n  {of_each}"
 
     def read(self, positions: Sequence[int] | None = None) -> Chips:
@@ -184,7 +185,7 @@ class ChipGenerator:
     def __repr__(self) -> str:
         """Return what it generates, and of which classes."""
         height, width, bands = self.shape
-        size = f"{height} x {width} pixels, {bands} band{'s' if bands > 1 else ''}, {self._loaded.scaling.dtype}"
+        size = f"{height} x {width} pixels, {plural(bands, 'band')}, {self._loaded.scaling.dtype}"
         return f"ChipGenerator of {self._loaded.name}: chips of {size}\n  classes: {', '.join(self.classes)}"
 
     @_python_errors
@@ -225,7 +226,7 @@ class ChipGenerator:
             kept, wanted, name = tally.kept[short], tally.wanted[short], self.classes[short]
             warnings.warn(
                 f"only {kept:,} of {wanted:,} {name} chips passed screening, out of {tally.candidates[short]:,}"
-                " candidates; screen=False takes them as they come",
+                " candidates; screen=False skips screening",
                 stacklevel=3,
             )
         columns = {
@@ -339,7 +340,7 @@ def load_chips(
     if synthetic and role is not None:
         raise ConfigError("synthetic chips have no role; leave out role or synthetic")
     if role is not None and role not in ROLES:
-        raise ConfigError(f"role {role}: roles are {', '.join(ROLES)}")
+        raise ConfigError(f"there is no role {role}; roles are {', '.join(ROLES)}")
     found = find_run(run, root)
     classes = found.config.ingest.classes
     if label is not None:

@@ -117,9 +117,9 @@ def test_errors_name_arguments_and_no_options(tmp_path: Path) -> None:
         Finished(tmp_path, name).generator().chips().write()
     with pytest.raises(ConfigError, match=r"several runs .*: one, two; name one with run=$"):
         load_chips(root=tmp_path)
-    with pytest.raises(ConfigError, match=r"`satpipe run synth .*--root .*`.*, or screen=False takes chips as"):
+    with pytest.raises(ConfigError, match=r"`satpipe run synth .*--root .*`.*, or .*screen=False"):
         load_generator("one", tmp_path).sample(2, screen=True)
-    with pytest.warns(UserWarning, match="chips are taken as they come"):
+    with pytest.warns(UserWarning, match="chips are not screened"):
         assert len(load_generator("one", tmp_path).sample(2)) == 2
 
 

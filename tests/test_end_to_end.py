@@ -106,7 +106,7 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     assert data["answer"]["random_split"]["replicates"] == 2
     # A generator of a few steps may make no chip of a class that screening accepts.
     ways = {"real_to_real", "synthetic_to_real", "real_to_synthetic"}
-    told = ways if "screening accepted no chip of some class" in page else ways | {"accepted_to_real"}
+    told = ways if "screening accepted no chips of some class" in page else ways | {"accepted_to_real"}
     assert set(data["gan"]["usefulness"]) == told
     again = satpipe(tmp_path, "run", "all", *arguments, *settings())
     assert "everything is up to date" in again.stdout

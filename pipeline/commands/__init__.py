@@ -111,7 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
     except MemoryError:
         if debug:
             raise
-        _fail("this needs more memory than there is, or than compute.memory_gb allows; raise that, or use less data")
+        _fail(
+            "this needs more memory than is available or than compute.memory_gb allows; raise that limit, or"
+            " use less data"
+        )
         sys.exit(SatpipeError.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -122,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and (hint := os_error_hint(error)) is not None:
             _fail(hint)
             sys.exit(SatpipeError.exit_code)
-        _fail(f"{type(error).__name__}: {error}; this is a defect: `satpipe --debug ...` shows where")
+        _fail(f"{type(error).__name__}: {error}; this is a bug: `satpipe --debug ...` shows where")
         sys.exit(DEFECT)
     sys.exit(code if isinstance(code, int) else 0)
 

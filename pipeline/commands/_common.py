@@ -110,7 +110,7 @@ def config_options(command: Command) -> Command:
             "--config",
             "config_path",
             type=click.Path(path_type=Path),
-            help="Configuration: a file, or the name of a bundled one; default: demo.yaml, on simulated scenes.",
+            help="Configuration file, or the name of a bundled one; default: demo.yaml, on simulated scenes.",
         ),
         click.option(
             "--set",
@@ -118,7 +118,7 @@ def config_options(command: Command) -> Command:
             multiple=True,
             metavar="KEY=VALUE",
             shell_complete=complete.overrides,
-            help="Set one key; may be repeated.",
+            help="Set a configuration key; may be repeated.",
         ),
         click.option("--name", help="Name of the run; default: the configuration's."),
     )

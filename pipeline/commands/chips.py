@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ..utils.plural import plural
 from ._common import committed, config_options, console, load, reports, root_option, say
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ NAMED = 6
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
     show_default="reports/RUN-chips.png",
-    help="Where the contact sheet goes, as PNG.",
+    help="PNG file for the contact sheet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -120,7 +121,10 @@ def _show(run: str, found: Mapping[str, Any], failed: Exception | None) -> None:
     height, width, bands = found["shape"]
     scenes, labels = found["scenes"], found["labels"]
     total = sum(found["chips"].values())
-    say(f"\n{run}: {total:,} chips of {height} x {width} x {bands} {found['dtype']} from {scenes['used']:,} scenes\n")
+    say(
+        f"\n{run}: {plural(total, 'chip')} of {height} x {width} x {bands} {found['dtype']} from"
+        f" {plural(scenes['used'], 'scene')}\n"
+    )
     classes = list(found["chips"])
     rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in found["groups"].items()]
     for table in (
@@ -170,14 +174,14 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     if not leaks:
         return
     yield (
-        f"leaks found: {leaks['overlapping_pairs']:,} pairs of chips of two scenes overlap on the ground;"
+        f"leaks found: {leaks['overlapping_pairs']:,} pairs of chips from two scenes overlap on the ground;"
         f" {leaks['near_duplicate_pairs']:,} pairs are near-duplicates, of {leaks['compared_chips']:,} textured chips"
         " compared"
     )
     if leaks["undecided_pairs"]:
         yield (
-            f"undecided: {leaks['undecided_pairs']:,} more pairs look alike, but hold too little texture beside a shape"
-            " to tell copies from, say, ships of one size on flat water; they are not called near-duplicates"
+            f"undecided: {leaks['undecided_pairs']:,} more pairs look alike, but have too little texture beside a shape"
+            " to distinguish copies from, say, ships of one size on flat water; they do not count as near-duplicates"
         )
     yield from _scenes_compared(leaks["compared_scenes"], leaks["pairs_seen_only"])
     joined = leaks["joined_groups"]
@@ -188,32 +192,32 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     yield f"leaks joined: {said}"
     dropped = leaks["dropped_by_split"]
     if dropped:
-        count = f"{sum(dropped.values()):,} training chips over {len(dropped):,} splits"
-        yield f"leaks dropped: {count}; none of those found is left"
+        count = f"{plural(sum(dropped.values()), 'training chip')} over {plural(len(dropped), 'split')}"
+        yield f"leaks dropped: {count}; none of those found remains"
 
 
 def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[str]:
     """Yield what was looked for in the pixels of whole scenes, and what cannot be seen there."""
     if scenes is None:
         yield (
-            "scenes were not compared by their pixels (chips.duplicates): ground is known by georeference alone; if"
-            " scenes lack it and you know their places, name them in a group column and split.by that"
+            "scenes were not compared by their pixels (chips.duplicates), only by their georeference; if"
+            " scenes lack it and you know their sites, put these in a group column and name it in split.by"
         )
         return
     yield (
-        f"scenes compared by their pixels: {scenes['scenes']:,}, turned by any angle, mirrored or not, at scales from"
+        f"scenes compared by their pixels: {scenes['scenes']:,}, at any rotation, mirrored or not, at scales from"
         f" 0.8 to 1.25; {scenes['seen']:,} pairs show the same ground, {scenes['implied']:,} more follow from these;"
-        f" {pairs:,} pairs of chips overlap that no georeference tells of"
+        f" {pairs:,} pairs of chips overlap without any sign of it in the georeference"
     )
     if scenes["keypoint_share"] < 1:
         share = f"{scenes['keypoint_share']:.0%}"
-        yield f"of their keypoints the strongest {share} were compared: small overlaps may be missed"
+        yield f"only the strongest {share} of their keypoints were compared: small overlaps may be missed"
     if scenes["plain_count"]:
         named = _some(scenes["plain"], scenes["plain_count"])
-        yield f"too small or too plain to be compared, and joined with none: {scenes['plain_count']:,} scenes ({named})"
+        yield f"too small or with too little texture to compare: {plural(scenes['plain_count'], 'scene')} ({named})"
     yield (
-        "not seen: ground without texture, ground that has changed, and most overlaps of less than a tenth of a scene;"
-        " if scenes lack georeference and you know their places, name them in a group column and split.by that"
+        "not found this way: ground without texture or that has changed, and most overlaps under a tenth of a scene;"
+        " if scenes lack georeference and you know their sites, put these in a group column and name it in split.by"
     )
 
 
@@ -244,5 +248,5 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(*line, strict=True))
         for line in ((row, widths, numeric) for row in (tuple(header), *shown))
     ]
-    rest = [f"... and {more:,} more rows; --json prints all"] if more > 0 else []
+    rest = [f"... and {plural(more, 'more row')}; --json prints all"] if more > 0 else []
     return "\n".join([*(line.rstrip() for line in lines), *rest, ""])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..utils.plural import plural
 from . import _complete as complete
 from ._common import root_option, say
 
@@ -18,7 +19,7 @@ from ._common import root_option, say
     multiple=True,
     metavar="RUN",
     shell_complete=complete.runs,
-    help="Forget this run, or NAME@VERSION: one of its results; what only it used is deleted. May be repeated.",
+    help="Forget this run, or one of its results as NAME@VERSION, and delete what only it used; may be repeated.",
 )
 def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
     """Delete what no run refers to, and print what is removed for each run and how much space that frees.
@@ -39,10 +40,10 @@ def command(root: Path, yes: bool, forget: tuple[str, ...]) -> None:
             return
         for run, counts in sorted(garbage.by_run.items()):
             artifacts = ", ".join(f"{count:,} of {stage}" for stage, count in counts.items())
-            say(f"delete of {run}: artifacts {artifacts}; {garbage.sizes[run] / 1e6:,.1f} MB")
+            say(f"to delete of {run}: artifacts {artifacts}; {garbage.sizes[run] / 1e6:,.1f} MB")
         whose = "no other run refers to" if forget else "no run refers to"
         size = f"{garbage.size_bytes / 1e6:,.1f} MB"
-        say(f"{garbage.files:,} files in all, {size} that {whose}")
+        say(f"{plural(garbage.files, 'file')} in all, {size} that {whose}")
         if yes or click.confirm("Delete them?"):
             garbage.delete()
             say(f"freed {size}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..utils.plural import plural
 from . import _complete as complete
 from ._common import print_table, reports, root_option, say
 
@@ -20,7 +21,7 @@ SHOWN = 20
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B [RUN...]", shell_complete=complete.runs)
 @root_option
-@click.option("--common", is_flag=True, help="Where test chips differ, compare on those that all runs share.")
+@click.option("--common", is_flag=True, help="If test chips differ, compare on those that all runs share.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -79,12 +80,12 @@ def show(comparison: Comparison) -> None:
             continue
         rows = [[key, *map(_short, each)] for key, each in list(values.items())[:SHOWN]]
         more = f" (the first {SHOWN} of {len(values):,})" if len(values) > SHOWN else ""
-        say(f"\nWhat differs in the {title}{more}:")
+        say(f"\nDifferences in the {title}{more}:")
         print_table(["key", *names], rows)
     head, rows = comparison.table()
     if rows:
         metric = comparison.runs[0].question["title"].capitalize()
-        how = f"on {comparison.chips['common']:,} common test chips, replicates paired by number"
+        how = f"on {plural(comparison.chips['common'], 'common test chip')}, replicates paired by number"
         say(f"\n{metric} {how if comparison.paired else 'of each run on its own test chips, unpaired intervals'}:")
         print_table(head, rows)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..utils.plural import plural
 from ._common import find, progress, root_option, run_option, say
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SCENES_SHOWN = 10
     "--score",
     type=click.FloatRange(0, 1),
     show_default="four times the odds of the classifier's threshold",
-    help="Score that a detection must exceed; higher gives fewer and surer ones.",
+    help="Score that a detection must exceed; higher gives fewer, more certain detections.",
 )
 @click.option(
     "--truth", type=click.Path(path_type=Path), help="Labels to score the detections against: file or folder."
@@ -39,42 +40,50 @@ SCENES_SHOWN = 10
     type=click.Choice(["box", "point"]),
     default="box",
     show_default=True,
-    help="What is written for each: the window that shows it, or its centre.",
+    help="Geometry of each detection: the window that shows it, or its centre.",
 )
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
     metavar="PX",
     show_default="a fifth of a chip",
-    help="Pixels between windows; smaller is slower and finds objects that lie closer together.",
+    help="Pixels between windows; smaller is slower and separates objects that lie closer together.",
 )
 @click.option(
     "--gsd",
     type=click.FloatRange(min=0, min_open=True),
     metavar="METRES",
     show_default="the run's",
-    help="Metres per pixel of scenes that do not say.",
+    help="Metres per pixel of scenes that do not state it.",
 )
 @click.option(
-    "--nodata", type=float, show_default="the run's", help="Value of pixels without data, in scenes that do not say."
+    "--nodata",
+    type=float,
+    show_default="the run's",
+    help="Value of pixels without data, in scenes that do not state it.",
 )
-@click.option("--overview/--no-overview", default=True, show_default=True, help="Draw each scene with what was found.")
+@click.option(
+    "--overview/--no-overview",
+    default=True,
+    show_default=True,
+    help="Draw an overview picture of each scene with its detections.",
+)
 @click.option("--csv/--no-csv", "table", default=True, show_default=True, help="Write a CSV beside the file.")
 @click.option(
     "--lonlat",
     is_flag=True,
-    help="Write coordinates in longitude and latitude (GeoJSON as RFC 7946 has it) instead of the scenes' CRS.",
+    help="Write coordinates in longitude and latitude (as RFC 7946 requires of GeoJSON) instead of the scenes' CRS.",
 )
 @click.option(
     "--stac",
     "acquired",
     metavar="WHEN",
-    help="Write an item of STAC for each scene too; WHEN is when it was acquired: 2019-04-13T02:59:00Z or START/END.",
+    help="Also write a STAC item for each scene; WHEN is the time of acquisition: 2019-04-13T02:59:00Z or START/END.",
 )
 @click.option(
     "--model",
     metavar="PACKAGE.MODULE:FUNCTION",
-    help="Function that builds the run's network, if it is not a bundled one; it is called, so trust it.",
+    help="Function that builds the run's network, if that is not bundled; name only a function that you trust.",
 )
 @root_option
 def command(
@@ -109,7 +118,10 @@ def command(
     for note in filter(None, [caution(run.config, None), *outcome.notes]):
         say(f"note: {note}")
     if all(source.type == "simulated" for source in run.config.ingest.sources):
-        say("note: this classifier has seen simulated scenes alone; to rely on one, train it on scenes like these")
+        say(
+            "note: this classifier was trained only on simulated scenes; for reliable results train one on"
+            " scenes like these"
+        )
     _report(outcome, run.config.ingest.classes)
 
 
@@ -127,8 +139,8 @@ def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
     if len(outcome.scenes) > SCENES_SHOWN:
         say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
     made = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    places = "1 scene" if len(outcome.scenes) == 1 else f"{len(outcome.scenes):,} scenes"
-    say(f"{made} with a score above {outcome.score:.3g} in {places}, {windows:,} windows")
+    places = plural(len(outcome.scenes), "scene")
+    say(f"{made} with a score above {outcome.score:.3g} in {places}, {plural(windows, 'window')}")
     if scored:
         at_score, best, average = outcome.quality()
         say(f"against the labels: {_format_quality(at_score)}; average precision {average:.3f}")

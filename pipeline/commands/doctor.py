@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..utils.plural import plural
 from ._common import console, load, root_option, say
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def command(context: click.Context, root: Path, config_path: Path | None, as_jso
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     elif errors:
-        say(f"\nnot ready: fix {errors} error{'s' if errors > 1 else ''} before a run")
+        say(f"\nnot ready: fix {plural(errors, 'error')} before a run")
     else:
-        say("\nready to run" + (f", with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""))
+        say("\nready to run" + (f", with {plural(warnings, 'warning')}" if warnings else ""))
     context.exit(1 if errors else 0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..utils.plural import plural
 from ._common import config_options, find, load, root_option, run_option, say
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 DETECTORS = ("coco", "yolo", "voc", "dota")
 """Formats of labels for detectors that have images of their own."""
 to_option = click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
+    "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to; empty or new."
 )
 labels_option = click.option(
     "--format",
@@ -51,8 +52,8 @@ def command() -> None:
     type=click.Choice(["png", "tif", "npy", "parquet", *DETECTORS]),
     default="png",
     show_default=True,
-    help="PNG takes bytes of 1, 3 or 4 bands; TIFF (with its place on the ground), NumPy and one Parquet file for all"
-    " take every chip. The others are images with boxes and masks for detectors.",
+    help="PNG holds bytes of 1, 3 or 4 bands; TIFF (georeferenced), NumPy and a single Parquet file hold any chip."
+    " The others are images with boxes and masks for detectors.",
 )
 @click.option("--split", metavar="NAME", help="Add the role of each chip in this split, such as fold0-f100-r0.")
 @click.option(
@@ -60,14 +61,14 @@ def command() -> None:
     type=click.Choice(["class", "split/class"]),
     default="class",
     show_default=True,
-    help="Folders: CLASS, or train, validation and test with CLASS in each, for the roles of --split; for detectors one"
+    help="Folders: CLASS, or train/CLASS, validation/CLASS and test/CLASS, for the roles of --split; for detectors one"
     " for all chips, or one for each role.",
 )
 @click.option(
     "--stac",
     "acquired",
     metavar="WHEN",
-    help="Write items.json, an item of STAC for each chip; WHEN is when the scenes were acquired:"
+    help="Write items.json, a STAC item for each chip; WHEN is the time of acquisition of the scenes:"
     " 2019-04-13T02:59:00Z or START/END.",
 )
 def chips(
@@ -134,14 +135,14 @@ def chips(
         table = export_labelled(objects, to, file_format, classes[1:], marks, scenes, roles, by_split)
     else:
         table = export_chips(found, to, file_format, roles, scenes, by_split)
-    say(f"{len(table):,} chips in {to}; labels.csv says what each is")
+    say(f"{plural(len(table), 'chip')} in {to}; labels.csv describes them")
     _say_left_out(left_out)
     if unused := len(found) - len(table) - left_out[NO_BOX]:
         say(f"left out: {unused:,} chips that split {split} does not use")
     if when is not None:
         in_one = {"file": PARQUET} if file_format == "parquet" else {}
         items = stac.write_chips(table.assign(**in_one), name, when, to)
-        say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips have no place on the ground")
+        say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips are not georeferenced")
 
 
 @command.command("labels")
@@ -184,7 +185,7 @@ def detections(
 
 def _say_set(made: LabelSet, to: Path) -> None:
     objects = ", ".join(f"{count:,} {name}" for name, count in made.objects.items()) or "no object"
-    say(f"{made.images:,} {'scene' if made.images == 1 else 'scenes'} in {to} with {objects}")
+    say(f"{plural(made.images, 'scene')} in {to} with {objects}")
     _say_left_out(made.left_out)
 
 
@@ -202,12 +203,12 @@ def _say_left_out(reasons: Mapping[str, int]) -> None:
     "with_onnx",
     default=True,
     show_default=True,
-    help="Write the networks as ONNX too, compared with torch; needs the extra `interop`.",
+    help="Also write the networks as ONNX, compared with torch; needs the extra `interop`.",
 )
 @click.option(
     "--model",
     metavar="PACKAGE.MODULE:FUNCTION",
-    help="Function that builds the classifier's network, if it is not a bundled one; it is called, so trust it.",
+    help="Function that builds the classifier's network, if that is not bundled; name only a function that you trust.",
 )
 @root_option
 def export_model(kind: str, run_name: str | None, to: Path, with_onnx: bool, model: str | None, root: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..utils.errors import ConfigError
+from ..utils.plural import plural
 from ._common import find, progress, root_option, run_option, say
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="Chips in all, divided evenly among classes; with --scenes objects in all.",
+    help="Total number of chips, divided evenly among classes; with --scenes, of objects.",
 )
 @click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make; empty or new."
@@ -36,7 +37,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     "file_format",
     type=click.Choice(FORMATS),
     show_default="png",
-    help="A file for each chip (png, tif), one for all (npy, parquet), or boxes and masks for detectors as well (coco,"
+    help="One file per chip (png, tif), one for all (npy, parquet), or with boxes and masks for detectors (coco,"
     " yolo, voc, dota).",
 )
 @click.option(
@@ -71,22 +72,28 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     "--labels",
     "truth",
     type=click.Path(path_type=Path),
-    help="Labels of the objects that the scenes have: file or folder. New ones keep clear of them.",
+    help="Labels of the objects in the scenes: file or folder. Synthetic objects keep clear of them.",
 )
 @click.option(
     "--within",
     type=click.Path(path_type=Path),
-    help="Polygons in which objects of --scenes have to lie; without it, ground like that of labelled objects.",
+    help=(
+        "Polygons for the objects of --scenes; without it, they go where the surroundings resemble those of"
+        " labelled ones."
+    ),
 )
 @click.option(
     "--gsd",
     type=click.FloatRange(min=0, min_open=True),
     metavar="METRES",
     show_default="the run's",
-    help="Metres per pixel of --scenes that do not say.",
+    help="Metres per pixel of --scenes that do not state it.",
 )
 @click.option(
-    "--nodata", type=float, show_default="the run's", help="Value of pixels without data, in --scenes that do not say."
+    "--nodata",
+    type=float,
+    show_default="the run's",
+    help="Value of pixels without data, in --scenes that do not state it.",
 )
 @root_option
 def command(
@@ -126,7 +133,7 @@ def command(
         say(f"warning: {warning}")
     if scenes:
         if file_format is not None:
-            raise ConfigError("--format is for chips; scenes are GeoTIFFs, with labels as COCO and GeoJSON")
+            raise ConfigError("--format applies to chips; --scenes writes GeoTIFF, with labels as COCO and GeoJSON")
         from ..inference.generate.scenes.make import Wish as SceneWish
 
         in_scenes = SceneWish(scenes, labels, count, seed, truncation, screen, truth, within, gsd, nodata)
@@ -134,7 +141,7 @@ def command(
         return
     for name, value in (("labels", truth), ("within", within), ("gsd", gsd), ("nodata", nodata)):
         if value is not None:
-            raise ConfigError(f"--{name} is about scenes; name them with --scenes")
+            raise ConfigError(f"--{name} needs --scenes")
     from ..inference.generate.make import Wish
 
     wish = Wish(labels, count, file_format or "png", seed, truncation, screen, layout != "class")
@@ -152,12 +159,12 @@ def _make_chips(run: Run, wish: of_chips.Wish, to: Path) -> None:
     if tally.note:
         say(f"note: {tally.note}")
     if tally.reasons:
-        say(f"not kept: {', '.join(f'{number:,} {reason}' for reason, number in sorted(tally.reasons.items()))}")
+        say(f"rejected: {', '.join(f'{number:,} {reason}' for reason, number in sorted(tally.reasons.items()))}")
     for label in tally.short:
         candidates = tally.candidates[label]
         say(
             f"only {tally.kept[label]:,} of {tally.wanted[label]:,} {names[label]} passed screening, out of"
-            f" {candidates:,} candidates; --no-screen takes them as they come"
+            f" {plural(candidates, 'candidate')}; --no-screen skips screening"
         )
 
 
@@ -169,6 +176,6 @@ def _put_into_scenes(run: Run, wish: of_scenes.Wish, to: Path) -> None:
     for note in outcome.notes:
         say(f"note: {note}")
     placed = ", ".join(f"{count:,} {name}" for name, count in outcome.placed.items())
-    say(f"{outcome.scenes:,} {'scene' if outcome.scenes == 1 else 'scenes'} in {to} with synthetic objects: {placed}")
+    say(f"{plural(outcome.scenes, 'scene')} in {to} with synthetic objects: {placed}")
     for reason, count in sorted(outcome.reasons.items()):
         say(f"not placed: {count:,} {reason}")

@@ -11,6 +11,7 @@ import rich_click as click
 
 from ..engine.progress import duration
 from ..formats.registry import FORMATS
+from ..utils.plural import plural
 from ._common import console, say
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ KINDS = tuple(name for name, label_format in FORMATS.items() if label_format.is_
 
 @click.command("init")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Where the configuration goes.")
+@click.option("--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file to write.")
 @click.option("--type", "kind", type=click.Choice(KINDS), help="Format of the labels; default: recognised.")
 @click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
 def command(folder: Path, target: Path | None, kind: str | None, force: bool) -> None:
@@ -37,11 +38,11 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
     from ..utils.errors import InputError
 
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the one that holds your scenes and labels")
+        raise InputError(f"{folder} is not a folder; give the folder that holds your scenes and labels")
     name = run_name(folder, target)
     target = Path(f"{name}.yaml") if target is None else target
     if target.exists() and not force:
-        raise InputError(f"{target} exists already; give another place with --to, or --force to overwrite it")
+        raise InputError(f"{target} already exists; choose another file with --to, or overwrite it with --force")
     inventory = take_inventory(folder.absolute())
     fits = recognise.fitting(inventory, kind)
     if not fits:
@@ -50,7 +51,7 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
     source = summary.summarise(fits[0])
     advised = advice.advise(name, fits[0], source, grouping.find_groups(inventory, source))
     if not source.good:
-        raise InputError(f"no image of {folder} can be used: {source.scenes[0]['quarantined']}")
+        raise InputError(f"no image in {folder} can be used: {source.scenes[0]['quarantined']}")
     say(f"{folder}:")
     lines = [*advised.lines]
     lines += [("also", f"{fit.says}: `--type {fit.source['type']}` takes these instead") for fit in fits[1:]]
@@ -60,7 +61,7 @@ def command(folder: Path, target: Path | None, kind: str | None, force: bool) ->
     _write(target, advised, folder)
     shown = f'"{target}"' if " " in str(target) else str(target)
     say(f"\nwrote {target}; next:")
-    say(f"  satpipe run all --config {shown} --dry-run    what would be made, and how long it takes")
+    say(f"  satpipe run all --config {shown} --dry-run    what would run, and for how long")
     say(f"  satpipe run chips --config {shown}            cut the chips and look at them")
     say(f"  satpipe run all --config {shown}              the whole experiment")
 
@@ -92,20 +93,21 @@ def _nothing(folder: Path, inventory: Inventory, kind: str | None) -> str:
     from ..formats.listing import IMAGES
 
     if not inventory.files:
-        return f"{folder} holds no image, and no other file; for a run without data of your own: `satpipe run all`"
+        return f"{folder} holds no files; to try satpipe without your own data: `satpipe run all`"
     there = f"here lies: {contents(inventory)}"
     if kind is not None:
-        return f"{folder} holds no labels of type {kind}; without --type every format is looked for; {there}"
+        return f"{folder} holds no labels of type {kind}; without --type all formats are tried; {there}"
     if not inventory.images:
         archives = inventory.suffixed(ARCHIVES)
         packed = f"; unpack {archives[0]} first" if archives else ""
         return (
-            f"{folder} holds no image ({', '.join(IMAGES)}){packed}; for a run without data of your own:"
+            f"{folder} holds no image ({', '.join(IMAGES)}){packed}; to try satpipe without your own data:"
             f" `satpipe run all`; {there}"
         )
     return (
-        f"{folder} holds {len(inventory.images):,} images and no labels for them; {there}; missing: label files of a"
-        " format that is read, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC .xml, COCO .json, a CSV"
+        f"{folder} holds {plural(len(inventory.images), 'image')} but no labels for them; {there}; missing:"
+        " label files in a"
+        " supported format, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC .xml, COCO .json, a CSV"
         " with coordinates, masks named like the images, or chips in one folder per class"
     )
 
@@ -116,21 +118,21 @@ def _write(target: Path, advised: Advice, folder: Path) -> None:
     from ..utils.errors import ConfigError
 
     head = [
-        f"What it is for: {folder.absolute().name}, as `satpipe init` found it; every line can be changed.",
-        f"How long it takes: {_how_long(advised.config, advised.folds)}; `--dry-run` says it anew.",
+        f"What it is for: {folder.absolute().name}, as inspected by `satpipe init`; every line can be changed.",
+        f"How long it takes: {_how_long(advised.config, advised.folds)}; `--dry-run` gives a new estimate.",
         *([""] if advised.warnings else []),
         *(f"Note: {warning}." for warning in advised.warnings),
         "",
-        "All other keys keep their defaults: `satpipe config show --config FILE` prints them. Worth a look:",
-        "split.fractions: [0.25, 0.5, 1.0] draws a learning curve; gan.images is the length of a GAN's training;",
-        "ingest.sources.0.licence travels with everything that is made from these scenes.",
+        "All other keys keep their defaults: `satpipe config show --config FILE` prints them. Of interest:",
+        "split.fractions: [0.25, 0.5, 1.0] gives a learning curve; gan.images is the length of a GAN's training;",
+        "ingest.sources.0.licence is recorded with everything that is made from these scenes.",
     ]
     text = write(advised.sections, advised.why, head, target.absolute().parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
     except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error.strerror}; give another place with --to") from None
+        raise ConfigError(f"{target} cannot be written: {error.strerror}; choose another file with --to") from None
     load(target)  # what was written must be what is read
 
 
@@ -145,4 +147,4 @@ def _how_long(config: RunConfig, folds: int) -> str:
     workers = Runner(Path(), PlainDisplay(console())).workers(config)
     seconds = sum(stage.wall(workers) for stage in later_stages(config, NAMES[1:], splits))
     classifiers = splits * len(config.classify.arms)
-    return f"{splits} GANs and {classifiers} classifiers, about {duration(seconds)} on this machine"
+    return f"{plural(splits, 'GAN')} and {plural(classifiers, 'classifier')}, about {duration(seconds)} on this machine"

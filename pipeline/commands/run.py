@@ -11,6 +11,7 @@ import rich_click as click
 
 from ..engine.progress import duration
 from ..engine.stages import NAMES
+from ..utils.plural import plural
 from . import _complete as complete
 from ._common import config_options, console, load, root_option, say
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where tasks run.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
-@click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
+@click.option("--tensorboard", is_flag=True, help="Also log training for TensorBoard, below data/logs/.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -101,9 +102,9 @@ def command(
             raise
     if mirror is not None:
         mirror.complete(runner.plan(config))
-        say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
+        say(f"to watch the training: tensorboard --logdir {mirror.folder.parent}")
     if not outcome.made:
-        say(f"{config.name}: everything is up to date ({outcome.total} tasks)")
+        say(f"{config.name}: everything is up to date ({plural(outcome.total, 'task')})")
     if outcome.sentence:
         say(f"\n{NOT_A_VERDICT}: {outcome.sentence}" if quick else f"\n{outcome.sentence}")
         if outcome.metadata.get("simulated"):
@@ -114,7 +115,7 @@ def command(
 def _say_budget(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
     """Print how many replicates a budget was enough for, and which ones are left out."""
     asked = config.split.replicates
-    made = "1 replicate" if replicates == 1 else f"{replicates} replicates"
+    made = plural(replicates, "replicate")
     text = f"{made} took longer than {budget}" if over else f"{made} fitted in {budget}"
     left = f"left out: replicates {replicates + 1} to {asked}" if replicates < asked else "none left out"
     say(f"{config.name}: {text}; {left}, over all folds, fractions and arms")
@@ -150,7 +151,7 @@ def _selection(
     unknown = [target for target in targets if target not in (*NAMES, "all")]
     if unknown:
         raise click.UsageError(
-            f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`; a configuration ends in .yaml"
+            f"no stage `{unknown[0]}`; stages are {', '.join(NAMES)}, or `all`; a configuration must end in .yaml"
         )
     if "all" in targets and len(targets) > 1:
         raise click.UsageError("`all` cannot be combined with stage names")
@@ -193,14 +194,14 @@ def _dry_run(runner: Runner, config: RunConfig, selection: Selection) -> None:
     begun = NAMES.index(batch.stage.name) + (batch.specs[0].task.title != "chips/windows")
     later = NAMES[begun : NAMES.index(selection.last) + 1]
     if later:
-        say(f"then {', '.join(later)}: what they run depends on the results of the tasks above")
+        say(f"then {', '.join(later)}: their tasks depend on the results of the tasks above")
     if "gan" in later and config.split.scheme == "leave-one-out" and not config.split.test_groups:
-        say(f"for one {config.split.by} left out; their number is known once scenes are read")
+        say(f"for one {config.split.by} left out; their number is known once the scenes are read")
     for stage in later_stages(config, later):
         seconds += stage.wall(workers)
         less = ", less those that are up to date" if any(runner.store.records(stage.stage)) else ""
         say(f"{stage}{less}")
-    say(f"about {duration(seconds)} in all with {workers} worker{'s' * (workers != 1)}")
+    say(f"about {duration(seconds)} in all with {plural(workers, 'worker')}")
 
 
 def _too_few_scenes(config: RunConfig) -> str | None:
@@ -228,4 +229,7 @@ def _too_few_scenes(config: RunConfig) -> str | None:
     if scenes >= needed:
         return None
     names = f"split.folds = {needed} folds need" if config.split.scheme == "folds" else "training and testing need"
-    return f"there are {scenes} scenes, and {names} at least {needed}; add scenes, or set split.by to another column"
+    return (
+        f"there {'is' if scenes == 1 else 'are'} {plural(scenes, 'scene')}, and {names} at least {needed};"
+        " add scenes, or set split.by to another column"
+    )

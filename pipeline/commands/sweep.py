@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..engine.progress import duration
+from ..utils.plural import plural
 from ._common import console, print_table, reports, root_option, say
 
 if TYPE_CHECKING:
@@ -27,14 +28,20 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one key for all points.")
 @click.option("--name", help="Name of the sweep and of its folder under reports/.")
 @click.option("--grid", "grids", multiple=True, metavar="KEY=V1,V2", help="Values of one key; may be repeated.")
-@click.option("--range", "ranges", multiple=True, metavar="KEY=LOW:HIGH[:log]", help="Draw a key between two values.")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="KEY=LOW:HIGH[:log]",
+    help="Draw values of a key between two limits; may be repeated.",
+)
 @click.option("--random", type=int, metavar="N", help="Draw N points at random instead of running the whole grid.")
 @click.option("--seed", type=int, help="Seed of the draws; more draws with one seed keep the earlier points.")
-@click.option("--to", "last", type=click.Choice(["gan", "report"]), help="Last stage; gan compares generators alone.")
+@click.option("--to", "last", type=click.Choice(["gan", "report"]), help="Last stage; gan compares only generators.")
 @click.option("--metric", help="Measure that orders the table; default: kid for gan, difference for report.")
 @click.option("--executor", type=click.Choice(["processes", "dask"]), help="Where tasks run.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; default: a local one.")
-@click.option("--tensorboard", is_flag=True, help="Write the trainings for TensorBoard too, below data/logs/.")
+@click.option("--tensorboard", is_flag=True, help="Also log training for TensorBoard, below data/logs/.")
 @click.option("--dry-run", is_flag=True, help="List the points, what would run and about how long it takes.")
 @root_option
 def command(
@@ -100,7 +107,7 @@ def command(
             raise
     _show(sweep, rows, folder)
     if mirror is not None:
-        say(f"see the trainings with: tensorboard --logdir {mirror.folder.parent}")
+        say(f"to watch the training: tensorboard --logdir {mirror.folder.parent}")
 
 
 def _run(sweep: Sweep, runner: Runner, folder: Path) -> list[Row]:
@@ -154,11 +161,14 @@ def _dry_run(sweep: Sweep, runner: Runner) -> None:
         counted |= set(fresh)
         seconds += sum(forecast.seconds(spec) for spec in fresh.values())
         shared = len(state.missing) - len(fresh)
-        text = f"{len(state.missing)} tasks of {state.stage.name} to run" if state.stage else "up to date"
+        text = f"{plural(len(state.missing), 'task')} of {state.stage.name} to run" if state.stage else "up to date"
         text += f", {shared} of them shared with points above" if shared else ""
         later = NAMES[NAMES.index(state.stage.name) + 1 : NAMES.index(sweep.last) + 1] if state.stage else ()
         own = [name for name in later if name != "chips" or number == 0]  # points mostly share their chips
         seconds += sum(stage.tasks * stage.seconds for stage in later_stages(point.config, own))
         say(f"{point.label}: {state.failure or text}")
     workers = runner.workers(sweep.points[0].config)
-    say(f"{len(sweep.points)} points, about {duration(seconds / workers)} in all with {workers} workers")
+    say(
+        f"{plural(len(sweep.points), 'point')}, about {duration(seconds / workers)} in all with"
+        f" {plural(workers, 'worker')}"
+    )

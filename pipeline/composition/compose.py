@@ -120,7 +120,7 @@ class Law:
         ]
         around = np.asarray(data["around"], np.float32)
         if not poses or around.shape[:2] != (len(poses), 5):
-            raise ValueError("a law of composition needs poses and what surrounds each")
+            raise ValueError("a composition needs poses and the surroundings of each")
         known = data.get("typical")
         return cls(poses, around, float(data["neighbour_rate"]), known and TypicalObject.from_json(known))
 
@@ -347,7 +347,7 @@ class Composer:
     def without_object(self, source: int) -> Floats:
         """Return the chip (H, W, C) of a labelled object without it."""
         if self.objects is None:
-            raise ValueError("there are no labelled chips to take objects away from")
+            raise ValueError("there are no labelled chips to remove objects from")
         if source not in self._emptied:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, (1 << 62) + source]))
             window = remove_object(self.objects.windows[source], self.objects.window_alphas[source], rng)

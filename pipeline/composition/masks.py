@@ -33,10 +33,10 @@ Bytes = npt.NDArray[np.uint8]
 
 OUTLINE, BOX, CENTRE = "outline", "box", "centre"
 
-NO_OBJECT = "nothing stands out from its surroundings"
+NO_OBJECT = "nothing stands out from the surroundings"
 TOO_SMALL = "the mask covers too little of the box"
 TOO_LARGE = "the mask covers too much of the box or chip"
-OFF_CENTRE = "the mask does not hold the centre"
+OFF_CENTRE = "the mask does not cover the centre"
 IN_PIECES = "the mask is in pieces"
 CUT_OFF = "the chip's edge cuts the object"
 TOO_BIG = "the object is larger than the chip"

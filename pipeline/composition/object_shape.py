@@ -124,5 +124,5 @@ class TypicalObject:
         """
         middle, spread = (tuple(float(one) for one in data[name]) for name in ("middle", "spread"))
         if len(middle) != len(FIGURES) or len(spread) != len(FIGURES) or min(spread) <= 0 or not data["limit"] > 0:
-            raise ValueError("figures of a typical object are not those that satpipe writes")
+            raise ValueError("the statistics of a typical object are malformed")
         return cls(middle, spread, float(data["limit"]), float(data["value_range"]))

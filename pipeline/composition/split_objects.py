@@ -43,7 +43,9 @@ def layered_classes(store: ChipStore, labels: Labels, classes: Sequence[str]) ->
         if no_background:
             reasons[name] = "there is no background chip"
         elif objects < LEAST_OBJECTS:
-            reasons[name] = f"{objects} of its {count} training chips have an object mask, {LEAST_OBJECTS} are needed"
+            reasons[name] = (
+                f"{objects} of its {count} training chips have an object mask, and {LEAST_OBJECTS} are needed"
+            )
         elif objects < LEAST_SHARE * count:
             reasons[name] = f"only {objects} of its {count} training chips have an object mask"
     return reasons

@@ -29,7 +29,7 @@ def check_references(config: RunConfig) -> None:
 
 def no_folder(folder: Path) -> ConfigError:
     """Return the error for a folder of synthetic chips that does not exist."""
-    return ConfigError(f"classify.folders: {folder} is no folder; it must hold one folder of images per class")
+    return ConfigError(f"classify.folders: {folder} is not a folder; it must hold one folder of images per class")
 
 
 def model_source(config: RunConfig) -> str | None:

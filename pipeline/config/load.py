@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..utils.errors import ConfigError, SatpipeWarning
+from ..utils.plural import plural
 from .checks import check_references
 from .renamed import RENAMED, current_key, current_names, renamed_sentence
 from .run import RunConfig
@@ -73,7 +74,9 @@ def parse_yaml(text: str) -> Any:
 def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
     """Count the values that a node unfolds to."""
     if id(node) in above:
-        raise yaml.constructor.ConstructorError(None, None, "an alias stands inside what it names", node.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None, None, "an alias refers to a node that contains it", node.start_mark
+        )
     if id(node) not in known:
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
@@ -85,7 +88,7 @@ def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> in
         above.discard(id(node))
     if known[id(node)] > MAX_VALUES:
         raise yaml.constructor.ConstructorError(
-            None, None, f"its aliases unfold to more than {MAX_VALUES:,} values", node.start_mark
+            None, None, f"its aliases expand to more than {MAX_VALUES:,} values", node.start_mark
         )
     return known[id(node)]
 
@@ -119,7 +122,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         known = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
-        raise ConfigError(f"configuration {path} does not exist; by name there are {known}") from None
+        raise ConfigError(f"configuration {path} does not exist; bundled ones are {known}") from None
     except IsADirectoryError:
         raise ConfigError(f"configuration {path} is a folder; name the YAML file in it") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -186,7 +189,9 @@ def _apply(raw: dict[str, Any], keys: Sequence[str], value: Any, source: str) ->
         name = ".".join(keys[: depth + 1])
         if isinstance(here, list):
             if not key.isdigit() or int(key) >= len(here):
-                raise ConfigError(f"{source}: `{name}` is not there; the list has {len(here)} items, counted from 0")
+                raise ConfigError(
+                    f"{source}: `{name}` does not exist; the list has {plural(len(here), 'item')}, counted from 0"
+                )
             position: Any = int(key)
         elif isinstance(here, dict):
             position = key
@@ -347,7 +352,7 @@ def _shown(given: Any) -> str:
     try:
         return repr(given)
     except ValueError:
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Iterator[int | str]:

@@ -55,7 +55,7 @@ class IngestConfig(Section):
             raise ValueError("names of sources must differ")
         for source in self.sources:
             for name in sorted(set(source.class_map.values()) - set(self.classes)):
-                raise ValueError(f"class_map leads to {name!r}, which is not in `classes`")
+                raise ValueError(f"class_map maps to {name!r}, which is not in `classes`")
         return self
 
 
@@ -118,7 +118,7 @@ class ScalingConfig(Section):
     @model_validator(mode="after")
     def _ordered(self) -> ScalingConfig:
         if self.percentiles[0] >= self.percentiles[1]:
-            raise ValueError("percentiles are the lower and the upper one, in that order")
+            raise ValueError("percentiles must be the lower and then the upper one")
         return self
 
 
@@ -186,9 +186,11 @@ class SplitConfig(Section):
             raise ValueError("test_lists has an empty list: each names the groups of one test set")
         if len({split_name(0, fraction, 0) for fraction in self.fractions}) < len(self.fractions):
             told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
-            raise ValueError(f"fractions ({told}) must differ by a whole percent, which is what splits are named by")
+            raise ValueError(f"fractions ({told}) must differ by a whole percent, since splits are named by it")
         if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
-            raise ValueError(f"repeats assigns groups again, but scheme {self.scheme} has only one way to assign them")
+            raise ValueError(
+                f"repeats needs a random assignment of groups, and scheme {self.scheme} has only one assignment"
+            )
         return self
 
 

@@ -58,7 +58,7 @@ class SimulatedSource(SourceBase):
     def _ordered_lengths(self) -> SimulatedSource:
         shortest, median, longest = self.ship_length_m
         if not shortest <= median <= longest:
-            raise ValueError("ship_length_m is shortest, median, longest, in that order")
+            raise ValueError("ship_length_m must be shortest, median, longest, in that order")
         return self
 
 

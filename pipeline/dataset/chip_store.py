@@ -260,7 +260,7 @@ class ChipStore:
                     " cut them with one configuration"
                 )
             if positions[places].min() < 0 or positions[places].max() >= len(array):
-                raise StoreError(f"the index names a chip that {name} with its {len(array)} does not hold")
+                raise StoreError(f"the index names a chip beyond the {len(array)} in {name}")
             out[places] = array[positions[places]]
         return out
 
@@ -278,7 +278,9 @@ class ChipStore:
             raise StoreError(f"the index names the shard {shard[:80]!r}, which is not a shard of a store")
         path = self.store / shard
         if has_link(path, self.store):
-            raise StoreError(f"chip shard {path} is a link or lies behind one, and satpipe follows none in a store")
+            raise StoreError(
+                f"chip shard {path} is a link or lies behind one, and satpipe does not follow links in a store"
+            )
         if not path.is_file():
             raise StoreError(f"chip shard {path} is missing; `satpipe run chips` creates it again")
         try:
@@ -314,7 +316,7 @@ class LazyChips:
         codes, names = pd.factorize(store.index["shard"])
         shards = tuple(store._shard(str(name)) for name in names)
         if len({(shard.shape[1:], shard.dtype) for shard in shards}) > 1:
-            raise StoreError("chips of one split differ in size or type; cut them with one configuration")
+            raise StoreError("the chips of a split differ in size or type; cut them with one configuration")
         return cls(shards, codes.astype(np.int32), store.index["position"].to_numpy(np.int64))
 
     @property

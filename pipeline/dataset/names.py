@@ -12,7 +12,7 @@ METRICS = "metrics.jsonl"
 SHEETS = "sheets"
 """Folder of a training's sample sheets, each named after the number of images shown so far."""
 
-CROWD = "it stands for a crowd and not for one object"
+CROWD = "it marks a crowd and not a single object"
 """Why such a label is quarantined; the area that it covers is not background either."""
 
 

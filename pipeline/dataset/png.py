@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.plural import plural
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR = {1: 0, 3: 2}
 """Colour type of PNG by number of bands: grey and RGB."""
@@ -33,7 +35,7 @@ def encode(chips: npt.NDArray[np.generic], texts: Mapping[str, str]) -> list[byt
     """
     count, height, width, bands = chips.shape
     if not can_hold(str(chips.dtype), bands):
-        raise ValueError(f"PNG holds no chips of {chips.dtype} with {bands} bands")
+        raise ValueError(f"PNG cannot hold chips of {chips.dtype} with {plural(bands, 'band')}")
     head = struct.pack(">IIBBBBB", width, height, 8 * chips.dtype.itemsize, _COLOUR[bands], 0, 0, 0)
     start = _SIGNATURE + _chunk(b"IHDR", head)
     for keyword, text in texts.items():

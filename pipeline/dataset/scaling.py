@@ -81,7 +81,7 @@ class Scaling:
         try:
             return cls.from_json(read_json(path))
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise StoreError(f"{path} holds no scaling that can be read: {first_line(error, 160)}") from None
+            raise StoreError(f"the scaling in {path} cannot be read: {first_line(error, 160)}") from None
 
     @classmethod
     def from_json(cls, raw: Any) -> Scaling:
@@ -96,7 +96,7 @@ class Scaling:
         low, high = (tuple(float(value) for value in raw[name]) for name in ("low", "high"))
         dtype = np.dtype(str(raw["dtype"]))
         if not (np.isfinite([*low, *high]).all() and len(low) == len(high) > 0 and dtype.kind in "uif"):
-            raise ValueError("a scaling has finite ends of each band and a numeric type")
+            raise ValueError("a scaling needs finite limits of each band and a numeric type")
         return cls(low, high, dtype.name)
 
 

@@ -104,7 +104,7 @@ class Table:
             raise StoreError(f"{path}: {error}") from None
         except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, TypeError, KeyError) as error:
             reason = first_line(error, 160)
-            raise StoreError(f"{path} is no {self.name} table that can be read: {reason}") from None
+            raise StoreError(f"the {self.name} table {path} cannot be read: {reason}") from None
 
     def read_bare(self, path: Path) -> pd.DataFrame:
         """Read and check a table without its outlines: a column of missing values, in a third of the time."""

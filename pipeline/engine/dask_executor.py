@@ -323,15 +323,15 @@ def await_store(spec: TaskSpec) -> None:
         while not path.exists():
             if time.monotonic() > until or not store.is_dir():
                 raise HostError(
-                    f"task {spec.task.title} cannot run on {host}, which does not see {path};"
-                    " every host needs the run's --root at the same place"
+                    f"task {spec.task.title} cannot run on {host}, which cannot see {path};"
+                    " every host needs the run's --root under the same path"
                 )
             time.sleep(0.2)
     for file in spec.task.files.values():
         if not Path(file.path).exists():
             raise HostError(
-                f"task {spec.task.title} cannot run on {host}, which does not see {file.path};"
-                " every host needs the scenes and labels at the same place"
+                f"task {spec.task.title} cannot run on {host}, which cannot see {file.path};"
+                " every host needs the scenes and labels under the same path"
             )
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ..utils.atomic_files import make_folder
 from ..utils.errors import StoreError, one_line, os_error_hint
+from ..utils.plural import plural
 from .progress import duration, rate_and_time_left
 from .stages import Stage
 from .store import Record
@@ -120,7 +121,9 @@ def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
     pairs = (
         f"{found['overlaps']:,} pairs of chips overlap on the ground and {found['duplicates']:,} are near-duplicates"
     )
-    copies = f"{dropped:,} training copies dropped in {len(splits):,} splits; none of them left"
+    copies = (
+        f"{plural(dropped, 'training copy', 'training copies')} dropped in {plural(len(splits), 'split')}; none remains"
+    )
     return [f"leaks: {pairs}; {groups}; {copies}"]
 
 
@@ -174,7 +177,7 @@ class PlainDisplay:
 
     def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Write what the stage kept and dropped."""
-        state = f"{made} of {total} tasks run" if made else f"up to date, {total} tasks"
+        state = f"{made} of {plural(total, 'task')} run" if made else f"up to date, {plural(total, 'task')}"
         self.say(f"{stage.name}: {state}")
         if made:
             for line in summary(stage.name, metadata):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..utils.bounded_files import remove, walk_files
 from ..utils.errors import ConfigError, StoreError
+from ..utils.plural import plural
 from ..utils.suggest import nearest
 from .digests import is_digest
 from .results import Attempt, Damaged, Result, Results, remove_records
@@ -146,7 +147,7 @@ def _described(record: Result | Damaged | Attempt) -> str:
         return f"{record.title}: a damaged record"
     if isinstance(record, Attempt):
         return f"{record.name}: the last attempt, {record.state}"
-    return f"{record.title}: {len(record.digests):,} artifacts; {record.sentence}"
+    return f"{record.title}: {plural(len(record.digests), 'artifact')}; {record.sentence}"
 
 
 def _in_use(store: Store, results: Results, forgotten: Sequence[Path]) -> tuple[set[str], set[str]]:
@@ -158,7 +159,7 @@ def _in_use(store: Store, results: Results, forgotten: Sequence[Path]) -> tuple[
             continue
         if isinstance(record, Damaged):
             raise StoreError(
-                f"the record of {record.title} in {record.path} is damaged ({record.reason}), so nobody knows what it"
+                f"the record of {record.title} in {record.path} is damaged ({record.reason}), so it is unknown what it"
                 " refers to and nothing is deleted; delete that file if it is not needed, or run that run again"
             )
         keys |= set(record.keys.values())

@@ -142,7 +142,7 @@ def find_run(name: str | None, root: Path | str = ".") -> Run:
 
 def _run(record: Result | Attempt | Damaged | None, name: str, root: Path, store: Store) -> Run:
     if record is None:
-        raise ConfigError(f"run {name} in {store.root} has made nothing yet; `satpipe run all` does")
+        raise ConfigError(f"run {name} in {store.root} has no results yet; `satpipe run all` makes them")
     if isinstance(record, Damaged):
         raise StoreError(
             f"the record of {record.title} in {record.path} is damaged: {record.reason}; `satpipe run all` with the"

@@ -107,8 +107,8 @@ def refuse_link(path: Path) -> None:
     """
     if path.is_symlink():
         raise StoreError(
-            f"{path} is a link to {path.readlink()}, and satpipe follows no links here; replace it by what it leads"
-            " to, or give the folder that holds data/ as --root"
+            f"{path} is a link to {path.readlink()}, and satpipe does not follow links here; replace it with its"
+            " target, or give the folder that holds data/ as --root"
         )
 
 

@@ -99,7 +99,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder / METADATA} cannot be read: {first_line(error)}") from None
     if not isinstance(metadata, dict):
-        raise StoreError(f"{folder / METADATA} is damaged: it holds no mapping")
+        raise StoreError(f"{folder / METADATA} is damaged: it is not a mapping")
     return metadata
 
 

@@ -154,7 +154,7 @@ def _check_same_files(spec: TaskSpec) -> None:
             change = "was changed while it was read"
         except OSError as error:
             change = f"could no longer be read ({error.strerror}) before task {spec.task.title} was complete"
-        raise InputError(f"{file.path} {change}; leave the files alone until the run has ended, and run again")
+        raise InputError(f"{file.path} {change}; do not change files during a run, and run again")
 
 
 def _check_same_code(spec: TaskSpec) -> None:

@@ -60,7 +60,7 @@ class SourceBase(Section):
             if not named_groups:
                 raise ValueError("it needs a named group such as (?P<site>[^_]+)")
             if "scene_id" in named_groups:
-                raise ValueError("every scene is a group of its own as scene_id; name the group otherwise")
+                raise ValueError("scene_id already makes each scene a group; choose another group name")
         return value
 
     @property

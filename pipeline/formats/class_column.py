@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..utils.plural import plural
 from .tabular import SYNONYMS
 
 FEW = 60
@@ -46,8 +47,8 @@ def note(chosen: str | None, others: Mapping[str, int], key: str) -> list[str]:
     """
     if not others:
         return []
-    listed = ", ".join(f"{column} ({count} values)" for column, count in list(others.items())[:6])
-    used = f"I took the class from the column {chosen}" if chosen else "every label is of one class"
+    listed = ", ".join(f"{column} ({plural(count, 'value')})" for column, count in list(others.items())[:6])
+    used = f"the class is taken from the column {chosen}" if chosen else "every label is of one class"
     setting = key.replace("COLUMN", next(iter(others)))
     return [f"{used}; columns that are not used: {listed}; `--set {setting}` takes the class from one"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..utils.errors import InputError
+from ..utils.plural import plural
 from .base import ChipSource, LabelFormat, LabelInput, Recognised, Row, SourceBase
 from .inventory import Inventory, some, spread
 from .label import Label, Labels
@@ -84,7 +85,7 @@ def recognise(folder: Inventory) -> Recognised | None:
     if not sides or max(sides) > MAX_CHIP_PX:
         return None
     names = [f"{name} {count:,}" for name, count in sorted(counts.items())]
-    says = f"chips in {len(counts)} folders: {some(names, 8)}"
+    says = f"chips in {plural(len(counts), 'folder')}: {some(names, 8)}"
     source = {"type": "folders", "path": str(folder.root)}
     return Recognised(source, says, {}, tuple(sorted(counts)), sum(counts.values()), folder.images)
 

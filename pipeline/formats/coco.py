@@ -59,7 +59,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
     """Return the lists of a COCO file."""
     data = read_json(path)
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in KEYS):
-        raise InputError(f"label file {path.name} is no COCO file: it needs the lists {', '.join(KEYS)}")
+        raise InputError(f"label file {path.name} is not a COCO file: it needs the lists {', '.join(KEYS)}")
     return {key: [item for item in data[key] if isinstance(item, dict)] for key in KEYS}
 
 

@@ -126,10 +126,12 @@ def load(path: Path, given: Mapping[Any, str], labels_crs: str | None) -> tuple[
             crs = LONLAT if form in (DEGREES, DEGREE_EDGES) else labels_crs
             crs = crs or (PIXEL if "file" in names or form != ("wkt",) else LONLAT)
             if crs == PIXEL and "file" not in names:
-                raise InputError(f"label file {path.name} is in pixels and needs a column `file`; see columns")
+                raise InputError(
+                    f"label file {path.name} is in pixels and needs a column `file`; map its own with the key columns"
+                )
             return crs, form, rows
     forms = " or ".join(",".join(form) for form in FORMS)
-    raise InputError(f"label file {path.name} needs the columns {forms}; set columns to rename its own")
+    raise InputError(f"label file {path.name} needs the columns {forms}; map its own with the key columns")
 
 
 def features_of(

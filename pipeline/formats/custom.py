@@ -70,11 +70,11 @@ def _label(origin: str, row: Any, scene: Mapping[str, Any] | None) -> Label:
         _, class_name, left, top, right, bottom = row
         box = float(top), float(left), float(bottom), float(right)
     except (TypeError, ValueError):
-        reason = f"the reader gives no (image, class, x_min, y_min, x_max, y_max): {row!r}"[:200]
+        reason = f"the reader returned {row!r} instead of (image, class, x_min, y_min, x_max, y_max)"[:200]
         return Label(f"{source}{origin}", scene_id, "", "box", NOWHERE, origin, reason)
     if scene is None:
         return Label(
-            origin, None, str(class_name), "box", NOWHERE, origin, f"its image {row[0]!r} is none of the scenes"
+            origin, None, str(class_name), "box", NOWHERE, origin, f"its image {row[0]!r} is not among the scenes"
         )
     kind = "point" if box[0] == box[2] and box[1] == box[3] and all(map(math.isfinite, box)) else "box"
     return Label(f"{source}{origin}", scene_id, str(class_name), kind, box, origin)
@@ -99,7 +99,7 @@ def companions(source: SourceBase, _: Mapping[str, Path]) -> dict[str, Path]:
 
 FORMAT = LabelFormat(
     title="Your own",
-    files="any files, with a function of yours that reads them",
+    files="any files, read by a function of yours",
     source=CustomSource,
     read=read,
     suffixes=("",),

@@ -28,9 +28,9 @@ def parse(path: Path) -> Iterator[ImageLabels]:
     Raises:
         InputError: If the file cannot be read, or is of a video.
     """
-    root = read_xml(path, "annotations", "CVAT annotation")
+    root = read_xml(path, "annotations", "a CVAT annotation")
     if root.find("track") is not None:
-        raise InputError(f"label file {path.name} is of a video; export the task as `CVAT for images`")
+        raise InputError(f"label file {path.name} annotates a video; export the task as `CVAT for images`")
     for image in root.all("image"):
         size = as_size(image.attributes.get("height"), image.attributes.get("width"))
         objects = [item for child in image.children for item in _objects(child)]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from ..utils.plural import plural
 from .base import LabelFormat, LabelInput, PerImageSource, read_per_image
 from .inventory import lines_of
 from .label import ImageLabels, Labels, PixelObject, broken_object, polygon_object
@@ -27,7 +28,7 @@ def parse_line(line: str) -> PixelObject:
     try:
         values = [float(word) for word in words[:8]]
         if len(values) < 8 or len(words) < 9:
-            raise ValueError(f"{len(words)} words")
+            raise ValueError(f"it has {plural(len(words), 'field')}")
     except ValueError as error:
         return broken_object("", f"the line has no four corners and a class: {error}"[:120])
     rest = words[8:-1] if len(words) > 9 and words[-1].lstrip("-").isdigit() else words[8:]

@@ -23,7 +23,7 @@ def parse(path: Path) -> ImageLabels:
     Raises:
         InputError: If the file cannot be read or is no such annotation.
     """
-    root = read_xml(path, "annotation", "FAIR1M annotation")
+    root = read_xml(path, "annotation", "a FAIR1M annotation")
     size = image_size(root.find("size") or Element("size"))
     return ImageLabels([_object(element) for element in root.all("objects", "object")], size)
 

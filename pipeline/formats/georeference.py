@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 PIXEL = "pixel"
 """The "CRS" of labels whose coordinates are columns and rows of their scene."""
 LONLAT = "EPSG:4326"
-SWAPPED = "outside every scene, but inside with its axes exchanged; set swap_axes: true"
+SWAPPED = "outside every scene, but inside with its axes swapped; set swap_axes: true"
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ def _check_fit(layer: Layer, scene: Mapping[str, Any], alone: bool) -> None:
     """Raise InputError if a layer's coordinates mean nothing in a scene."""
     if layer.crs == PIXEL:
         if not alone:
-            raise InputError(f"{layer.name} is in pixels and could be for several scenes; name it like its scene")
+            raise InputError(f"{layer.name} is in pixels and could belong to several scenes; name it after its scene")
     elif scene["crs"] is None:
         remedy = scene.get("unplaced") or "set labels_crs: pixel if they are its columns and rows"
         raise InputError(f"{layer.name} has coordinates in a CRS and the scene has none; {remedy}")
     elif layer.crs is None:
-        raise InputError(f"{layer.name} does not say its CRS and the scene has one; set labels_crs")
+        raise InputError(f"{layer.name} does not state its CRS and the scene has one; set labels_crs")
 
 
 def _label(

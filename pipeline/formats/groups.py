@@ -34,9 +34,11 @@ def from_csv(path: Path, files: Sequence[str]) -> Lookup:
         names, rows = read_table(path, {"file": theirs}, "groups_csv")
     columns = [name for name in names if name and name != "file"]
     if RESERVED in columns:
-        raise InputError(f"groups_csv {path.name} has a column `{RESERVED}`, which is satpipe's own; rename it")
+        raise InputError(f"groups_csv {path.name} has a column `{RESERVED}`, which is reserved; rename it")
     if not columns or not rows or "file" not in names:
-        raise InputError(f"groups_csv {path.name} needs a column `file` and at least one group column, and rows")
+        raise InputError(
+            f"groups_csv {path.name} needs a column `file`, at least one group column, and at least one row"
+        )
     groups: dict[str, dict[str, str | None]] = {}
     positions = match([row.get("file", "") for row in rows], files)
     for number, (row, position) in enumerate(zip(rows, positions, strict=True), 2):

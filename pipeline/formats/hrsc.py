@@ -27,7 +27,7 @@ def parse(path: Path, default_class: str | None) -> ImageLabels:
     Raises:
         InputError: If the file cannot be read or is no such annotation.
     """
-    root = read_xml(path, "HRSC_Image", "HRSC2016 annotation")
+    root = read_xml(path, "HRSC_Image", "an HRSC2016 annotation")
     size = image_size(root, "Img_SizeHeight", "Img_SizeWidth")
     return ImageLabels([_object(element, default_class) for element in root.all("HRSC_Objects", "HRSC_Object")], size)
 
@@ -62,7 +62,7 @@ def recognise(folder: Inventory) -> Recognised | None:
     found = recognise_per_image(folder, FORMAT, holds)
     if found is not None:
         found.source["default_class"] = "ship"
-        found.why["default_class"] = "null takes the types of ships by number (Class_ID)"
+        found.why["default_class"] = "null uses the types of ships by number (Class_ID)"
     return found
 
 

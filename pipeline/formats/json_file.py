@@ -26,7 +26,7 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB")
         return json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"label file {path.name} is no JSON: {error}"[:200]) from None
+        raise InputError(f"label file {path.name} is not valid JSON: {error}"[:200]) from None
 
 
 def as_size(height: Any, width: Any) -> tuple[int, int]:

@@ -20,7 +20,7 @@ def read_kml(path: Path) -> tuple[list[dict[str, Any]], list[Any]]:
     import shapely
 
     properties, geometries = [], []
-    for placemark, folder in _placemarks(read_xml(path, "kml", "KML file"), ""):
+    for placemark, folder in _placemarks(read_xml(path, "kml", "a KML file"), ""):
         values = {child.tag: child.text for child in placemark.children if child.tag == "name" and child.text}
         values |= {"folder": folder} if folder else {}
         for data in placemark.iterate():

@@ -18,7 +18,7 @@ Point = tuple[float, float]
 FAR = "outside every scene"
 """Why a label is not used that is valid, but lies elsewhere."""
 WITH_ITS_SCENE = "its scene is quarantined"
-NO_SCENE = "its image is none of the scenes"
+NO_SCENE = "its image is not among the scenes"
 NO_NUMBER = "a coordinate is not a finite number"
 NO_CLASS = "it has no class"
 UNKNOWN_LABELS = "its labels are not known: "

@@ -35,7 +35,7 @@ def parse(path: Path) -> Iterator[ImageLabels]:
     """
     tasks = read_json(path)
     if not isinstance(tasks, list):
-        raise InputError(f"label file {path.name} is no list of Label Studio's tasks")
+        raise InputError(f"label file {path.name} is not a list of Label Studio tasks")
     for task in tasks:
         if isinstance(task, dict):
             yield _image(task)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..utils.errors import InputError
+from ..utils.plural import plural
 from .base import LabelFormat, LabelInput, Paths, PerImageSource, read_per_image
 from .cvat import ellipse
 from .inventory import json_keys
@@ -34,7 +35,7 @@ def parse(path: Path) -> ImageLabels:
     """
     data = read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
-        raise InputError(f"label file {path.name} is no LabelMe file: it needs a list `shapes`")
+        raise InputError(f"label file {path.name} is not a LabelMe file: it needs a list `shapes`")
     objects = [item for shape in data["shapes"] if isinstance(shape, dict) for item in _objects(shape)]
     return ImageLabels(objects, as_size(data.get("imageHeight"), data.get("imageWidth")))
 
@@ -59,7 +60,7 @@ def _objects(shape: Mapping[str, Any]) -> Iterator[PixelObject]:
         (left, top), (right, bottom) = points
         yield polygon_object(name, [(left, top), (right, top), (right, bottom), (left, bottom)])
     elif kind in LINES or len(points) < 3:
-        yield polygon_object(name, points, reason=f"it is a {kind} of {len(points)} points", outline=None)
+        yield polygon_object(name, points, reason=f"it is a {kind} of {plural(len(points), 'point')}", outline=None)
     else:
         yield polygon_object(name, points)
 

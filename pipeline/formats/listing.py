@@ -128,10 +128,10 @@ def _unfit(path: Path) -> str | None:
         if path.is_dir():
             return "is a folder, not a file"
         if not path.is_file():
-            return "is no regular file, or a link to nothing"
+            return "is not a regular file, or a broken link"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return None if os.access(path, os.R_OK) else "may not be read: permission denied"
+    return None if os.access(path, os.R_OK) else "cannot be read: permission denied"
 
 
 def batches(sizes: Sequence[int], most: int, most_bytes: int) -> Iterator[range]:

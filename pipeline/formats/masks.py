@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..utils.errors import InputError
+from ..utils.plural import plural
 from .base import LabelFormat, LabelInput, Paths, Recognised, SharedSource
 from .class_folders import MASKS, PICTURES, SPLITS, is_mask_folder
 from .inventory import Inventory, paths_of, some, spread
@@ -60,7 +61,7 @@ def read(given: LabelInput) -> Labels:
             continue
         if not own:
             labels.unlabelled += 1
-            labels.refused[str(scene["scene_id"])] = f"{UNKNOWN_LABELS}no mask is named like it"
+            labels.refused[str(scene["scene_id"])] = f"{UNKNOWN_LABELS}no mask is named after it"
         for file, ending in own:
             try:
                 values = _values(given.files[file], (scene["height"], scene["width"]))
@@ -146,7 +147,7 @@ def objects_of(values: npt.NDArray[Any], source: MaskSource, ending: str = "") -
         regions, _ = ndimage.label(values == value, structure=np.ones((3, 3)))
         name, reason = class_of(value, source, ending), None
         if value == source.ignore_value:
-            reason = f"value {value} stands for pixels that nobody labelled"
+            reason = f"value {value} marks unlabelled pixels"
         for number, place in enumerate(ndimage.find_objects(regions), 1):
             part = regions[place] == number
             yield mask_object(
@@ -217,12 +218,14 @@ def _settle_classes(found: Recognised, names: Mapping[str, tuple[str, str]], val
         return
     if 255 in values and len(values) > 1 and len(values) <= MOST_VALUES:
         found.source["ignore_value"] = 255
-        found.why["ignore_value"] = "255 beside other values usually stands for pixels that nobody labelled"
+        found.why["ignore_value"] = "255 beside other values usually marks unlabelled pixels"
         del values[255]
     if len(values) > MOST_VALUES:
         found.source["class_from"] = "none"
-        found.why["class_from"] = f"{len(values)} different values: they number the objects and name no class"
-        found.notes.append("the values of the masks number the objects, it seems, and every object is of one class")
+        found.why["class_from"] = (
+            f"{plural(len(values), 'different value')}: they number the objects and are not classes"
+        )
+        found.notes.append("the values of the masks appear to number the objects, so every object is of one class")
     elif len(values) > 1:
         found.source["class_names"] = {str(value): f"class-{value}" for value in sorted(values)}
         found.why["class_names"] = "the masks have numbers only: give the names"

@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from ..utils.plural import plural
 from .base import LabelFormat, PerImageSource, Recognised
 from .inventory import SAMPLE, Inventory, paths_of, shortest, some, spread
 from .listing import beside, named_like
@@ -40,7 +41,7 @@ def recognise_per_image(folder: Inventory, format_: LabelFormat, holds: Callable
         if not label_of:
             return None
         source["labels"] = paths_of(folder, list(label_of.values()), labels)
-        notes += [f"{other} holds such labels too; `labels: {other}` takes these instead" for other in other_folders]
+        notes += [f"{other} holds such labels too; `labels: {other}` uses these instead" for other in other_folders]
     sample = spread(list(label_of.values()))
     if sum(holds(folder.path(name)) for name in sample) * 2 <= len(sample):
         return None
@@ -61,8 +62,9 @@ def _leave_out_unlabelled_folders(folder: Inventory, found: Recognised, labelled
     found.why["path"] = "folders with label files"
     where = some(sorted({name.rpartition("/")[0] or "." for name in others}))
     found.notes.append(
-        f"{len(others):,} images in folders without any label file are left out ({where}): whether they hold objects is"
-        " not known; add such a folder to `path` if they hold none"
+        f"{plural(len(others), 'image')} in folders without label files are left out ({where}), since it is"
+        " unknown whether they"
+        " hold objects; add such a folder to `path` if they hold none"
     )
 
 

@@ -83,7 +83,7 @@ def from_compressed(text: str, height: int, width: int) -> npt.NDArray[np.bool_]
     value = shift = 0
     for character in text.encode("ascii"):
         if not 48 <= character < 112 or shift > 60:
-            raise ValueError("its counts are no compressed mask")
+            raise ValueError("its counts are not a compressed mask")
         bits = character - 48
         value |= (bits & 0x1F) << shift
         shift += 5

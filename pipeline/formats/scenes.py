@@ -17,6 +17,7 @@ from ..raster import gdal
 from ..raster.gdal import SceneFile
 from ..raster.grid import pixel_size_m
 from ..utils.errors import InputError
+from ..utils.plural import plural
 from ..utils.world_file import read_beginning, world_files, world_transform
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _bands(dataset: DatasetReader, name: str, chosen: Sequence[int] | None) -> l
             raise InputError(f"{name} has a colour table; convert it to RGB, for instance with `rio convert --rgb`")
         return [band for band, meaning in enumerate(dataset.colorinterp, 1) if meaning != ColorInterp.alpha]
     if max(chosen) > dataset.count:
-        raise InputError(f"{name} has {dataset.count} bands and ingest.bands asks for band {max(chosen)}")
+        raise InputError(f"{name} has {plural(dataset.count, 'band')} and ingest.bands asks for band {max(chosen)}")
     return list(chosen)
 
 
@@ -214,21 +215,21 @@ def _place_beside(dataset: DatasetReader, path: Path) -> tuple[Any, Any, str | N
             transform = affine.Affine(*world_transform(files[0]))
         except (OSError, ValueError):
             # What it holds is not repeated: it may be a link to any file.
-            raise InputError(f"world file {files[0].name} is not six numbers, a line each") from None
+            raise InputError(f"world file {files[0].name} does not hold six numbers, one per line") from None
         crs = dataset.crs
         if crs is None and len(files) > 1:
             try:
                 crs = CRS.from_wkt(read_beginning(files[1]))
             except (OSError, ValueError):
-                raise InputError(f"{files[1].name} is no CRS as WKT") from None
-        missing = f"{files[0].name} places it, but nothing says in which CRS: add {path.with_suffix('.prj').name}"
+                raise InputError(f"{files[1].name} does not hold a CRS as WKT") from None
+        missing = f"{files[0].name} georeferences it, but the CRS is unknown: add {path.with_suffix('.prj').name}"
         return transform, crs, None if crs else missing
     if dataset.gcps[0]:
-        known = f"has {len(dataset.gcps[0])} ground control points (GCPs), which do not place each pixel"
+        known = f"has {len(dataset.gcps[0])} ground control points (GCPs), which do not georeference each pixel"
     elif dataset.rpcs is not None or any(
         path.with_name(path.stem + ending).is_file() for ending in ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
     ):
-        known = "has rational polynomial coefficients (RPCs), which do not place each pixel"
+        known = "has rational polynomial coefficients (RPCs), which do not georeference each pixel"
     else:
         return dataset.transform, dataset.crs, None
     warped = f"{path.stem}_warped.tif"
@@ -255,7 +256,7 @@ def _read_whole(
             digest.update(pixels.tobytes())
         tick((extent[0] * scene.width + extent[2] * (extent[1] + extent[3])) / (scene.height * scene.width))
     if not any_valid:
-        raise InputError(f"{scene.path.name} holds no valid pixel")
+        raise InputError(f"{scene.path.name} has no valid pixels")
     return digest.hexdigest() if hash_pixels else None
 
 

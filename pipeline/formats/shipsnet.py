@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..utils.plural import plural
 from ..utils.section import Positive
 from .base import ChipSource, ImageSource, LabelFormat, LabelInput, Paths, Recognised, Row
 from .class_folders import covering
@@ -105,7 +106,7 @@ def top_level(text: str) -> Iterator[tuple[str, Any]]:
     decoder = json.JSONDecoder()
     at = _space(text, 0)
     if text[at : at + 1] != "{":
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     at = _space(text, at + 1)
     while text[at : at + 1] != "}":
         key, at = decoder.raw_decode(text, at)
@@ -148,7 +149,7 @@ def planar(values: Any) -> Pixels:
         raise ValueError("its data are not three bands of a square")
     numbers = np.asarray(values)
     if numbers.dtype.kind != "i" or numbers.min() < 0 or numbers.max() > 255:
-        raise ValueError("its data are not whole numbers of 0 to 255")
+        raise ValueError("its data are not integers from 0 to 255")
     return np.ascontiguousarray(numbers.astype(np.uint8).reshape(3, side, side).transpose(1, 2, 0))
 
 
@@ -181,16 +182,20 @@ def catalogue_json(path: Path, name: str, array: Path, reading: Reading) -> list
         if all(isinstance(chip, str) for chip in chips):
             raise ValueError(f"none of its chips can be used: {chips[0]}" if chips else "it holds nothing under `data`")
         if len(beside["labels"]) != len(chips):
-            raise ValueError(f"it holds {len(chips)} chips and {len(beside['labels'])} labels")
+            raise ValueError(f"it holds {plural(len(chips), 'chip')} and {plural(len(beside['labels']), 'label')}")
     except (ValueError, RecursionError, OSError) as error:
-        return [row_of(reading, name, "source", quarantined=f"{path.name} is no JSON of chips: {error}"[:300])]
+        return [row_of(reading, name, "source", quarantined=f"{path.name} is not a JSON of chips: {error}"[:300])]
     shape = next(chip.shape for chip in chips if not isinstance(chip, str))
     pixels = np.zeros((len(chips), *shape), np.uint8)
     rows = []
     for position, chip in enumerate(chips):
         row = row_of(reading, f"{name}#{position}", "own", item=position) | {"path": array.name}
         if isinstance(chip, str) or chip.shape != shape:
-            reason = chip if isinstance(chip, str) else f"it has {len(chip)} rows and the first chip has {shape[0]}"
+            reason = (
+                chip
+                if isinstance(chip, str)
+                else f"it has {plural(len(chip), 'row')} and the first chip has {shape[0]}"
+            )
             rows.append(row | {"quarantined": f"chip {position} of {path.name} cannot be used: {reason}"})
             continue
         pixels[position] = chip
@@ -235,7 +240,7 @@ def read(given: LabelInput) -> Labels:
         if index < len(classes):
             labels.append(replace(label, class_name=classes[index]))
         else:
-            reason = f"its label {label.class_name!r} is no number of a class, 0 to {len(classes) - 1}"
+            reason = f"its label {label.class_name!r} is not a class index from 0 to {len(classes) - 1}"
             labels.append(replace(label, reason=reason))
     return Labels(labels)
 
@@ -257,7 +262,7 @@ def recognise(folder: Inventory) -> Recognised | None:
     packed = [name for name in folder.suffixed((".json",)) if is_packed(folder.path(name))]
     if not packed and len(chips) * 2 <= len(folder.images):
         return None
-    says = [f"{len(chips):,} images named {{label}}__{{scene id}}__{{lon}}_{{lat}}"] if chips else []
+    says = [f"{plural(len(chips), 'image')} named {{label}}__{{scene id}}__{{lon}}_{{lat}}"] if chips else []
     says += [f"chips in {', '.join(packed)}"] if packed else []
     source: dict[str, Any] = {"type": "shipsnet", "path": str(folder.root)}
     if not folder.images and len(packed) == 1:

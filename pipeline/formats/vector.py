@@ -172,8 +172,8 @@ def companions(source: SourceBase, files: Mapping[str, Path]) -> dict[str, Path]
 
 FORMAT = LabelFormat(
     title="Vector files",
-    files="GeoJSON, GeoJSON with a feature a line (`.geojsonl`), GeoPackage, Shapefile, FlatGeobuf, KML or GeoParquet,"
-    " one for all scenes or one each",
+    files="GeoJSON, GeoJSON with one feature per line (`.geojsonl`), GeoPackage, Shapefile, FlatGeobuf, KML or"
+    " GeoParquet, one for all scenes or one each",
     source=GeojsonSource,
     read=read,
     recognise=recognise_vectors,

@@ -42,7 +42,7 @@ def read_frames(path: Path, named: str | Sequence[str] | None, several: bool) ->
     with path.open("rb") as file:
         start = file.read(72)
     if suffix not in MAGIC or not MAGIC[suffix](start):
-        raise InputError(f"label file {path.name} is no vector file of a kind that is read by its first bytes")
+        raise InputError(f"label file {path.name} is not a vector file of a supported kind")
     if suffix in (".parquet", ".geoparquet"):
         yield None, geopandas.read_parquet(path)
     elif suffix != ".gpkg":
@@ -75,11 +75,11 @@ def read_rows(path: Path) -> tuple[list[tuple[dict[str, Any], Any]], str | None]
         # Python's own parser opens nothing else, and a NaN spoils one feature and not the file.
         data = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"label file {path.name} is no GeoJSON: {error}"[:200]) from None
+        raise InputError(f"label file {path.name} is not valid GeoJSON: {error}"[:200]) from None
     kind = data.get("type") if isinstance(data, dict) else None
     features = data.get("features") if kind == "FeatureCollection" else [data] if kind == "Feature" else None
     if not isinstance(features, list):
-        raise InputError(f"label file {path.name} is no GeoJSON feature collection")
+        raise InputError(f"label file {path.name} is not a GeoJSON feature collection")
     return [_row(feature) for feature in features], _geojson_crs(data)
 
 
@@ -107,10 +107,10 @@ def _read_lines(path: Path) -> list[tuple[dict[str, Any], Any]]:
                 if text:
                     feature = json.loads(text)
                     if not isinstance(feature, dict) or feature.get("type") != "Feature":
-                        raise ValueError(f"line {number} is no feature")
+                        raise ValueError(f"line {number} is not a feature")
                     rows.append(_row(feature))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"label file {path.name} is no GeoJSON with a feature a line: {error}"[:200]) from None
+        raise InputError(f"label file {path.name} is not GeoJSON with one feature per line: {error}"[:200]) from None
     return rows
 
 

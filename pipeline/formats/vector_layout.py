@@ -41,8 +41,8 @@ def recognise_vectors(folder: Inventory) -> Recognised | None:
         _settle_column(found, layers)
     found.alternatives = [
         ("axes exchanged", {"swap_axes": True}),
-        ("does not say its CRS", {"labels_crs": "scene"}),
-        ("does not say its CRS", {"labels_crs": "EPSG:4326"}),
+        ("does not state its CRS", {"labels_crs": "scene"}),
+        ("does not state its CRS", {"labels_crs": "EPSG:4326"}),
         ("set labels_crs: pixel", {"labels_crs": "pixel"}),
     ]
     return found
@@ -123,8 +123,8 @@ def _are_classes(files: Sequence[str], layers: Sequence[Rows]) -> bool:
 
 def _unused(what: str, names: Sequence[str], key: str) -> str:
     return (
-        f"{what} that are not used, since they mark the same places as others or nothing: {some(names)};"
-        f" `--set ingest.sources.0.{key}={names[0]}` takes one of them instead"
+        f"{what} that are not used, since they are empty or mark the same objects as others: {some(names)};"
+        f" `--set ingest.sources.0.{key}={names[0]}` uses one of them instead"
     )
 
 

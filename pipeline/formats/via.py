@@ -73,7 +73,7 @@ def _objects(region: Mapping[str, Any], name: str) -> Iterator[PixelObject]:
             x, y, across, down = (float(shape[key]) for key in ("cx", "cy", "rx", "ry"))
             yield polygon_object(name, ellipse(x, y, across, down, float(shape.get("theta") or 0)))
         else:
-            yield broken_object(name, f"its shape {kind!r} is not known"[:80])
+            yield broken_object(name, f"its shape {kind!r} is unknown"[:80])
     except (KeyError, TypeError, ValueError) as error:
         yield broken_object(name, f"its {kind} cannot be read: {error}"[:120])
 
@@ -103,7 +103,7 @@ def recognise(folder: Inventory) -> Recognised | None:
         others = ", ".join(attribute for attribute in values if attribute != found.source["class_attribute"])
         found.why["class_attribute"] = f"attributes that are not used: {others}"
         found.notes.append(
-            f"I took the class from the attribute {found.source['class_attribute']} and not from {others}: check it"
+            f"the class is taken from the attribute {found.source['class_attribute']} and not from {others}: check it"
         )
     return found
 

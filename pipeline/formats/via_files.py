@@ -47,7 +47,7 @@ def images_of(path: Path) -> list[Image]:
         data = data.get("_via_img_metadata", data)
     images = [item for item in as_list(data) if isinstance(item, dict) and "filename" in item]
     if not images:
-        raise InputError(f"label file {path.name} is no VIA file: it needs images with `filename` and `regions`")
+        raise InputError(f"label file {path.name} is not a VIA file: it needs images with `filename` and `regions`")
     return images
 
 
@@ -81,7 +81,7 @@ def _of_table(path: Path) -> list[Image]:
     """
     names, rows = read_table(path, {"filename": "#filename"})
     if not set(names) >= TABLE:
-        raise InputError(f"label file {path.name} is no table of VIA: it needs the columns {', '.join(sorted(TABLE))}")
+        raise InputError(f"label file {path.name} is not a VIA table: it needs the columns {', '.join(sorted(TABLE))}")
     images: dict[str, Image] = {}
     for row in rows:
         name = row.get("filename", "")
@@ -161,7 +161,7 @@ def _region(path: Path, place: Any, times: Any, values: Any, attributes: Mapping
         InputError: If it is of a moment of a video.
     """
     if times:
-        raise InputError(f"label file {path.name} is of a video; annotate single frames as images")
+        raise InputError(f"label file {path.name} annotates a video; annotate single frames as images")
     if not isinstance(place, list) or not place:
         return
     kind = SHAPES.get(place[0], str(place[0])) if isinstance(place[0], int) else str(place[0])

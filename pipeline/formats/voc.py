@@ -37,9 +37,9 @@ def parse(path: Path) -> ImageLabels:
     Raises:
         InputError: If the file cannot be read, is no VOC annotation, or holds objects of another format.
     """
-    root = read_xml(path, "annotation", "Pascal VOC annotation")
+    root = read_xml(path, "annotation", "a Pascal VOC annotation")
     if root.find("objects") is not None and root.find("object") is None:
-        raise InputError(f"label file {path.name} has <objects> as FAIR1M has them; set type: fair1m")
+        raise InputError(f"label file {path.name} has <objects> like FAIR1M; set type: fair1m")
     size = image_size(root.find("size") or Element("size"))
     return ImageLabels([_object(element) for element in root.all("object")], size)
 

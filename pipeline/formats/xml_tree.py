@@ -83,7 +83,7 @@ def read_xml(path: Path, root: str, what: str) -> Element:
     def start(tag: str, attributes: dict[str, str]) -> None:
         element = Element(tag.rpartition(":")[2], dict(attributes))
         if len(stack) >= MAX_DEPTH or (not stack and element.tag != root):
-            raise InputError(f"label file {path.name} is no {what}")
+            raise InputError(f"label file {path.name} is not {what}")
         (stack[-1].children if stack else roots).append(element)
         stack.append(element)
         texts.append([])
@@ -116,5 +116,5 @@ def image_size(element: Element, height: str = "height", width: str = "width") -
     try:
         rows, columns = (int(float(element.value(tag) or 0)) for tag in (height, width))
     except (ValueError, OverflowError):
-        raise InputError("the label file states a size that is no number") from None
+        raise InputError("the label file states a size that is not a number") from None
     return rows, columns

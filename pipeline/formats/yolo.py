@@ -11,6 +11,7 @@ from typing import Literal
 import yaml
 
 from ..utils.errors import InputError
+from ..utils.plural import plural
 from ..utils.section import PositiveCount
 from .base import LabelFormat, LabelInput, PerImageSource, Recognised, scenes_with_files
 from .inventory import Inventory, lines_of, spread
@@ -69,20 +70,20 @@ def parse_line(line: str, factors: tuple[float, float], class_names: Sequence[st
     try:
         number, values = float(words[0]), [float(word) for word in words[1:]]
         if not number.is_integer():
-            raise ValueError(f"{words[0]} is no class number")
+            raise ValueError(f"{words[0]} is not a class index")
         if len(values) in (4, 5):
             x, y, width, height = values[:4]
             cols, rows = [x - width / 2, x + width / 2], [y - height / 2, y + height / 2]
         elif len(values) >= 6 and len(values) % 2 == 0:
             cols, rows = values[::2], values[1::2]
         else:
-            raise ValueError(f"{len(values)} numbers after the class")
+            raise ValueError(f"{plural(len(values), 'number')} after the class")
     except ValueError as error:
-        return PixelObject("", NOWHERE, reason=f"the line is no YOLO label: {error}"[:120])
+        return PixelObject("", NOWHERE, reason=f"the line is not a YOLO label: {error}"[:120])
     down, across = factors
     index = int(number)
     name = class_names[index] if 0 <= index < len(class_names) else str(index)
-    reason = None if 0 <= index < len(class_names) else f"class number {index} has no name in class_names"
+    reason = None if 0 <= index < len(class_names) else f"class index {index} has no name in class_names"
     if not all(map(math.isfinite, values)):  # min() and max() may pass over a NaN
         return PixelObject(name, NOWHERE, reason=reason or NO_NUMBER)
     box = min(rows) * down, min(cols) * across, max(rows) * down, max(cols) * across

@@ -41,7 +41,7 @@ def period(text: str) -> Period:
         times = [datetime.fromisoformat(part) for part in text.split("/")]
         start, end = times if len(times) == 2 else (times[0], *times)
         if start.tzinfo is None or end.tzinfo is None or start > end:
-            raise ValueError("a time has a zone, such as Z, and the start comes first")
+            raise ValueError("a time needs a time zone, such as Z, and the start must come first")
     except ValueError as error:
         raise ConfigError(
             f"--stac {text}: {first_line(error, 120)}; write 2019-04-13T02:59:00Z, or START/END"
@@ -63,7 +63,7 @@ def write_chips(chips: pd.DataFrame, run: str, when: Period, folder: Path) -> in
     """
     placed = chips[chips["footprint"].notna()]
     if placed.empty:
-        raise ConfigError("--stac: no chip has a place on the ground; its scenes are not georeferenced")
+        raise ConfigError("--stac: no chip is georeferenced")
     columns = [name for name in ("class", "source_scene", "kind", "licence", "role") if name in placed]
     items = []
     for row in placed.to_dict("records"):

@@ -115,7 +115,7 @@ def least_weights(architecture: Architecture) -> int:
         ValueError: If a size is no positive number.
     """
     if min(architecture.size_px, architecture.bands, architecture.base_channels) < 1:
-        raise ValueError("a size in the card is no positive number")
+        raise ValueError("a size in the card is not a positive number")
     widths, side = layout(architecture.size_px, architecture.base_channels)
     inner = sum(9 * narrow * wide for narrow, wide in pairwise(widths))
     return 25 * architecture.bands * widths[0] + inner + len(architecture.classes) * widths[-1] * side**2
@@ -158,7 +158,7 @@ def _users_network(architecture: Architecture) -> nn.Module:
             f"classify.model: {name} cannot be imported ({error}); name it package.module:factory"
         ) from None
     if not callable(factory):
-        raise ConfigError(f"classify.model: {name} is no function; it is called with (bands, classes, size_px)")
+        raise ConfigError(f"classify.model: {name} is not a function; it is called with (bands, classes, size_px)")
     size, classes = architecture.size_px, len(architecture.classes)
     network = factory(architecture.bands, classes, size)
     if not isinstance(network, nn.Module):
@@ -259,12 +259,12 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         )
         scaling = Scaling.from_json(card["scaling"])
         if len(scaling.low) != architecture.bands:
-            raise ValueError("the scaling is that of another number of bands")
+            raise ValueError("the scaling is for another number of bands")
         temperature, threshold = float(card["temperature"]), float(card["threshold"])
         orientations = int(card["orientations"])
     except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"{folder} holds no classifier that can be read ({error}); `satpipe run all` makes one"
+            f"the classifier in {folder} cannot be read ({error}); `satpipe run all` makes it again"
         ) from None
     if architecture.name not in (SHIP_CONVNET, model):
         raise StoreError(
@@ -275,7 +275,7 @@ def load(folder: Path, device: str | torch.device = "cpu", model: str = SHIP_CON
         weights = load_file(folder / WEIGHTS)
         held = sum(tensor.numel() for tensor in weights.values())
         if architecture.name == SHIP_CONVNET and not 0 < least_weights(architecture) <= held:
-            raise ValueError("the weights are those of another one")  # a card can claim a network of any size
+            raise ValueError("the weights belong to another classifier")  # a card can claim a network of any size
         network = build(architecture, seed=0)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, OverflowError, RuntimeError) as error:

@@ -161,7 +161,7 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
     device = devices[0] if config.device == "auto" else config.device
     if device not in devices:
         raise TrainingError(
-            f"compute.device is {device}, which this machine does not offer to torch {version('torch')};"
+            f"compute.device is {device}, which torch {version('torch')} does not find on this machine;"
             f" it has {', '.join(devices)}: set compute.device=auto, or install the matching build of torch"
         )
     timings: dict[str, dict[str, float]] = dict(machine.get("step_s", {}))

@@ -151,7 +151,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Generator:
         tensors = load_file(folder / WEIGHTS, device=str(device))
         architecture = Architecture(**card["architecture"])
         if not 0 < least_weights(architecture) <= sum(tensor.numel() for tensor in tensors.values()):
-            raise ValueError("its weights are not those of its card")  # a card can claim a network of any size
+            raise ValueError("its weights do not match its card")  # a card can claim a network of any size
         network = GeneratorNetwork(architecture).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.load_state_dict(tensors)
         classes = tuple(card["classes"])
@@ -160,7 +160,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Generator:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = first_line(error)
         raise StoreError(
-            f"{folder} holds no generator that can be read ({reason}); train one with `satpipe run gan`"
+            f"the generator in {folder} cannot be read ({reason}); train one with `satpipe run gan`"
         ) from None
     whole = tuple(label for label in range(len(classes)) if layers is None or label not in layers.classes)
     return Generator(network.eval(), classes, card, whole, layers)

@@ -105,11 +105,11 @@ def load(folder: Path, names: tuple[str, ...], scaling: Scaling, device: str | t
     tensors = load_file(folder / WEIGHTS, device=str(device))
     architecture = Architecture(**card["architecture"])
     if not 0 < least_weights(architecture) <= sum(tensor.numel() for tensor in tensors.values()):
-        raise ValueError("the weights of its layers are not those of its card")
+        raise ValueError("the weights of its layers do not match its card")
     network = GeneratorNetwork(architecture).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.load_state_dict(tensors)
     classes = tuple(names.index(name) for name in card["classes"])
     laws = {names.index(name): Law.from_json(law) for name, law in card["laws"].items()}
     if set(laws) != set(classes):
-        raise ValueError("its layers lack a law of composition")
+        raise ValueError("its layers lack the statistics for composition")
     return LayerGenerator(network.eval(), classes, scaling, laws)

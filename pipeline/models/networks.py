@@ -88,7 +88,7 @@ def least_weights(architecture: Architecture) -> int:
         ValueError: If a size is no positive number.
     """
     if min(architecture.size_px, architecture.bands, architecture.classes, architecture.base_channels) < 1:
-        raise ValueError("a size in the card is no positive number")
+        raise ValueError("a size in the card is not a positive number")
     (rows, cols), channels = pyramid(architecture.sides, architecture.base_channels)
     layers = sum(9 * wide * narrow for wide, narrow in pairwise(channels)) + 9 * channels[0] * architecture.bands
     return architecture.z_dim * channels[-1] * rows * cols + layers

@@ -59,7 +59,7 @@ def generator_verdict(metadata: Mapping[str, Any]) -> GeneratorVerdict:
     share = tstr_share(metadata.get("usefulness") or {}, _classes(metadata))
     if share is not None and share < UNTAUGHT:
         reasons.append(
-            f"a classifier trained on its chips alone learns {100 * max(share, 0):.0f} % of what one trained on real"
+            f"a classifier trained only on its chips learns {100 * max(share, 0):.0f} % of what one trained on real"
             " chips does"
         )
     if reasons:

@@ -89,7 +89,7 @@ class Ranks:
         share, rest = divmod(count, self.size)
         if rest:
             raise ConfigError(
-                f"a batch of {count} cannot be shared equally by {self.size} ranks; set gan.batch to a multiple of"
+                f"a batch of {count} cannot be divided equally among {self.size} ranks; set gan.batch to a multiple of"
                 " torchrun's processes"
             )
         return slice(self.rank * share, (self.rank + 1) * share)
@@ -169,7 +169,9 @@ def training_ranks(device: str) -> Iterator[Ranks]:
     from torch.distributed.distributed_c10d import PrefixStore
 
     if device not in ("cpu", "cuda"):
-        raise ConfigError(f"torchrun cannot spread a training over {device}; set compute.device=cpu, or leave torchrun")
+        raise ConfigError(
+            f"torchrun cannot distribute training on {device}; set compute.device=cpu, or run without torchrun"
+        )
     if device == "cuda":
         torch.cuda.set_device(mine.local % torch.cuda.device_count())
 

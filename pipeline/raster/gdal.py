@@ -169,7 +169,7 @@ def local_file(path: Path | str) -> Path:
         if path.is_dir():
             raise InputError(f"{path.name} is a folder, not a file; name the files in it, such as {path.name}/*.tif")
         if not path.is_file():
-            raise InputError(f"{path.name} does not exist, or is no regular file")
+            raise InputError(f"{path.name} does not exist, or is not a regular file")
         if path.stat().st_size == 0:
             raise InputError(f"{path.name} is empty")
     except OSError as error:
@@ -187,9 +187,7 @@ def _driver(path: Path) -> str:
     for magic, driver in _MAGIC:
         if start.startswith(magic):
             return driver
-    raise InputError(
-        f"{path.name} is no TIFF, PNG, JPEG, BMP or JPEG 2000 according to its first bytes; convert it, or take it out"
-    )
+    raise InputError(f"{path.name} is not a TIFF, PNG, JPEG, BMP or JPEG 2000 by its first bytes; convert or remove it")
 
 
 @contextmanager
@@ -266,8 +264,8 @@ def _upright(dataset: DatasetReader, name: str, orientation: int) -> Iterator[Da
     size = dataset.width * dataset.height * dataset.count * _itemsize(dataset)
     if size > MAX_BLOCK_BYTES:
         raise InputError(
-            f"{name} is stored on its side (EXIF orientation {orientation}) and has {size >> 20} MiB, which are not"
-            " turned in memory; save it upright"
+            f"{name} is stored rotated (EXIF orientation {orientation}) and has {size >> 20} MiB, too much to rotate"
+            " in memory; save it upright"
         )
     try:
         pixels = dataset.read()

@@ -92,7 +92,7 @@ def _common_gsd(scenes: Sequence[Extent]) -> float | None:
         if _differs(_mean(scene), _mean(first)):
             raise ConfigError(
                 f"scene {first.scene_id} has a GSD of {_mean(first):g} m and {scene.scene_id} one of"
-                f" {_mean(scene):g} m; set chips.gsd_m and chips.resampling (e.g. average) to bring them together"
+                f" {_mean(scene):g} m; set chips.gsd_m and chips.resampling (e.g. average) to resample them to one GSD"
             )
     return _mean(first)
 
@@ -116,7 +116,7 @@ def _target(scene: Extent, gsd_m: float | None, resampling: str | None) -> Targe
     if max(scene.gsd_m) > FINEST * gsd_m:
         raise ConfigError(
             f"scene {scene.scene_id} has a GSD of {_mean(scene):g} m, more than {FINEST} times that of the chips,"
-            f" {gsd_m:g} m: most pixels would be interpolated; take the scene out, or cut chips of a GSD nearer to it"
+            f" {gsd_m:g} m: most pixels would be interpolated; remove the scene, or choose a chips.gsd_m closer to it"
         )
     down, along = (_near_whole(gsd_m / own_gsd) for own_gsd in scene.gsd_m)
     # Floor: a target pixel that the scene does not cover wholly would be made up in part. The small addend keeps

@@ -257,7 +257,7 @@ def _read(handle: Any, scene: SceneFile, alpha: int | None, task: _Task, pixels:
     except (RasterioError, ValueError, OSError) as error:
         raise InputError(
             f"{scene.path.name} cannot be read at row {task.row}, column {task.col} (truncated or damaged?); remove it"
-            " from the scenes, or fetch it again"
+            " from the scenes, or download it again"
         ) from error
     if valid is not None:
         mask = valid_mask(pixels, scene, given)

@@ -149,7 +149,7 @@ def parse_range(text: str) -> Axis:
     try:
         low, high = yaml.safe_load(found[1]), yaml.safe_load(found[2])
     except yaml.YAMLError:
-        raise ConfigError(f"--range {text}: the ends are not valid YAML") from None
+        raise ConfigError(f"--range {text}: the limits are not valid YAML") from None
     return range_axis(key.strip(), low, high, found[3] is not None)
 
 

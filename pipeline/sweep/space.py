@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from ..utils.errors import ConfigError
+from ..utils.plural import plural
 
 MOST_POINTS = 10_000
 """A larger grid is taken for a mistake."""
@@ -100,7 +101,7 @@ def range_axis(key: str, low: Any, high: Any, log: bool) -> Axis:
     if any(isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end) for end in (low, high)):
         raise ConfigError(f"sweep: the range of `{key}` needs two numbers, such as --range gan.r1=0.01:1:log")
     if not low < high:
-        raise ConfigError(f"sweep: the range of `{key}` must rise, got {low:g} to {high:g}")
+        raise ConfigError(f"sweep: the range of `{key}` must go from low to high, got {low:g} to {high:g}")
     if log and low <= 0:
         raise ConfigError(f"sweep: a logarithmic range must begin above 0; that of `{key}` begins at {low:g}")
     return Axis(key, low=low, high=high, log=log)
@@ -125,7 +126,7 @@ def grid(axes: Sequence[Axis]) -> list[Changes]:
         )
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS:
-        raise ConfigError(f"sweep: the grid has {count:,} points; draw some of them with --random N")
+        raise ConfigError(f"sweep: the grid has {plural(count, 'point')}; draw some of them with --random N")
     return [
         dict(zip([axis.key for axis in axes], values, strict=True))
         for values in itertools.product(*(axis.values for axis in axes))

@@ -74,7 +74,7 @@ def new_folder(to: Path) -> Iterator[Path]:
     staging = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
+            raise StoreError(f"{to} is not an empty folder; name an empty or a new one")
         staging.mkdir(parents=True)
         yield staging
         if to.exists():

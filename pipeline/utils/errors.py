@@ -116,7 +116,7 @@ class TrainingError(SatpipeError):
 
 _REMEDIES = {
     errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room, or have the quota raised",
+    errno.EDQUOT: "free some space, or have the quota raised",
     errno.EFBIG: "use a file system without that limit",
     errno.EROFS: "make it writable, or choose another --root",
     errno.EACCES: "make it readable and writable, or choose another --root",

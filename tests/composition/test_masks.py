@@ -122,7 +122,7 @@ def test_no_data_under_an_object_is_a_reason() -> None:
 
 def test_a_uniform_chip_has_no_usable_mask() -> None:
     mask = object_mask(np.full((SIZE, SIZE, 3), 90, np.uint8), (30.0, 20.0, 50.0, 60.0))
-    assert mask.reason in {TOO_SMALL, TOO_LARGE, "nothing stands out from its surroundings"}
+    assert mask.reason in {TOO_SMALL, TOO_LARGE, "nothing stands out from the surroundings"}
 
 
 def test_the_same_chip_gives_the_same_bytes() -> None:

@@ -71,5 +71,5 @@ def test_real_objects_are_usual_and_blobs_are_not() -> None:
 def test_a_typical_object_is_the_same_through_json() -> None:
     typical = TypicalObject.of(bars(), 255.0)
     assert TypicalObject.from_json(json.loads(json.dumps(typical.as_json()))) == typical
-    with pytest.raises(ValueError, match="not those that satpipe writes"):
+    with pytest.raises(ValueError, match="are malformed"):
         TypicalObject.from_json(typical.as_json() | {"spread": [1.0]})

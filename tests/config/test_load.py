@@ -44,10 +44,10 @@ def write(folder: Path, text: str) -> Path:
         (SMALLEST + "gan: 3\n", "`gan`: must be a section with keys, got 3"),
         (SMALLEST + "gan: {preset: dcgann}\n", "gan.preset: there is no preset 'dcgann'"),
         (SMALLEST + "classify: {model: 'nowhere_at_all:net'}\n", "there is no module nowhere_at_all"),
-        (SMALLEST + "classify: {folders: [{name: other, path: nowhere}]}\n", "nowhere is no folder"),
+        (SMALLEST + "classify: {folders: [{name: other, path: nowhere}]}\n", "nowhere is not a folder"),
         (SMALLEST + "seed: [1]\n", "`seed`: must be a whole number"),
         (SMALLEST + "seed: 1.5\n", "`seed`: must be a whole number, got 1.5"),
-        (SMALLEST + f"seed: -0x{'f' * 5000}\n", "`seed`: must be at least 0, got a number of thousands of digits"),
+        (SMALLEST + f"seed: -0x{'f' * 5000}\n", "`seed`: must be at least 0, got a number with thousands of digits"),
         (SMALLEST + "name: a/b\n", "`name`: must match the pattern"),
         (SMALLEST + "split: {scheme: hold-out}\n", "got 'hold-out'; did you mean `holdout`?"),
         (SMALLEST + "report: {baseline: gan, treatment: gan}\n", "are both `gan`; name two arms"),
@@ -71,7 +71,7 @@ def test_wrong_file_ends_in_one_sentence(tmp_path: Path, text: str, said: str) -
 
 
 def test_missing_file_names_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"does not exist; by name there are .*demo\.yaml"):
+    with pytest.raises(ConfigError, match=r"does not exist; bundled ones are .*demo\.yaml"):
         load.load(tmp_path / "nothing.yaml")
 
 
@@ -117,8 +117,8 @@ def test_overrides_are_read_as_yaml_and_later_ones_win(tmp_path: Path) -> None:
         ("seed", "expected key=value"),
         ("=3", "expected key=value"),
         ("seed=[", "not valid YAML"),
-        ("ingest.sources.7.path=x", "the list has 1 items"),
-        ("ingest.sources.x.path=x", "the list has 1 items"),
+        ("ingest.sources.7.path=x", "the list has 1 item,"),
+        ("ingest.sources.x.path=x", "the list has 1 item,"),
         ("name.first=x", "`name` is a value and has no key `first`"),
     ],
 )

@@ -175,7 +175,7 @@ def test_a_store_with_a_link_is_refused(tmp_path: Path, name: str) -> None:
     outside.mkdir()
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).symlink_to(outside)
-    with pytest.raises(StoreError, match=r"is a link to .*elsewhere, and satpipe follows no links"):
+    with pytest.raises(StoreError, match=r"is a link to .*elsewhere, and satpipe does not follow links"):
         Store(root)
 
 

@@ -433,4 +433,4 @@ def test_what_a_world_file_holds_is_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.pgw").symlink_to(tmp_path / "secret")
     (tmp_path / "in" / "b.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
-    assert found.quarantined == {"yolo/a.png": "world file a.pgw is not six numbers, a line each"}
+    assert found.quarantined == {"yolo/a.png": "world file a.pgw does not hold six numbers, one per line"}

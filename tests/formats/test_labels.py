@@ -243,7 +243,7 @@ def test_coordinates_in_pixels_need_a_file_of_the_scenes_own(tmp_path: Path) -> 
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels_crs": "pixel"}
     assert ingest(tmp_path, source).boxes() == [(20, 10, 40, 30)]
     write_geojson(tmp_path / "l.geojson", feature(ring), crs=None)
-    with pytest.raises(InputError, match="could be for several scenes"):
+    with pytest.raises(InputError, match="could belong to several scenes"):
         ingest(tmp_path, source | {"labels": str(tmp_path / "l.geojson")})
 
 
@@ -314,9 +314,9 @@ def test_unusable_coco_objects_are_counted_with_reasons(tmp_path: Path) -> None:
     assert found.boxes() == [(10, 10, 15, 15)]
     assert found.metadata["labels_quarantined_by_reason"] == {
         "category 9 is not under `categories`": 1,
-        "it stands for a crowd and not for one object": 1,
+        "it marks a crowd and not a single object": 1,
         "its bbox is not four numbers": 1,
-        "its image is none of the scenes": 1,
+        "its image is not among the scenes": 1,
         "outside the scene": 1,
     }
     assert found.labels["label_id"].is_unique

@@ -56,7 +56,7 @@ def test_a_part_without_label_files_is_left_out(tmp_path: Path) -> None:
     write_png(folder / "test" / "images" / "port90.png", scene(90))
     found, _, said = init_and_ingest(folder, tmp_path)
     assert not found.scenes["scene_id"].str.contains("port90").any()
-    assert "1 images in folders without any label file are left out (test/images)" in said
+    assert "1 image in folders without label files are left out (test/images)" in said
 
 
 @pytest.mark.parametrize("labels", ["labelTxt", "their labels"])
@@ -99,7 +99,7 @@ def test_masks_of_a_set_are_no_classes_of_chips(tmp_path: Path) -> None:
     PUBLIC["HRSC2016"][0](tmp_path / "set")
     found, _, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert found.scenes["scene_id"].str.endswith(".bmp").all()
-    assert "12 images in folders without any label file are left out" in said
+    assert "12 images in folders without label files are left out" in said
 
 
 def test_segments_are_not_offered_as_corners(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_via_files_of_videos_and_without_images_are_refused(make, tmp_path: Path
     make(tmp_path)
     path = next(path for path in tmp_path.iterdir() if path.is_file())
     path.write_text(path.read_text().replace('"[]","[2', '"[1.5]","[2').replace('"filename"', '"other"'))
-    with pytest.raises(InputError, match=r"is of a video|is no VIA file"):
+    with pytest.raises(InputError, match=r"annotates a video|is not a VIA file"):
         images_of(path)
 
 

@@ -197,7 +197,7 @@ def test_a_scene_without_a_valid_pixel_is_quarantined(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     write_tif(tmp_path / "in" / "b.tif", np.zeros((60, 80, 3), "uint8"), nodata=0)
     found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert "no valid pixel" in found.quarantined["s/b.tif"]
+    assert "no valid pixels" in found.quarantined["s/b.tif"]
 
 
 # ------------------------------------------------------------------------------------------------- PNG, JPEG, paths

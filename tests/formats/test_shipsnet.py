@@ -88,7 +88,7 @@ def test_names_of_another_form_are_quarantined(tmp_path: Path) -> None:
     write_folder(tmp_path / "in", [*NAMES, "sfbay_1.png", "7__scene__1_2.png"])
     found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
     assert "is not named" in found.quarantined["shipsnet/sfbay_1.png"]
-    assert "no number of a class, 0 to 1" in found.quarantined["shipsnet/7__scene__1_2.png"]
+    assert "not a class index from 0 to 1" in found.quarantined["shipsnet/7__scene__1_2.png"]
     assert len(found.metadata["scenes"]) == 3
 
 
@@ -156,11 +156,11 @@ def test_a_chip_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: text[: len(text) // 2], "is no JSON of chips"),
+        (lambda text: text[: len(text) // 2], "is not a JSON of chips"),
         (lambda text: text.replace('"data"', '"pixels"'), "holds nothing under `data`"),
         (lambda text: text.replace('"labels": [1, 0]', '"labels": [1]'), "2 chips and 1 labels"),
-        (lambda text: "[1, 2]", "it is no JSON object"),
-        (lambda text: "", "it is no JSON object"),
+        (lambda text: "[1, 2]", "it is not a JSON object"),
+        (lambda text: "", "it is not a JSON object"),
         (lambda text: '{"data": [[1, 2], [3]], "labels": [0, 1]}', "none of its chips can be used"),
     ],
 )

@@ -51,5 +51,5 @@ def test_a_file_without_labels_is_refused_with_what_is_taken(tmp_path: Path) -> 
     FURTHER["dota"][0](tmp_path)
     (tmp_path / "notes.txt").write_text("hello\n")
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}})
-    with pytest.raises(InputError, match=r"notes.txt is no label file; use one of .*\.geojson"):
+    with pytest.raises(InputError, match=r"notes.txt is not a label file; use one of .*\.geojson"):
         read_truth(tmp_path / "notes.txt", scenes(tmp_path), config)

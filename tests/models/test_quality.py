@@ -57,7 +57,7 @@ def test_the_worst_class_is_named_first_with_how_far_it_is():
 
 def test_chips_like_real_ones_under_any_label_are_not_learned():
     assert generator_verdict(AT_6000).reasons == (
-        "a classifier trained on its chips alone learns 2 % of what one trained on real chips does",
+        "a classifier trained only on its chips learns 2 % of what one trained on real chips does",
     )
 
 

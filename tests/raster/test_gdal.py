@@ -43,7 +43,7 @@ def refusal(path: Path | str, **options: object) -> str:
 def test_a_vrt_named_tif_is_refused(tmp_path: Path) -> None:
     write_tif(tmp_path / "secret.tif")
     (tmp_path / "scene.tif").write_text(VRT.format(tmp_path / "secret.tif"))
-    assert "no TIFF, PNG, JPEG, BMP or JPEG 2000" in refusal(tmp_path / "scene.tif")
+    assert "not a TIFF, PNG, JPEG, BMP or JPEG 2000" in refusal(tmp_path / "scene.tif")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_sweep_file_says_what_the_options_say_and_options_win(tmp_path: Path) 
         ("grid: {gan.batch: 8}", "`gan.batch` needs a list of values"),
         ("grid: {gan.batch: [8, 8]}", "lists a value twice"),
         ("range: {gan.r1: {low: 1}}", "needs low, high"),
-        ("range: {gan.r1: {low: 2, high: 1}}", "must rise"),
+        ("range: {gan.r1: {low: 2, high: 1}}", "must go from low to high"),
         ("range: {gan.r1: {low: 0, high: 1, log: true}}", "must begin above 0"),
     ],
 )

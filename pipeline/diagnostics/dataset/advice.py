@@ -12,6 +12,7 @@ from typing import Any
 
 from ...config.run import RunConfig
 from ...formats.base import Recognised
+from ...utils.plural import plural
 from .grouping import Grouping, Split, choose_split
 from .summary import SourceSummary, lengths_px, quantile, uneven
 
@@ -126,8 +127,8 @@ def _classes(draft: _Draft, summary: SourceSummary) -> tuple[str, ...]:
     if background is None and summary.cut and len(objects) > 1:
         background = objects[0]
         draft.warnings.append(
-            f"no class is named as a background usually is, and I took {background} for it: the background is the first"
-            f" of ingest.classes; `--set 'ingest.classes=[{', '.join(reversed(objects))}]'` takes {objects[-1]}"
+            f"no class has the usual name of a background, so {background} was chosen: the background is the first"
+            f" of ingest.classes; `--set 'ingest.classes=[{', '.join(reversed(objects))}]'` chooses {objects[-1]}"
         )
         return tuple(objects)
     if background is None:
@@ -159,7 +160,8 @@ def _bands(draft: _Draft, summary: SourceSummary) -> None:
     elif len(kinds) > 1:
         said = ", ".join(f"{count} of {bands} {dtype}" for (bands, dtype), count in kinds.most_common())
         draft.warnings.append(
-            f"scenes differ in bands or type ({said}); those unlike most are left out: make a configuration for each"
+            f"scenes differ in bands or type ({said}); those that differ from most are left out: write a"
+            " configuration for each"
             " kind, or convert them"
         )
 
@@ -168,7 +170,9 @@ def _nodata(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> No
     empty, looked = summary.empty_corners
     if empty:
         source["nodata"] = 0
-        draft.why["source.nodata"] = f"{empty} of {looked} scenes have a corner of zeros, and none says what is no data"
+        draft.why["source.nodata"] = (
+            f"{empty} of {plural(looked, 'scene')} have a corner of zeros, and none states a nodata value"
+        )
 
 
 def _gsd(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
@@ -177,11 +181,11 @@ def _gsd(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
     unknown = sum(row["gsd_m"] is None for row in summary.good)
     if not known:
         more = f"{draft.why['source']}\n" if "source" in draft.why else ""
-        draft.why["source"] = f"{more}gsd_m: 3.0 here, if you know the metres per pixel"
+        draft.why["source"] = f"{more}gsd_m: 3.0 for instance, if you know the metres per pixel"
         return
     if unknown and not summary.cut:
         source["gsd_m"] = quantile(known, 0.5)
-        draft.why["source.gsd_m"] = f"for the {unknown} scenes that do not say; the others do, and theirs counts"
+        draft.why["source.gsd_m"] = f"for the {plural(unknown, 'scene')} that do not state it; the others use their own"
     crooked = uneven(summary.good)
     if known[-1] <= 1.01 * known[0] and not crooked:
         return
@@ -210,10 +214,10 @@ def _size(draft: _Draft, summary: SourceSummary) -> None:
     else:
         # A point stands for an object of up to a chip's size: there must be room beside it for background.
         wanted = min(64, 16 * (int(largest) // 64))
-        why = "the labels are points and give no size: a chip should hold most objects whole"
+        why = "the labels are points without a size: a chip should hold most objects completely"
     side = int(min(max(wanted, SIDES[0]), SIDES[1], max(16, 16 * (largest // 16))))
     if side < wanted:
-        why += "; more would need more memory and chips"
+        why += "; a larger size would need more memory and more chips"
     draft.set("chips.size_px", side, why)
 
 
@@ -231,7 +235,7 @@ def _smallest_scene(summary: SourceSummary) -> int:
 def _split(draft: _Draft, split: Split) -> None:
     for key, value in split.keys.items():
         draft.set(f"split.{key}", value, split.why.get(key))
-    draft.set("split.replicates", 8, "each repeats everything; six is the least that a verdict needs")
+    draft.set("split.replicates", 8, "each repeats everything; a verdict needs at least six")
 
 
 # ------------------------------------------------------------------------------------------------------------ words
@@ -250,17 +254,19 @@ def lines_of(found: Recognised, summary: SourceSummary, grouping: Grouping) -> l
     lines += [("left out", f"{count:,} x {reason}") for reason, count in bad.most_common(3)]
     counts = Counter(label.class_name for label in summary.labels)
     lines.append(("labels", ", ".join(f"{count:,} {name}" for name, count in counts.most_common(12)) or "none"))
-    lines += [("unusable", f"{count:,} labels: {reason}") for reason, count in summary.unusable.most_common(3)]
-    lines += [("refused", f"{count:,} scenes: {reason}") for reason, count in summary.refused.most_common(3)]
+    lines += [("unusable", f"{plural(count, 'label')}: {reason}") for reason, count in summary.unusable.most_common(3)]
+    lines += [("refused", f"{plural(count, 'scene')}: {reason}") for reason, count in summary.refused.most_common(3)]
     if summary.unlabelled:
-        lines.append(("unlabelled", f"{summary.unlabelled:,} scenes have no label and count as scenes without objects"))
+        lines.append(
+            ("unlabelled", f"scenes without labels, which count as scenes without objects: {summary.unlabelled:,}")
+        )
     lengths = lengths_px(summary.labels)
     if lengths and not summary.cut:
         low, middle, high = (quantile(lengths, share) for share in (0.05, 0.5, 0.95))
         lines.append(("sizes", f"median {middle:.0f} px, 5th to 95th percentile {low:.0f} to {high:.0f} px"))
     columns = {column: len(set(values.values())) for column, values in grouping.columns.items()}
     groups = ", ".join(f"{column} ({count:,})" for column, count in columns.items())
-    lines.append(("groups", groups or "none beside the scenes themselves"))
+    lines.append(("groups", groups or "none other than the scenes themselves"))
     return lines
 
 
@@ -288,9 +294,9 @@ def _doubts(summary: SourceSummary) -> list[str]:
     doubts = []
     bad = sum(summary.unusable.values())
     if bad > 0.1 * (bad + len(summary.labels)):
-        doubts.append(f"{bad:,} of {bad + len(summary.labels):,} labels cannot be used: see the reasons above")
+        doubts.append(f"{bad:,} of {bad + len(summary.labels):,} labels cannot be used for the reasons above")
     if summary.refused:
-        doubts.append(f"{sum(summary.refused.values()):,} scenes are left out because their labels are not known")
+        doubts.append(f"scenes left out because their labels are unknown: {sum(summary.refused.values()):,}")
     if not summary.labels:
         doubts.append("no label can be used: a run would stop after ingest")
     return doubts

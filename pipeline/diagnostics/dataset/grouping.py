@@ -14,6 +14,7 @@ from ...formats.groups import RESERVED, Lookup, from_csv, from_regex
 from ...formats.inventory import Inventory, columns
 from ...formats.tabular import SYNONYMS, known_columns
 from ...utils.errors import InputError
+from ...utils.plural import plural
 from .summary import SourceSummary, own_groups
 
 PLACES = (
@@ -154,12 +155,12 @@ def _folder_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str,
     paths = [file.split("/")[:-1] for file in files]
     depths = range(min(map(len, paths), default=0))
     fits = [depth for depth in depths if not _says_nothing({path[depth] for path in paths}, classes)]
-    return [(f"^(?:[^/]+/){{{depth}}}(?P<folder>[^/]+)/", "images of one folder are a group") for depth in fits]
+    return [(f"^(?:[^/]+/){{{depth}}}(?P<folder>[^/]+)/", "the images of a folder form a group") for depth in fits]
 
 
 def _tile_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str, str]]:
     """Return patterns for the scene in the names of tiles: by the file's name, unless folders tell namesakes apart."""
-    says = "tiles of one scene are a group"
+    says = "the tiles of a scene form a group"
     folders: dict[str, set[str]] = {}
     for file in files:
         folder, _, name = file.rpartition("/")
@@ -167,7 +168,7 @@ def _tile_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str, s
         folders.setdefault(re.sub(TILE, "", name), set()).add("/".join(places))
     alone = all(len(places) == 1 for places in folders.values())
     scene = "(?:^|/)(?P<scene>[^/]+?)" if alone else "(?P<scene>.+?)"
-    return [(ROBOFLOW, "variants of one picture are a group"), (scene + TILE, says)]
+    return [(ROBOFLOW, "the variants of an image form a group"), (scene + TILE, says)]
 
 
 @dataclass
@@ -197,15 +198,19 @@ def choose_split(summary: SourceSummary, grouping: Grouping, background: str) ->
         # Each is tested alone, and needs both classes for that.
         tested = {group: tested[group] for group in tested if counts[by][group][1]}
     split = Split({"by": by})
-    split.why["by"] = f"{_groups(len(counts[by]))}, {len(tested):,} with objects; a group is never on two sides"
+    split.why["by"] = (
+        f"{plural(len(counts[by]), 'group')}, {len(tested):,} with objects; a group is never split between"
+        " training and test"
+    )
     if by != "scene_id" and rank(by) is None and "groups_csv" in grouping.keys:
         split.warnings.append(
-            f"I chose {by} of {', '.join(grouping.columns)} as the groups that chips are split by: check it, and set"
-            " split.by if another column names the places"
+            f"of the columns {', '.join(grouping.columns)}, {by} was chosen as the groups to split by: check"
+            " it, and set"
+            " split.by if another column names the sites"
         )
     unit = _unit(by, counts) if len(tested) < FEW else None
     if unit:
-        split.keys["unit"], split.why["unit"] = unit, "validation and the interval draw these smaller groups"
+        split.keys["unit"], split.why["unit"] = unit, "validation and the interval sample these smaller groups"
     _choose_scheme(split, tested, len(counts[by]))
     units = _units(summary, grouping, unit or by, by, set(split.keys.get("test_groups") or tested))
     share = split.keys.get("test_fraction", 1.0)
@@ -281,10 +286,10 @@ def _unit(by: str, counts: Counts) -> str | None:
 def _choose_scheme(split: Split, tested: Mapping[str, int], groups: int) -> None:
     if len(tested) >= 2 * ENOUGH:
         split.keys |= {"scheme": "holdout", "test_fraction": 0.5}
-        split.why["scheme"] = "half of the groups are tested, the others train"
+        split.why["scheme"] = "half of the groups are for testing, the others for training"
     elif len(tested) >= FEW:
         split.keys |= {"scheme": "folds", "folds": 3}
-        split.why["scheme"] = "every group is tested once, so that all count"
+        split.why["scheme"] = "every group is tested once"
         split.folds = 3
     else:
         large = sorted(group for group, objects in tested.items() if objects >= ENOUGH)
@@ -292,7 +297,7 @@ def _choose_scheme(split: Split, tested: Mapping[str, int], groups: int) -> None
         split.why["scheme"] = "few groups: each is tested in turn"
         if 2 <= len(large) < groups:
             split.keys["test_groups"] = large
-            split.why["test_groups"] = f"the groups with {ENOUGH} objects or more; the others always train"
+            split.why["test_groups"] = f"the groups with {ENOUGH} objects or more; the others are always for training"
         split.folds = max(1, len(large) if "test_groups" in split.keys else len(tested))
 
 
@@ -309,33 +314,32 @@ def _warn(
     objects = sum(label.class_name != background for label in summary.labels)
     by = split.keys["by"]
     if objects < LEAST_OBJECTS or len(tested) < 2:
-        groups = f"{_groups(len(tested))} of `{by}`"
+        groups = f"{plural(len(tested), 'group')} of `{by}`"
         split.warnings.append(
-            f"{objects} objects in {groups} are too few to train on some and test on others: `satpipe run chips` cuts"
-            " chips, and a run ends there with one sentence; add scenes from other places"
+            f"{plural(objects, 'object')} in {groups} {'is' if objects == 1 else 'are'} too few for training"
+            " and testing: `satpipe run chips` cuts"
+            " chips, but a run ends there; add scenes from other places"
         )
     elif units < ENOUGH:
         split.warnings.append(
-            f"{units} test groups give no verdict, only numbers (at least {ENOUGH} are needed); add scenes from other"
-            " places, or a finer group column as split.unit"
+            f"with {plural(units, 'test group')} there are numbers but no verdict (at least {ENOUGH} are"
+            " needed); add scenes from other"
+            " places, or name a finer group column in split.unit"
         )
     known = set(grouping.columns.get(by, {}))
     without = sum(str(row["scene_id"]) not in known for row in summary.good)
     if known and without:
-        split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by} and are each a group of their own")
+        split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by}, so each is its own group")
     if by == "scene_id" and len(summary.good) > 1 and not grouping.columns:
         what = "chip is" if summary.cut else "scene is"
         unplaced = sum(not row["crs"] for row in summary.good)
         hidden = (
-            f" ({unplaced:,} have no georeference, and another date or angle can hide what they share)"
+            f" ({unplaced:,} have no georeference, and another date or angle can hide shared ground)"
             if unplaced
             else ""
         )
         split.warnings.append(
-            f"each {what} a group of its own: where several show one place, scores will flatter you{hidden}; give the"
-            " places with groups_csv (columns file and, say, site) or groups_regex"
+            f"each {what} is its own group: if several show the same place, scores will be too"
+            f" optimistic{hidden}; name the"
+            " sites with groups_csv (columns file and, say, site) or groups_regex"
         )
-
-
-def _groups(number: int) -> str:
-    return f"{number:,} group" if number == 1 else f"{number:,} groups"

@@ -11,6 +11,7 @@ from ...formats.base import Recognised
 from ...formats.inventory import Inventory, common_folder, json_keys, some
 from ...formats.recognition import recognise as recognise_format
 from ...formats.registry import FORMATS
+from ...utils.plural import plural
 
 SAID = 4
 """Files of a kind that are described one by one where nothing was recognised."""
@@ -58,7 +59,7 @@ def _name_products(folder: Inventory, found: Recognised) -> None:
     found.why["path"] = "the images of Sentinel products"
     if true_colour:
         found.notes.append(
-            "of Sentinel-2 products the true-colour image (TCI) is read; for other bands stack them into one GeoTIFF,"
+            "the true-colour image (TCI) of Sentinel-2 products is read; for other bands stack them into one GeoTIFF,"
             " with gdal_merge -separate"
         )
 
@@ -87,7 +88,7 @@ def contents(folder: Inventory) -> str:
     words += [f"{name}, {_first_line(folder.path(name))}" for name in folder.suffixed((".txt", ".xml"))[:2]]
     places = Counter(name.rpartition("/")[0] for name in folder.images if "/" in name)
     if len(places) > 1:
-        words.append(f"images in {len(places)} folders ({some(sorted(places), 4)})")
+        words.append(f"images in {plural(len(places), 'folder')} ({some(sorted(places), 4)})")
     return "; ".join(words)
 
 

@@ -130,7 +130,7 @@ def _packed(path: Path, name: str, reading: Reading) -> list[Row]:
             elif key in beside:
                 beside[key].append(value)
     except (OSError, ValueError, RecursionError) as error:
-        return [row_of(reading, name, "source", quarantined=f"{path.name} is no JSON of chips: {error}"[:300])]
+        return [row_of(reading, name, "source", quarantined=f"{path.name} is not a JSON of chips: {error}"[:300])]
     rows = []
     for position, side in enumerate(sides):
         row = row_of(reading, f"{name}#{position}", "own", item=position)
@@ -220,7 +220,7 @@ def _try_alternatives(summary: SourceSummary, given: Sequence[tuple[str, dict[st
             summary.source.pop(key)
         summary.source |= before
     _read_labels(summary, **best)
-    summary.why |= dict.fromkeys(best, "found by trying: only so the labels lie in the scenes")
+    summary.why |= dict.fromkeys(best, "found by trial: only then do the labels lie in the scenes")
 
 
 def _settle_scale(summary: SourceSummary) -> None:
@@ -246,10 +246,14 @@ def _settle_scale(summary: SourceSummary) -> None:
                 return
             log_chance += math.log(share)
     if seen and log_chance >= math.log(CHANCE):
-        summary.why["source"] = f"normalised_by_px: {side} here, if the boxes of the images of other sizes lie wrong"
+        summary.why["source"] = (
+            f"normalised_by_px: {side} for instance, if boxes lie in the wrong place in images of other sizes"
+        )
     elif seen:
         _read_labels(summary, normalised_by_px=side)
-        summary.why["normalised_by_px"] = f"the boxes of smaller images end at their share of {side}: one side for all"
+        summary.why["normalised_by_px"] = (
+            f"boxes of smaller images end at their share of {side}, so all are relative to one size"
+        )
 
 
 # --------------------------------------------------------------------------------------------------------- numbers

@@ -27,7 +27,7 @@ EXTRAS = {
     "dask": ("distributed", "runs on a Dask cluster"),
     "kaggle": ("kagglehub", "sources of type kaggle"),
     "docs": ("mkdocs", "building the documentation"),
-    "interop": ("onnx", "models as ONNX, items of STAC"),
+    "interop": ("onnx", "models as ONNX, STAC items"),
     "tensorboard": ("tensorboard", "trainings in TensorBoard"),
 }
 
@@ -44,7 +44,7 @@ def python() -> Iterator[Finding]:
     if sys.version_info[:3] < OLDEST_PYTHON:
         yield Finding.error("Python", message, "use Python 3.11.4 or later")
     elif bits < 64:
-        yield Finding.error("Python", message, "use a 64-bit Python: torch supports no other")
+        yield Finding.error("Python", message, "use a 64-bit Python, as torch requires")
     else:
         yield Finding("Python", message)
 
@@ -66,7 +66,7 @@ def libraries() -> Iterator[Finding]:
     problems = [finding for finding in map(_library, needed) if finding is not None]
     yield from problems
     if not problems:
-        yield Finding("libraries", f"all {len(needed)} are installed and can be imported")
+        yield Finding("libraries", f"all {len(needed)} required packages are installed and can be imported")
     extras = {name: _import_error(module) is None for name, (module, _) in EXTRAS.items() if of_extra(name)}
     lists = [
         f"{title}: {', '.join(names)}"

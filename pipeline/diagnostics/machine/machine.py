@@ -14,6 +14,7 @@ from pathlib import Path
 from ...config.run import ComputeConfig
 from ...models.device import cores, machine_key, resolve_profile
 from ...utils.errors import SatpipeError
+from ...utils.plural import plural
 from .finding import Finding
 
 WORKER_BYTES = 1 << 30
@@ -67,16 +68,18 @@ def threads(compute: ComputeConfig) -> Iterator[Finding]:
     """Check that workers and their threads do not outnumber the processors."""
     allowed, available = cores(), processors()
     workers = compute.workers or max(1, allowed // compute.threads)
-    message = f"{available} processors; {workers} tasks at a time with {compute.threads} threads each"
+    message = (
+        f"{plural(available, 'CPU')}; {plural(workers, 'task')} at a time with {plural(compute.threads, 'thread')} each"
+    )
     if workers * compute.threads > available:
         limit = f" (a container limits {allowed} to {available})" if available < allowed else ""
         advice = f"set compute.workers={max(1, available // compute.threads)}"
-        yield Finding.warning("threads", f"{message}{limit}: they wait for each other", advice)
+        yield Finding.warning("threads", f"{message}{limit}: they will slow each other down", advice)
     else:
         yield Finding("threads", message)
     given = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name)]
     if given:
-        yield Finding("environment", f"{', '.join(given)} is set, but trainings use compute.threads")
+        yield Finding("environment", f"{', '.join(given)} is set, but training uses compute.threads")
 
 
 def profile(compute: ComputeConfig, cache: Path) -> Iterator[Finding]:
@@ -96,7 +99,7 @@ def profile(compute: ComputeConfig, cache: Path) -> Iterator[Finding]:
         yield Finding.error("profile", str(error), "set compute.device and compute.precision to auto")
         return
     when = "as timed in an earlier run" if timed else "timed now; the first run times it again"
-    threads = f"{best.threads} thread{'s' if best.threads > 1 else ''}"
+    threads = plural(best.threads, "thread")
     form = best.memory_format.replace("_", " ")
     yield Finding("profile", f"{best.device}, {best.precision}, {form}, {threads}, {when}")
 
@@ -109,7 +112,10 @@ def memory(compute: ComputeConfig) -> Iterator[Finding]:
         return
     total, free = sizes
     workers = compute.workers or max(1, processors() // compute.threads)
-    message = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free; {workers} workers need about {workers} GiB"
+    message = (
+        f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free; {plural(workers, 'worker')}"
+        f" need{'s' * (workers == 1)} about {workers} GiB"
+    )
     if free < WORKER_BYTES // 2:
         yield Finding.error("memory", message, "end other programs, or use a machine with more memory")
     elif free < workers * WORKER_BYTES:
@@ -124,7 +130,7 @@ def folder(root: Path) -> Iterator[Finding]:
     place = root.absolute()
     existing = next(path for path in (place, *place.parents) if path.exists())
     if not existing.is_dir():
-        yield Finding.error("folder", f"{existing} is no folder", "give another one with --root")
+        yield Finding.error("folder", f"{existing} is not a folder", "choose another one with --root")
         return
     try:
         _try_commit(existing)
@@ -170,5 +176,5 @@ def limits() -> Iterator[Finding]:
             yield Finding.warning("open files", f"at most {soft} (hard limit {hard})", f"`ulimit -n {OPEN_FILES * 2}`")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if encoding not in ("utf8", "utf8sig"):
-        message = f"output is encoded as {encoding or 'nothing known'}: other letters show as ?"
+        message = f"the terminal encoding is {encoding or 'unknown'}: other characters are shown as ?"
         yield Finding.warning("encoding", message, "set PYTHONUTF8=1, or a locale such as C.UTF-8")

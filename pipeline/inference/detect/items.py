@@ -42,5 +42,5 @@ def write_detections(
         facts = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": found}
         items.append(stac.item_of(scene.name, outline, when, facts, {"detections": file}))
     if not items:
-        raise ConfigError("--stac: no scene is georeferenced, so that an item would have no place")
+        raise ConfigError("--stac: no scene is georeferenced, so items would have no location")
     stac.write_items(items, path)

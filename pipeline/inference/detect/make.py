@@ -180,7 +180,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
     when = None if wish.acquired is None else stac.period(wish.acquired)
     notes = [f"{scene.name}: {scene.note}" for scene in scenes if scene.note]
     small = [scene.name for scene in scenes if min(scene.grid.height, scene.grid.width) < size]
-    notes += [f"{name} is smaller than a chip of {size} pixels: nothing can be found in it" for name in small]
+    notes += [f"{name} is smaller than a chip of {size} pixels, so nothing can be detected in it" for name in small]
     labels: dict[str, Truth] = {}
     if wish.truth is not None:
         labels, said = read_truth(wish.truth, scenes, run.config)

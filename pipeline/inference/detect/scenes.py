@@ -14,6 +14,7 @@ from ...raster import gdal
 from ...raster.gdal import SceneFile
 from ...raster.grid import Extent, Target, pixel_size_m, targets
 from ...utils.errors import ConfigError, InputError
+from ...utils.plural import plural
 
 COARSEST = 0.5
 """A scene with fewer of its own pixels than this for a pixel of the chips is said to be too coarse."""
@@ -118,7 +119,8 @@ def _open(path: Path, name: str, wanted: Wanted) -> Scene:
     row["path"] = name
     if len(file.bands) != wanted.bands or file.dtype != wanted.dtype:
         raise InputError(
-            f"{name} has {len(file.bands)} band(s) of {file.dtype}, and the {wanted.model} learned on {wanted.bands} of"
+            f"{name} has {plural(len(file.bands), 'band')} of {file.dtype}, and the {wanted.model} was trained"
+            f" on {wanted.bands} of"
             f" {wanted.dtype}; convert the scene, or train on scenes like it"
         )
     grid, kernel, note = _grid(row, file, wanted)
@@ -131,7 +133,7 @@ def _grid(row: dict[str, Any], file: SceneFile, wanted: Wanted) -> tuple[Target,
         return Target(file.height, file.width), "average", None
     if file.gsd_m is None:
         raise InputError(
-            f"{row['scene_id'].partition('/')[2]} does not say its GSD, and the {wanted.model} learned at"
+            f"{row['scene_id'].partition('/')[2]} does not state its GSD, and the {wanted.model} was trained at"
             f" {wanted.gsd_m:g} m; give --gsd in metres per pixel"
         )
     size = (file.gsd_m, file.gsd_m)
@@ -144,7 +146,7 @@ def _grid(row: dict[str, Any], file: SceneFile, wanted: Wanted) -> tuple[Target,
     note = None
     if grid.scale_row < COARSEST:
         note = (
-            f"its pixels of {file.gsd_m:g} m are coarse for a classifier that learned at {wanted.gsd_m:g} m: expect it"
+            f"its pixels of {file.gsd_m:g} m are coarse for a classifier trained at {wanted.gsd_m:g} m: expect it"
             " to miss small objects"
         )
     return grid, kernel, note

@@ -88,7 +88,7 @@ def _files(path: Path, scenes: Sequence[Scene]) -> tuple[LabelFormat, dict[str, 
         label_format = identify(path)
         if label_format is None:
             known = sorted({suffix for item in FORMATS.values() if item.holds for suffix in item.suffixes})
-            raise InputError(f"{path.name} is no label file; use one of {', '.join(known)}, or a folder of them")
+            raise InputError(f"{path.name} is not a label file; use one of {', '.join(known)}, or a folder of them")
         alone = {scenes[0].name: path.name} if label_format.per_image and len(scenes) == 1 else {}
         return label_format, {path.name: path}, alone or named_like([scene.name for scene in scenes], [path.name])
     if not path.is_dir():
@@ -100,7 +100,7 @@ def _files(path: Path, scenes: Sequence[Scene]) -> tuple[LabelFormat, dict[str, 
     formats = {name: identify(files[name]) for name in dict.fromkeys(by_scene.values())}
     names = sorted({item.name for item in formats.values() if item is not None})
     if len(names) != 1:
-        what = f"label files of several formats ({', '.join(names)})" if names else "no label file named like a scene"
+        what = f"label files of several formats ({', '.join(names)})" if names else "no label file named after a scene"
         raise InputError(
             f"{path} has {what}; name one label file, or a folder with <scene>.txt, .xml, .csv or .geojson"
         )

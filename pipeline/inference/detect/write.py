@@ -74,9 +74,7 @@ def check_crs(crs: Sequence[str | None], path: Path, lonlat: bool = False) -> No
     if path.suffix.lower() == GEOPARQUET:
         return
     if different[0] is not None and not re.fullmatch(r"EPSG:\d+", different[0]):
-        raise ConfigError(
-            "the scene's CRS has no EPSG code, by which GeoJSON would name it; use --to with .gpkg, or --lonlat"
-        )
+        raise ConfigError("the scene's CRS has no EPSG code, which GeoJSON needs; use --to with .gpkg, or --lonlat")
 
 
 def write_geojson(detections: Sequence[Detection], crs: str | None, points: bool, path: Path) -> None:

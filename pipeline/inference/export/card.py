@@ -18,6 +18,7 @@ from ...models.quality import generator_verdict
 from ...utils.bounded_files import read_json
 from ...utils.csv_safety import unescaped_table
 from ...utils.errors import StoreError, first_line
+from ...utils.plural import plural
 from ..generate.loaded import LoadedGenerator
 from ..hub import licence_head
 
@@ -97,8 +98,8 @@ class Page:
             self.lead,
             "## Intended use\n\n" + "\n".join(f"- {use}" for use in self.uses),
             f"## How to load it\n\n```python\n{self.code}\n```",
-            f"## Data\n\nIt learned from chips of {', '.join(about['sources'])}{simulated}{size}.",
-            f"## Licence\n\nThat of the imagery that it learned from: {'; '.join(about['licences'])}.",
+            f"## Data\n\nIt was trained on chips of {', '.join(about['sources'])}{simulated}{size}.",
+            f"## Licence\n\nThat of the imagery it was trained on: {'; '.join(about['licences'])}.",
             f"## Metrics\n\n{self._table()}\n\n{self.measured_on}",
             "## Files\n\n" + "\n".join(f"- `{name}`: {_FILES[name]}" for name in files if name in _FILES),
             *compared,
@@ -148,14 +149,14 @@ class Page:
 
 
 _FILES = {
-    "generator.safetensors": "weights of the network that makes whole chips; `generator.json` describes it",
+    "generator.safetensors": "weights of the network that generates entire chips; `generator.json` describes it",
     "layers.safetensors": (
-        "weights of the network that makes layers of objects; `layers.json` describes it, and how objects lie in chips"
+        "weights of the network that generates layers of objects; `layers.json` describes it and the composition"
     ),
     "classifier.safetensors": "weights; `classifier.json` has architecture, scaling, temperature and threshold",
-    "scaling.json": "chip values that are -1 and 1 to the networks",
+    "scaling.json": "chip values that the networks see as -1 and 1",
     "screening.safetensors": (
-        "what satpipe screens chips with. It holds thumbnails of training chips: where those must not be passed on,"
+        "the screening model. It holds thumbnails of training chips: if those must not be passed on,"
         " delete it and `screening.json`, and sample with `screen=False`"
     ),
     "generator.onnx": (
@@ -164,26 +165,28 @@ _FILES = {
     ),
     "layers.onnx": (
         "likewise, but `layers` (N, C + 1, H, W): bands premultiplied by alpha, which comes last. A composite is"
-        " `(1 - alpha) * background + bands`; pose, size and background are satpipe's choice and not in the file"
+        " `(1 - alpha) * background + bands`; pose, size and background are chosen by satpipe and not part of the file"
     ),
     "classifier.onnx": (
-        "`chips` (N, C, H, W), float32 in chip values, give calibrated `probabilities` (N, classes). Scaling is inside;"
+        "`chips` (N, C, H, W), float32 in chip values, give calibrated `probabilities` (N, classes). Scaling"
+        " is included;"
         " classes and threshold are in the file's metadata"
     ),
-    "model.json": "where the model comes from, for programs",
+    "model.json": "the origin of the model, machine-readable",
 }
-_OBSERVED = "Not for anything that passes for an observation: its chips show no place on earth."
-_ELSEWHERE = "Not for imagery of another sensor, pixel size or kind of place than it learned from."
+_OBSERVED = "Do not present its chips as observations: they show no real place."
+_ELSEWHERE = "Not for imagery of another sensor, pixel size or kind of place than the training data."
 _RARE = (
-    "Its probabilities are calibrated on chips of which about half show an object; in whole scenes objects are rarer."
+    "Its probabilities are calibrated on chips of which about half show an object; objects are rarer in whole scenes."
 )
 _FLOORS = (
-    "Measured against validation chips in a feature space learned on the training chips, beside what real chips score"
+    "Measured against validation chips in a feature space learned on the training chips, relative to how"
+    " real chips score"
     " against each other. Small kernel distances are good; of the other measures, large values are."
 )
 _HELD_OUT = (
-    "Means over replicates of classifiers that were trained in the same way without the test chips; this one has seen"
-    " all labelled chips, so that none is left to test it on."
+    "Means over replicates of classifiers trained in the same way without the test chips; this one was trained on"
+    " all labelled chips, so none is left to test it on."
 )
 
 
@@ -197,14 +200,14 @@ def of_generator(run: Run, loaded: LoadedGenerator, about: Mapping[str, Any]) ->
         if isinstance(values.get(name), int | float)
     ]
     answer = _answer(run)
-    helped = "It is not known yet whether that helps." if answer is None else f"Where it was tried: {answer.sentence}"
+    helped = "Whether that helps has not been tested." if answer is None else f"When tested: {answer.sentence}"
     height, width, bands = loaded.generator.shape
     classes = loaded.generator.classes
     return Page(
         about,
         "unconditional-image-generation",
         f"A conditional generative adversarial network p(x|y): satellite image chips of {height} x {width} pixels and"
-        f" {bands} band(s), of the classes {', '.join(classes)}.",
+        f" {plural(bands, 'band')}, of the classes {', '.join(classes)}.",
         (f"Adding labelled synthetic chips to the training set of a classifier. {helped}", _OBSERVED, _ELSEWHERE),
         'from satpipe import load_generator\n\ngenerator = load_generator("path/to/this/folder")\n'
         f"images, labels = generator.tensors(64, label={json.dumps(classes[-1])})",
@@ -224,8 +227,10 @@ def of_classifier(run: Run, classifier: Classifier, about: Mapping[str, Any]) ->
     return Page(
         about,
         "image-classification",
-        f"A convolutional network ({shape.name}) that sorts satellite image chips of {shape.size_px} x {shape.size_px}"
-        f" pixels and {shape.bands} band(s) into {', '.join(shape.classes)}. It was trained on all labelled chips, arm"
+        f"A convolutional network ({shape.name}) that classifies satellite image chips of {shape.size_px} x"
+        f" {shape.size_px}"
+        f" pixels and {plural(shape.bands, 'band')} into {', '.join(shape.classes)}. It was trained on all"
+        " labelled chips, arm"
         f" `{arm}`.",
         (
             "Classifying chips centred on an object or on background. `satpipe detect` scans whole scenes.",
@@ -233,7 +238,7 @@ def of_classifier(run: Run, classifier: Classifier, about: Mapping[str, Any]) ->
             _ELSEWHERE,
         ),
         f'from satpipe import load_classifier\n\nclassifier = load_classifier("path/to/this/folder"{custom})\n'
-        "scores = classifier.scores(chips)  # chips (N, H, W, C) in their own values",
+        "scores = classifier.scores(chips)  # chips (N, H, W, C) in their original values",
         metrics,
         _HELD_OUT if metrics else "",
         0.95 if answer is None else answer.confidence,

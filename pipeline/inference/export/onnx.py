@@ -32,7 +32,7 @@ CHECKED = 16
 """Chips that both compute."""
 MISSING = (
     "a model as ONNX needs the packages onnx, onnxscript and onnxruntime (the extra `interop` of satpipe); without"
-    " them, --no-onnx writes the weights alone"
+    " them, --no-onnx writes only the weights"
 )
 
 
@@ -152,7 +152,7 @@ def write_onnx(model: OnnxModel, path: Path) -> float:
     if not difference <= TOLERANCE:
         raise TrainingError(
             f"{path.name}: ONNX Runtime differs from torch by {difference:.2g} of the range, where {TOLERANCE:g} is"
-            " allowed; --no-onnx writes the weights alone"
+            " allowed; --no-onnx writes only the weights"
         )
     path.write_bytes(content)
     return difference
@@ -178,7 +178,7 @@ def _exported(module: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str
             )
     except torch.onnx.OnnxExporterError as error:
         raise ConfigError(
-            f"the network cannot be expressed in ONNX ({first_line(error)}); --no-onnx writes the weights alone"
+            f"the network cannot be expressed in ONNX ({first_line(error)}); --no-onnx writes only the weights"
         ) from None
     finally:
         log.setLevel(level)

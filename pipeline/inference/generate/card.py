@@ -25,7 +25,7 @@ def marks_of(run: Run) -> Marks:
     """Return what is written into every file of chips that the generator of ``run`` made."""
     sentence = f"Synthetic satellite image chip, made by a generative adversarial network (satpipe run {run.name});"
     licence = "; ".join(run.licences)
-    return Marks(f"{sentence} it shows no place on earth.", licence, f"satpipe {version('satpipe')}")
+    return Marks(f"{sentence} it shows no real place.", licence, f"satpipe {version('satpipe')}")
 
 
 def card_of(run: Run, loaded: LoadedGenerator, settings: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
@@ -94,12 +94,12 @@ def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path
         f"# {card['what']}",
         "",
         *([f"**{warning}**", ""] if warning else []),
-        "**These chips are synthetic.** A generative adversarial network made them; they show no place on earth, and",
+        "**These chips are synthetic.** They were made by a generative adversarial network, show no real place, and",
         "must not be taken for observations.",
         "",
         f"- Chips: {', '.join(f'{count} {name}' for name, count in card['chips'].items())}.",
-        f"- Learned from: {', '.join(data['sources'])}{simulated} (run {data['run']}).",
-        f"- Licence of that imagery, which these chips carry: {'; '.join(card['licences'])}.",
+        f"- Trained on: {', '.join(data['sources'])}{simulated} (run {data['run']}).",
+        f"- Licence of that imagery, which applies to these chips: {'; '.join(card['licences'])}.",
         f"- Settings: seed {settings['seed']}, truncation {settings['truncation']:g}, {screened}.",
         f"- Generator: preset {card['generator']['preset']}, part {card['generator']['part']}.",
         f"- Software: {', '.join(f'{name} {number}' for name, number in card['software'].items())}.",
@@ -108,6 +108,6 @@ def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in columns.items()),
         "",
-        "Everything on this page, and more, is in card.json.",
+        "card.json holds this information and more.",
     ]
     (folder / PAGE).write_text("\n".join(lines) + "\n", "utf-8")

@@ -20,6 +20,7 @@ from ...formats.writers.table import WRITERS
 from ...utils.csv_safety import csv_escaped
 from ...utils.errors import ConfigError
 from ...utils.file_names import distinct_file_names
+from ...utils.plural import plural
 from .sample import Block
 
 LABELS = "labels.csv"
@@ -120,7 +121,10 @@ class Png(_Single):
         """
         dtype, bands = layout.scaling.dtype, layout.shape[2]
         if not png.can_hold(dtype, bands):
-            raise ConfigError(f"chips of {dtype} with {bands} band(s) are no PNG; use --format tif, npy or parquet")
+            raise ConfigError(
+                f"chips of {dtype} with {plural(bands, 'band')} cannot be written as PNG; use --format tif, npy"
+                " or parquet"
+            )
         super().__init__(layout, folder)
 
     def write(self, block: Block, first: int) -> None:

@@ -55,7 +55,7 @@ class LoadedGenerator:
         """Return why chips are not screened although the run would, in a sentence; None where they are as asked for."""
         if wanted is not None or not self.screened or self.screening_folder is not None:
             return None
-        return f"{self.name} keeps nothing to screen with yet, so chips are taken as they come; {self.remedy}"
+        return f"{self.name} has no screening model yet, so chips are not screened; {self.remedy}"
 
     def screening(self, wanted: bool | None) -> Screening | None:
         """Return what candidates are held against; None where they are not to be screened.
@@ -71,8 +71,8 @@ class LoadedGenerator:
             return None
         screening = None if self.screening_folder is None else screenings.load(self.screening_folder)
         if screening is None:
-            why = "keeps nothing to screen with yet" if self.screened else "was told not to screen (synth.screen)"
-            raise ConfigError(f"{self.name} {why}; {self.remedy}, or --no-screen takes chips as they come")
+            why = "has no screening model yet" if self.screened else "was configured not to screen (synth.screen)"
+            raise ConfigError(f"{self.name} {why}; {self.remedy}, or skip screening with --no-screen")
         return screening
 
 
@@ -108,13 +108,13 @@ def of_folder(folder: Path) -> LoadedGenerator:
     try:
         about = read_json(folder / MODEL_JSON)
         if about["format"] != FORMAT or about["kind"] != "generator":
-            raise ValueError(f"it says {about['kind']} of format {about['format']}")
+            raise ValueError(f"it is a {about['kind']} of format {about['format']}")
         licences = tuple(str(licence) for licence in about["licences"])
         truncation, screened, measured = float(about["truncation"]), bool(about["screened"]), dict(about["measured"])
         generator_verdict(measured)  # what others wrote may be of any form
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"{folder} holds no exported generator that can be read ({first_line(error, 160)});"
+            f"the exported generator in {folder} cannot be read ({first_line(error, 160)});"
             " `satpipe export model generator` writes one"
         ) from None
     screens = folder if (folder / screenings.CARD).is_file() else None
@@ -128,5 +128,5 @@ def _networks(folder: Path) -> tuple[Generator, Scaling]:
     """Return the generator of a folder, and its scaling."""
     generator, scaling = generators.load(folder), Scaling.load(folder / SCALING)
     if len(scaling.low) != generator.shape[2]:
-        raise StoreError(f"{folder} is damaged: its scaling is that of another number of bands")
+        raise StoreError(f"{folder} is damaged: its scaling is for another number of bands")
     return generator, scaling

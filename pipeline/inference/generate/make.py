@@ -27,12 +27,12 @@ from .sample import Tally, kept, shares
 
 MEANINGS = (
     "path of the file that holds the chip",
-    "number of the chip; its row where one file holds all",
+    "number of the chip, which is its row if one file holds all",
     "its label",
-    "number of its label",
+    "class index of its label",
     "seed of its latent vector",
-    "probability of its label by networks that learned from real chips; empty where chips were not screened",
-    "distance to the nearest real chip of its class, 1 being typical of unseen real chips; empty likewise",
+    "probability of its label by networks trained on real chips; empty if chips were not screened",
+    "distance to the nearest real chip of its class (1: typical of unseen real chips); empty if not screened",
     "yes",
 )
 
@@ -83,8 +83,9 @@ def check_outlined(generator: Generator, labels: Sequence[int]) -> None:
     for label in labels:
         if label and label in generator.whole:
             raise ConfigError(
-                f"the generator makes {generator.classes[label]} chips as a whole, so nobody knows where their objects"
-                " lie; train one with gan.preset=layers on labels that have boxes or outlines"
+                f"the generator makes {generator.classes[label]} chips as a whole, so the positions of their"
+                " objects are"
+                " unknown; train one with gan.preset=layers on labels that have boxes or outlines"
             )
 
 
@@ -111,7 +112,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     generator, scaling = loaded.generator, loaded.scaling
     labels = class_numbers(wish.labels, generator.classes)
     if wish.by_split and wish.file_format not in CLASS_FOLDERS:
-        raise ConfigError(f"--layout split/class is for --format {' and '.join(CLASS_FOLDERS)}, not {wish.file_format}")
+        raise ConfigError(f"--layout split/class needs --format {' and '.join(CLASS_FOLDERS)}, not {wish.file_format}")
     if wish.file_format in LABELLED:
         check_outlined(generator, labels)
     screening = loaded.screening(wish.screen)

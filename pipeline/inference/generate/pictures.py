@@ -51,7 +51,7 @@ def write_preview(
     z = latents(first_seed(seed, 0) + np.arange(COLUMNS), generator.z_dim, truncation)
     pictures = {
         "Synthetic chips": sheet,
-        "From one z to another": _rows(generator, slerp(first, last, COLUMNS), scaling),
+        "Interpolation between two z": _rows(generator, slerp(first, last, COLUMNS), scaling),
         "The same z with each label": _rows(generator, z, scaling),
     }
     sections = [

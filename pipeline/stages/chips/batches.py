@@ -57,7 +57,9 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     scenes = scenes[~scenes["scene_id"].isin(whole)].reset_index(drop=True)
     set_aside = pd.concat([set_aside, spare]) if len(spare) else set_aside
     if scenes.empty:
-        raise TooLittleDataError("no scene is left to cut chips from; see why ingest quarantined them")
+        raise TooLittleDataError(
+            "no scene is left to cut chips from; see the reasons for which ingest quarantined them"
+        )
     chips = config["chips"]
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
     settings = Settings.of(chips, config["classes"], config["seed"])

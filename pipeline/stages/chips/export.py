@@ -23,6 +23,7 @@ from ...dataset.tables import GROUP_PREFIX, SPLIT
 from ...utils.csv_safety import csv_escaped_table
 from ...utils.errors import ConfigError, StoreError
 from ...utils.file_names import distinct_file_names
+from ...utils.plural import plural
 
 FORMATS = ("png", "tif", "npy", "parquet")
 TABLE = "labels.csv"
@@ -72,11 +73,9 @@ def export_chips(
     if file_format not in FORMATS:
         raise ConfigError(f"chips cannot be exported as {file_format!r}; use one of {', '.join(FORMATS)}")
     if by_split and (roles is None or file_format == "parquet"):
-        raise ConfigError(
-            "--layout split/class needs --split NAME, whose roles name the folders, and a file for each chip"
-        )
+        raise ConfigError("--layout split/class needs --split NAME and a format with one file per chip")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise StoreError(f"{to} is not an empty folder; name one that is, or a new one")
+        raise StoreError(f"{to} is not an empty folder; name an empty or a new one")
     if file_format == "png":
         _check_png(store)
     if by_split and roles is not None:
@@ -211,7 +210,8 @@ def _check_png(store: ChipStore) -> None:
     first = store.read([0])
     if first.dtype != np.uint8 or first.shape[3] not in (1, 3, 4):
         raise ConfigError(
-            f"chips of {first.dtype} with {first.shape[3]} band(s) are no PNG; export them as tif or npy (--format)"
+            f"chips of {first.dtype} with {plural(first.shape[3], 'band')} cannot be written as PNG; use"
+            " --format tif, npy or parquet"
         )
 
 

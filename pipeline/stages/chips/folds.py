@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...utils.errors import ConfigError, TooLittleDataError
+from ...utils.plural import plural
 from .hashing import shuffled
 
 Counts = Mapping[str, int]
@@ -137,7 +138,7 @@ def _named(bundles: Sequence[Bundle], names: Sequence[str], rule: Rule, key: str
         if group not in known:
             near = difflib.get_close_matches(group, known, 1)
             meant = f"; did you mean {near[0]!r}?" if near else f"; there are {_some(sorted(known))}"
-            raise ConfigError(f"split.{key} names {group!r}, which is no group of {rule.by} with chips{meant}")
+            raise ConfigError(f"split.{key} names {group!r}, which is not a group of {rule.by} with chips{meant}")
     chosen = {known[group].name for group in names}
     return [bundle for bundle in bundles if bundle.name in chosen]
 
@@ -202,8 +203,8 @@ def _missing(bundles: Sequence[Bundle], rule: Rule, what: str) -> str:
     hint = f" ({joined} of them joined from overlapping ones; see split.overlap)" if joined else ""
     return (
         f"too little data to train on some groups of {rule.by} and test on others: {what}; there are {chips} in"
-        f" {len(bundles)} group(s){hint}, of which {len(able)} hold(s) both {rule.background} and other chips, and at"
-        f" least {needed} that do are needed: add labelled scenes, or set split.by to a column with more groups"
+        f" {plural(len(bundles), 'group')}{hint}, of which {len(able)} with both {rule.background} and other chips; at"
+        f" least {needed} of these are needed: add labelled scenes, or set split.by to a column with more groups"
     )
 
 

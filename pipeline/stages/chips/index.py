@@ -58,7 +58,7 @@ def build(
     counts = sum((batch.counts for batch in batches), np.zeros(len(scenes), np.int64))
     if not counts.sum():
         raise TooLittleDataError(
-            "no chip could be cut: no label lies in a scene with enough valid pixels around it; check the labels, and"
+            "no chip could be cut: no label has enough valid pixels around it; check the labels, and"
             " chips.size_px and chips.min_valid_fraction"
         )
     pieces = (piece for first, stop in _ranges(counts) for piece in _pieces(batches, scenes, first, stop))

@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ...utils.errors import TooLittleDataError
+from ...utils.plural import plural
 from .components import components
 from .hashing import numbers
 
@@ -252,9 +253,10 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
             if held < LEAST[role]:
                 units = len(pd.unique(chips.unit[used & wanted]))
                 raise TooLittleDataError(
-                    f"too little data: the {role} part of a split has {held} {name} chip(s) and needs at least"
+                    f"too little data: a split has {plural(held, f'{name} chip')} for {role} and needs at least"
                     f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
-                    f" {units} unit(s) to train and validate with{_without(result, wanted, name)}: add labels, or raise"
+                    f" {plural(units, 'unit')} for training and validation{_without(result, wanted, name)}: add"
+                    " labels, or raise"
                     " split.fractions"
                 )
     trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
@@ -262,7 +264,7 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
     one, other = chips.leaks[:, 0], chips.leaks[:, 1]
     left = (trained[one] & held_out[other]) | (held_out[one] & trained[other])
     left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
-    # No user can cause these: they would be defects of the steps above, which must not go unnoticed.
+    # No user can cause these: they would be bugs in the steps above, which must not go unnoticed.
     if left.any():
         raise AssertionError("a leak between training and held-out chips is left")
     if _shared(chips.cluster, trained, held_out):
@@ -280,7 +282,7 @@ def _without(result: Split, wanted: Flags, name: str) -> str:
     said = f", after training chips were dropped ({reasons}), {lost:,} of them {name}"
     if (result.copies_dropped & wanted).any():
         said += (
-            " (`satpipe chips` says where the pairs are; if they are no copies, raise"
+            " (`satpipe chips` says where the pairs are; if they are not copies, raise"
             " chips.duplicates.min_correlation or set chips.duplicates.enabled to false)"
         )
     return said

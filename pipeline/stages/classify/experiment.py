@@ -129,7 +129,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
     }
     without = [name for name, number in counts(training, split.classes, synthetic=True).items() if not number]
     if arm.source is not None and without:
-        metadata["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips took their places"
+        metadata["note"] = f"no accepted synthetic chips of {', '.join(without)}: real chips are used instead"
     card = {name: metadata[name] for name in ("arm", "steps", "best_step", "validation", "training", "synthetic")}
     classifier = Classifier(architecture, network, scaling, temperature, threshold, card, config.orientations)
     return classifier, trained, metadata

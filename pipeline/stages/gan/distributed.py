@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...config.gan_presets import Preset
 from ...models.ranks import Ranks
 from ...utils.errors import ConfigError
+from ...utils.plural import plural
 from .augment import Changes
 
 
@@ -29,8 +30,8 @@ def check(preset: Preset, ranks: Ranks) -> None:
     share = len(range(*ranks.rows(preset.batch).indices(preset.batch)))
     if ranks.size > 1 and preset.deviation_group and share % preset.deviation_group:
         raise ConfigError(
-            f"a batch of {preset.batch} over {ranks.size} ranks leaves {share} chips to each, and"
-            f" gan.deviation_group compares {preset.deviation_group} with each other; set gan.batch to a multiple of"
+            f"a batch of {preset.batch} over {ranks.size} ranks gives each {plural(share, 'chip')}, not a"
+            f" multiple of gan.deviation_group = {preset.deviation_group}; set gan.batch to a multiple of"
             f" {preset.deviation_group * ranks.size}"
         )
 

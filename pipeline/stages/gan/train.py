@@ -21,6 +21,7 @@ from ...models.device import prepare
 from ...models.discriminator import build
 from ...models.networks import GeneratorNetwork
 from ...utils.errors import TrainingError
+from ...utils.plural import plural
 from . import checkpoint
 from .cuda_graph import Recording
 from .distributed import broadcast_state, check, share_statistics
@@ -130,7 +131,8 @@ def restart(setting: TrainingConfig, log: Log, reason: str, device: torch.device
     images, done = log.lines[-1]["images"], log.restarts
     if len(done) >= setting.most_restarts:
         raise TrainingError(
-            f"{setting.name}: the training diverged at {images:,} images ({reason}) after {len(done)} restarts; lower"
+            f"{setting.name}: the training diverged at {images:,} images ({reason}) after"
+            f" {plural(len(done), 'restart')}; lower"
             " gan.learning_rate, raise gan.r1, or allow more gan.restarts"
         )
     networks = start(setting, device)

@@ -147,7 +147,7 @@ def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
             for row in found:
                 given = look_up(row["file"])
                 if given is None and row["quarantined"] is None:
-                    row["quarantined"] = f"{said} says nothing of it"
+                    row["quarantined"] = f"{said} does not list it"
                 row |= {f"{GROUP_PREFIX}{column}": value for column, value in (given or {}).items()}
         rows.extend(found)
     refused: dict[str, str] = {}
@@ -202,7 +202,7 @@ def _refuse_copies(scenes: Sequence[Row]) -> set[str]:
             continue
         digest = row["pixels_sha256"] or row["sha256"]
         if digest in first:
-            row["quarantined"] = f"it is the same picture as {first[digest]}"
+            row["quarantined"] = f"it is the same image as {first[digest]}"
             copies.add(row["scene_id"])
         else:
             first[digest] = row["scene_id"]

@@ -32,7 +32,7 @@ def download(dataset: str, version: int | None, out: Path, progress: Progress) -
     Raises:
         InputError: If kagglehub is not installed, or the data set cannot be had.
     """
-    by_hand = f"or download https://www.kaggle.com/datasets/{dataset}, unpack it and give its folder as `path`"
+    by_hand = f"or download https://www.kaggle.com/datasets/{dataset}, unpack it and name its folder as `path`"
     try:
         import kagglehub
     except ImportError:

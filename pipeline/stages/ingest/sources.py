@@ -138,7 +138,8 @@ def label_files(item: PlannedSource, fingerprint: Fingerprint) -> LabelFiles:
     if not found.own and (labels is None or isinstance(item.source, PerImageSource)):
         suffixes = ", ".join(label_format.suffixes)
         raise InputError(
-            f"{item.key}: no scene has a file of its name with the suffix {suffixes} {labels or 'beside it'}"
+            f"{item.key}: no scene has a file with its name and a suffix {suffixes}"
+            f" {f'in {labels}' if labels else 'beside it'}"
         )
     if label_format.companions is not None:
         paths = {name: Path(file.path) for name, file in found.files.items()}
@@ -176,7 +177,7 @@ def _without_labels(item: PlannedSource, scenes: Listing) -> Listing:
     masks = {labels.path(name) for name in labels.files}
     kept = [position for position, name in enumerate(scenes.files) if scenes.path(name) not in masks]
     if not kept:
-        raise InputError(f"{item.key}: `path` and `labels` name the same files; give the masks a folder of their own")
+        raise InputError(f"{item.key}: `path` and `labels` name the same files; put the masks into their own folder")
     files, sizes = [scenes.files[at] for at in kept], [scenes.sizes[at] for at in kept]
     return Listing(scenes.root, tuple(files), tuple(sizes), scenes.refused)
 

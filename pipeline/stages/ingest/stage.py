@@ -16,6 +16,7 @@ from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskC
 from ...formats.label import FAR, WITH_ITS_SCENE
 from ...formats.listing import batches
 from ...utils.errors import InputError
+from ...utils.plural import plural
 from ...utils.section import as_json
 from ...utils.world_file import has_world_files, world_files
 from .sample import sample
@@ -215,17 +216,19 @@ def _check(tables: Artifact, ingest: IngestConfig) -> None:
     metadata = tables.metadata
     bad = [item for item in metadata["quarantined"] if not item[1].startswith(LEFT_OUT)]
     if bad and (ingest.strict or not metadata["scenes"]):
-        left = "" if metadata["scenes"] else "; no scene is left"
-        raise InputError(f"scene {bad[0][0]} cannot be used: {bad[0][1]} ({len(bad)} such scenes{left})")
+        left = "" if metadata["scenes"] else ", so that none is left"
+        raise InputError(f"scene {bad[0][0]} cannot be used: {bad[0][1]} ({plural(len(bad), 'such scene')}{left})")
     reasons = metadata["labels_quarantined_by_reason"]
     odd = {reason: count for reason, count in reasons.items() if reason not in (FAR, WITH_ITS_SCENE)}
     if odd and ingest.strict:
         named = (f"{name} cannot be used: {reason}" for name, reason in metadata["labels_quarantined"] if reason in odd)
         first = next(named, f"of {next(iter(odd))} cannot be used")
-        raise InputError(f"label {first} ({sum(odd.values())} such labels)")
+        raise InputError(f"label {first} ({plural(sum(odd.values()), 'such label')})")
     if not metadata["labels"]:
         count = sum(reasons.values())
-        why = f"{max(reasons, key=lambda item: reasons[item])} ({count} labels)" if count else "there are none"
+        why = (
+            f"{max(reasons, key=lambda item: reasons[item])} ({plural(count, 'label')})" if count else "there are none"
+        )
         raise InputError(f"no label of {', '.join(metadata['sources'])} can be used: {why}")
 
 

@@ -18,8 +18,9 @@ from ...config.renamed import RENAMED
 from ...dataset.parquet import checked
 from ...utils.bounded_files import read_json
 from ...utils.errors import InputError, StoreError, first_line
+from ...utils.plural import plural
 from .analysis import finite
-from .html.words import number, plural, points
+from .html.words import number, points
 from .schema import FORMAT
 from .sections.gan import MEASURES, shown_measure
 from .stats.metrics import METRICS
@@ -245,7 +246,7 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
         comparison.warnings.append(
             f"The runs were tested on different chips ({each}; {comparison.chips['common']:,} in common): "
             + (
-                "compared are those that all share."
+                "the comparison uses those that all share."
                 if common
                 else "compared as independent experiments, each on its own chips, with unpaired intervals; --common"
                 " compares them on the chips they share."
@@ -257,12 +258,12 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
         )
     if len({run.question["metric"] for run in runs}) > 1:
         comparison.warnings.append(
-            f"The runs asked for different metrics; compared is {METRICS[runs[0].question['metric']]}."
+            f"The runs use different metrics; this comparison uses {METRICS[runs[0].question['metric']]}."
         )
     fractions = [run.question["fraction"] for run in runs]
     if len(set(fractions)) > 1:
         shares = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
-        comparison.warnings.append(f"The verdicts of the runs are on different shares of the labels: {shares}.")
+        comparison.warnings.append(f"The verdicts of the runs are for different fractions of the labels: {shares}.")
     for other in runs[1:]:
         comparison.differences.extend(run_differences(runs[0], other, comparison.paired))
     comparison.quality.update(gan_quality(runs))
@@ -331,7 +332,7 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
     if not common and not alike and (len(shared) < max(each) or changed):
         why = f"{len(shared):,} are in common"
         if changed:
-            why = f"{plural(len(changed), 'scene')} of the same name and other content"
+            why = f"{plural(len(changed), 'scene')} with the same name but other content"
         raise InputError(
             f"{names} were tested on different chips ({', '.join(f'{count:,}' for count in each)}; {why}), which makes"
             " their scores incomparable; --common compares them on the chips they share"

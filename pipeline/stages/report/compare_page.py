@@ -11,10 +11,11 @@ from PIL import Image
 
 from ...utils.atomic_files import write_atomic
 from ...utils.bounded_files import read_bytes
+from ...utils.plural import plural
 from .compare import WORDS, Comparison, Run
 from .html import blocks, figures
 from .html.pictures import data_uri
-from .html.words import number, plural, points
+from .html.words import number, points
 from .page import environment, stylesheet
 from .stats.metrics import METRICS
 
@@ -51,7 +52,7 @@ def write(comparison: Comparison, out: Path) -> Path:
 
 def section_differences(comparison: Comparison) -> blocks.Section:
     """Return the verdict of each run, and the differences between runs."""
-    section = blocks.Section("difference", "By how much they differ")
+    section = blocks.Section("difference", "How large the differences are")
     first = comparison.runs[0]
     bars = [
         figures.Bar(f"{row['run']}: {row['arm']}", row["estimate"], row["low"], row["high"], (), 1)
@@ -100,11 +101,11 @@ def _differences(comparison: Comparison, bars: list[figures.Bar], rows: list[dic
         f"{title.capitalize()} of each arm, and the difference from {first.name} in points with its interval: "
         + (
             f"on the {plural(comparison.chips['common'], 'test chip')} that all runs share, replicates paired by"
-            " number, by the procedure of the verdict."
+            " number, computed like the verdict."
             if comparison.paired
             else "each run on its own test chips, as independent experiments, so the intervals are unpaired and wide."
         )
-        + " Several rows are several questions: an answer here is an exploration."
+        + " Several rows are several questions, so this is exploratory."
     )
     head = ["Run and arm", "difference", "answer", first.name, "this run"]
     return [
@@ -115,7 +116,7 @@ def _differences(comparison: Comparison, bars: list[figures.Bar], rows: list[dic
 
 def section_settings(comparison: Comparison) -> blocks.Section:
     """Return configuration keys and data digests that differ."""
-    section = blocks.Section("settings", "What differs between them")
+    section = blocks.Section("settings", "Differences in configuration and data")
     names = [run.name for run in comparison.runs]
 
     def table(label: str, values: dict[str, list[Any]]) -> blocks.Block:

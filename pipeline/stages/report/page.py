@@ -14,12 +14,13 @@ from markupsafe import Markup
 from ...dataset.contact_sheet import draw_sheet
 from ...models.quality import mean_of
 from ...utils.csv_safety import csv_escaped_table
+from ...utils.plural import plural
 from .analysis import finite, write_json
 from .gather import ReportData
 from .html import blocks, figures
 from .html.glossary import section_words
 from .html.pictures import png
-from .html.words import NOT_ABOUT_GANS, number, plural, points, unit_name
+from .html.words import NOT_ABOUT_GANS, number, points, unit_name
 from .schema import Report, json_schema
 from .sections.answer import arms_of, section_sure, section_where, verdict_figure
 from .sections.chips import examples, scaling_of, section_chips
@@ -41,8 +42,11 @@ WORDS = {
     "no detectable difference": ("=", "No detectable difference"),
     "too little data to tell": ("…", "Too little data to tell"),
 }
-FOOTER = "Made by satpipe. Accuracies, differences and intervals can be recomputed from predictions.parquet beside it."
-SIMULATED = "The scenes were drawn by a program; these figures say nothing about real satellite imagery."
+FOOTER = (
+    "Made by satpipe. Accuracies, differences and intervals can be recomputed from predictions.parquet in"
+    " the same folder."
+)
+SIMULATED = "The scenes were simulated; these figures say nothing about real satellite imagery."
 
 
 def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]:
@@ -104,14 +108,14 @@ def key_figures(data: ReportData, gains: Sequence[Mapping[str, Any]] = ()) -> li
         share = 100 * content["estimate"] / (1 - before)
         entries.append(
             {
-                "name": "Change of the remaining error",
+                "name": "Change in the remaining error",
                 "value": f"{points(-share / 100, 0)} %",
                 "note": f"of {number(1 - before)} that the baseline leaves",
             }
         )
     entries.append(
         {
-            "name": "Smallest effect it could have found",
+            "name": "Smallest detectable effect",
             "value": f"{number(100 * answer['detectable'], 1)} points" if answer["detectable"] else "–",
             "note": "8 times in 10",
         }

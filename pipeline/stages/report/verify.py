@@ -59,10 +59,10 @@ def verify(folder: Path, report: Mapping[str, Any], predictions: pd.DataFrame, r
     notes = [
         f"{folder / changed} is not what run {name} wrote"
         if changed in FILES
-        else f"the store with run {name} is not here, so nobody can tell whether the report is as the run wrote it"
+        else f"the store with run {name} is missing, so the report cannot be compared with what the run wrote"
     ]
     if claim.strip() != computed:
-        notes.append("its sentence was not what its predictions give, and was computed again")
+        notes.append("its verdict did not follow from its predictions and was recomputed")
     sentence = f"{warning}{marker} {computed}" if marker else computed
     return Verification(False, sentence, f"{name} is not verified: {'; '.join(notes)}")
 
@@ -96,6 +96,6 @@ def recomputed(folder: Path, report: Mapping[str, Any], predictions: pd.DataFram
         return verdict_of(view, question)[2]
     except (KeyError, TypeError, ValueError, StoreError) as error:
         raise InputError(
-            f"the predictions in {folder} give no answer to its question: {first_line(error, 160)};"
+            f"the predictions in {folder} do not answer its question: {first_line(error, 160)};"
             " `satpipe run report` writes them again"
         ) from None

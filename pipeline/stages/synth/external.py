@@ -63,6 +63,6 @@ def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype
         if shape != expected or found != dtype:
             raise InputError(
                 f"{name} of the external folder {context.config['name']} is {found} {shape}, but the run's chips are"
-                f" {dtype} {expected}; bring chips of that size, or set chips.size_px"
+                f" {dtype} {expected}; use chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))

@@ -14,7 +14,7 @@ from ...dataset.orientations import ORIENTATIONS, oriented
 Chips = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-LABEL = "its own class is not likely enough"
+LABEL = "the probability of its class is too low"
 DISTANCE = "unlike the real chips of its class"
 COPY = "copy of a training chip"
 OBJECT = "its object is unlike the real ones"

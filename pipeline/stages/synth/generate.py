@@ -267,7 +267,7 @@ def metadata(
     short = {classes[label]: count for label, count in wanted.items() if accepted[classes[label]] < count}
     if short:
         lacking = ", ".join(f"{name} ({count} wanted)" for name, count in short.items())
-        summary["note"] = f"fewer chips than wanted were accepted of: {lacking}"
+        summary["note"] = f"fewer chips than requested were accepted: {lacking}"
     if screening is not None and screening.ensemble is None:
         summary["note"] = "too few training chips to check labels and distances; only copies were screened out"
     return summary

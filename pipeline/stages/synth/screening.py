@@ -203,7 +203,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Screening | None:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = first_line(error)
         raise StoreError(
-            f"{folder} holds no screening that can be read ({reason}); `satpipe run synth` makes it"
+            f"the screening model in {folder} cannot be read ({reason}); `satpipe run synth` makes it"
         ) from None
     nobody = np.zeros(0)
     ensemble = Ensemble(scorers, np.zeros(0, np.int64), nobody, nobody) if scorers else None

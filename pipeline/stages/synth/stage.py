@@ -146,7 +146,7 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     unknown = [name for name in inside if name not in classes]
     if unknown:
-        raise ConfigError(f"classify.folders: {folder / unknown[0]} is no class; classes are {', '.join(classes)}")
+        raise ConfigError(f"classify.folders: {folder / unknown[0]} is not a class; classes are {', '.join(classes)}")
     found = {
         f"{name}/{path.name}": context.fingerprint(path)
         for name in inside
@@ -154,7 +154,9 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
         if path.suffix.lower() in IMAGES
     }
     if not found:
-        raise ConfigError(f"classify.folders: {folder} has no image below {', '.join(classes)}; PNG, TIFF or JPEG")
+        raise ConfigError(
+            f"classify.folders: {folder} has no PNG, TIFF or JPEG image in a folder named {', '.join(classes)}"
+        )
     return found
 
 

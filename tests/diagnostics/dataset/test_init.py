@@ -186,7 +186,7 @@ def test_without_georeference_the_site_of_each_scene_is_asked(here: Path) -> Non
         (here / "sea" / f"{name}.txt").write_text(yolo_lines(number))
     said = init(here / "sea").stdout
     assert "4 have no georeference" in said
-    assert "give the places with groups_csv" in said
+    assert "name the sites with groups_csv" in said
     (here / "placed").mkdir()
     LAYOUTS["geojson-for-all"][0](here / "placed")
     assert "have no georeference" not in init(here / "placed").stdout
@@ -196,7 +196,7 @@ def test_too_little_data_is_said_before_a_run_finds_out(here: Path) -> None:
     write_png(here / "one" / "port.png", scene(0))
     (here / "one" / "port.txt").write_text(yolo_lines(0))
     said = init(here / "one").stdout
-    assert "too few to train on some and test on others" in said
+    assert "too few for training and testing" in said
     assert "too few" in (here / "one.yaml").read_text()
     assert load.load(here / "one.yaml")
 
@@ -204,9 +204,9 @@ def test_too_little_data_is_said_before_a_run_finds_out(here: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ((), "holds no image"),
+        ((), "holds no files"),
         (("archive.zip",), "unpack archive.zip first"),
-        (("port.png",), "1 images and no labels for them"),
+        (("port.png",), "1 image but no labels for them"),
     ],
 )
 def test_a_folder_without_scenes_or_labels_ends_in_a_sentence(
@@ -301,5 +301,5 @@ def test_real_folders_are_told_for_what_they_are(here: Path) -> None:
 
     assert "21 non-ship, 9 ship" in init(REAL / "shipsnet-sample").stdout
     refused = call(REAL / "geotiff-formats")
-    assert "6 images and no labels" in str(refused.exception)
+    assert "6 images but no labels" in str(refused.exception)
     assert "EPSG:3857" in refused.stdout

@@ -91,14 +91,14 @@ def test_a_background_is_known_by_its_name(names: tuple[str, str], tmp_path: Pat
     config, said = init(tmp_path / "set")
     assert config is not None
     assert config.ingest.classes == names
-    assert "I took" not in said
+    assert "was chosen" not in said
 
 
 def test_a_guessed_background_is_said_with_the_remedy(tmp_path: Path) -> None:
     class_folders(tmp_path / "set", "{name}/{at}.png", ("harbour", "airplane"))
     config, said = init(tmp_path / "set")
     assert config is not None
-    assert f"I took {config.ingest.classes[0]} for it" in said
+    assert f"so {config.ingest.classes[0]} was chosen" in said
     assert f"--set 'ingest.classes=[{config.ingest.classes[1]}, {config.ingest.classes[0]}]'" in said
 
 
@@ -152,7 +152,7 @@ def test_a_table_beside_or_above_the_images_names_the_places(place: str, tmp_pat
     config, said = init(folder)
     assert config is not None
     assert config.split.by == "hafen"
-    assert "I chose" not in said
+    assert "was chosen as the groups" not in said
 
 
 def made(folder: Path) -> Path:
@@ -187,7 +187,7 @@ def test_a_column_of_an_unknown_name_is_taken_with_a_note(tmp_path: Path) -> Non
     config, said = init(tmp_path / "set")
     assert config is not None
     assert config.split.by == "flotilla"
-    assert "I chose flotilla of season, flotilla" in said
+    assert "of the columns season, flotilla, flotilla was chosen" in said
 
 
 @pytest.mark.parametrize(("own", "by"), [({"site": HARBOURS}, "site"), ({}, "source_scene")])

@@ -265,7 +265,7 @@ def test_each_scene_has_an_item_of_stac(done: Finished, tmp_path: Path) -> None:
     assert item.assets["detections"].href.endswith("found.gpkg")
     outline = geopandas.GeoSeries([shapely.box(*rasterio.open(scene).bounds)], crs=UTM).to_crs("EPSG:4326")[0]
     assert shapely.geometry.shape(item.geometry).symmetric_difference(outline).area < 1e-4 * outline.area
-    for when, says in (("yesterday", "write 2019"), ("2019-04-13", "a time has a zone")):
+    for when, says in (("yesterday", "write 2019"), ("2019-04-13", "a time needs a time zone")):
         with pytest.raises(ConfigError, match=says):
             find(done, scene, tmp_path / "more.gpkg", acquired=when)
 
@@ -344,7 +344,7 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_a_scene_of_another_type_or_number_of_bands_is_refused(done: Finished, tmp_path: Path) -> None:
     grey = write(tmp_path / "grey.tif", sea(64, 64, [])[..., :1])
     deep = write(tmp_path / "deep.tif", sea(64, 64, []).astype("uint16"))
-    for scene, says in ((grey, "1 band(s) of uint8"), (deep, "3 band(s) of uint16")):
+    for scene, says in ((grey, "1 band of uint8"), (deep, "3 bands of uint16")):
         code, said = invoke(done, scene, "--to", tmp_path / "out.geojson")
         assert (code, says in said) == (2, True)
     code, said = invoke(done, tmp_path / "none.tif", "--to", tmp_path / "out.geojson")

@@ -209,7 +209,7 @@ def test_before_there_is_screening_chips_are_made_and_said_to_be_unscreened(tmp_
     done = Finished(tmp_path).generator().write()
     code, said = invoke(done, "--count", 2, "--to", tmp_path / "out")
     assert code == 0
-    assert "keeps nothing to screen with yet, so chips are taken as they come" in said
+    assert "has no screening model yet, so chips are not screened" in said
     assert read_json(tmp_path / "out" / "card.json")["settings"]["screened"] is False
 
 

@@ -177,7 +177,9 @@ def test_objects_lie_inside_valid_pixels(done: Finished, tmp_path: Path) -> None
 def test_a_polygon_says_where_on_any_ground(done: Finished, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).normal(150, 30, (300, 300, 3)).clip(1, 255).astype(np.uint8)
     source = write_scene(tmp_path / "town.tif", pixels)
-    with pytest.raises(ConfigError, match="none of 12 objects was put into a scene: 12 with no ground like"):
+    with pytest.raises(
+        ConfigError, match="none of 12 objects could be placed in a scene: 12 with no surroundings like"
+    ):
         put(done, tmp_path / "none", source)
     assert not (tmp_path / "none").exists()
     area = polygon(tmp_path / "area.geojson", [(60, 60), (240, 60), (240, 240), (60, 240)])
@@ -203,7 +205,7 @@ def test_the_same_seed_gives_the_same_bytes(done: Finished, tmp_path: Path) -> N
 def test_card_says_what_was_made_and_what_is_not_known(done: Finished, tmp_path: Path) -> None:
     source = write_scene(tmp_path / "bay.tif", ground((300, 300, 3), 8))
     outcome = put(done, tmp_path / "out", source, count=3)
-    assert "objects may lie on others" in outcome.notes[0]
+    assert "synthetic ones may cover them" in outcome.notes[0]
     card = read_json(tmp_path / "out" / "card.json")
     assert card["synthetic"] is True
     assert card["scenes"] == [
@@ -218,10 +220,10 @@ def test_card_says_what_was_made_and_what_is_not_known(done: Finished, tmp_path:
 
 def test_scenes_of_another_kind_are_refused(done: Finished, tmp_path: Path) -> None:
     coarse = write_scene(tmp_path / "coarse.tif", ground((200, 200, 3), 1), gsd_m=6.2)
-    with pytest.raises(InputError, match=r"pixels of 6.2 m and the generator's are of 3 m.*take scenes"):
+    with pytest.raises(InputError, match=r"pixels of 6.2 m and the generator's are of 3 m.*use scenes"):
         put(done, tmp_path / "out", coarse)
     grey = write_scene(tmp_path / "grey.tif", ground((200, 200, 1), 1))
-    with pytest.raises(InputError, match=r"1 band\(s\) of uint8, and the generator learned on 3"):
+    with pytest.raises(InputError, match=r"1 band of uint8, and the generator was trained on 3"):
         put(done, tmp_path / "out", grey)
     with pytest.raises(ConfigError, match=r"--scenes .*nothing-\*.tif: there is no such file"):
         put(done, tmp_path / "out", tmp_path / "nothing-*.tif")
@@ -241,9 +243,9 @@ def test_the_command_says_what_it_made(done: Finished, tmp_path: Path) -> None:
     assert "4 ship" in result.output
     result = CliRunner().invoke(cli, [*words, "--format", "png", "--to", str(tmp_path / "png")])
     assert isinstance(result.exception, SatpipeError)
-    assert "--format is for chips" in str(result.exception)
+    assert "--format applies to chips" in str(result.exception)
     result = CliRunner().invoke(cli, [*words[:3], "--gsd", "3", "--to", str(tmp_path / "gsd")])
-    assert "--gsd is about scenes" in str(result.exception)
+    assert "--gsd needs --scenes" in str(result.exception)
 
 
 def test_a_disk_that_is_full_is_said(done: Finished, tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_no_background_is_cut_where_a_crowd_is(project, tmp_path):
 def test_a_scene_that_a_host_does_not_see_is_left_to_another_host(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     (tmp_path / "s3.tif").unlink()
-    with pytest.raises(HostError, match=r"s3\.tif is not there on .*: it was moved since it was ingested, or"):
+    with pytest.raises(HostError, match=r"s3\.tif does not exist on .*: it was moved since it was ingested, or"):
         project.run(scenes, labels, **FOLDS)
 
 

@@ -89,7 +89,9 @@ def test_arrays_hold_every_dtype(tmp_path):
 
 
 def test_chips_that_are_no_png_are_refused_with_what_to_do(tmp_path):
-    with pytest.raises(ConfigError, match=r"chips of uint16 with 4 band\(s\) are no PNG; export them as tif or npy"):
+    with pytest.raises(
+        ConfigError, match=r"chips of uint16 with 4 bands cannot be written as PNG; use --format tif, npy"
+    ):
         export_chips(store(tmp_path, "uint16", 4)[0], tmp_path / "out")
 
 

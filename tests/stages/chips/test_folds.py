@@ -92,7 +92,7 @@ def test_repeats_deal_the_groups_anew():
 
 
 def test_a_misspelt_test_group_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"split.test_groups names 'aio1', which is no group of site .*'aoi1'"):
+    with pytest.raises(ConfigError, match=r"split.test_groups names 'aio1', which is not a group of site .*'aoi1'"):
         assign_folds(bundles(aoi1=3, other=2), rule("leave-one-out", test_groups=("aio1",)))
 
 
@@ -113,7 +113,7 @@ def test_a_missing_group_column_names_what_there_is():
     ],
 )
 def test_too_little_data_is_one_sentence_that_counts_what_is_there(scheme, groups):
-    with pytest.raises(TooLittleDataError, match=r"too little data .* group\(s\).*at least \d that do are needed: add"):
+    with pytest.raises(TooLittleDataError, match=r"too little data .* groups?.*at least \d of these are needed: add"):
         assign_folds(groups, rule(scheme))
 
 

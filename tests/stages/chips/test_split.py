@@ -144,7 +144,7 @@ def test_too_little_data_names_what_was_dropped(copies, dropped, advice):
     with pytest.raises(TooLittleDataError, match=dropped) as raised:
         s.split(with_leaks(data, ships + sea, copies), request())
     assert (advice in str(raised.value)) if advice else ("min_correlation" not in str(raised.value))
-    with pytest.raises(TooLittleDataError, match="validate with: add labels"):
+    with pytest.raises(TooLittleDataError, match="training and validation: add labels"):
         s.split(chips(groups=2, units=1), request())
 
 

@@ -127,12 +127,12 @@ def test_checkpoint_of_two_ranks_resumes_in_one_process(trained: Path, tmp_path:
 
 
 def test_batch_that_ranks_cannot_share_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a batch of 16 cannot be shared equally by 3 ranks; set gan\.batch"):
+    with pytest.raises(ConfigError, match=r"a batch of 16 cannot be divided equally among 3 ranks; set gan\.batch"):
         run(setting(tmp_path, Ranks(0, 3), preset="dcgan"))
 
 
 def test_rows_that_would_break_up_the_groups_of_the_deviation_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"compares 4 with each other; set gan\.batch to a multiple of 32"):
+    with pytest.raises(ConfigError, match=r"gan\.deviation_group = 4; set gan\.batch to a multiple of 32"):
         run(setting(tmp_path, Ranks(0, 8), preset="dcgan-lowdata"))
 
 

@@ -204,9 +204,7 @@ def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence
     made = context(**FAST, restarts=1)
     still = LOSSES["logistic"]._replace(generator=without_gradient(LOSSES["logistic"].generator))
     monkeypatch.setitem(LOSSES, "logistic", still)
-    with pytest.raises(
-        TrainingError, match=r"the discriminator wins, 3 evaluations in a row\) after 1 restarts; lower"
-    ):
+    with pytest.raises(TrainingError, match=r"the discriminator wins, 3 evaluations in a row\) after 1 restart; lower"):
         make_generator(made)
 
 
@@ -222,7 +220,7 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
         return still(real, fake) + wish - wish.detach()
 
     monkeypatch.setitem(LOSSES, "logistic", Loss(fooled, loss.generator))
-    with pytest.raises(TrainingError, match=r"the generator wins, 3 evaluations in a row\) after 1 restarts; lower"):
+    with pytest.raises(TrainingError, match=r"the generator wins, 3 evaluations in a row\) after 1 restart; lower"):
         make_generator(made)
 
 

@@ -103,13 +103,13 @@ def colour_table(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (vrt, "no TIFF, PNG, JPEG"),
-        (vrt_of_the_network, "no TIFF, PNG, JPEG"),
+        (vrt, "not a TIFF, PNG, JPEG"),
+        (vrt_of_the_network, "not a TIFF, PNG, JPEG"),
         (empty, "is empty"),
-        (text, "no TIFF, PNG, JPEG"),
+        (text, "not a TIFF, PNG, JPEG"),
         (folder, "is a folder"),
         (pipe, "no regular file"),
-        (dangling_link, "a link to nothing"),
+        (dangling_link, "a broken link"),
         (truncated, "truncated or damaged"),
         (truncated_in_the_last_byte, "truncated or damaged"),
         (huge, "200000 x 200000 pixels"),
@@ -210,7 +210,7 @@ def test_an_axis_swapped_file_is_recognised_and_can_be_read(tmp_path: Path) -> N
     swapped = [[y, x] for x, y in square(20, 30)]
     write_geojson(tmp_path / "l.geojson", feature(swapped))
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
-    with pytest.raises(InputError, match=r"inside with its axes exchanged; set swap_axes"):
+    with pytest.raises(InputError, match=r"inside with its axes swapped; set swap_axes"):
         ingest(tmp_path, source)
     assert ingest(tmp_path, source | {"swap_axes": True}).boxes() == [(20, 30, 30, 40)]
 
@@ -230,7 +230,7 @@ def test_labels_without_a_crs_for_a_scene_with_one_ask_for_it(tmp_path: Path) ->
     path = write_geojson(tmp_path / "l.geojson", feature(square(20, 30)))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crs": None}))
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(path)}
-    with pytest.raises(InputError, match="does not say its CRS and the scene has one; set labels_crs"):
+    with pytest.raises(InputError, match="does not state its CRS and the scene has one; set labels_crs"):
         ingest(tmp_path, source)
     assert ingest(tmp_path, source | {"labels_crs": "EPSG:32610"}).boxes() == [(20, 30, 30, 40)]
     with pytest.raises(InputError, match="EPSG:99, cannot be used"):
@@ -341,7 +341,7 @@ def test_the_same_picture_under_two_names_is_used_once(tmp_path: Path) -> None:
         (tmp_path / "in" / f"{name}.txt").write_text("0 0.5 0.5 0.1 0.1")
     found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")}, strict=True)
     assert found.metadata["copies"] == 1
-    assert found.scene("b.png")["quarantined"] == "it is the same picture as yolo/a.png"
+    assert found.scene("b.png")["quarantined"] == "it is the same image as yolo/a.png"
     assert found.metadata["labels"] == {"ship": 1}
     assert found.metadata["labels_quarantined_by_reason"] == {"its scene is quarantined": 1}
 

@@ -113,16 +113,16 @@ def test_a_scene_without_a_row_in_the_csv_is_quarantined(tmp_path: Path) -> None
     (tmp_path / "g.csv").write_text("file,aoi\na.png,north\nb.png,south\n")
     found = ingest(tmp_path, source | {"groups_csv": str(tmp_path / "g.csv")})
     # `b.png` could be either of two files.
-    assert found.quarantined == dict.fromkeys(("yolo/x/b.png", "yolo/y/b.png"), "groups_csv g.csv says nothing of it")
+    assert found.quarantined == dict.fromkeys(("yolo/x/b.png", "yolo/y/b.png"), "groups_csv g.csv does not list it")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"name,aoi\na.png,x\n", "needs a column `file`"),
-        (b"file\na.png\n", "needs a column `file` and at least one group"),
+        (b"file\na.png\n", "needs a column `file`, at least one group"),
         (b"", "needs a column `file`"),
-        (b"file,scene_id\na.png,x\n", "satpipe's own"),
+        (b"file,scene_id\na.png,x\n", "reserved"),
         (b"file,aoi\na.png,x\nin/../a.png,y\n", "twice"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],

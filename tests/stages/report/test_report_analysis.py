@@ -79,7 +79,7 @@ def test_folds_of_repeats_are_those_of_the_predictions() -> None:
 
 
 def test_a_class_that_nobody_knows_is_no_background() -> None:
-    with pytest.raises(StoreError, match="predictions of class tanker, which is none of non-ship, ship"):
+    with pytest.raises(StoreError, match="predictions of class tanker, which is not among non-ship, ship"):
         analyse(predictions(3), CLASSES[:2], ARMS, QUESTION)
 
 

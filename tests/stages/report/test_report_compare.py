@@ -81,7 +81,7 @@ def test_runs_on_other_scenes_are_compared_only_if_asked(page_folder, tmp_path):
         compare.compare([page_folder, fewer])
     found = compare.compare([page_folder, fewer], common=True)
     assert found.chips["common"] < 360
-    assert "compared are those that all share" in found.warnings[-1]
+    assert "the comparison uses those that all share" in found.warnings[-1]
     assert found.differences[0]["chips"] == found.chips["common"]
 
 
@@ -115,8 +115,8 @@ def test_a_forged_sentence_is_not_repeated(page_folder, tmp_path):
     (tmp_path / "predictions.parquet").write_bytes((page_folder / "predictions.parquet").read_bytes())
     found = compare.compare([tmp_path, page_folder])
     assert [run.checked.sentence for run in found.runs] == [true, true]
-    assert "its sentence was not what its predictions give, and was computed again" in found.warnings[0]
-    assert "was computed again" not in found.warnings[1]
+    assert "its verdict did not follow from its predictions and was recomputed" in found.warnings[0]
+    assert "was recomputed" not in found.warnings[1]
 
 
 @pytest.mark.parametrize("forged", [None, "report.json", "predictions.parquet"])
@@ -159,7 +159,7 @@ def test_a_scene_with_other_content_is_another_scene(page_folder, other_folder, 
     report["data"]["scenes"]["harbour-03"] = "f" * 64
     (changed / "report.json").write_text(json.dumps(report))
     (changed / "predictions.parquet").write_bytes((other_folder / "predictions.parquet").read_bytes())
-    with pytest.raises(InputError, match="1 scene of the same name and other content"):
+    with pytest.raises(InputError, match="1 scene with the same name but other content"):
         compare.compare([page_folder, changed])
 
 

@@ -178,7 +178,7 @@ def test_what_composition_brings_is_told_apart_from_the_gan(tmp_path):
 
 def test_composites_stand_beside_mask_and_object(page_folder):
     page = (page_folder / "report.html").read_text("utf-8")
-    assert "Left to right: real background as it is in its scene; composite; mask of the object; object alone." in page
+    assert "Left to right: real background in its scene; composite; mask of the object; object alone." in page
     assert page.count('alt="object alone"') == page.count('alt="mask of the object"') == 6
 
 

@@ -112,7 +112,7 @@ def test_what_was_left_out_is_counted_with_its_reason(page):
 
 def test_the_words_of_the_page_are_explained(page):
     text = " ".join(" ".join(page.text).split())
-    words = text[text.rindex("What the words mean") :]
+    words = text[text.rindex("Terms on this page") :]
     assert "Arm classic+gan Trained on real chips and synthetic chips of the GAN, all of them augmented." in words
     assert "A verdict needs 6." in words
     assert "Points Percentage points: from 0.80 to 0.85 is +5.0 points." in words

@@ -312,7 +312,7 @@ def test_acceptance_and_usefulness_are_shown_by_class(page_folder):
         (0.8, 0.9, 2, "75 %: they show much"),
         (0.9, 0.9, 3, "100 %: they show nearly all"),
         (0.4, 0.9, 2, "0 %: they show little"),
-        (0.7, 0.5, 2, "no more than chance"),
+        (0.7, 0.5, 2, "no better than chance"),
     ],
 )
 def test_usefulness_in_words_is_a_share_above_chance(synthetic, real, classes, said):
@@ -336,13 +336,13 @@ def test_accepted_chips_have_no_row_where_a_split_has_none(tmp_path):
     assert ungraded_in_words(accepted_grades(data)) is None
     splits["c"] = split(2, {})
     assert "accepted_to_real" not in mean_usefulness(data)
-    assert str(ungraded_in_words(accepted_grades(data))).startswith("In 1 of 3 splits screening accepted no chip")
+    assert str(ungraded_in_words(accepted_grades(data))).startswith("In 1 of 3 splits screening accepted no chips")
 
 
 def test_usefulness_in_words_is_of_accepted_chips():
     grades = {"real_to_real": 0.9, "synthetic_to_real": 0.6, "accepted_to_real": 0.8}
     said = usefulness_in_words({way: {"balanced accuracy": value} for way, value in grades.items()}, 2)
-    assert "saw accepted synthetic chips alone has a balanced accuracy of 0.800" in said
+    assert "trained only on accepted synthetic chips has a balanced accuracy of 0.800" in said
     assert "75 %: they show much" in said
 
 

@@ -87,13 +87,13 @@ def test_chips_of_another_size_are_one_sentence(project, folder):
 def test_a_folder_that_is_no_class_is_one_sentence(project, folder):
     root, _ = folder
     (root / "boat").mkdir()
-    with pytest.raises(ConfigError, match=r"boat is no class; classes are non-ship, ship"):
+    with pytest.raises(ConfigError, match=r"boat is not a class; classes are non-ship, ship"):
         planned(project, root)
 
 
 def test_a_missing_or_empty_folder_is_one_sentence(project, tmp_path):
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         planned(project, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="has no image"):
+    with pytest.raises(ConfigError, match="has no PNG, TIFF or JPEG image"):
         planned(project, tmp_path / "empty")

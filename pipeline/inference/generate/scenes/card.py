@@ -20,7 +20,7 @@ def marks_of(run: Run) -> Marks:
         f"Satellite image with synthetic objects, made by a generative adversarial network (satpipe run {run.name})"
     )
     return Marks(
-        f"{sentence} and put where there were none; not an observation.",
+        f"{sentence} and inserted; not an observation.",
         f"that of the scene; objects: {'; '.join(run.licences)}",
         f"satpipe {version('satpipe')}",
     )
@@ -60,20 +60,23 @@ def write_card(
         f"# {card['what']}",
         "",
         *([f"**{warning}**", ""] if warning else []),
-        "**These scenes hold synthetic objects.** A generative adversarial network made them, and they were put where",
-        "there were none. They must not be taken for observations. All other pixels are those of the scenes.",
+        (
+            "**These scenes hold synthetic objects.** They were made by a generative adversarial network and"
+            " inserted, so the"
+        ),
+        "scenes must not be taken for observations. All other pixels are unchanged.",
         "",
-        "- `images/`: a GeoTIFF for each scene, with its bands, type, CRS and place; tags say that it is synthetic.",
+        "- `images/`: a GeoTIFF for each scene, with its bands, type, CRS and georeference; tags mark it as synthetic.",
         "- `annotations.json`: COCO, with a mask of each synthetic object; `labels/`: GeoJSON of each scene.",
         "- Objects that were labelled in the scenes are among the labels, with `synthetic: false`."
         if known
         else "- **Objects that the scenes had before are not among the labels**: none were given.",
         f"- Not placed: {sum(reasons.values())} objects.",
         f"- Learned from: {', '.join(card['data']['sources'])} (run {run.name}).",
-        f"- Licences: that of each scene; of what the objects were learned from: {'; '.join(run.licences)}.",
+        f"- Licences: that of each scene; of the imagery that the generator was trained on: {'; '.join(run.licences)}.",
         f"- Settings: seed {settings['seed']}, truncation {settings['truncation']:g}.",
         f"- Software: {', '.join(f'{name} {number}' for name, number in card['software'].items())}.",
         "",
-        "Everything on this page, and more, is in card.json.",
+        "card.json holds this information and more.",
     ]
     (folder / PAGE).write_text("\n".join(lines) + "\n", "utf-8")

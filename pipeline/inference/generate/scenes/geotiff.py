@@ -158,4 +158,4 @@ def _check_whole(path: Path) -> None:
                 start = file.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band)
                 length = file.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=band)
                 if start is None or int(start) + int(length) > size:
-                    raise StoreError(f"{path.name} could not be written as a whole; is the disk full?")
+                    raise StoreError(f"{path.name} could not be written completely; is the disk full?")

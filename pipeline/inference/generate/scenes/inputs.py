@@ -35,7 +35,7 @@ def find_scenes(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         named = [pattern] if Path(pattern).exists() else sorted(glob(pattern, recursive=True))  # noqa: PTH207 - absolute
         if not named:
-            raise ConfigError(f"--scenes {pattern}: there is no such file")
+            raise ConfigError(f"--scenes {pattern}: no such file")
         paths |= dict.fromkeys(map(Path, named))
     return list(paths)
 
@@ -64,7 +64,7 @@ def open_for(
         if max(scales) > LARGEST_RATIO * 1.001 or min(scales) < 0.999 / LARGEST_RATIO:
             raise InputError(
                 f"{scene.name} has pixels of {scene.file.gsd_m:g} m and the generator's are of {run.gsd_m:g} m: objects"
-                f" resampled by more than {LARGEST_RATIO:g} would look like none; take scenes of about its GSD"
+                f" resampled by more than {LARGEST_RATIO:g} times would not look real; use scenes of a similar GSD"
             )
     return scenes
 
@@ -83,7 +83,9 @@ def read_areas(path: Path, scenes: Sequence[Scene]) -> dict[str, BaseGeometry]:
         InputError: If it is no vector file, or none of its polygons touches a scene.
     """
     if not path.is_file() or identify(path) is not vector.FORMAT:
-        raise InputError(f"--within {path.name} is no vector file; use GeoJSON, GeoPackage, Shapefile or KML polygons")
+        raise InputError(
+            f"--within {path.name} is not a vector file; use GeoJSON, GeoPackage, Shapefile or KML polygons"
+        )
     unplaced = all(scene.file.crs is None for scene in scenes)
     settings = {"class_column": None, "default_class": "area", "labels_crs": vector.PIXEL if unplaced else None}
     found = vector.read(LabelInput([scene.row for scene in scenes], {path.name: path}, settings=settings))

@@ -14,6 +14,7 @@ from ....formats.label import Label
 from ....models.device import cores, threads
 from ....utils.atomic_files import new_folder
 from ....utils.errors import ConfigError
+from ....utils.plural import plural
 from ...detect.scenes import Scene
 from ...detect.truth import read_labels
 from ..loaded import LoadedGenerator, of_run
@@ -114,7 +115,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[float, float], None], w
             writer.reasons["as too few candidates passed screening"] += tally.wanted[label] - tally.kept[label]
         if not writer.placed.total():
             why = "; ".join(f"{count:,} {reason}" for reason, count in writer.reasons.items())
-            raise ConfigError(f"none of {wish.count:,} objects was put into a scene: {why}")
+            raise ConfigError(f"none of {plural(wish.count, 'object')} could be placed in a scene: {why}")
         settings = {
             "labels": [generator.classes[label] for label in classes],
             "count": wish.count,
@@ -133,7 +134,9 @@ def _inputs(run: Run, loaded: LoadedGenerator, wish: Wish) -> tuple[list[SceneIn
     paths = find_scenes(wish.scenes)
     scenes = open_for(run, loaded.generator, loaded.scaling.dtype, paths, wish.gsd_m, wish.nodata)
     labels: dict[str, list[Label]] = {}
-    notes = ["what the scenes show is not known: objects may lie on others, which have no labels; --labels names them"]
+    notes = [
+        "the objects in the scenes are unknown: synthetic ones may cover them, and they have no labels; use --labels"
+    ]
     if wish.truth is not None:
         labels, notes = read_labels(wish.truth, scenes, run.config)
     areas = {} if wish.within is None else read_areas(wish.within, scenes)

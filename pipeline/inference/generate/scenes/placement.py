@@ -45,7 +45,7 @@ FLAT = 0.02
 
 NO_ROOM = "with no place clear of labelled and other objects"
 NO_DATA = "with no place inside valid pixels"
-UNLIKE = "with no ground like what surrounds the labelled ones"
+UNLIKE = "with no surroundings like those of labelled ones"
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
             f"Difference {points(found['estimate'])} points, interval {points(found['low'])} to"
             f" {points(found['high'])}; replicates {', '.join(points(value) for value in values)}."
         )
-        return svg(figure, name, "The difference that the verdict follows from", description)
+        return svg(figure, name, "The difference that determines the verdict", description)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ from . import blocks
 from .words import unit_name
 
 MEANINGS = {
-    "accuracy": "Share of the test chips that are classified rightly.",
-    "balanced_accuracy": "Share of each class's test chips that are classified rightly, mean over classes: a class with"
-    " many chips counts no more than one with few. Guessing gives one over the number of classes.",
-    "recall": "Of the objects, the share that is found.",
-    "precision": "Of what is called an object, the share that is one.",
+    "accuracy": "Share of the test chips that are classified correctly.",
+    "balanced_accuracy": "Share of each class's test chips that are classified correctly, mean over classes: a class"
+    " with many chips counts no more than one with few. Guessing gives one over the number of classes.",
+    "recall": "Share of the objects that are found.",
+    "precision": "Share of the chips classified as objects that are objects.",
     "f1": "Harmonic mean of precision and recall.",
-    "average_precision": "Precision, averaged over the recalls that all thresholds reach: how well scores order chips.",
-    "calibration_error": "How far scores are from the share of objects among chips with such a score. Lower is better.",
+    "average_precision": "Precision averaged over the recall of all thresholds: how well scores rank chips.",
+    "calibration_error": (
+        "Difference between scores and the share of objects among chips with such scores. Lower is better."
+    ),
 }
 """One sentence for each metric."""
 
@@ -26,14 +28,14 @@ MEANINGS = {
 def arm_meaning(arm: str) -> str:
     """Return what a classifier of an arm is trained on, in a sentence."""
     if arm == "real":
-        return "Trained on real chips as they are."
+        return "Trained on real chips without augmentation."
     if arm == "classic":
-        return "Trained on real chips, augmented: turned, moved, changed in brightness and colour."
+        return "Trained on real chips, augmented: rotated, shifted, changed in brightness and colour."
     source = arm.removeprefix("classic+")
     chips = {
         "gan": "synthetic chips of the GAN",
-        "cutpaste": "real objects that were cut out and pasted onto other backgrounds, without a GAN",
-        "shuffled": "synthetic chips of the GAN under shuffled labels, a control that should not help",
+        "cutpaste": "real objects cut out and pasted onto other backgrounds, without a GAN",
+        "shuffled": "synthetic chips of the GAN with shuffled labels, a control that should not help",
     }.get(source, f"the chips of the folder {source}")
     return f"Trained on real chips and {chips}{', all of them augmented' if source != arm else ''}."
 
@@ -43,16 +45,19 @@ def section_words(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Sect
     question = answer["question"]
     unit = unit_name(question["unit"])
     entries = [
-        ("Chip", "A small square picture cut from a scene, of one class."),
+        ("Chip", "A small square image cut from a scene, with one class."),
         (
             "Arm",
-            "A training set to compare. All arms have the same network, optimiser steps, batch size and class balance.",
+            (
+                "One of the training sets compared. All arms have the same network, optimiser steps, batch size"
+                " and class balance."
+            ),
         ),
         *((f"Arm {arm}", arm_meaning(arm)) for arm in arms),
         (
             "Replicate",
             (
-                "One repetition of everything that chance decides: which labels are drawn, the GAN, its chips, the"
+                "One repetition of everything random: the choice of labels, the GAN, its chips, the"
                 f" classifiers. A verdict needs {MIN_REPLICATES}."
             ),
         ),
@@ -63,20 +68,23 @@ def section_words(answer: Mapping[str, Any], arms: Sequence[str]) -> blocks.Sect
                 f" them, with chips spread so that they are worth {MIN_EFFECTIVE_UNITS:g} of equal size."
             ),
         ),
-        ("Fold", "One way of choosing what is tested; what one fold tests, others may train on."),
-        ("Labels", "A real fraction of 25 % is what one with a quarter of the labels would have, validation too."),
+        ("Fold", "One choice of test chips; other folds may train on them."),
+        ("Labels", "A real fraction of 25 % simulates having a quarter of the labels, for validation too."),
         (
             "Interval",
             (
-                f"Where the true value lies, {100 * question['confidence']:g} times in 100 such experiments."
-                " The verdict is whether the interval of the one difference is on one side of zero."
+                f"Contains the true value in {100 * question['confidence']:g} of 100 such experiments."
+                " The verdict depends on whether the interval of the one difference is on one side of zero."
             ),
         ),
         (
             "Exploration",
-            "Everything but the one question: among many comparisons some differ by chance. A reason to ask next.",
+            (
+                "Everything but the one question: among many comparisons some differ by chance. Use it to plan the"
+                " next experiment."
+            ),
         ),
         *((METRICS[name].capitalize() if name != "f1" else "F1", text) for name, text in MEANINGS.items()),
         ("Points", "Percentage points: from 0.80 to 0.85 is +5.0 points."),
     ]
-    return blocks.Section("words", "What the words mean", [blocks.terms("Words of this page", entries)])
+    return blocks.Section("words", "Glossary", [blocks.terms("Terms on this page", entries)])

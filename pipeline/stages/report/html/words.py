@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ....dataset.arms import ARMS
+from ....utils.plural import plural
 from ..stats.metrics import METRICS
 from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS, POWER, Verdict
 
@@ -33,11 +34,6 @@ def points(value: float | None, digits: int = 1) -> str:
         return "–"
     text = number(100 * value, digits)
     return text if text.startswith(MINUS) or not float(text) else f"+{text}"
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """Format a count, as ``1 scene`` or ``2 scenes``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def unit_name(column: str) -> str:
@@ -80,7 +76,7 @@ def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) 
     if verdict.answer == "too little data to tell":
         worth = needed = ""
         if verdict.effective_units < MIN_EFFECTIVE_UNITS <= verdict.units:
-            worth = f", one of which holds so many of the chips that all are worth {number(verdict.effective_units, 1)}"
+            worth = f", one with so many of the chips that all are worth {number(verdict.effective_units, 1)}"
             needed = f" worth {MIN_EFFECTIVE_UNITS:g} of equal size"
         return (
             f"Too little data to tell whether {what} helps: {basis}{worth}, where a verdict needs"
@@ -88,8 +84,8 @@ def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) 
         )
     if verdict.answer == "no detectable difference":
         limit = (
-            f"; a true difference of {number(100 * verdict.detectable, 1)} points would have been found"
-            f" {100 * POWER:g} times in 100"
+            f"; a true difference of {number(100 * verdict.detectable, 1)} points would have been detected"
+            f" with {100 * POWER:g} % probability"
             if math.isfinite(verdict.detectable)
             else ""
         )

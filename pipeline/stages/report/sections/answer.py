@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks, figures
 from ..html.drawing import number_of
-from ..html.words import number, plural, points, short_names, unit_name
+from ..html.words import number, points, short_names, unit_name
 from ..stats.metrics import METRICS
 from .scores import right_shares
 
@@ -48,17 +49,18 @@ def arms_table(data: ReportData) -> blocks.Block:
     caption = (
         f"Each arm over all {plural(data.answer['chips'], 'test chip')}, mean of"
         f" {plural(data.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
-        " interval. Bold: the two arms of the verdict. Intervals of single arms hold what the arms share, so they"
-        " overlap more than the differences below allow."
+        " interval. Bold: the two arms of the verdict. Intervals of single arms include variation that arms"
+        " share, so they"
+        " overlap more than the differences below suggest."
     )
     return blocks.table("Arms", caption, ["Arm", *(METRICS[name] for name in order)], rows)
 
 
 def verdict_figure(answer: Mapping[str, Any]) -> blocks.Block:
     """Return the primary difference with its replicates and the bootstrap's draws."""
-    caption = "Diamond and bar: the difference and its interval. Strokes: single replicates. Grey: bootstrap draws."
+    caption = "Diamond and bar: the difference and its interval. Ticks: single replicates. Grey: bootstrap draws."
     if answer["verdict"] == "no detectable difference":
-        caption += " Shaded: effects too small to be found."
+        caption += " Shaded: effects too small to detect."
     return blocks.figure("verdict", figures.verdict(answer), caption)
 
 
@@ -70,7 +72,7 @@ def arms_figure(data: ReportData) -> blocks.Block:
     ).set_index("arm")
     bars = [_bar(selected.loc[arm], arm, number_of(arm, arms), data.answer["arms_by_replicate"][arm]) for arm in arms]
     svg = figures.intervals("arms", "Arms", bars, f"{question['title']}, %")
-    return blocks.figure("arms", svg, "Each arm with its interval; small strokes are single replicates.")
+    return blocks.figure("arms", svg, "Each arm with its interval; small ticks are single replicates.")
 
 
 def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: bool = False) -> figures.Bar:
@@ -95,7 +97,9 @@ def differences_figure(data: ReportData) -> blocks.Block:
     svg = figures.intervals(
         "differences", "Differences", bars, f"difference in {question['title']}, points", signed=True, zero=True
     )
-    return blocks.figure("differences", svg, "Paired differences. The first one is the question; the rest explores.")
+    return blocks.figure(
+        "differences", svg, "Paired differences. The first one is the question; the rest is exploratory."
+    )
 
 
 def differences_table(data: ReportData) -> blocks.Block:
@@ -114,11 +118,11 @@ def differences_table(data: ReportData) -> blocks.Block:
         primary = (arm, baseline) == (question["treatment"], question["baseline"])
         rows.append(blocks.row(cells, strong=primary))
     caption = (
-        "Differences in percentage points. Bold is the one comparison that the verdict is on, and there"
-        f" {question['title']} is the one metric; everything else is exploration, with no correction for"
-        f" looking often. The last column is a sign-flip test of {question['title']} over replicates alone."
-        f" {question['baseline']} against itself with other seeds, half of the replicates against the other half, is a"
-        " control: it shows what comes out where there is nothing to find."
+        "Differences in percentage points. Bold is the one comparison that determines the verdict, for which"
+        f" {question['title']} is the metric; everything else is exploratory, without correction for"
+        f" multiple comparisons. The last column is a sign-flip test of {question['title']} over replicates only."
+        f" {question['baseline']} against itself with other seeds, one half of the replicates against the other, is a"
+        " control: it shows the result if there is no difference."
     )
     head = ["Difference", *(METRICS[metric] for metric in order), "sign-flip p"]
     return blocks.table("Differences between arms", caption, head, rows)
@@ -135,27 +139,29 @@ def section_sure(data: ReportData) -> blocks.Section:
         arms_table(data),
         differences_table(data),
         *composition(data),
-        blocks.heading("What the interval rests on"),
+        blocks.heading("How the interval is made"),
         blocks.text(
             f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
-            f" labels drawn where there are more than asked for, another GAN, other synthetic chips and another start"
-            f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} that no training saw."
-            " The interval treats both, replicates and test groups, as draws: it is a t interval from the crossed"
+            " labels drawn if there are more than needed, another GAN, other synthetic chips and another"
+            " initialisation"
+            f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} never used for training."
+            " The interval treats both replicates and test groups as random samples: it is a t interval from"
+            " the crossed"
             f" jackknife, with {number(interval['df'], 1)} degrees of freedom."
             if interval["df"] is not None
-            else "There is no interval: it takes two replicates and two test groups at least."
+            else "There is no interval: it needs at least two replicates and two test groups."
         ),
     ]
     if interval["variance_replicates"] is not None:
         folds = ""
         if answer["folds"] > 1 and answer["question"]["folds"] == "random":
-            folds = f" {100 * interval['variance_folds']:.0f} % from how folds differ and how few they are,"
+            folds = f" {100 * interval['variance_folds']:.0f} % from differences between the few folds,"
         section.blocks.append(
             blocks.text(
-                f"Of the uncertainty {100 * interval['variance_replicates']:.0f} % comes from training again,"
+                f"Of the uncertainty, {100 * interval['variance_replicates']:.0f} % comes from repeating the training,"
                 f" {100 * interval['variance_units']:.0f} % from the choice of test groups,{folds} and"
-                f" {100 * interval['variance_rest']:.0f} % from all of them together. A second opinion, the crossed"
-                f" bootstrap with {bootstrap['draws']:,} draws (grey in the figure on top), gives"
+                f" {100 * interval['variance_rest']:.0f} % from their interaction. As a cross-check, the crossed"
+                f" bootstrap with {bootstrap['draws']:,} draws (grey in the top figure) gives"
                 f" {points(bootstrap['low'])} to {points(bootstrap['high'])} points.",
                 quiet=True,
             )
@@ -182,8 +188,9 @@ def composition(data: ReportData) -> list[blocks.Block]:
     return [
         blocks.heading("Composition or GAN"),
         blocks.text(
-            f"Pasting objects onto other backgrounds helps by itself. Of the gain of classic+gan over classic: {text}."
-            " Exploration."
+            "Pasting objects onto other backgrounds can help by itself. The gain of classic+gan over classic"
+            f" is divided: {text}."
+            " Exploratory."
         ),
     ]
 
@@ -222,8 +229,8 @@ def section_where(data: ReportData) -> blocks.Section:
         bars.append(_bar(row, label, number_of(treatment, arms_of(data))))
     head = ["Where", "difference", baseline, treatment, "chips", "groups"]
     caption = (
-        f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of it"
-        " is exploration. A fold that tests a single group has no interval."
+        f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of this"
+        " is exploratory. A fold that tests a single group has no interval."
     )
     axis = f"{treatment} − {baseline}, points"
     places = blocks.figure(
@@ -250,16 +257,16 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     if len(rows) < 2:
         return []
     text = f"The verdict is on these {len(rows)} folds together" + (
-        ", and its interval is wider where they disagree: it is meant for other folds like them too."
+        ", and its interval is wider if they disagree: it is meant to hold for other folds like them too."
         if question["folds"] == "random"
-        else ". Test groups were assigned to them at random, so folds differ by their groups, which the interval"
-        " counts, and by the chips they train on, which are taken as given."
+        else ". Test groups were assigned to them at random, so folds differ in their groups, which the interval"
+        " accounts for, and in their training chips, which are taken as given."
     )
     if len(known) > 1:
         weight = 1 / known["se"] ** 2
         mean = (known["estimate"] * weight).sum() / weight.sum()
         chance = float(stats.chi2.sf((weight * (known["estimate"] - mean) ** 2).sum(), len(known) - 1))
-        text += f" They differ from one another {'by more than' if chance < 0.05 else 'no more than by'} chance"
+        text += f" They differ from one another {'more than' if chance < 0.05 else 'no more than'} by chance"
         text += f" (Cochran's Q, p = {number(chance, 2)})."
     return [blocks.text(text, quiet=True)]
 
@@ -293,11 +300,11 @@ def units_blocks(data: ReportData) -> tuple[blocks.Block, blocks.Block]:
     svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(data)))
     return (
         blocks.figure(
-            "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploration."
+            "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploratory."
         ),
         blocks.table(
             f"Difference by {unit}",
-            f"Share of each test {unit}'s chips that are classified rightly, mean of replicates.",
+            f"Share of each test {unit}'s chips that are classified correctly, mean of replicates.",
             [unit.capitalize(), "chips", baseline, treatment, "difference"],
             rows,
             fold=f"All {plural(len(shares), f'test {unit}')}",

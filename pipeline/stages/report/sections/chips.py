@@ -11,10 +11,11 @@ from ....dataset.chip_store import subsample
 from ....dataset.contact_sheet import Pixels, to_rgb, viewable
 from ....dataset.scaling import Scaling, fit
 from ....engine.task import read_metadata
+from ....utils.plural import plural
 from ..gather import ReportData, Split, chosen_mask, roles, sample, synthetic
 from ..html import blocks
 from ..html.pictures import tiles
-from ..html.words import number, plural
+from ..html.words import number
 from ..stats.neighbours import nearest
 
 SCALING_CHIPS = 256
@@ -88,8 +89,8 @@ def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
     section.blocks.insert(
         0,
         blocks.text(
-            "Real chips that the generators were trained on, and synthetic chips that passed the screening. All were"
-            " drawn at random, none was picked. Folds take turns, replicate"
+            "Real chips that the generators were trained on, and synthetic chips that passed screening. All were"
+            " drawn at random, none was hand-picked. Folds alternate, replicate"
             f" {data.shown_splits()[0].metadata['replicate']}."
         ),
     )
@@ -118,7 +119,7 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     }
     if on_real.any():
         grounds = data.chips.of(drawn.index["background_id"]).read()
-        columns = {"real background as it is in its scene": viewable(grounds, scaling), **columns}
+        columns = {"real background in its scene": viewable(grounds, scaling), **columns}
     rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
         blocks.heading("How composites are made"),
@@ -195,8 +196,9 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
                 f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
-                " (left), and that training chip (right): by the correlation of both as small grey pictures, the best"
-                " of eight orientations. A copy would be near and look like it; faint chips can be near without."
+                " (left), with that training chip (right): by the correlation of small grey thumbnails, the best"
+                " of eight orientations. A copy would be close and look the same; faint chips can be close"
+                " without being copies."
                 " Median correlation with the nearest training chip:"
                 f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
             ),

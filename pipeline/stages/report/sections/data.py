@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....dataset.tables import SCENES
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks
-from ..html.words import plural
 
 
 def section_left_out(data: ReportData) -> blocks.Section:
@@ -29,7 +29,7 @@ def section_left_out(data: ReportData) -> blocks.Section:
     leaks = leak_counts(data)
     if leaks:
         counted = "; ".join(f"{reason} {number:,}" for reason, number in leaks.items())
-        lines.append(f"Chips taken out of training because they would leak into the test, over all splits: {counted}.")
+        lines.append(f"Training chips removed because they would leak into the test, over all splits: {counted}.")
     ask = ask_for_sites(data)
     section.blocks = [blocks.bullets(lines), *([blocks.warning(ask)] if ask else [])]
     for title, entries in (("Quarantined scenes", scenes), ("Quarantined labels", labels)):
@@ -54,7 +54,7 @@ def ask_for_sites(data: ReportData) -> str | None:
     searched = (
         "scenes that show the same place are found by their pixels, which another date or another angle can hide"
         if duplicates["enabled"] and duplicates["scenes"]
-        else "nothing was done to find scenes that show the same place (chips.duplicates.scenes)"
+        else "scenes that show the same place were not searched for (chips.duplicates.scenes)"
     )
     return (
         f"{plural(unplaced, 'scene')} without georeference: {searched}. Name the site of each scene"
@@ -114,5 +114,5 @@ def _splits_table(data: ReportData) -> blocks.Block:
         ]
         rows.append(blocks.row([f"fold {key[0]}, {100 * key[1]:g} % of the labels", *cells]))
     order = " + ".join(reversed(data.classes))
-    caption = f"Chips of each role in the first replicate ({order}). Groups are never on two sides of a split."
+    caption = f"Chips of each role in the first replicate ({order}). A group never has both training and test chips."
     return blocks.table("Splits", caption, ["Split", *roles], rows, fold="Chips of each split")

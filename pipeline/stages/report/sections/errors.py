@@ -9,10 +9,11 @@ import pandas as pd
 
 from ....dataset.contact_sheet import viewable
 from ....dataset.scaling import Scaling
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks
 from ..html.pictures import tiles
-from ..html.words import plural, short_names
+from ..html.words import short_names
 from .scores import right_shares, tested, two_arms
 
 SHOWN = 12
@@ -91,7 +92,7 @@ def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
     section.blocks = [
         blocks.text(
             f"Counted over replicates, {plural(len(shares), 'test chip')}: with {treatment} {len(gained):,} of them are"
-            f" right at least {100 * CHANGED:.0f} points more often than with {baseline}, and {len(lost):,} at least"
+            f" correct at least {100 * CHANGED:.0f} points more often than with {baseline}, and {len(lost):,} at least"
             f" {100 * CHANGED:.0f} points less often."
         )
     ]
@@ -103,7 +104,7 @@ def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
         section.blocks.append(
             blocks.text(
                 f"Every replicate of {baseline} gets {plural(len(always), 'test chip')} wrong: {100 * share:.0f} %"
-                f" of its error, which no chance of a training or of a draw explains. Every replicate of {treatment}"
+                f" of its error, which chance in training or sampling does not explain. Every replicate of {treatment}"
                 f" gets {still:,} of them wrong too."
             )
         )
@@ -127,7 +128,7 @@ def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
             blocks.text(
                 f"{plural(len(doubtful), 'test chip')}: every replicate of both arms contradicts the label with a"
                 f" probability of {CONFIDENT:g} or more. Either all classifiers are wrong, or the label is. They are"
-                " counted as labelled; labels-to-check.csv lists them with their places. The score is the mean"
+                " counted as labelled; labels-to-check.csv lists them with their locations. The score is the mean"
                 f" probability of {' or '.join(data.classes[1:])}."
             ),
             _cases(data, scaling, doubtful.head(SHOWN), "doubtful", doubt),
@@ -165,7 +166,7 @@ def _gallery(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     text = (
         f"Chips that at least {100 * WRONG:.0f} % of an arm's replicates get wrong. Scores are the mean probability of"
         f" {' or '.join(data.classes[1:])}, of {baseline} and of {treatment}; row and column are those of the scene"
-        " in chip pixels. A click enlarges a chip. errors.csv lists all of them."
+        " in chip pixels. Click a chip to enlarge it. errors.csv lists all of them."
     )
     return [blocks.gallery("All errors", text, groups)]
 

@@ -11,10 +11,10 @@ from PIL import Image
 from ....dataset.names import METRICS
 from ....engine.task import read_metadata
 from ....models.quality import experiment_verdict, mean_of
+from ....utils.plural import plural
 from ..gather import ReportData, Split, json_lines
 from ..html import blocks, figures
 from ..html.pictures import webp_uri
-from ..html.words import plural
 
 History = Sequence[Mapping[str, Any]]
 MEASURES = {
@@ -29,14 +29,14 @@ MEASURES = {
 }
 """Measures of quality and what people call them; others are shown by their own name."""
 MEANINGS = (
-    ("Kernel and Fréchet distance", ("How far the two sets of chips are apart as a whole. They are not KID and FID: the"
+    ("Kernel and Fréchet distance", ("How far apart the two sets of chips are overall. They are not KID and FID: the"
      " features are learned here and not on everyday photographs.")),
-    ("Precision", "Share of the synthetic chips that lie where real ones do."),
-    ("Recall", "Share of the real chips that lie where synthetic ones do: low where kinds of chips are missing."),
-    ("Density", "As precision, but a synthetic chip among many real ones counts more."),
-    ("Coverage", "As recall, but measured around real chips: low where kinds of chips are missing."),
-    ("Diversity", "How much synthetic chips differ from one another, real ones of the class being 1."),
-    ("Copies", "Share of the synthetic chips that are a training chip, flipped, turned or as it is."),
+    ("Precision", "Share of the synthetic chips that lie in regions of real ones."),
+    ("Recall", "Share of the real chips that lie in regions of synthetic ones: low if kinds of chips are missing."),
+    ("Density", "Like precision, but a synthetic chip among many real ones counts more."),
+    ("Coverage", "Like recall, but measured around real chips: low if kinds of chips are missing."),
+    ("Diversity", "How much synthetic chips differ from one another; real ones of the class have 1."),
+    ("Copies", "Share of the synthetic chips that are copies of a training chip, also flipped or rotated."),
 )  # fmt: skip
 """The measures in words."""
 ALL, MUCH = 0.9, 0.6
@@ -57,10 +57,11 @@ def section_gan(data: ReportData) -> blocks.Section | None:
     generators = sum(split.gan is not None for split in data.splits.values())
     section.blocks.append(
         blocks.text(
-            f"{plural(generators, 'generator')}, one per split, each trained on that split's training chips alone. The"
-            " one used is the best on validation chips (ringed), not the last. Its score, lower is better, is the mean"
-            " kernel distance of the classes and twice what a classifier trained on its chips alone lacks to an average"
-            " precision of 1. A score that stays above the ring is over-training."
+            f"{plural(generators, 'generator')}, one per split, each trained only on that split's training chips. The"
+            " checkpoint used is the best on validation chips (ringed), not the last. Its score, lower is"
+            " better, is the mean"
+            " kernel distance of the classes plus twice the gap of a classifier trained only on its chips to an average"
+            " precision of 1. A score that stays above the ring means over-training."
             f" The curves are those of replicate {splits[0].metadata['replicate']}."
         )
     )
@@ -153,7 +154,7 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
     if not curves:
         return None
     svg = figures.lines("gan-score", "Score while training", curves, "real images shown", "score")
-    caption = "The score that chooses the checkpoint; lower is better. What follows an over-trained generator is paler."
+    caption = "The score that chooses the checkpoint; lower is better. After over-training sets in, curves are paler."
     return blocks.figure("gan-score", svg, caption)
 
 
@@ -172,7 +173,9 @@ def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
     if not curves:
         return None
     svg = figures.lines("gan-losses", "Losses while training", curves, "real images shown", "loss")
-    return blocks.figure("gan-losses", svg, "Losses of both networks, mean of the shown trainings; neither is quality.")
+    return blocks.figure(
+        "gan-losses", svg, "Losses of both networks, mean over the trainings shown; neither measures quality."
+    )
 
 
 def _fold(split: Split) -> str:
@@ -207,11 +210,11 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
             cells.append(blocks.cell(shown, f"real {shown_measure(name, floor)}" if floor is not None else ""))
         rows.append(blocks.row(cells))
     caption = (
-        "The chosen generators against real validation chips, mean over splits where the curves above are of one"
-        " replicate, in features learned on training chips;"
-        " below each value what real training chips score in the generator's place. Lower is better for both distances"
-        " and for copies, higher for the others. A value better than the one below it does not mean chips better than"
-        " real ones, only a difference that these features do not see."
+        "The chosen generators against real validation chips, mean over splits (the curves above are of one"
+        " replicate), in features learned on training chips;"
+        " below each value that of real training chips instead of generated ones. Lower is better for both distances"
+        " and for copies, higher for the others. A value better than the one below it does not mean that the chips are"
+        " better than real ones, only that these features do not see the difference."
     )
     return blocks.table("GAN quality", caption, ["Class", *(MEASURES.get(name, name) for name in names)], rows)
 
@@ -247,8 +250,8 @@ def ungraded_in_words(grades: Sequence[Mapping[str, Any]]) -> str | None:
     if not without:
         return None
     return (
-        f"In {without} of {plural(len(grades), 'split')} screening accepted no chip of some class, so there is no row"
-        " for accepted chips: the mean of the other splits would flatter."
+        f"In {without} of {plural(len(grades), 'split')} screening accepted no chips of some class, so there is no row"
+        " for accepted chips: the mean of the other splits would be too optimistic."
     )
 
 
@@ -266,10 +269,10 @@ def usefulness_table(usefulness: Mapping[str, Mapping[str, float]]) -> blocks.Bl
         if way in usefulness
     ]
     caption = (
-        "A small classifier is trained on one kind of chips alone and tested on the other; real test chips are those of"
-        " validation. The nearer the accepted chips, those that screening lets through to the classifiers, come to the"
-        " real ones, the more of the classes they show. A low last row says that chips carry wrong labels. Of"
-        " composites, what lies behind them is the background class. Mean over splits."
+        "A small classifier is trained only on one kind of chips and tested on the other; real test chips are those of"
+        " validation. The closer the accepted chips, those that classifiers are trained on, come to the"
+        " real ones, the more of the classes they show. A low last row means that chips have wrong labels. For"
+        " composites, the same backgrounds without objects are the background class. Mean over splits."
     )
     return blocks.table("Train on synthetic, test on real", caption, ["Trained on", *names], rows)
 
@@ -279,12 +282,12 @@ def usefulness_in_words(usefulness: Mapping[str, Mapping[str, float]], classes: 
     way, kind = (ACCEPTED, "accepted synthetic") if ACCEPTED in usefulness else ("synthetic_to_real", "synthetic")
     real, synthetic = usefulness["real_to_real"]["balanced accuracy"], usefulness[way]["balanced accuracy"]
     text = (
-        f"A classifier that saw {kind} chips alone has a balanced accuracy of {synthetic:.3f} on real ones, one that"
-        f" saw real chips {real:.3f}"
+        f"A classifier trained only on {kind} chips has a balanced accuracy of {synthetic:.3f} on real ones, one"
+        f" trained on real chips {real:.3f}"
     )
     chance = 1 / classes
     if real <= chance:
-        return f"{text}: no more than chance, so this says nothing about the generator."
+        return f"{text}: no better than chance, so this says nothing about the generator."
     share = max(0.0, (synthetic - chance) / (real - chance))
     word = "nearly all" if share >= ALL else "much" if share >= MUCH else "little"
     return f"{text}. Above chance ({chance:.2g}) that is {100 * share:.0f} %: they show {word} of it."
@@ -311,9 +314,12 @@ def alarms(data: ReportData) -> list[blocks.Block]:
     lines = []
     if collapsed:
         counted = "; ".join(f"{label}: {plural(count, 'generator')}" for label, count in sorted(collapsed.items()))
-        lines.append(f"Collapse, chips of a class that hardly differ from one another: {counted}.")
+        lines.append(f"Mode collapse (chips of a class hardly differ from one another): {counted}.")
     if restarts:
-        lines.append(f"{plural(restarted, 'training')} diverged and went on from a good checkpoint, {restarts} times.")
+        lines.append(
+            f"{plural(restarted, 'training')} diverged and resumed from a good checkpoint,"
+            f" {plural(restarts, 'time')} in all."
+        )
     return [blocks.text(" ".join(lines))] if lines else []
 
 

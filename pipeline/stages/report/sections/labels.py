@@ -127,8 +127,8 @@ def section_labels(data: ReportData) -> blocks.Section | None:
             figures.lines(
                 "learning-curve", "Learning curve", lines, axis, f"{question['title']}, %", log_x=True, percent=True
             ),
-            f"{question['title'].capitalize()} over the number of labels that a user would have; the validation part"
-            " counts. Shaded: the intervals of the two arms of the verdict.",
+            f"{question['title'].capitalize()} over the number of labels that a user would have, including validation"
+            " labels. Shaded: the intervals of the two arms of the verdict.",
         )
     ]
     results = gains(data, labels)
@@ -172,8 +172,8 @@ def _gain_table(data: ReportData, results: list[Gain], objects: str) -> blocks.B
         for gain in results
     ]
     caption = (
-        f"How many labels of class {objects} more {baseline} would need to do as well as {treatment}, read off the"
-        " curve of the former; below it the interval of the crossed bootstrap. Where the curve ends, a gain can"
-        " only be said to be more than there are, and where it begins, to be a loss. Exploration."
+        f"How many more labels of class {objects} {baseline} would need to do as well as {treatment}, read off the"
+        " curve of the former; below it the interval of the crossed bootstrap. Beyond the end of the curve, a gain can"
+        " only be given as more than there are, and before its beginning, as a loss. Exploratory."
     )
     return blocks.table("Gain in labels", caption, ["Real fraction", "labels", "worth"], rows)

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ....dataset.tables import CHIPS, SCENES
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks
 from ..html.drawing import ACCENT, BAD, MARKERS, MUTED, SERIES, drawn, svg
-from ..html.words import plural, short_names
+from ..html.words import short_names
 from ..stats.metrics import Floats
 from .errors import error_table, shown_errors
 
@@ -144,7 +145,7 @@ def section_map(data: ReportData) -> blocks.Section | None:
             labels = chips["class"].to_numpy(dtype=str)
             name = short_names([busiest])[busiest]
             svg = close_up(outlines[busiest], corners, labels, anchors, data.classes)
-            caption = f"The footprints of the chips of {name}, the scene with most objects. Rings: errors."
+            caption = f"The footprints of the chips of {name}, the scene with the most objects. Rings: errors."
             drawings.append(blocks.figure("map-scene", svg, caption))
     section.blocks = [blocks.figures(drawings)]
     section.data = {"georeferenced_scenes": len(outlines)}

@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks
-from ..html.words import arm_name, number, plural, short_names, unit_name
+from ..html.words import arm_name, number, short_names, unit_name
 from ..stats.statistics import MIN_EFFECTIVE_UNITS, MIN_REPLICATES, MIN_UNITS
 from .scores import right_shares
 
@@ -61,7 +62,7 @@ def _step(title: str, text: str, command: str, replicates: int = 0) -> dict[str,
 
 def _use(data: ReportData) -> dict[str, Any]:
     arm = data.answer["favoured"]
-    unsure = " It is the baseline's: nothing shows that another arm does better." if not _helps(data) else ""
+    unsure = " This is the baseline, since nothing shows that another arm does better." if not _helps(data) else ""
     return _step(
         "Use the classifier",
         f"It is trained on all labelled chips with {arm_name(arm)}.{unsure}",
@@ -76,7 +77,7 @@ def _helps(data: ReportData) -> bool:
 def _generate(data: ReportData) -> dict[str, Any]:
     return _step(
         "Use the generator",
-        "Chips of the final generator, with labels, a card and their licence.",
+        "Generates chips with the final generator, with labels, a card and their licence.",
         f"satpipe generate --count 1000 --to chips --run {shlex.quote(data.config['name'])}",
     )
 
@@ -85,8 +86,8 @@ def _train_longer(data: ReportData) -> dict[str, Any]:
     images = data.config["gan"].get("images")
     return _step(
         "Train a generator that learns",
-        "The generator did not learn, so its chips could not help. Train it longer, or choose other settings"
-        " (the guide to GAN settings).",
+        "The generator did not learn, so its chips could not help. Train it longer, or try other settings"
+        " (see the guide to GAN settings).",
         run_command(data, f"gan.images={10 * images if images else 150000}", name="longer"),
     )
 
@@ -100,28 +101,29 @@ def deciding_steps(data: ReportData) -> Iterator[dict[str, Any]]:
     elif answer["detectable"] is not None:
         needed, twice = replicates_needed(answer), detectable_with(answer, 2 * replicates)
         if needed is not None and replicates < needed <= MOST_REPLICATES:
-            text = f"If the difference is what it looks like, {needed} replicates would show it 8 times in 10."
+            text = f"If the true difference is as estimated, {needed} replicates would detect it with 80 % probability."
             yield _more_replicates(data, needed, text)
         elif twice < 0.95 * answer["detectable"]:
             text = (
-                f"Twice as many would find a difference of {number(100 * twice, 1)} points instead of"
-                f" {number(100 * answer['detectable'], 1)}, 8 times in 10; the one seen here is smaller than that."
+                f"Twice as many would detect a difference of {number(100 * twice, 1)} points instead of"
+                f" {number(100 * answer['detectable'], 1)}, with 80 % probability; the estimate here is smaller"
+                " than that."
             )
             yield _more_replicates(data, 2 * replicates, text)
     too_few = answer["units"] < MIN_UNITS or answer["effective_units"] < MIN_EFFECTIVE_UNITS
     if not too_few and _folds_dominate(answer):
         yield _step(
             "Leave out more areas, or ask about these",
-            f"Most of what is uncertain is how far {plural(answer['folds'], 'fold')} represent others: more areas"
-            f" decide more than more replicates. To ask about the places at hand instead, assign each {unit} to a"
-            " fold by chance.",
+            f"Most of the uncertainty is how well {plural(answer['folds'], 'fold')} represent others: more areas"
+            f" help more than more replicates. To ask only about the places you have, assign each {unit} to a"
+            " fold at random.",
             run_command(data, "split.scheme=folds", f"split.by={answer['question']['unit']}", name="by-chance"),
         )
     elif too_few or (replicates >= MIN_REPLICATES and _groups_dominate(answer)):
         yield _step(
             "Test on more places",
-            f"The verdict rests on {plural(answer['units'], f'test {unit}')}, and most of what is uncertain is how"
-            f" these differ. More labelled {unit}s decide more than more replicates: add them and run again.",
+            f"The verdict rests on {plural(answer['units'], f'test {unit}')}, and most of the uncertainty is how"
+            f" these differ. More labelled {unit}s help more than more replicates: add them and run again.",
             run_command(data),
         )
 
@@ -137,7 +139,7 @@ def _folds_dominate(answer: Mapping[str, Any]) -> bool:
 def _more_replicates(data: ReportData, count: int, why: str) -> dict[str, Any]:
     more = count - data.answer["replicates"]
     command = run_command(data, f"split.replicates={count}")
-    return _step("Run more replicates", f"{why} Those that there are stay as they are.", command, more)
+    return _step("Run more replicates", f"{why} Existing replicates are reused.", command, more)
 
 
 def replicates_needed(answer: Mapping[str, Any]) -> int | None:
@@ -168,7 +170,7 @@ def _share_of_replicates(answer: Mapping[str, Any]) -> float:
 def _own_scenes() -> dict[str, Any]:
     return _step(
         "Try it on your own scenes",
-        "These were drawn by a program. `init` inspects a folder of scenes and labels and writes a configuration.",
+        "These were simulated. `init` inspects a folder of scenes and labels and writes a configuration.",
         "satpipe init FOLDER",
     )
 
@@ -190,10 +192,10 @@ def _label(data: ReportData) -> dict[str, Any]:
     )
     text = (
         f"Most often wrong is {by_class.index[0]}: {100 * by_class.iloc[0]:.0f} % of its test chips. "
-        + (f"The {unit}s with most wrong chips: {named}. " if named else "")
-        + "Label more of this kind, and look at labels-to-check.csv; a run then repeats only what changes."
+        + (f"The {unit}s with the most errors: {named}. " if named else "")
+        + "Label more of these, and check labels-to-check.csv; a run then repeats only what changed."
     )
-    return _step("Label more of this kind", text, run_command(data))
+    return _step("Label more of these", text, run_command(data))
 
 
 def _fewer_labels(data: ReportData) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def _fewer_labels(data: ReportData) -> dict[str, Any]:
     quarter = f"{max(fraction / 4, 0.01):.2f}".rstrip("0")
     return _step(
         "See what synthetic chips are worth with fewer labels",
-        "With so many labels there may be nothing left to gain. With a quarter of them the learning curve shows"
+        "With so many labels there may be little left to gain. With a quarter of them the learning curve shows"
         " how many labels the synthetic chips replace.",
         run_command(data, f"split.fractions=[{quarter},{fraction}]", f"report.fraction={quarter}", name="quarter"),
         data.answer["replicates"],

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from ....engine.task import read_metadata
+from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks
-from ..html.words import plural
 
 DIGEST_SHOWN = 12
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ....composition.surroundings import CROWDED, crowded
+from ....utils.plural import plural
 from ..gather import ReportData, json_lines
 from ..html import blocks, figures
 from ..html.drawing import number_of
-from ..html.words import number, plural, points, unit_name
+from ..html.words import number, points, unit_name
 from ..stats.curves import RECALLS, precision_at_recall, reliability
 from .chips import scaling_of
 
@@ -80,8 +81,8 @@ def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
                         "calibration", "Calibration", [*calibration, diagonal], "score", f"share that is {objects}",
                         square=True,
                     ),
-                    "Calibration: of the chips with a score near 0.8, eight in ten should be objects (thin line)."
-                    " All replicates together.",
+                    "Calibration: of the chips with a score near 0.8, 80 % should be objects (thin line)."
+                    " All replicates pooled.",
                 ),
             ]
         ),
@@ -118,7 +119,8 @@ def section_surroundings(data: ReportData, arms: list[str]) -> blocks.Section | 
     section = blocks.Section("surroundings", "Objects in the open and beside structures")
     shown = blocks.table(
         "Recall by surroundings",
-        f"Share of {' or '.join(data.classes[1:])} chips that are recognised, mean of replicates: those with nothing"
+        f"Share of {' or '.join(data.classes[1:])} chips that are recognised, mean of replicates: those with"
+        " no structures"
         f" near them, and those with more than {100 * CROWDED:g} % edges in the ring around their mask, such as"
         " quays or other objects. Objects without a mask are left out.",
         ["Arm", f"in the open ({(~beside).sum()})", f"beside structures ({beside.sum()})"],
@@ -164,7 +166,8 @@ def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None
     section.blocks = [
         blocks.text(
             f"Each arm, mean over {plural(len(splits), 'training')}: its folds and replicates at"
-            f" {100 * fraction:g} % of the labels. Validation chips are no test chips: levels differ from the tables."
+            f" {100 * fraction:g} % of the labels. Validation chips are not test chips, so levels differ from"
+            " the tables."
         ),
         blocks.figures(drawings),
     ]
@@ -215,16 +218,17 @@ def section_leakage(data: ReportData) -> blocks.Section | None:
     ]
     section.blocks = [
         blocks.text(
-            f"Dealt out at random instead of by {unit_name(data.config['split']['by'])}, {arm} scores"
+            f"Assigned at random instead of by {unit_name(data.config['split']['by'])}, {arm} scores"
             f" {number(random['values'][arm])} instead of {number(group[arm])}: {points(gap)} points. Chips of one"
-            " scene resemble one another; if some of them are trained on and others tested, the score says how well a"
-            " classifier knows these scenes, not how well it does on new ones. The group split is the honest figure."
+            " scene resemble one another; if some are used for training and others for testing, the score says"
+            " how well a"
+            " classifier knows these scenes, not how well it does on new ones. The group split gives the honest figure."
         ),
         blocks.table(
             "Random split and group split",
             f"{question['title'].capitalize()} with {100 * random['fraction']:g} % of the labels: group split, mean of"
             f" {plural(data.answer['replicates'], 'replicate')}; random split, mean of"
-            f" {plural(random['replicates'], 'replicate')}. No part of the verdict.",
+            f" {plural(random['replicates'], 'replicate')}. Not part of the verdict.",
             ["Arm", "group split", "random split", "difference, points"],
             rows,
         ),

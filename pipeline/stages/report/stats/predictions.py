@@ -171,5 +171,5 @@ def _numbers(names: pd.Series[str], numbers: dict[str, int]) -> Ints:
     """Return the class numbers of class names."""
     unknown = sorted(set(names) - set(numbers))
     if unknown:
-        raise StoreError(f"predictions of class {', '.join(unknown)}, which is none of {', '.join(numbers)}")
+        raise StoreError(f"predictions of class {', '.join(unknown)}, which is not among {', '.join(numbers)}")
     return np.asarray(names.map(numbers), dtype=np.int64)
