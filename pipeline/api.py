@@ -308,8 +308,8 @@ def load_classifier(
     """
     folder = _folder(run, classifiers.CARD)
     if folder is None:
-        found = find_run(cast(str | None, run), root)
-        folder = found.artifact(f"classify/{FINAL}", "classifier", "all").path
+        finished = find_run(cast(str | None, run), root)
+        folder = finished.artifact(f"classify/{FINAL}", "classifier", "all").path
     return classifiers.load(folder, device, model or SHIP_CONVNET)
 
 
@@ -341,35 +341,35 @@ def load_chips(
         raise ConfigError("synthetic chips have no role; leave out role or synthetic")
     if role is not None and role not in ROLES:
         raise ConfigError(f"there is no role {role}; roles are {', '.join(ROLES)}")
-    found = find_run(run, root)
-    classes = found.config.ingest.classes
+    finished = find_run(run, root)
+    classes = finished.config.ingest.classes
     if label is not None:
         make.class_numbers((label,), classes)
-    index = found.artifact("chips/index", "chips", "chips").path
-    real = ChipStore.open(CHIPS.read, index / "index.parquet", found.store.artifacts)
-    roles = _roles(found, split)
+    index = finished.artifact("chips/index", "chips", "chips").path
+    real = ChipStore.open(CHIPS.read, index / "index.parquet", finished.store.artifacts)
+    roles = _roles(finished, split)
     training = real.of(list(roles.index[roles == "train"]))
     fitted_on = training if len(training) else real.of(list(real.index["chip_id"][:1]))
-    scaling = scalings.fit(fitted_on.pixels(), **as_json(found.config.chips.scaling))
+    scaling = scalings.fit(fitted_on.pixels(), **as_json(finished.config.chips.scaling))
     if synthetic:
-        made = found.artifact(f"synth/{split}", f"synthetic chips of split {split}", "synth").path
-        store = ChipStore.open(SYNTHETIC.read, made / "index.parquet", found.store.artifacts)
+        folder = finished.artifact(f"synth/{split}", f"synthetic chips of split {split}", "synth").path
+        store = ChipStore.open(SYNTHETIC.read, folder / "index.parquet", finished.store.artifacts)
         store = store.where(store.index["accepted"].to_numpy(bool))
     else:
         store = ChipStore(real.index.assign(role=real.index["chip_id"].map(roles)), real.store)
         store = store if role is None else store.where((store.index["role"] == role).to_numpy(bool))
         if not len(store) and role is not None:
-            raise ConfigError(f"split {split} of run {found.name} has no {role} chips; {_splits_with(found, role)}")
+            raise ConfigError(f"split {split} of run {finished.name} has no {role} chips; {_splits_with(finished, role)}")
     if label is not None:
         store = store.where((store.index["class"] == label).to_numpy(bool))
     what = f"{role} chips" if role else "synthetic chips" if synthetic else "chips"
     if not len(store):
-        raise ConfigError(f"run {found.name} has no {what}{f' of class {label}' if label else ''} in split {split}")
-    title = f"{what} of run {found.name} (split {split})"
+        raise ConfigError(f"run {finished.name} has no {what}{f' of class {label}' if label else ''} in split {split}")
+    title = f"{what} of run {finished.name} (split {split})"
     pixels = LazyChips.of(store)
     ends = np.array([len(shard) for shard in pixels.shards])[pixels.which]
     if ((pixels.positions < 0) | (pixels.positions >= ends)).any():
-        raise StoreError(f"the index of run {found.name} names chips that its shards do not hold; run the stage again")
+        raise StoreError(f"the index of run {finished.name} names chips that its shards do not hold; run the stage again")
     return LabelledChips(store.index, classes, scaling, pixels, title)
 
 

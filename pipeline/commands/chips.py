@@ -57,12 +57,12 @@ def command(
         found = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
         found["index"] = str(chips["index"].path / "index.parquet")
         if "duplicates" in chips:
-            found["pairs"] = str(chips["duplicates"].path / PAIRS)
-        found["sheet"] = str(_copy_sheet(chips["index"].path, sheet or reports(root) / f"{config.name}-chips.png"))
+            report["pairs"] = str(chips["duplicates"].path / PAIRS)
+        report["sheet"] = str(_copy_sheet(chips["index"].path, sheet or reports(root) / f"{config.name}-chips.png"))
         if as_json:
-            click.echo(json.dumps({"run": config.name} | found, indent=1))
+            click.echo(json.dumps({"run": config.name} | report, indent=1))
         else:
-            _show(config.name, found, failed)
+            _show(config.name, report, failed)
     if failed is not None:
         raise failed
 
@@ -117,41 +117,41 @@ def _copy_sheet(index: Path, to: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------------- print
 
 
-def _show(run: str, found: Mapping[str, Any], failed: Exception | None) -> None:
-    height, width, bands = found["shape"]
-    scenes, labels = found["scenes"], found["labels"]
-    total = sum(found["chips"].values())
+def _show(run: str, report: Mapping[str, Any], failed: Exception | None) -> None:
+    height, width, bands = report["shape"]
+    scenes, labels = report["scenes"], report["labels"]
+    total = sum(report["chips"].values())
     say(
-        f"\n{run}: {plural(total, 'chip')} of {height} x {width} x {bands} {found['dtype']} from"
+        f"\n{run}: {plural(total, 'chip')} of {height} x {width} x {bands} {report['dtype']} from"
         f" {plural(scenes['used'], 'scene')}\n"
     )
-    classes = list(found["chips"])
-    rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in found["groups"].items()]
+    classes = list(report["chips"])
+    rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in report["groups"].items()]
     for table in (
-        _table(("class", "chips"), found["chips"].items()),
-        _table(("cut as", "chips"), found["kinds"].items()),
-        _table((found["by"], *classes), rows),
-        _table(("split", "class", *_ROLES), _split_rows(found["splits"], classes)),
+        _table(("class", "chips"), report["chips"].items()),
+        _table(("cut as", "chips"), report["kinds"].items()),
+        _table((report["by"], *classes), rows),
+        _table(("split", "class", *_ROLES), _split_rows(report["splits"], classes)),
     ):
         if table:
             say(table)
-    for line in _folds(found["splits"]):
+    for line in _folds(report["splits"]):
         say(line)
     for title, reasons in (
         ("scenes left out", _counted(scenes["left_out"].values())),
         ("labels left out", labels["left_out"]),
-        ("windows dropped", found["dropped"]),
-        *([] if failed else [("training chips dropped, over all splits", found["leaks"].get("dropped", {}))]),
+        ("windows dropped", report["dropped"]),
+        *([] if failed else [("training chips dropped, over all splits", report["leaks"].get("dropped", {}))]),
     ):
         say(f"{title}: {'; '.join(f'{reason} ({count:,})' for reason, count in reasons.items()) or 'none'}")
     if failed:
         say("training chips dropped: not known, since not all splits could be made; the error below says why")
-    for line in _leaks(found["leaks"], found["by"]):
+    for line in _leaks(report["leaks"], report["by"]):
         say(line)
-    if found["leaks"].get("overlapping_pairs", 0) + found["leaks"].get("near_duplicate_pairs", 0):
-        say(f"leaking pairs of chips: {found['pairs']}")
-    say(f"index (GeoParquet, outlines in longitude and latitude): {found['index']}")
-    say(f"contact sheet: {found['sheet']}")
+    if report["leaks"].get("overlapping_pairs", 0) + report["leaks"].get("near_duplicate_pairs", 0):
+        say(f"leaking pairs of chips: {report['pairs']}")
+    say(f"index (GeoParquet, outlines in longitude and latitude): {report['index']}")
+    say(f"contact sheet: {report['sheet']}")
 
 
 _ROLES = ("train", "validation", "test", "unused", "dropped")

@@ -138,9 +138,9 @@ def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
         say(f"{found.scene.name}: {len(found.above(outcome.score).objects):,} found{quality}")
     if len(outcome.scenes) > SCENES_SHOWN:
         say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
-    made = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    detections = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     places = plural(len(outcome.scenes), "scene")
-    say(f"{made} with a score above {outcome.score:.3g} in {places}, {plural(windows, 'window')}")
+    say(f"{detections} with a score above {outcome.score:.3g} in {places}, {plural(windows, 'window')}")
     if scored:
         at_score, best, average = outcome.quality()
         say(f"against the labels: {_format_quality(at_score)}; average precision {average:.3f}")

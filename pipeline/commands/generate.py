@@ -154,8 +154,8 @@ def _make_chips(run: Run, wish: of_chips.Wish, to: Path) -> None:
     with progress("chips") as tick:
         tally = make(run, wish, to, tick)
     names = run.config.ingest.classes
-    made = ", ".join(f"{number:,} {names[label]}" for label, number in tally.kept.items())
-    say(f"{sum(tally.kept.values()):,} synthetic chips in {to}: {made}")
+    counts = ", ".join(f"{number:,} {names[label]}" for label, number in tally.kept.items())
+    say(f"{sum(tally.kept.values()):,} synthetic chips in {to}: {counts}")
     if tally.note:
         say(f"note: {tally.note}")
     if tally.reasons:

@@ -81,9 +81,9 @@ def _say_images(folder: Path, inventory: Inventory) -> None:
     from ..formats.base import Recognised
 
     if inventory.images:
-        found = Recognised({"type": "geojson", "path": str(inventory.root)}, "")
+        scenes = Recognised({"type": "geojson", "path": str(inventory.root)}, "")
         say(f"{folder}:")
-        for heading, rest in lines_of(found, summarise_scenes(found), Grouping()):
+        for heading, rest in lines_of(scenes, summarise_scenes(scenes), Grouping()):
             say(f"  {heading:<11} {rest}")
 
 

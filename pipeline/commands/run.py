@@ -115,8 +115,8 @@ def command(
 def _say_budget(config: RunConfig, replicates: int, budget: str, over: bool) -> None:
     """Print how many replicates a budget was enough for, and which ones are left out."""
     asked = config.split.replicates
-    made = plural(replicates, "replicate")
-    text = f"{made} took longer than {budget}" if over else f"{made} fitted in {budget}"
+    included = plural(replicates, "replicate")
+    text = f"{included} took longer than {budget}" if over else f"{included} fitted in {budget}"
     left = f"left out: replicates {replicates + 1} to {asked}" if replicates < asked else "none left out"
     say(f"{config.name}: {text}; {left}, over all folds, fractions and arms")
 

@@ -37,14 +37,14 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
+    keys: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
-        if key in seen:
+        if key in keys:
             raise yaml.constructor.ConstructorError(None, None, f"key `{key}` is given twice", key_node.start_mark)
-        seen.add(key)
+        keys.add(key)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -71,26 +71,26 @@ def parse_yaml(text: str) -> Any:
         loader.dispose()
 
 
-def _count_values(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
+def _count_values(node: yaml.Node, counts: dict[int, int], above: set[int]) -> int:
     """Count the values that a node unfolds to."""
     if id(node) in above:
         raise yaml.constructor.ConstructorError(
             None, None, "an alias refers to a node that contains it", node.start_mark
         )
-    if id(node) not in known:
+    if id(node) not in counts:
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
-            children = [one for pair in node.value for one in pair]
+            children = [node_of_pair for pair in node.value for node_of_pair in pair]
         elif isinstance(node, yaml.SequenceNode):
             children = node.value
         above.add(id(node))
-        known[id(node)] = 1 + sum(_count_values(child, known, above) for child in children)
+        counts[id(node)] = 1 + sum(_count_values(child, counts, above) for child in children)
         above.discard(id(node))
-    if known[id(node)] > MAX_VALUES:
+    if counts[id(node)] > MAX_VALUES:
         raise yaml.constructor.ConstructorError(
             None, None, f"its aliases expand to more than {MAX_VALUES:,} values", node.start_mark
         )
-    return known[id(node)]
+    return counts[id(node)]
 
 
 def configs_folder() -> Path:
@@ -121,8 +121,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        known = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
-        raise ConfigError(f"configuration {path} does not exist; bundled ones are {known}") from None
+        bundled = ", ".join(sorted(file.name for file in configs_folder().glob("*.yaml")))
+        raise ConfigError(f"configuration {path} does not exist; bundled ones are {bundled}") from None
     except IsADirectoryError:
         raise ConfigError(f"configuration {path} is a folder; name the YAML file in it") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -183,26 +183,26 @@ def resolve_path(value: str, base: Path) -> Path:
 
 
 def _apply(raw: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
-    here: Any = raw
+    section: Any = raw
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         name = ".".join(keys[: depth + 1])
-        if isinstance(here, list):
-            if not key.isdigit() or int(key) >= len(here):
+        if isinstance(section, list):
+            if not key.isdigit() or int(key) >= len(section):
                 raise ConfigError(
-                    f"{source}: `{name}` does not exist; the list has {plural(len(here), 'item')}, counted from 0"
+                    f"{source}: `{name}` does not exist; the list has {plural(len(section), 'item')}, counted from 0"
                 )
             position: Any = int(key)
-        elif isinstance(here, dict):
+        elif isinstance(section, dict):
             position = key
         else:
             raise ConfigError(f"{source}: `{'.'.join(keys[:depth])}` is a value and has no key `{key}`")
         if last:
-            here[position] = value
+            section[position] = value
         else:
-            if isinstance(here, dict) and here.get(position) is None:
-                here[position] = {}
-            here = here[position]
+            if isinstance(section, dict) and section.get(position) is None:
+                section[position] = {}
+            section = section[position]
 
 
 def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | None = None) -> RunConfig:
@@ -380,8 +380,8 @@ def valid_keys(loc: Sequence[int | str]) -> list[str]:
         if part in _source_types() and len(models) != 1:
             models = [_source_types()[part]]
             continue
-        found = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        models = [model for annotation in found for model in _models_in(annotation)]
+        annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        models = [model for annotation in annotations for model in _models_in(annotation)]
     return sorted({key for model in models for key in model.model_fields})
 
 

@@ -185,8 +185,8 @@ class SplitConfig(Section):
         if self.test_lists and not all(self.test_lists):
             raise ValueError("test_lists has an empty list: each names the groups of one test set")
         if len({split_name(0, fraction, 0) for fraction in self.fractions}) < len(self.fractions):
-            told = ", ".join(f"{fraction:g}" for fraction in self.fractions)
-            raise ValueError(f"fractions ({told}) must differ by a whole percent, since splits are named by it")
+            listed = ", ".join(f"{fraction:g}" for fraction in self.fractions)
+            raise ValueError(f"fractions ({listed}) must differ by a whole percent, since splits are named by it")
         if self.repeats > 1 and self.scheme not in ("folds", "holdout"):
             raise ValueError(
                 f"repeats needs a random assignment of groups, and scheme {self.scheme} has only one assignment"
@@ -362,10 +362,10 @@ class ClassifyConfig(Section):
         folders = [folder.name for folder in self.folders]
         if len({*folders, *ARMS}) != len(folders) + len(ARMS):
             raise ValueError("names of folders must differ from each other, and from the built-in arms")
-        known = known_names(folders)
-        unknown = [arm for arm in self.arms if arm not in known]
+        names = known_names(folders)
+        unknown = [arm for arm in self.arms if arm not in names]
         if unknown:
-            raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(known)}")
+            raise ValueError(f"no arm {unknown[0]!r}; arms are {', '.join(names)}")
         if len(set(self.arms)) != len(self.arms):
             raise ValueError("arms must differ")
         return self

@@ -135,54 +135,54 @@ def _module(name: str) -> Module:
     if path is None:
         raise ValueError(f"no module {name} in package {ROOT}")
     tree = _Strip().visit(ast.parse(path.read_text("utf-8")))
-    found = Module()
+    parsed = Module()
     pending: list[ast.stmt] = list(tree.body)
     while pending:
         statement = pending.pop(0)
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            found.imports.update(_aliases(statement, name, path.name == "__init__.py"))
+            parsed.imports.update(_aliases(statement, name, path.name == "__init__.py"))
         elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
             continue
         elif names := _bound_names(statement):
             for bound in names:
-                found.definitions.setdefault(bound, []).append(statement)
+                parsed.definitions.setdefault(bound, []).append(statement)
         else:
-            found.always.append(statement)
-    return found
+            parsed.always.append(statement)
+    return parsed
 
 
 def _uses(nodes: list[ast.stmt], module: str) -> Iterator[Alias]:
     """Yield the definitions of this package that statements of ``module`` use."""
-    here = _module(module)
+    current = _module(module)
     path = _source(module)
     is_package = path is not None and path.name == "__init__.py"
-    known = dict(here.imports)
+    imported = dict(current.imports)
     walked = [leaf for node in nodes for leaf in ast.walk(node)]
     for leaf in walked:
         if isinstance(leaf, (ast.Import, ast.ImportFrom)):
-            known.update(_aliases(leaf, module, is_package))
+            imported.update(_aliases(leaf, module, is_package))
             yield from (alias for _, alias in _aliases(leaf, module, is_package) if alias.name)
     dotted = {id(leaf.value): leaf.attr for leaf in walked if isinstance(leaf, ast.Attribute)}
     for leaf in walked:
         if not isinstance(leaf, ast.Name):
             continue
-        if leaf.id in here.definitions:
+        if leaf.id in current.definitions:
             yield Alias(module, leaf.id)
-        elif leaf.id in known:
-            alias = known[leaf.id]
+        elif leaf.id in imported:
+            alias = imported[leaf.id]
             yield alias if alias.name else Alias(alias.module, dotted.get(id(leaf), "*"))
 
 
 @cache
 def _definition(module: str, name: str) -> tuple[str, tuple[Alias, ...]]:
     """Return the digest of one definition (``*``: all of them, empty: what always runs) and what it uses."""
-    here = _module(module)
+    parsed = _module(module)
     if name == "*":
-        nodes = [statement for statements in here.definitions.values() for statement in statements]
+        nodes = [statement for statements in parsed.definitions.values() for statement in statements]
     elif name == "":
-        nodes = here.always
+        nodes = parsed.always
     else:
-        nodes = here.definitions.get(name, [])
+        nodes = parsed.definitions.get(name, [])
     text = "\n".join(ast.dump(node) for node in nodes)
     return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(_uses(nodes, module)))
 
@@ -192,11 +192,11 @@ def _follow(alias: Alias) -> Alias:
     for _ in range(8):
         if alias.name in (None, "*", ""):
             break
-        here = _module(alias.module)
-        if alias.name in here.definitions or alias.name not in here.imports:
+        target = _module(alias.module)
+        if alias.name in target.definitions or alias.name not in target.imports:
             inner = f"{alias.module}.{alias.name}"
-            return Alias(inner, "*") if alias.name not in here.definitions and _source(inner) else alias
-        alias = here.imports[str(alias.name)]
+            return Alias(inner, "*") if alias.name not in target.definitions and _source(inner) else alias
+        alias = target.imports[str(alias.name)]
     return Alias(alias.module, "*") if alias.name is None else alias
 
 

@@ -110,16 +110,16 @@ def summary(stage: str, metadata: Mapping[str, dict[str, Any]]) -> list[str]:
 
 def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
     """Return lines on leaks between groups: found, joined and dropped. No split keeps one that was found."""
-    found = metadata.get("duplicates")
+    leaks = metadata.get("duplicates")
     splits = [task for name, task in metadata.items() if name.startswith("split-")]
-    if found is None or not splits or not found["overlaps"] + found["duplicates"]:
+    if leaks is None or not splits or not leaks["overlaps"] + leaks["duplicates"]:
         return []
     dropped = sum(sum(task["dropped"].values()) for task in splits)
-    joined = found["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
+    joined = leaks["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
     count = f"{sum(map(len, joined)):,} groups of {splits[0]['by']}"
     groups = f"{count} joined into {len(joined):,}" if joined else "no groups joined"
     pairs = (
-        f"{found['overlaps']:,} pairs of chips overlap on the ground and {found['duplicates']:,} are near-duplicates"
+        f"{leaks['overlaps']:,} pairs of chips overlap on the ground and {leaks['duplicates']:,} are near-duplicates"
     )
     copies = (
         f"{plural(dropped, 'training copy', 'training copies')} dropped in {plural(len(splits), 'split')}; none remains"
@@ -175,11 +175,11 @@ class PlainDisplay:
         # From where it is now: what an earlier run did would count as done in no time.
         self._first.setdefault(spec.key, (now, done))
 
-    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, ran: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Write what the stage kept and dropped."""
-        state = f"{made} of {plural(total, 'task')} run" if made else f"up to date, {plural(total, 'task')}"
+        state = f"{ran} of {plural(total, 'task')} run" if ran else f"up to date, {plural(total, 'task')}"
         self.say(f"{stage.name}: {state}")
-        if made:
+        if ran:
             for line in summary(stage.name, metadata):
                 self.say(f"  {line}")
 
@@ -233,11 +233,11 @@ class TerminalDisplay(PlainDisplay):
         rate = f"{speed:,.{digits}f} {state['unit']}/s" if speed else str(state["unit"])
         self.bars.update(task, rate=f"{rate} {state.get('note', '')}")
 
-    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, ran: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Remove the bars and write what the stage kept and dropped."""
         self._drop_stage()
         self.bars.stop()
-        super().stage_ends(stage, made, total, metadata)
+        super().stage_ends(stage, ran, total, metadata)
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """Remove the bars and write what the stage has."""

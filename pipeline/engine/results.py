@@ -204,8 +204,8 @@ class Results:
             return []
         if not version:
             return [self.folder / name]
-        found = [item for item in self.versions(name) if f"{name}@{self._number(item)}" == title]
-        return [self._path(name, self._number(found[0]))] if found else []
+        matching = [item for item in self.versions(name) if f"{name}@{self._number(item)}" == title]
+        return [self._path(name, self._number(matching[0]))] if matching else []
 
     def _refused(self, name: str) -> bool:
         folder = self.folder / name

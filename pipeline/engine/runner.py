@@ -44,7 +44,7 @@ class Display(Protocol):
     def task_progress(self, spec: TaskSpec, state: dict[str, Any]) -> None:
         """Show how far a running task is."""
 
-    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, ran: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Show that a stage is complete; metadata by task."""
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
@@ -214,7 +214,7 @@ class Runner:
                 return pool[0]
 
             for position, stage in enumerate(STAGES[: last + 1]):
-                made = total = 0
+                ran = total = 0
 
                 def handle(batch: TaskBatch, may_run: bool = position >= first) -> Sequence[Record]:
                     if batch.missing and not may_run:
@@ -232,14 +232,14 @@ class Runner:
 
                 try:
                     for batch in planner.stage(stage, handle):
-                        made += len(batch.missing)
+                        ran += len(batch.missing)
                         total += len(batch.specs)
                 except SatpipeError:
                     self.display.stage_stops(stage, planner.metadata(stage))
                     raise
-                outcome.made += made
+                outcome.made += ran
                 outcome.total += total
-                self.display.stage_ends(stage, made, total, planner.metadata(stage))
+                self.display.stage_ends(stage, ran, total, planner.metadata(stage))
         self._keep(config, planner, diary, outcome)
         return outcome
 

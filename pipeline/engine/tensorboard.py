@@ -157,9 +157,9 @@ class Mirror:
         self.display.task_progress(spec, state)
         self.write(spec, self.store.work(spec.key))
 
-    def stage_ends(self, stage: Stage, made: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
+    def stage_ends(self, stage: Stage, ran: int, total: int, metadata: dict[str, dict[str, Any]]) -> None:
         """Show that a stage is complete."""
-        self.display.stage_ends(stage, made, total, metadata)
+        self.display.stage_ends(stage, ran, total, metadata)
 
     def stage_stops(self, stage: Stage, metadata: dict[str, dict[str, Any]]) -> None:
         """Show that a stage cannot go on."""

@@ -143,14 +143,14 @@ def parse_range(text: str) -> Axis:
         ConfigError: If the text is not valid.
     """
     key, _, ends = text.partition("=")
-    found = re.fullmatch(r"([^:]+):([^:]+?)(:log)?", ends.strip())
-    if found is None:
+    match = re.fullmatch(r"([^:]+):([^:]+?)(:log)?", ends.strip())
+    if match is None:
         raise ConfigError(f"--range {text}: expected key=low:high or key=low:high:log")
     try:
-        low, high = yaml.safe_load(found[1]), yaml.safe_load(found[2])
+        low, high = yaml.safe_load(match[1]), yaml.safe_load(match[2])
     except yaml.YAMLError:
         raise ConfigError(f"--range {text}: the limits are not valid YAML") from None
-    return range_axis(key.strip(), low, high, found[3] is not None)
+    return range_axis(key.strip(), low, high, match[3] is not None)
 
 
 def merged(request: Request, axes: Sequence[Axis]) -> Request:
@@ -158,8 +158,8 @@ def merged(request: Request, axes: Sequence[Axis]) -> Request:
     twice = [key for key, count in Counter(axis.key for axis in axes).items() if count > 1]
     if twice:
         raise ConfigError(f"sweep: `{twice[0]}` is swept twice; give it once, with all values")
-    found = {axis.key: axis for axis in (*request.axes, *axes)}
-    return replace(request, axes=tuple(found.values()))
+    by_key = {axis.key: axis for axis in (*request.axes, *axes)}
+    return replace(request, axes=tuple(by_key.values()))
 
 
 def prepare(request: Request) -> Sweep:

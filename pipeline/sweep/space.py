@@ -83,11 +83,11 @@ def values_axis(key: str, values: Any) -> Axis:
     _check_key(key)
     if not isinstance(values, list) or not values:
         raise ConfigError(f"sweep: `{key}` needs a list of values, such as --grid gan.base_channels=16,32")
-    found = tuple(as_value(value) for value in values)
-    texts = [json.dumps(value, sort_keys=True, default=str) for value in found]
+    checked = tuple(as_value(value) for value in values)
+    texts = [json.dumps(value, sort_keys=True, default=str) for value in checked]
     if len(set(texts)) < len(texts):
         raise ConfigError(f"sweep: `{key}` lists a value twice; list it once")
-    return Axis(key, found)
+    return Axis(key, checked)
 
 
 def range_axis(key: str, low: Any, high: Any, log: bool) -> Axis:

@@ -51,7 +51,7 @@ def run(context: TaskContext) -> dict[str, Any]:
     pictures = viewable(chips[np.concatenate(shown)])
     draw_sheet(np.split(pictures, np.cumsum([len(rows) for rows in shown])[:-1])).save(context.out / "sheet.png")
     counts = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
-    return {"accepted": counts, "candidates": counts, "reasons": {}, "screened": False, "brought": origin}
+    return {"accepted": counts, "candidates": counts, "reasons": {}, "screened": False, "external": origin}
 
 
 def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:

@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_height_of_a_scene(done: Finished, tmp_pat
 
 
 @pytest.mark.parametrize("scale", [2.0, 0.5])
-def test_a_scene_of_another_gsd_is_brought_to_the_classifiers(done: Finished, tmp_path: Path, scale: float) -> None:
+def test_a_scene_of_another_gsd_is_resampled_to_the_classifiers(done: Finished, tmp_path: Path, scale: float) -> None:
     corner = from_origin(550_000, 4_180_000, GSD_M / scale, GSD_M / scale)
     image = sea(int(160 * scale), int(192 * scale), SPOTS, scale)
     find(done, write(tmp_path / "scene.tif", image, transform=corner), tmp_path / "out.geojson")

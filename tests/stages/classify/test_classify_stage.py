@@ -225,7 +225,7 @@ def test_chips_that_stay_in_their_shards_train_as_those_in_memory_do(project, mo
     assert digest(again.out) == digest(streamed.out)
 
 
-def test_a_brought_folder_is_an_arm_alone_and_over_classic(project):
+def test_an_external_folder_is_an_arm_alone_and_over_classic(project):
     project.settings |= {
         "folders": [{"name": "diffusion", "path": "anywhere"}],
         "arms": ["classic", "diffusion", "classic+diffusion"],

@@ -48,7 +48,7 @@ def job_for(project, task) -> TaskContext:
     return replace(project.task_context(), task=task)
 
 
-def test_a_brought_folder_is_read_with_its_labels(project, folder):
+def test_an_external_folder_is_read_with_its_labels(project, folder):
     root, chips = folder
     context = job_for(project, planned(project, root)[f"external-other-{NAME}"])
     metadata = import_external(context)
