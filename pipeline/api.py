@@ -359,7 +359,9 @@ def load_chips(
         store = ChipStore(real.index.assign(role=real.index["chip_id"].map(roles)), real.store)
         store = store if role is None else store.where((store.index["role"] == role).to_numpy(bool))
         if not len(store) and role is not None:
-            raise ConfigError(f"split {split} of run {finished.name} has no {role} chips; {_splits_with(finished, role)}")
+            raise ConfigError(
+                f"split {split} of run {finished.name} has no {role} chips; {_splits_with(finished, role)}"
+            )
     if label is not None:
         store = store.where((store.index["class"] == label).to_numpy(bool))
     what = f"{role} chips" if role else "synthetic chips" if synthetic else "chips"
@@ -369,7 +371,9 @@ def load_chips(
     pixels = LazyChips.of(store)
     ends = np.array([len(shard) for shard in pixels.shards])[pixels.which]
     if ((pixels.positions < 0) | (pixels.positions >= ends)).any():
-        raise StoreError(f"the index of run {finished.name} names chips that its shards do not hold; run the stage again")
+        raise StoreError(
+            f"the index of run {finished.name} names chips that its shards do not hold; run the stage again"
+        )
     return LabelledChips(store.index, classes, scaling, pixels, title)
 
 

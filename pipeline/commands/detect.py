@@ -128,14 +128,14 @@ def command(
 def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
     counts = dict.fromkeys(classes[1:], 0)
     windows = 0
-    for found in outcome.scenes:
-        windows += found.windows
-        for number in found.above(outcome.score).objects.classes:
+    for scanned in outcome.scenes:
+        windows += scanned.windows
+        for number in scanned.above(outcome.score).objects.classes:
             counts[classes[number]] += 1
     scored = outcome.scenes[0].labels is not None
-    for found in outcome.scenes[:SCENES_SHOWN] if len(outcome.scenes) > 1 else ():
-        quality = f": {_format_quality(outcome.quality([found])[0])}" if scored else ""
-        say(f"{found.scene.name}: {len(found.above(outcome.score).objects):,} found{quality}")
+    for scanned in outcome.scenes[:SCENES_SHOWN] if len(outcome.scenes) > 1 else ():
+        quality = f": {_format_quality(outcome.quality([scanned])[0])}" if scored else ""
+        say(f"{scanned.scene.name}: {len(scanned.above(outcome.score).objects):,} found{quality}")
     if len(outcome.scenes) > SCENES_SHOWN:
         say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
     detections = ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -220,7 +220,9 @@ def export_model(kind: str, run_name: str | None, to: Path, with_onnx: bool, mod
     from ..inference.export.model import export_classifier, export_generator
 
     run = find(run_name, root)
-    exported = export_generator(run, to, with_onnx) if kind == "generator" else export_classifier(run, to, with_onnx, model)
+    exported = (
+        export_generator(run, to, with_onnx) if kind == "generator" else export_classifier(run, to, with_onnx, model)
+    )
     say(f"the {kind} of run {run.name} in {to}: {', '.join(exported.files)}")
     for name, difference in exported.differences.items():
         say(f"{name}: ONNX Runtime and torch differ by {difference:.1e} of the output's range")

@@ -99,7 +99,7 @@ class Law:
 
     def as_json(self) -> dict[str, Any]:
         """Return the law as plain JSON types."""
-        rows = [[one.row, one.col, one.angle, one.length, one.width, one.has_axis] for one in self.poses]
+        rows = [[pose.row, pose.col, pose.angle, pose.length, pose.width, pose.has_axis] for pose in self.poses]
         return {
             "poses": rows,
             "around": self.around.tolist(),
@@ -121,8 +121,8 @@ class Law:
         around = np.asarray(data["around"], np.float32)
         if not poses or around.shape[:2] != (len(poses), 5):
             raise ValueError("a composition needs poses and the surroundings of each")
-        known = data.get("typical")
-        return cls(poses, around, float(data["neighbour_rate"]), known and TypicalObject.from_json(known))
+        typical = data.get("typical")
+        return cls(poses, around, float(data["neighbour_rate"]), typical and TypicalObject.from_json(typical))
 
     def unusual(self, layers: Layers) -> npt.NDArray[np.float64]:
         """Return how unusual objects of layers (N, rows, cols, C + 1) are (N,); above 1, no real one is like them."""

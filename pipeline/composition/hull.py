@@ -84,18 +84,18 @@ class Hull:
         return self.row - tall, self.col - wide, self.row + tall, self.col + wide
 
 
-def fit_hull(image: npt.NDArray[np.uint8], box: Box, form: Form, known: npt.NDArray[np.bool_]) -> Hull | None:
+def fit_hull(image: npt.NDArray[np.uint8], box: Box, form: Form, has_data: npt.NDArray[np.bool_]) -> Hull | None:
     """Return the outline in a box that fits the image's edges best, or None where there are no edges.
 
     Args:
         image: (H, W, 3), the chip's components.
         box: The object's box; may reach beyond the chip.
         form: What is known of the class.
-        known: Which pixels (H, W) hold data.
+        has_data: Which pixels (H, W) hold data.
     """
     half = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
     middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    values = stacked(image, known)
+    values = stacked(image, has_data)
     offsets = np.arange(-math.ceil(0.55 * math.hypot(*half)) - 3, math.ceil(0.55 * math.hypot(*half)) + 4)
     first, second = np.triu_indices(len(offsets), 2)
     b, shift = (offsets[second] - offsets[first]) / 2, (offsets[second] + offsets[first]) / 2
@@ -106,9 +106,9 @@ def fit_hull(image: npt.NDArray[np.uint8], box: Box, form: Form, known: npt.NDAr
         return None
     best = -math.inf
     hull = None
-    for angle, found in zip(angles, edges, strict=True):
+    for angle, edge in zip(angles, edges, strict=True):
         a, misfit = _half_lengths(half, b, abs(math.sin(angle)), math.cos(angle))
-        sides = found[first] + found[second]
+        sides = edge[first] + edge[second]
         unusual = (np.log(b / np.maximum(a, 0.5)) - form.log_aspect) / form.deviation
         merit = EDGE_WEIGHT * sides / edges.max()
         merit = merit - (misfit / tolerance) ** 2 / 2 - unusual**2 / 2 - (shift / (2 * tolerance)) ** 2
@@ -139,10 +139,10 @@ def _half_lengths(half: tuple[float, float], b: Floats, sin: float, cos: float) 
     return a, np.hypot(height - half[0], width - half[1])
 
 
-def stacked(image: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def stacked(image: npt.NDArray[np.uint8], has_data: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Return three smooth components, and 1 where there are data (H, W, 4); all 0 elsewhere."""
     smooth = cv2.GaussianBlur(image, (0, 0), 0.8).astype(np.float32)
-    return np.asarray(np.dstack([smooth, np.ones(known.shape)]) * known[..., None], np.float32)
+    return np.asarray(np.dstack([smooth, np.ones(has_data.shape)]) * has_data[..., None], np.float32)
 
 
 def lines(
@@ -166,8 +166,8 @@ def strength(parts: npt.NDArray[np.floating]) -> Floats:
     held = parts[..., 3]
     colour = parts[..., :3] / np.maximum(held, 1e-3)[..., None]
     jump = np.sqrt(np.square(colour[2:] - colour[:-2]).sum(axis=-1))
-    seen = np.minimum(held[2:], held[:-2])
-    root = (np.sqrt(jump) * seen).sum(axis=-1) / np.maximum(seen.sum(axis=-1), 0.5)
+    measured = np.minimum(held[2:], held[:-2])
+    root = (np.sqrt(jump) * measured).sum(axis=-1) / np.maximum(measured.sum(axis=-1), 0.5)
     return np.asarray(root, np.float64) ** 2
 
 

@@ -24,7 +24,7 @@ LONG = 1.25
 """How much longer edges count for more, as a power of the root of their length."""
 
 
-def find_hull(image: npt.NDArray[np.uint8], form: Form, known: npt.NDArray[np.bool_]) -> Hull | None:
+def find_hull(image: npt.NDArray[np.uint8], form: Form, has_data: npt.NDArray[np.bool_]) -> Hull | None:
     """Return the outline near the chip's centre that fits the image's edges best, without a box.
 
     Edges along the sides and across the ends count. What is found coarsely is fitted again in its own box.
@@ -32,11 +32,13 @@ def find_hull(image: npt.NDArray[np.uint8], form: Form, known: npt.NDArray[np.bo
     Args:
         image: (H, W, 3), the chip's components.
         form: What is known of the class.
-        known: Which pixels (H, W) hold data.
+        has_data: Which pixels (H, W) hold data.
     """
     shrink = max(round(min(image.shape[:2]) / COARSE_PX), 1)
     height, width = image.shape[0] // shrink, image.shape[1] // shrink
-    reduced = np.asarray(cv2.resize(stacked(image, known), (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    reduced = np.asarray(
+        cv2.resize(stacked(image, has_data), (width, height), interpolation=cv2.INTER_AREA), np.float32
+    )
     search = _Search.of(min(height, width) // 2, form)
     middle = height / 2, width / 2
     angles = [math.radians(degrees) for degrees in np.arange(-90.0, 90.0, COARSE_DEG)]
@@ -49,7 +51,7 @@ def find_hull(image: npt.NDArray[np.uint8], form: Form, known: npt.NDArray[np.bo
     cos, sin = math.cos(angle), math.sin(angle)
     row, col = middle[0] + shift * sin + beside * cos, middle[1] + shift * cos - beside * sin
     coarse = Hull(row * shrink, col * shrink, angle, 2 * a * shrink, 2 * b * shrink, 0.0)
-    return fit_hull(image, coarse.box(), form, known)
+    return fit_hull(image, coarse.box(), form, has_data)
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,9 @@ class Labelled:
 
     def hull(self, form: Form) -> Hull | None:
         """Return the hull of the object."""
-        known = _known(self.chip, self.valid)
-        image = components(self.chip, known)
-        return find_hull(image, form, known) if self.box is None else fit_hull(image, self.box, form, known)
+        has_data = _has_data(self.chip, self.valid)
+        image = components(self.chip, has_data)
+        return find_hull(image, form, has_data) if self.box is None else fit_hull(image, self.box, form, has_data)
 
 
 def object_mask(
@@ -131,28 +131,28 @@ def object_mask(
         valid: Which pixels hold data.
         form: What :func:`learn_form` found of the class.
     """
-    shape, known = chip.shape[:2], _known(chip, valid)
+    shape, has_data = chip.shape[:2], _has_data(chip, valid)
     if instance is not None:
-        return _of_outline(np.clip(instance, 0, 1).astype(np.float32), None, known)
+        return _of_outline(np.clip(instance, 0, 1).astype(np.float32), None, has_data)
     if len(polygons):
-        return _of_outline(rasterise(polygons, shape), polygon_pose(polygons), known)
+        return _of_outline(rasterise(polygons, shape), polygon_pose(polygons), has_data)
     source = CENTRE if box is None else BOX
     if box is not None and max(box[2] - box[0], box[3] - box[1]) < 3:
         return _refused(shape, source, TINY)
     if box is not None and _visible(box, shape) < 0.3:
         return _refused(shape, source, CUT_OFF)
-    image = components(chip, known)
+    image = components(chip, has_data)
     if form is not None:
-        hull = find_hull(image, form, known) if box is None else fit_hull(image, box, form, known)
+        hull = find_hull(image, form, has_data) if box is None else fit_hull(image, box, form, has_data)
         if hull is not None and hull.clearness >= CLEARNESS:
-            return _of_hull(image, hull, known, source)
-    return _of_colour(image, box, others, known, source)
+            return _of_hull(image, hull, has_data, source)
+    return _of_colour(image, box, others, has_data, source)
 
 
-def _known(chip: Chip, valid: Flags | None) -> Flags:
+def _has_data(chip: Chip, valid: Flags | None) -> Flags:
     """Return which pixels (H, W) hold data."""
-    known: Flags = np.ones(chip.shape[:2], bool) if valid is None else valid
-    return known & np.isfinite(chip).all(axis=-1) if chip.dtype.kind == "f" else known
+    has_data: Flags = np.ones(chip.shape[:2], bool) if valid is None else valid
+    return has_data & np.isfinite(chip).all(axis=-1) if chip.dtype.kind == "f" else has_data
 
 
 def learn_form(chips: Sequence[Labelled]) -> Form | None:
@@ -166,7 +166,7 @@ def learn_form(chips: Sequence[Labelled]) -> Form | None:
     """
     places = np.unique(np.linspace(0, len(chips) - 1, min(len(chips), LEARNED_FROM)).astype(np.int64))
     taken = [chips[place] for place in places]
-    masks = [one.mask() for one in taken]
+    masks = [example.mask() for example in taken]
     poses = [mask.pose for mask in masks if mask.reason is None and mask.pose is not None]
     form = ANY_LONG
     if len(poses) >= FEWEST:
@@ -175,12 +175,12 @@ def learn_form(chips: Sequence[Labelled]) -> Form | None:
             return None
     if all(mask.source == OUTLINE for mask in masks):
         return form if len(poses) >= FEWEST else None
-    hulls = [one.hull(Form(form.log_aspect, ANY_LONG.deviation)) for one in taken]
+    hulls = [example.hull(Form(form.log_aspect, ANY_LONG.deviation)) for example in taken]
     clear = [math.log(hull.width / hull.length) for hull in hulls if hull is not None and hull.clearness >= CLEARNESS]
     return form_of(np.array(clear)) if len(clear) >= max(FEWEST, LONG_SHARE * len(taken)) else None
 
 
-def _of_outline(alpha: Alpha, pose: Pose | None, known: Flags) -> ObjectMask:
+def _of_outline(alpha: Alpha, pose: Pose | None, has_data: Flags) -> ObjectMask:
     """Return a mask that the labels give, guarded only against what nobody could cut out."""
     area = float(alpha.sum())
     if pose is None and area > 0:
@@ -191,54 +191,54 @@ def _of_outline(alpha: Alpha, pose: Pose | None, known: Flags) -> ObjectMask:
     elif area < 1:
         reason = CUT_OFF
     else:
-        reason = _unseen(alpha, known) or _cut(alpha, pose)
+        reason = _unseen(alpha, has_data) or _cut(alpha, pose)
     return ObjectMask(alpha, pose, OUTLINE, reason)
 
 
 # --- segmentation ---------------------------------------------------------------------------------------------------
 
 
-def components(chip: Chip, known: Flags) -> Bytes:
+def components(chip: Chip, has_data: Flags) -> Bytes:
     """Return a chip (H, W, C) as three components (H, W, 3), 0 to 255, for segmentation.
 
     Three bands are stretched together. More are reduced to their first three principal components. Fewer are joined by
     smoothed copies of themselves: what a single pixel does not show, its surroundings may.
     """
     values = chip.astype(np.float32)
-    if not known.any():
+    if not has_data.any():
         return np.zeros((*chip.shape[:2], 3), np.uint8)
-    values[~known] = np.median(values[known], axis=0)
+    values[~has_data] = np.median(values[has_data], axis=0)
     if values.shape[-1] > 3:
-        values = _principal(values, known)
+        values = _principal(values, has_data)
     if values.shape[-1] < 3:
         smooth = [cv2.GaussianBlur(values, (0, 0), sigma).reshape(values.shape) for sigma in (1.0, 2.0)]
         values = np.concatenate([values, *smooth], axis=-1)[..., :3]
-    low, high = np.percentile(values[known], (0.5, 99.5))
+    low, high = np.percentile(values[has_data], (0.5, 99.5))
     stretched: Bytes = np.clip((values - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
     return stretched
 
 
-def _principal(values: npt.NDArray[np.float32], known: Flags) -> npt.NDArray[np.float32]:
+def _principal(values: npt.NDArray[np.float32], has_data: Flags) -> npt.NDArray[np.float32]:
     """Return the first three principal components (H, W, 3) of bands that were scaled to one spread."""
-    low, middle, high = np.percentile(values[known], (5, 50, 95), axis=0)
+    low, middle, high = np.percentile(values[has_data], (5, 50, 95), axis=0)
     even = (values - middle) / np.maximum(high - low, 1e-6)
-    _, axes = np.linalg.eigh(np.cov(even[known].T.astype(np.float64)))
+    _, axes = np.linalg.eigh(np.cov(even[has_data].T.astype(np.float64)))
     axes = axes[:, :-4:-1]
     return np.asarray(even @ (axes * np.where(axes.sum(axis=0) < 0, -1, 1)), np.float32)
 
 
-def _of_hull(image: Bytes, hull: Hull, known: Flags, source: str) -> ObjectMask:
+def _of_hull(image: Bytes, hull: Hull, has_data: Flags, source: str) -> ObjectMask:
     """Return the mask of a long object: GrabCut in a band around its hull, held to it where colours say little."""
-    distance = hull.distance(known.shape)
+    distance = hull.distance(has_data.shape)
     slack = 1.2 + 0.02 * hull.length
     seed = np.where(distance < 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     seed[distance > slack] = cv2.GC_BGD
     seed[distance < -min(slack, 0.3 * hull.width)] = cv2.GC_FGD
     expected = np.clip(0.5 - distance, 0, 1)
-    hidden = _unseen(expected, known)
-    alpha, _ = _grab(image, seed, known, distance / slack)
+    hidden = _unseen(expected, has_data)
+    alpha, _ = _grab(image, seed, has_data, distance / slack)
     if alpha.sum() < 4:
-        return _refused(known.shape, source, hidden or (CUT_OFF if expected.sum() < 4 else NO_OBJECT))
+        return _refused(has_data.shape, source, hidden or (CUT_OFF if expected.sum() < 4 else NO_OBJECT))
     pose = _hull_pose(hull)
     reason = hidden or _cut(alpha, pose)
     return ObjectMask(alpha, pose if reason else pose_of(alpha), source, reason)
@@ -249,19 +249,19 @@ def _hull_pose(hull: Hull) -> Pose:
     return Pose(hull.row, hull.col, hull.angle, 0.948 * hull.length, 0.948 * hull.width, True)
 
 
-def _of_colour(image: Bytes, box: Box | None, others: Sequence[Box], known: Flags, source: str) -> ObjectMask:
+def _of_colour(image: Bytes, box: Box | None, others: Sequence[Box], has_data: Flags, source: str) -> ObjectMask:
     """Return the mask of what differs in colour from what is around the box, or near the chip's edge without a box."""
-    shape = known.shape
+    shape = has_data.shape
     seed = _seeds(shape, box, others)
     inside = (seed == cv2.GC_FGD) | (seed == cv2.GC_PR_FGD)
-    if (inside & ~known).sum() > 0.05 * inside.sum():
+    if (inside & ~has_data).sum() > 0.05 * inside.sum():
         return _refused(shape, source, NO_DATA)
-    alpha, apart = _grab(image, seed, known)
+    alpha, apart = _grab(image, seed, has_data)
     if alpha.sum() < 4:
         return _refused(shape, source, NO_OBJECT)
     pose = pose_of(alpha)
     reason = _implausible(alpha, box, pose) or (IN_PIECES if apart > 0.5 else None)
-    reason = reason or _unseen(alpha, cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    reason = reason or _unseen(alpha, cv2.erode(has_data.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
     return ObjectMask(alpha, pose, source, reason or _cut(alpha, pose, box))
 
 
@@ -287,7 +287,7 @@ def _seeds(shape: tuple[int, int], box: Box | None, others: Sequence[Box]) -> By
     return seed
 
 
-def _grab(image: Bytes, seed: Bytes, known: Flags, beyond: Alpha | None = None) -> tuple[Alpha, float]:
+def _grab(image: Bytes, seed: Bytes, has_data: Flags, beyond: Alpha | None = None) -> tuple[Alpha, float]:
     """Return the alpha (H, W) that GrabCut finds, and the size of its second piece relative to its first.
 
     Colours are learned at the chip's own pixels; the outline is then drawn at ``ZOOM`` times as many, near the first
@@ -296,11 +296,11 @@ def _grab(image: Bytes, seed: Bytes, known: Flags, beyond: Alpha | None = None) 
     Args:
         image: (H, W, 3).
         seed: What is known before, GrabCut's classes (H, W).
-        known: Which pixels (H, W) hold data.
+        has_data: Which pixels (H, W) hold data.
         beyond: How far beyond an expected outline (H, W) pixels are, -1 to 1 where colours may decide, or None.
     """
-    alpha = np.zeros(known.shape, np.float32)
-    seed = np.where(known, seed, cv2.GC_BGD).astype(np.uint8)
+    alpha = np.zeros(has_data.shape, np.float32)
+    seed = np.where(has_data, seed, cv2.GC_BGD).astype(np.uint8)
     rows, cols = (np.flatnonzero((seed != cv2.GC_BGD).any(axis=axis)) for axis in (1, 0))
     if not (seed & 1).any():
         return alpha, 0.0
@@ -364,8 +364,8 @@ def _visible(box: Box, shape: tuple[int, int]) -> float:
     return sides[0] * sides[1] / max((box[2] - box[0]) * (box[3] - box[1]), 1e-6)
 
 
-def _unseen(alpha: Alpha, known: Flags) -> str | None:
-    return NO_DATA if float(alpha[~known].sum()) > 0.02 * float(alpha.sum()) else None
+def _unseen(alpha: Alpha, has_data: Flags) -> str | None:
+    return NO_DATA if float(alpha[~has_data].sum()) > 0.02 * float(alpha.sum()) else None
 
 
 def _cut(alpha: Alpha, pose: Pose, box: Box | None = None) -> str | None:

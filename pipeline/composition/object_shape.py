@@ -48,8 +48,8 @@ def figures_of(layers: Layers, value_range: float) -> Floats:
     mean = bands.sum(axis=(1, 2)) / area[:, None]
     softness = 4 * (alphas * (1 - alphas)).sum(axis=(1, 2)) / area
     brightness, each = mean.mean(axis=1), zip(bands.mean(axis=-1), alphas, mean.mean(axis=1), strict=True)
-    contrast, detail, largest = np.array([_texture(*one) for one in each]).reshape(-1, 3).T
-    logs = [np.log(np.maximum(one, 1e-3)) for one in (area, length, width)]
+    contrast, detail, largest = np.array([_texture(*item) for item in each]).reshape(-1, 3).T
+    logs = [np.log(np.maximum(item, 1e-3)) for item in (area, length, width)]
     fill = area / np.maximum(length * width, 1)
     return np.stack([*logs, brightness, mean.std(axis=1), contrast, detail, softness, fill, largest], axis=1)
 
@@ -122,7 +122,7 @@ class TypicalObject:
         Raises:
             KeyError, TypeError, ValueError: If it is not that.
         """
-        middle, spread = (tuple(float(one) for one in data[name]) for name in ("middle", "spread"))
+        middle, spread = (tuple(float(value) for value in data[name]) for name in ("middle", "spread"))
         if len(middle) != len(FIGURES) or len(spread) != len(FIGURES) or min(spread) <= 0 or not data["limit"] > 0:
             raise ValueError("the statistics of a typical object are malformed")
         return cls(middle, spread, float(data["limit"]), float(data["value_range"]))

@@ -60,7 +60,7 @@ def rasterise(polygons: Sequence[npt.ArrayLike], shape: tuple[int, int]) -> Alph
 
 def polygon_pose(polygons: Sequence[npt.ArrayLike]) -> Pose | None:
     """Return the pose of polygons, also of what lies beyond the chip; None if they have no area."""
-    parts = [np.asarray(one, np.float64)[:, ::-1] for one in polygons]
+    parts = [np.asarray(polygon, np.float64)[:, ::-1] for polygon in polygons]
     start = np.concatenate(parts).min(axis=0)
     sums = dict.fromkeys(("m00", "m10", "m01", "m20", "m11", "m02"), 0.0)
     for part in parts:

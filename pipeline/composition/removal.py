@@ -37,14 +37,14 @@ def fill(values: Floats, weight: Floats) -> Floats:
     Normalised convolution (Knutsson and Westin 1993, doi:10.1109/CVPR.1993.341081) at five widths.
     """
     total, mass = values * weight[..., None], weight.copy()
-    filled, known = total.copy(), mass.copy()
+    filled, trusted = total.copy(), mass.copy()
     for sigma in (1.5, 3.0, 6.0, 12.0, 24.0):
         near = cv2.GaussianBlur(weight, (0, 0), sigma)
         mean = cv2.GaussianBlur(total, (0, 0), sigma).reshape(values.shape) / np.maximum(near, 1e-6)[..., None]
-        trust = np.clip(near * 4, 0, 1) * (1 - known)
+        trust = np.clip(near * 4, 0, 1) * (1 - trusted)
         filled += trust[..., None] * mean
-        known += trust
-    return np.asarray(filled / np.maximum(known, 1e-6)[..., None], np.float32)
+        trusted += trust
+    return np.asarray(filled / np.maximum(trusted, 1e-6)[..., None], np.float32)
 
 
 def remove_object(image: npt.NDArray[np.generic], alpha: Alpha, rng: np.random.Generator) -> Floats:

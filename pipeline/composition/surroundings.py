@@ -151,7 +151,7 @@ class Backgrounds:
             around: What should surround it, in raw values; rows of zeros count for nothing.
         """
         weights = sectors(pose, self.cells)
-        seen = weights.any(axis=1) & around.any(axis=1)
-        wanted = (around[seen] - self.middle) / self.spread
-        apart = (weights[seen] @ self.features[candidates] - wanted) ** 2
-        return int(candidates[(apart.sum(axis=2) @ IMPORTANCE[seen]).argmin()])
+        comparable = weights.any(axis=1) & around.any(axis=1)
+        wanted = (around[comparable] - self.middle) / self.spread
+        apart = (weights[comparable] @ self.features[candidates] - wanted) ** 2
+        return int(candidates[(apart.sum(axis=2) @ IMPORTANCE[comparable]).argmin()])

@@ -277,9 +277,9 @@ def _first(error: ValidationError) -> tuple[Any, str]:
     problems = error.errors(include_url=False)
     # A list is too short, a section incomplete, because of what is wrong inside it.
     problems = [
-        one
-        for one in problems
-        if not any(len(other["loc"]) > len(one["loc"]) == _shared(one["loc"], other["loc"]) for other in problems)
+        item
+        for item in problems
+        if not any(len(other["loc"]) > len(item["loc"]) == _shared(item["loc"], other["loc"]) for other in problems)
     ]
     # An unknown key explains more than what is missing because of it.
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")

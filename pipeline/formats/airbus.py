@@ -80,11 +80,11 @@ def holds(path: Path) -> bool:
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise the CSV of the labels; the submission, of the same columns, holds no labels."""
-    found = recognise_shared(folder, FORMAT, lambda path: holds(path) and not is_submission(path.name))
+    recognised = recognise_shared(folder, FORMAT, lambda path: holds(path) and not is_submission(path.name))
     given_out = [name for name in folder.tables if is_submission(name) and holds(folder.path(name))]
-    if found is not None and given_out:
-        found.notes.append(f"{given_out[0]} has the same columns and is a submission, by its name: it is not read")
-    return found
+    if recognised is not None and given_out:
+        recognised.notes.append(f"{given_out[0]} has the same columns and is a submission, by its name: it is not read")
+    return recognised
 
 
 def is_submission(name: str) -> bool:

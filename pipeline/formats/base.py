@@ -121,8 +121,8 @@ class LabelInput:
         folder = self.folders.get(file, "")
         split = re.search(r"(?:^|[^a-z])(train|val|test)", Path(file).name.lower())
         place = (folder, split[1] if split else "")
-        found = ((paths.find(name, *place), name) for name in names)
-        positions = [stems.find(name, *place) if position is None else position for position, name in found]
+        matches = ((paths.find(name, *place), name) for name in names)
+        positions = [stems.find(name, *place) if position is None else position for position, name in matches]
         return self._match_ends(names) if set(positions) == {None} else positions
 
     def _match_ends(self, names: Sequence[str]) -> list[int | None]:

@@ -22,17 +22,17 @@ def choose(values: Mapping[str, Sequence[str]]) -> tuple[str | None, dict[str, i
         values: The values of each column that are not missing, as text.
     """
     counts = {column: len(set(given)) for column, given in values.items() if given}
-    known = {}
+    candidates = {}
     for column, count in counts.items():
         plain = column.lower().replace(" ", "_")
         if plain in NAMES and count <= FEW and (count * 2 <= len(values[column]) or plain == "class"):
-            known[column] = (all(_is_number(text) for text in values[column]), NAMES.index(plain))
-    chosen = min(known, key=lambda column: known[column], default=None)
+            candidates[column] = (all(_is_number(text) for text in values[column]), NAMES.index(plain))
+    chosen = min(candidates, key=lambda column: candidates[column], default=None)
     others = {
         column: count
         for column, count in counts.items()
         if column != chosen and 2 <= count <= FEW and count * 2 <= len(values[column])
-        if column in known or not all(_is_fraction(text) for text in values[column])
+        if column in candidates or not all(_is_fraction(text) for text in values[column])
     }
     return chosen, others
 

@@ -192,13 +192,13 @@ def _lost(feature: Feature, scene_id: str | None, reason: str) -> Label:
 
 def rename(names: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]] | None:
     """Return what a CSV calls the columns that we know, with the form of its coordinates; None where it has none."""
-    known = known_columns(names)
+    columns = known_columns(names)
     plain = {name.lower(): name for name in names}
-    known |= {name: plain[name] for name in CORNERS if name in plain and set(CORNERS) <= set(plain)}
-    form = next((form for form in FORMS if set(form) <= set(known)), None)
+    columns |= {name: plain[name] for name in CORNERS if name in plain and set(CORNERS) <= set(plain)}
+    form = next((form for form in FORMS if set(form) <= set(columns)), None)
     if form is None:
         return None
-    return {ours: name for ours, name in known.items() if ours in (*form, "file", "class")}, form
+    return {ours: name for ours, name in columns.items() if ours in (*form, "file", "class")}, form
 
 
 def recognise(folder: Inventory) -> Recognised | None:
@@ -207,7 +207,7 @@ def recognise(folder: Inventory) -> Recognised | None:
     fits = {name: fit for name, theirs in tables.items() if (fit := rename(theirs)) is not None}
     if not folder.images:
         return None
-    for name, (known, form) in fits.items():
+    for name, (column_of, form) in fits.items():
         try:
             _, rows = read_table(folder.path(name), {})
         except InputError:
@@ -215,17 +215,17 @@ def recognise(folder: Inventory) -> Recognised | None:
         same = [other for other, fit in fits.items() if fit == fits[name]]
         source: dict[str, Any] = {"type": "csv", "path": str(folder.root)}
         source["labels"] = shortest(folder, same, list(folder.tables))
-        found = Recognised(source, f"labels in {some(same)}", {}, (), len(folder.images), same)
-        if _settle_coordinates(found, rows, known, form):
-            _settle_class(found, rows, known, folder.tables[name], form)
+        recognised = Recognised(source, f"labels in {some(same)}", {}, (), len(folder.images), same)
+        if _settle_coordinates(recognised, rows, column_of, form):
+            _settle_class(recognised, rows, column_of, folder.tables[name], form)
             stems = {Path(other).stem.lower() for other in same}
-            if "class" not in known and len(same) > 1 and not stems & {*SPLITS, *_stems(folder.images)}:
+            if "class" not in column_of and len(same) > 1 and not stems & {*SPLITS, *_stems(folder.images)}:
                 source["class_from"] = "file"
-                found.why["class_from"] = "several files of one form, and no column that names a class"
-            renamed = {ours: theirs for ours, theirs in known.items() if ours != theirs}
+                recognised.why["class_from"] = "several files of one form, and no column that names a class"
+            renamed = {ours: theirs for ours, theirs in column_of.items() if ours != theirs}
             if renamed:
-                source["columns"], found.why["columns"] = renamed, "ours: theirs"
-            return found
+                source["columns"], recognised.why["columns"] = renamed, "ours: theirs"
+            return recognised
     return None
 
 
@@ -233,42 +233,44 @@ def _stems(names: Sequence[str]) -> set[str]:
     return {Path(name).stem.lower() for name in names}
 
 
-def _settle_coordinates(found: Recognised, rows: Sequence[Row], known: dict[str, str], form: tuple[str, ...]) -> bool:
+def _settle_coordinates(
+    recognised: Recognised, rows: Sequence[Row], columns: dict[str, str], form: tuple[str, ...]
+) -> bool:
     """Tell pixels, parts of the sides, degrees and map coordinates by their values; False for pixels of no image."""
-    texts = [row.get(known[name], "") for row in rows[:2000] for name in form[:2]]
+    texts = [row.get(columns[name], "") for row in rows[:2000] for name in form[:2]]
     values = [float(text) for text in texts if re.fullmatch(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?", text)]
     if form in (DEGREES, DEGREE_EDGES):
         return True
     if form == ("wkt",):
-        return "file" in known or bool(rows)
+        return "file" in columns or bool(rows)
     fine = sum("." in text and len(text.partition(".")[2]) >= 4 for text in texts) * 2 > len(texts)
     in_degrees = all(-180 <= x <= 180 for x in values[::2]) and all(-90 <= y <= 90 for y in values[1::2])
     if values and all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values):
-        found.source["normalised"] = True
-        found.why["normalised"] = "all values lie between 0 and 1"
+        recognised.source["normalised"] = True
+        recognised.why["normalised"] = "all values lie between 0 and 1"
     elif values and fine and in_degrees:
-        found.source["labels_crs"] = LONLAT
-        found.why["labels_crs"] = "the values are fractions within -180 to 180 and -90 to 90"
-        found.alternatives.append(("the scene has none", {"labels_crs": PIXEL}))
+        recognised.source["labels_crs"] = LONLAT
+        recognised.why["labels_crs"] = "the values are fractions within -180 to 180 and -90 to 90"
+        recognised.alternatives.append(("the scene has none", {"labels_crs": PIXEL}))
     elif values and max(map(abs, values)) > 50_000:
-        found.alternatives.append(("outside every scene", {"labels_crs": "scene"}))
-        if "file" not in known:
-            found.source["labels_crs"] = "scene"
-    return "file" in known or "labels_crs" in found.source
+        recognised.alternatives.append(("outside every scene", {"labels_crs": "scene"}))
+        if "file" not in columns:
+            recognised.source["labels_crs"] = "scene"
+    return "file" in columns or "labels_crs" in recognised.source
 
 
 def _settle_class(
-    found: Recognised, rows: Sequence[Row], known: dict[str, str], names: Sequence[str], form: tuple[str, ...]
+    recognised: Recognised, rows: Sequence[Row], columns: dict[str, str], names: Sequence[str], form: tuple[str, ...]
 ) -> None:
     """Choose the column of the class, and name the others."""
-    taken = {known[name] for name in (*form, "file") if name in known}
+    taken = {columns[name] for name in (*form, "file") if name in columns}
     free = [name for name in names if name not in taken]
     chosen, others = class_column.choose({name: [row[name] for row in rows if name in row] for name in free})
     if chosen is not None:
-        known["class"] = chosen
+        columns["class"] = chosen
     else:
-        known.pop("class", None)
-    found.notes += class_column.note(chosen, others, "ingest.sources.0.columns.class=COLUMN")
+        columns.pop("class", None)
+    recognised.notes += class_column.note(chosen, others, "ingest.sources.0.columns.class=COLUMN")
 
 
 def holds(path: Path) -> bool:

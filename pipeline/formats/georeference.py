@@ -88,8 +88,8 @@ def explode(origin: str, class_name: str, geometry: Any, factors: tuple[float, f
     ]
 
 
-def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -> None:
-    """Add to ``found`` the labels of a layer, one in each scene that a feature touches.
+def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], placed: Labels) -> None:
+    """Add to ``placed`` the labels of a layer, one in each scene that a feature touches.
 
     A scene that cannot be aligned with the layer is refused: without these labels it must not pass for one
     without objects. A feature that lies in no scene becomes a label without scene, with the reason.
@@ -97,7 +97,7 @@ def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -
     Args:
         layer: Features and their CRS.
         scenes: Rows of the catalogue that the layer may have labels for; none is quarantined.
-        found: Where labels and refused scenes are added.
+        placed: Where labels and refused scenes are added.
     """
     features = layer.features
     source = str(scenes[0]["source"]) if scenes else ""
@@ -111,18 +111,18 @@ def place_in(layer: Layer, scenes: Sequence[Mapping[str, Any]], found: Labels) -
                 places.setdefault(feature.origin, []).append((str(scene["scene_id"]), box, outline))
             fit.append(scene)
         except InputError as error:
-            found.refuse([scene], error)
+            placed.refuse([scene], error)
     lost = [feature for feature in cloud.features if feature.origin not in places and feature.reason is None]
     turned = _Cloud([replace(feature, points=feature.points[:, ::-1]) for feature in lost], str(layer.crs))
     swapped = {feature.origin for scene in fit for feature, _, _ in turned.boxes(scene)}
     for feature in features:
         inside = places.get(feature.origin, [])
         for scene_id, box, outline in inside:
-            found.labels.append(_label(source, feature, scene_id, box, feature.reason, outline, len(inside) > 1))
+            placed.labels.append(_label(source, feature, scene_id, box, feature.reason, outline, len(inside) > 1))
         if not inside:
             outside = SWAPPED if feature.origin in swapped else FAR
             reason = outside if len(feature.points) and np.isfinite(feature.points).all() else NO_NUMBER
-            found.labels.append(_label(source, feature, None, NOWHERE, feature.reason or reason))
+            placed.labels.append(_label(source, feature, None, NOWHERE, feature.reason or reason))
 
 
 def _check_fit(layer: Layer, scene: Mapping[str, Any], alone: bool) -> None:

@@ -55,7 +55,7 @@ def from_regex(pattern: str) -> Lookup:
     compiled = re.compile(pattern)
 
     def look_up(file: str) -> dict[str, str | None] | None:
-        found = compiled.search(file)
-        return dict(found.groupdict()) if found else None
+        match = compiled.search(file)
+        return dict(match.groupdict()) if match else None
 
     return look_up

@@ -59,11 +59,11 @@ def holds(path: Path) -> bool:
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise XML files of HRSC2016 beside their images."""
-    found = recognise_per_image(folder, FORMAT, holds)
-    if found is not None:
-        found.source["default_class"] = "ship"
-        found.why["default_class"] = "null uses the types of ships by number (Class_ID)"
-    return found
+    recognised = recognise_per_image(folder, FORMAT, holds)
+    if recognised is not None:
+        recognised.source["default_class"] = "ship"
+        recognised.why["default_class"] = "null uses the types of ships by number (Class_ID)"
+    return recognised
 
 
 FORMAT = LabelFormat(

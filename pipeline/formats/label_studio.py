@@ -50,7 +50,9 @@ def _image(task: Mapping[str, Any]) -> ImageLabels:
     reason = None
     if "annotations" in task or "completions" in task:
         given = as_list(task.get("annotations") or task.get("completions"))
-        done = [one for one in given if isinstance(one, dict) and not one.get("was_cancelled")]
+        done = [
+            annotation for annotation in given if isinstance(annotation, dict) and not annotation.get("was_cancelled")
+        ]
         results = [item for item in as_list((done or [{}])[-1].get("result")) if isinstance(item, dict)]
         reason = None if done else "its labels are not known: nobody has annotated its task yet"
     else:  # JSON-MIN has the regions beside the image

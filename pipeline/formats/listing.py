@@ -53,13 +53,13 @@ def find(paths: str | Sequence[str], suffixes: Sequence[str], key: str) -> Listi
         InputError: If a path is not a local one, does not exist, or no file is found.
     """
     given = [paths] if isinstance(paths, str) else list(paths)
-    roots, found = [], []
+    roots, listed = [], []
     for text in given:
         base, below = _expand(text, suffixes, key)
         roots.append(base)
-        found.extend(below)
+        listed.extend(below)
     root = Path(os.path.commonpath(roots))
-    names = {path.relative_to(root).as_posix(): path for path in found}
+    names = {path.relative_to(root).as_posix(): path for path in listed}
     files, sizes, refused = [], [], []
     for name in sorted(names):
         reason = _unfit(names[name])
@@ -108,17 +108,17 @@ def _walk(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """Walk a folder as os.walk does, through linked folders too, each real folder once; hidden ones are passed over."""
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         try:
             status = os.stat(parent)  # noqa: PTH116 - a text, as os.walk gives it
         except OSError:
             folders.clear()
             continue
-        if (status.st_dev, status.st_ino) in seen:  # a link to a folder around it, or a second link to one
+        if (status.st_dev, status.st_ino) in visited:  # a link to a folder around it, or a second link to one
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield parent, folders, files
 
@@ -181,7 +181,7 @@ def beside(scenes: Sequence[str], exists: Callable[[str], bool], suffixes: Seque
                 pairs = PAIRS[folders[depth]]
                 stems += ["/".join([*folders[:depth], pair, *folders[depth + 1 :], name]) for pair in pairs]
                 break
-        label = next((path for one in stems for suffix in suffixes if exists(path := one + suffix)), None)
+        label = next((path for base in stems for suffix in suffixes if exists(path := base + suffix)), None)
         if label is not None:
             label_of[scene] = label
     return label_of
@@ -217,12 +217,12 @@ def _nearest(paths: Sequence[str], root: str, others: Sequence[str], other_root:
     for other in others:
         for place in _folders(other, other_root):
             below.setdefault(place, []).append(other)
-    found = {}
+    nearest = {}
     for path in paths:
         same = next((below[place] for place in _folders(path, root) if place in below), [])
         if len(same) == 1:
-            found[path] = same[0]
-    return found
+            nearest[path] = same[0]
+    return nearest
 
 
 def _folders(path: str, root: str) -> Iterator[tuple[str, str]]:

@@ -84,13 +84,13 @@ def assign(stems: Sequence[str], masks: Sequence[str]) -> dict[str, tuple[str, s
     names = {}
     for mask in masks:
         folder, _, name = mask.rpartition(".")[0].rpartition("/")
-        found, ending = name, ""
-        while found and found not in by_name:
-            found, separator, last = _cut(found)
+        scene_name, ending = name, ""
+        while scene_name and scene_name not in by_name:
+            scene_name, separator, last = _cut(scene_name)
             ending = f"{separator}{last}{ending}"
-        if found in by_name:
+        if scene_name in by_name:
             parts = set(folder.split("/"))
-            same = sorted(by_name[found], key=lambda stem: -len(parts & set(stem.split("/")[:-1])))
+            same = sorted(by_name[scene_name], key=lambda stem: -len(parts & set(stem.split("/")[:-1])))
             plain = ending.lower()
             adds = "" if plain in ENDINGS else ending.lstrip("_- .")
             names[mask] = (same[0], adds or folder.rpartition("/")[2])
@@ -191,9 +191,11 @@ def recognise(folder: Inventory) -> Recognised | None:
         "path": str(folder.root),
         "labels": paths_of(folder, masks, folder.images),
     }
-    found = Recognised(source, f"{len(names):,} raster masks in {some(masks)}", {}, (), len(scenes), [*scenes, *masks])
-    _settle_classes(found, names, values)
-    return found
+    recognised = Recognised(
+        source, f"{len(names):,} raster masks in {some(masks)}", {}, (), len(scenes), [*scenes, *masks]
+    )
+    _settle_classes(recognised, names, values)
+    return recognised
 
 
 def is_mask_name(name: str) -> bool:
@@ -202,7 +204,7 @@ def is_mask_name(name: str) -> bool:
     return any(map(is_mask_folder, folders)) or file.rpartition(".")[0].endswith(ENDINGS)
 
 
-def _settle_classes(found: Recognised, names: Mapping[str, tuple[str, str]], values: Counter[int]) -> None:
+def _settle_classes(recognised: Recognised, names: Mapping[str, tuple[str, str]], values: Counter[int]) -> None:
     """Settle what names the class: the file where a scene has several masks, the value where a few are different."""
     per_scene = Counter(stem for stem, _ in names.values())
     endings = sorted(
@@ -213,22 +215,22 @@ def _settle_classes(found: Recognised, names: Mapping[str, tuple[str, str]], val
         }
     )
     if max(per_scene.values()) > 1 and len(endings) > 1:
-        found.source["class_from"] = "file"
-        found.why["class_from"] = f"a mask for each class: {', '.join(endings[:8])}"
+        recognised.source["class_from"] = "file"
+        recognised.why["class_from"] = f"a mask for each class: {', '.join(endings[:8])}"
         return
     if 255 in values and len(values) > 1 and len(values) <= MOST_VALUES:
-        found.source["ignore_value"] = 255
-        found.why["ignore_value"] = "255 beside other values usually marks unlabelled pixels"
+        recognised.source["ignore_value"] = 255
+        recognised.why["ignore_value"] = "255 beside other values usually marks unlabelled pixels"
         del values[255]
     if len(values) > MOST_VALUES:
-        found.source["class_from"] = "none"
-        found.why["class_from"] = (
+        recognised.source["class_from"] = "none"
+        recognised.why["class_from"] = (
             f"{plural(len(values), 'different value')}: they number the objects and are not classes"
         )
-        found.notes.append("the values of the masks appear to number the objects, so every object is of one class")
+        recognised.notes.append("the values of the masks appear to number the objects, so every object is of one class")
     elif len(values) > 1:
-        found.source["class_names"] = {str(value): f"class-{value}" for value in sorted(values)}
-        found.why["class_names"] = "the masks have numbers only: give the names"
+        recognised.source["class_names"] = {str(value): f"class-{value}" for value in sorted(values)}
+        recognised.why["class_names"] = "the masks have numbers only: give the names"
 
 
 FORMAT = LabelFormat(

@@ -46,22 +46,22 @@ def recognise_per_image(folder: Inventory, format_: LabelFormat, holds: Callable
     if sum(holds(folder.path(name)) for name in sample) * 2 <= len(sample):
         return None
     says = f"{len(label_of):,} {format_.title} label files"
-    found = Recognised(source, says, {}, (), len(label_of), [*label_of, *label_of.values()], notes)
-    _leave_out_unlabelled_folders(folder, found, list(label_of))
-    return found
+    recognised = Recognised(source, says, {}, (), len(label_of), [*label_of, *label_of.values()], notes)
+    _leave_out_unlabelled_folders(folder, recognised, list(label_of))
+    return recognised
 
 
-def _leave_out_unlabelled_folders(folder: Inventory, found: Recognised, labelled: Sequence[str]) -> None:
+def _leave_out_unlabelled_folders(folder: Inventory, recognised: Recognised, labelled: Sequence[str]) -> None:
     """Take the images of folders in which some have a label file: in the others nobody knows what there is."""
     places = {name.rpartition("/")[0] for name in labelled}
     own = [name for name in folder.images if name.rpartition("/")[0] in places]
     others = [name for name in folder.images if name.rpartition("/")[0] not in places]
     if not others:
         return
-    found.source["path"] = paths_of(folder, own, folder.images)
-    found.why["path"] = "folders with label files"
+    recognised.source["path"] = paths_of(folder, own, folder.images)
+    recognised.why["path"] = "folders with label files"
     where = some(sorted({name.rpartition("/")[0] or "." for name in others}))
-    found.notes.append(
+    recognised.notes.append(
         f"{plural(len(others), 'image')} in folders without label files are left out ({where}), since it is"
         " unknown whether they"
         " hold objects; add such a folder to `path` if they hold none"

@@ -61,5 +61,5 @@ def read(name: str, given: LabelInput) -> Labels:
 def identify(path: Path) -> LabelFormat | None:
     """Return the format of a label file, told by its suffix and content; None where it is of none."""
     suffix = path.suffix.lower()
-    matching = (known for known in FORMATS.values() if suffix in known.suffixes and known.holds is not None)
-    return next((known for known in matching if known.holds is not None and known.holds(path)), None)
+    matching = (item for item in FORMATS.values() if suffix in item.suffixes and item.holds is not None)
+    return next((item for item in matching if item.holds is not None and item.holds(path)), None)

@@ -36,8 +36,8 @@ def outline_of_mask(mask: npt.NDArray[np.bool_], row: int = 0, col: int = 0) -> 
     if mask.all():
         return None
     moved = Affine.translation(col, row)
-    found = shapes(mask.astype("uint8"), mask=mask, connectivity=8, transform=moved)
-    polygons = [shapely.geometry.shape(shape) for shape, _ in found]
+    regions = shapes(mask.astype("uint8"), mask=mask, connectivity=8, transform=moved)
+    polygons = [shapely.geometry.shape(shape) for shape, _ in regions]
     return str(shapely.to_wkt(polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons), trim=True))
 
 

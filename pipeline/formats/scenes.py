@@ -58,11 +58,11 @@ class Reading:
     hash_pixels: bool = False
 
 
-def row_of(reading: Reading, name: str, where: str, **known: Any) -> dict[str, Any]:
+def row_of(reading: Reading, name: str, where: str, **values: Any) -> dict[str, Any]:
     """Return a row of the catalogue; columns that are not given are missing."""
     row: dict[str, Any] = dict.fromkeys(CATALOGUE.columns)
     row |= {"scene_id": f"{reading.source}/{name}", "source": reading.source, "path": name, "where": where}
-    return row | {"simulated": False, "licence": ""} | known
+    return row | {"simulated": False, "licence": ""} | values
 
 
 def describe(
@@ -225,15 +225,15 @@ def _place_beside(dataset: DatasetReader, path: Path) -> tuple[Any, Any, str | N
         missing = f"{files[0].name} georeferences it, but the CRS is unknown: add {path.with_suffix('.prj').name}"
         return transform, crs, None if crs else missing
     if dataset.gcps[0]:
-        known = f"has {len(dataset.gcps[0])} ground control points (GCPs), which do not georeference each pixel"
+        reason = f"has {len(dataset.gcps[0])} ground control points (GCPs), which do not georeference each pixel"
     elif dataset.rpcs is not None or any(
         path.with_name(path.stem + ending).is_file() for ending in ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
     ):
-        known = "has rational polynomial coefficients (RPCs), which do not georeference each pixel"
+        reason = "has rational polynomial coefficients (RPCs), which do not georeference each pixel"
     else:
         return dataset.transform, dataset.crs, None
     warped = f"{path.stem}_warped.tif"
-    return dataset.transform, dataset.crs, f"{path.name} {known}: warp it first, with gdalwarp {path.name} {warped}"
+    return dataset.transform, dataset.crs, f"{path.name} {reason}: warp it first, with gdalwarp {path.name} {warped}"
 
 
 def _read_whole(

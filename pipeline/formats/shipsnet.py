@@ -54,10 +54,10 @@ class Named:
 
 def parse_name(name: str) -> Named | None:
     """Return what ``{label}__{scene id}__{lon}_{lat}.png`` says; None for another name."""
-    found = NAME.match(name)
-    if not found:
+    parsed = NAME.match(name)
+    if not parsed:
         return None
-    return Named(found["label"], found["scene"], float(found["lon"]), float(found["lat"]))
+    return Named(parsed["label"], parsed["scene"], float(parsed["lon"]), float(parsed["lat"]))
 
 
 def columns(named: Named, width: int, height: int, gsd_m: float | None) -> dict[str, Any]:
@@ -219,12 +219,12 @@ def named(beside: dict[str, list[Any]], position: int) -> Named:
     scenes, places = beside["scene_ids"], beside["locations"]
     scene = scenes[position] if position < len(scenes) else None
     place = places[position] if position < len(places) else None
-    known = (
+    values = (
         isinstance(place, list)
         and len(place) == 2
         and all(isinstance(value, int | float) and math.isfinite(value) for value in place)
     )
-    lon, lat = map(float, place) if known and isinstance(place, list) else (None, None)
+    lon, lat = map(float, place) if values and isinstance(place, list) else (None, None)
     label = beside["labels"][position] if position < len(beside["labels"]) else None
     return Named(str(label), None if scene is None else str(scene), lon, lat)
 

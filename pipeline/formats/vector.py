@@ -155,8 +155,8 @@ def _class_column(columns: Sequence[str], name: str, source: GeojsonSource) -> s
     same = [column for column in columns if column.lower() == wanted.lower()]
     if same or wanted == USUAL_COLUMN:
         return same[0] if same else None
-    known = ", ".join(columns) or "none"
-    raise InputError(f"label file {name} has no column {wanted!r}; it has: {known}")
+    available = ", ".join(columns) or "none"
+    raise InputError(f"label file {name} has no column {wanted!r}; it has: {available}")
 
 
 def companions(source: SourceBase, files: Mapping[str, Path]) -> dict[str, Path]:

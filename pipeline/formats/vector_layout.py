@@ -28,24 +28,24 @@ def recognise_vectors(folder: Inventory) -> Recognised | None:
     if not vectors or not folder.images:
         return None
     source: dict[str, Any] = {"type": "geojson", "path": str(folder.root)}
-    found = Recognised(source, f"vector labels in {some(vectors)}", {}, (), len(folder.images), vectors)
+    recognised = Recognised(source, f"vector labels in {some(vectors)}", {}, (), len(folder.images), vectors)
     own = beside(folder.images, set(vectors).__contains__, VECTORS)
     per_scene = set(own.values()) == set(vectors)
     layers = {name: _layers(folder.path(name)) for name in vectors[:MOST_FILES]}
     if not per_scene:
-        chosen = _settle_files(found, vectors, layers)
+        chosen = _settle_files(recognised, vectors, layers)
         source["labels"] = shortest(folder, chosen, folder.suffixed(VECTORS))
-        found.files = chosen
+        recognised.files = chosen
         layers = {name: layers[name] for name in chosen if name in layers}
     if "class_from" not in source:
-        _settle_column(found, layers)
-    found.alternatives = [
+        _settle_column(recognised, layers)
+    recognised.alternatives = [
         ("axes exchanged", {"swap_axes": True}),
         ("does not state its CRS", {"labels_crs": "scene"}),
         ("does not state its CRS", {"labels_crs": "EPSG:4326"}),
         ("set labels_crs: pixel", {"labels_crs": "pixel"}),
     ]
-    return found
+    return recognised
 
 
 Rows = tuple[list[dict[str, Any]], list[Any], str | None]
@@ -72,11 +72,11 @@ def _layers(path: Path) -> dict[str, Rows]:
     return {"": ([properties for properties, _ in rows], [geometry for _, geometry in rows], crs)}
 
 
-def _settle_files(found: Recognised, vectors: list[str], layers: Mapping[str, Mapping[str, Rows]]) -> list[str]:
+def _settle_files(recognised: Recognised, vectors: list[str], layers: Mapping[str, Mapping[str, Rows]]) -> list[str]:
     """Settle which files and layers are read and whether they are classes; returns the files."""
     several = [(name, layer) for name, inside in layers.items() for layer in inside]
     if len(several) == 1 and several[0][1]:
-        found.source["layer"] = several[0][1]  # the others hold no geometries
+        recognised.source["layer"] = several[0][1]  # the others hold no geometries
     if len(several) < 2 or len(vectors) > MOST_FILES:
         return vectors
     rows = {place: layers[place[0]][place[1]] for place in several}
@@ -93,21 +93,21 @@ def _settle_files(found: Recognised, vectors: list[str], layers: Mapping[str, Ma
     columned = all(class_column.choose(_values([good[place]]))[0] for place in distinct)
     if one_file and len(several) > 1:
         names = [layer for _, layer in several if (vectors[0], layer) in distinct]
-        found.source["layer"] = names if len(names) > 1 else names[0]
+        recognised.source["layer"] = names if len(names) > 1 else names[0]
         if len(names) > 1:
-            found.source["class_from"] = "layer"
-            found.why["class_from"] = "the layers hold different objects: each is a class"
+            recognised.source["class_from"] = "layer"
+            recognised.why["class_from"] = "the layers hold different objects: each is a class"
         if others:
-            found.why["layer"] = "the others are " + ", ".join(layer for _, layer in others)
-            found.notes.append(_unused("layers", [layer or name for name, layer in others], "layer"))
+            recognised.why["layer"] = "the others are " + ", ".join(layer for _, layer in others)
+            recognised.notes.append(_unused("layers", [layer or name for name, layer in others], "layer"))
         return vectors
     files = [name for name in vectors if any(name == place[0] for place in distinct)]
     if len(files) > 1 and not columned and _are_classes(files, [good[place] for place in distinct]):
-        found.source["class_from"] = "file"
-        found.why["class_from"] = "the files hold different objects: each is a class"
+        recognised.source["class_from"] = "file"
+        recognised.why["class_from"] = "the files hold different objects: each is a class"
     unused = [name for name in vectors if name not in files]
     if unused:
-        found.notes.append(_unused("files", unused, "labels"))
+        recognised.notes.append(_unused("files", unused, "labels"))
     return files
 
 
@@ -157,19 +157,19 @@ def _values(layers: Sequence[Rows]) -> dict[str, list[str]]:
     return values
 
 
-def _settle_column(found: Recognised, layers: Mapping[str, Mapping[str, Rows]]) -> None:
+def _settle_column(recognised: Recognised, layers: Mapping[str, Mapping[str, Rows]]) -> None:
     """Choose the column that names the class, and name the others."""
-    wanted = found.source.get("layer")
+    wanted = recognised.source.get("layer")
     chosen_layers = [rows for inside in layers.values() for layer, rows in inside.items() if wanted in (None, layer)]
     chosen, others = class_column.choose(_values(chosen_layers))
     if chosen is None:
-        found.source["class_column"] = None
-        found.source["default_class"] = _class_from_name(list(layers))
-        found.why["class_column"] = "every label is of one class"
+        recognised.source["class_column"] = None
+        recognised.source["default_class"] = _class_from_name(list(layers))
+        recognised.why["class_column"] = "every label is of one class"
     elif chosen != USUAL_COLUMN:
-        found.source["class_column"] = chosen
-        found.why["class_column"] = "the column that names the class"
-    found.notes += class_column.note(chosen, others, "ingest.sources.0.class_column=COLUMN")
+        recognised.source["class_column"] = chosen
+        recognised.why["class_column"] = "the column that names the class"
+    recognised.notes += class_column.note(chosen, others, "ingest.sources.0.class_column=COLUMN")
 
 
 def _class_from_name(names: Sequence[str]) -> str:

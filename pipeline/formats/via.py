@@ -88,24 +88,25 @@ def read(given: LabelInput) -> Labels:
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise VIA files, and the attribute that names the class: the one with most different values, a few."""
-    found = recognise_shared(folder, FORMAT, holds)
-    if found is None:
+    recognised = recognise_shared(folder, FORMAT, holds)
+    if recognised is None:
         return None
     values: dict[str, Counter[str]] = {}
-    for image in (image for name in found.files[:20] for image in images_of(folder.path(name))):
+    for image in (image for name in recognised.files[:20] for image in images_of(folder.path(name))):
         for region in as_list(image.get("regions")):
             for attribute in region.get("region_attributes") or {} if isinstance(region, dict) else {}:
                 values.setdefault(attribute, Counter())[_class(region, attribute)] += 1
     few = [attribute for attribute, counts in values.items() if len(counts) <= 30]
     if len(values) > 1 and few:
         usual = [name for name in few if name.lower() in ("class", "type", "label", "name", "category")]
-        found.source["class_attribute"] = (usual or few)[0]
-        others = ", ".join(attribute for attribute in values if attribute != found.source["class_attribute"])
-        found.why["class_attribute"] = f"attributes that are not used: {others}"
-        found.notes.append(
-            f"the class is taken from the attribute {found.source['class_attribute']} and not from {others}: check it"
+        recognised.source["class_attribute"] = (usual or few)[0]
+        others = ", ".join(attribute for attribute in values if attribute != recognised.source["class_attribute"])
+        recognised.why["class_attribute"] = f"attributes that are not used: {others}"
+        recognised.notes.append(
+            f"the class is taken from the attribute {recognised.source['class_attribute']} and not from"
+            f" {others}: check it"
         )
-    return found
+    return recognised
 
 
 FORMAT = LabelFormat(

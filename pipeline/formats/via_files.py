@@ -137,8 +137,8 @@ def _of_late_table(path: Path) -> list[Image]:
     comments = [line.strip() for line in lines if line.startswith("#")]
     header = next((line.removeprefix(HEADER) for line in comments if line.startswith(HEADER)), "")
     names = [name.strip() for name in header.split(",")]
-    known = (line.partition(" = ")[2] for line in comments if line.startswith(ATTRIBUTES))
-    attributes = _mapping(_parsed(next(known, "{}")))
+    definitions = (line.partition(" = ")[2] for line in comments if line.startswith(ATTRIBUTES))
+    attributes = _mapping(_parsed(next(definitions, "{}")))
     images: dict[str, Image] = {}
     try:
         rows = list(csv.reader(io.StringIO("".join(line for line in lines if not line.startswith("#")))))

@@ -37,12 +37,12 @@ def read(given: LabelInput) -> Labels:
             continue
         objects: dict[int, list[PixelObject]] = {}
         for line, row in enumerate(rows, 2):
-            item, known = _object(row, str(line)), scene_of.get(row.get("scene_id", ""))
-            if known is None:
+            item, scene_row = _object(row, str(line)), scene_of.get(row.get("scene_id", ""))
+            if scene_row is None:
                 origin = f"{name}:{line}"
                 labels.labels.append(Label(origin, None, item.class_name, "point", NOWHERE, origin, NO_SCENE))
             else:
-                objects.setdefault(known, []).append(item)
+                objects.setdefault(scene_row, []).append(item)
         listed |= set(objects)
         for position, items in sorted(objects.items()):
             labels.add(ImageLabels(items), given.scenes[position], name)
@@ -69,14 +69,14 @@ def _object(row: Row, key: str) -> PixelObject:
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise xView3: of the rasters of a scene the one in VV polarisation is taken."""
-    found = recognise_shared(folder, FORMAT, holds)
-    if found is None:
+    recognised = recognise_shared(folder, FORMAT, holds)
+    if recognised is None:
         return None
     bands = sorted(name for name in folder.images if name.rpartition("/")[2] == "VV_dB.tif")
     if bands:
-        found.source["path"] = str(folder.root / "**" / "VV_dB.tif")
-        found.why["path"] = "VV polarisation; VH_dB.tif has the other"
-    return found
+        recognised.source["path"] = str(folder.root / "**" / "VV_dB.tif")
+        recognised.why["path"] = "VV polarisation; VH_dB.tif has the other"
+    return recognised
 
 
 def holds(path: Path) -> bool:

@@ -104,21 +104,21 @@ def holds(path: Path) -> bool:
 
 def recognise(folder: Inventory) -> Recognised | None:
     """Recognise text files named like their images, with lines of a class number and coordinates."""
-    found = recognise_per_image(folder, FORMAT, holds)
-    if found is None:
+    recognised = recognise_per_image(folder, FORMAT, holds)
+    if recognised is None:
         return None
-    texts = [name for name in found.files if name.lower().endswith(".txt")]
+    texts = [name for name in recognised.files if name.lower().endswith(".txt")]
     matches = [LINE.fullmatch(line) for name in spread(texts) for line in lines_of(folder.path(name))]
     numbers = {int(match[1]) for match in matches if match}
     if not numbers and len(texts) * 2 < len(folder.images):
         return None  # empty texts beside a few images say nothing
     names, where = class_names(folder)
-    found.why["class_names"] = f"from {where}" if where else "the label files have numbers only: give the names"
+    recognised.why["class_names"] = f"from {where}" if where else "the label files have numbers only: give the names"
     if not names:
         highest = max(numbers, default=0)
         names = ["ship"] if highest == 0 else [f"class-{number}" for number in range(highest + 1)]
-    found.source["class_names"] = names
-    return found
+    recognised.source["class_names"] = names
+    return recognised
 
 
 def class_names(folder: Inventory) -> tuple[list[str], str | None]:

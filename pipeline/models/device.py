@@ -153,8 +153,8 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
     Raises:
         TrainingError: If a device is named that this machine does not have, or a precision that it cannot compute.
     """
-    known = _read(cache)
-    machine = known.get(machine_key(config.threads), {})
+    cached = _read(cache)
+    machine = cached.get(machine_key(config.threads), {})
     devices: list[str] = machine.get("devices") or []
     if not devices or ("cuda" not in devices and _has_nvidia()):
         devices = _devices()  # asked again where there is a card that torch could not use: its driver may be new
@@ -169,7 +169,7 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
         timings[device] = _time_steps(device, config.threads)
     record = {"devices": devices, "step_s": timings}
     if record != machine:
-        _write(cache, known | {machine_key(config.threads): record})
+        _write(cache, cached | {machine_key(config.threads): record})
     precision, memory_format = _choose(config, timings.get(device, {}))
     return Profile(device, precision, memory_format, config.threads)
 
@@ -206,8 +206,8 @@ def _processor() -> str:
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     wanted = ("model name", "cpu family", "model\t", "stepping", "CPU part")
-    found = dict.fromkeys(line.split(":", 1)[1].strip() for line in lines if line.startswith(wanted))
-    return " ".join((platform.machine(), *found))
+    names = dict.fromkeys(line.split(":", 1)[1].strip() for line in lines if line.startswith(wanted))
+    return " ".join((platform.machine(), *names))
 
 
 def _devices() -> list[str]:
@@ -312,15 +312,15 @@ def _trial(profile: Profile, channels: int = 32, batch: int = 16, z_dim: int = 6
 def _read(cache: Path) -> dict[str, Any]:
     """Read earlier answers; none where the file is missing or damaged."""
     try:
-        known = json.loads(cache.read_text("utf-8"))
+        cached = json.loads(cache.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return cached if isinstance(cached, dict) else {}
 
 
-def _write(cache: Path, known: dict[str, Any]) -> None:
+def _write(cache: Path, timings: dict[str, Any]) -> None:
     """Replace the cache in one move, so that a reader never sees half of it."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     temporary = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+    temporary.write_text(json.dumps(timings, indent=1, sort_keys=True) + "\n", "utf-8")
     os.replace(temporary, cache)

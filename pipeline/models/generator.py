@@ -78,10 +78,10 @@ class Generator:
         backgrounds = Backgrounds.of(scaling.invert(grounds))
         composers = {}
         for label, law in self.layers.laws.items():
-            made = self.layers.draw(label, np.arange(POOL_LAYERS))
-            usual = law.unusual(made) <= 1
+            pool = self.layers.draw(label, np.arange(POOL_LAYERS))
+            usual = law.unusual(pool) <= 1
             composers[label] = Composer(
-                law, backgrounds, made[usual] if usual.any() else made, Settings(value_range=scaling.width), seed=0
+                law, backgrounds, pool[usual] if usual.any() else pool, Settings(value_range=scaling.width), seed=0
             )
         return composers
 

@@ -54,7 +54,7 @@ def generator_verdict(metadata: Mapping[str, Any]) -> GeneratorVerdict:
     """
     quality: Mapping[str, Mapping[str, float]] = metadata.get("quality") or {}
     measured = {label: values for label, values in quality.items() if _complete(values)}
-    missed = [found for label, values in measured.items() if (found := _missed(label, values)) is not None]
+    missed = [failure for label, values in measured.items() if (failure := _missed(label, values)) is not None]
     reasons = [reason for _, reason in sorted(missed, reverse=True)]
     share = tstr_share(metadata.get("usefulness") or {}, _classes(metadata))
     if share is not None and share < UNTAUGHT:

@@ -48,12 +48,12 @@ def _lonlat(corners: npt.NDArray[np.float64], crs: str, transform: str) -> npt.N
 
 def _wkt(rings: npt.NDArray[np.float64]) -> list[str | None]:
     """Return rings (N, 5, 2) as WKT; None where a corner has no position."""
-    known = np.isfinite(rings).all(axis=(1, 2))
+    finite = np.isfinite(rings).all(axis=(1, 2))
     lon = rings[..., 0]
     # Across the antimeridian longitudes go on beyond 180, so that the outline stays one small polygon.
     across = np.ptp(lon, axis=1) > 180
     lon = np.where(across[:, None] & (lon < 0), lon + 360, lon)
     shapes = np.full(len(rings), None, dtype=object)
-    shapes[known] = shapely.polygons(np.stack([lon, rings[..., 1]], axis=-1)[known])
+    shapes[finite] = shapely.polygons(np.stack([lon, rings[..., 1]], axis=-1)[finite])
     texts: list[str | None] = shapely.to_wkt(shapes, rounding_precision=7).tolist()
     return texts

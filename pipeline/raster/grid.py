@@ -78,17 +78,17 @@ def targets(scenes: Sequence[Extent], gsd_m: float | None, resampling: str | Non
 
 def _common_gsd(scenes: Sequence[Extent]) -> float | None:
     """Return the GSD that all scenes share, or None if no scene has one."""
-    known = [scene for scene in scenes if scene.gsd_m is not None]
+    with_gsd = [scene for scene in scenes if scene.gsd_m is not None]
     unknown = [scene for scene in scenes if scene.gsd_m is None]
-    if known and unknown:
+    if with_gsd and unknown:
         raise ConfigError(
-            f"the GSD of scene {known[0].scene_id} is known, that of {unknown[0].scene_id} is not;"
+            f"the GSD of scene {with_gsd[0].scene_id} is known, that of {unknown[0].scene_id} is not;"
             " set gsd_m of its source in ingest.sources"
         )
-    if not known:
+    if not with_gsd:
         return None
-    first = known[0]
-    for scene in known:
+    first = with_gsd[0]
+    for scene in with_gsd:
         if _differs(_mean(scene), _mean(first)):
             raise ConfigError(
                 f"scene {first.scene_id} has a GSD of {_mean(first):g} m and {scene.scene_id} one of"
@@ -135,8 +135,8 @@ def _mean(scene: Extent) -> float:
     return sum(scene.gsd_m) / 2
 
 
-def _differs(one: float, other: float) -> bool:
-    return abs(one - other) > TOLERANCE * other
+def _differs(first: float, other: float) -> bool:
+    return abs(first - other) > TOLERANCE * other
 
 
 Windows = npt.NDArray[np.int64]

@@ -130,7 +130,7 @@ def test_a_folder_without_a_readable_generator_is_one_sentence(tmp_path: Path, d
         save(generator.network, generator.classes, {}, tmp_path)
         name = {"card": "generator.json", "weights": "generator.safetensors"}[damage]
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
-    with pytest.raises(StoreError, match="the generator in .* cannot be read"):
+    with pytest.raises(StoreError, match=r"the generator in .* cannot be read"):
         load(tmp_path)
 
 

@@ -71,21 +71,21 @@ class _Draft:
     warnings: list[str] = field(default_factory=list)
 
     def set(self, place: str, value: Any, why: str | None = None) -> None:
-        here = self.sections
+        section = self.sections
         *parents, key = place.split(".")
         for parent in parents:
-            here = here.setdefault(parent, {})
-        here[key] = value
+            section = section.setdefault(parent, {})
+        section[key] = value
         if why:
             self.why[place] = why
 
 
-def advise(name: str, found: Recognised, summary: SourceSummary, grouping: Grouping) -> Advice:
+def advise(name: str, recognised: Recognised, summary: SourceSummary, grouping: Grouping) -> Advice:
     """Return a configuration for a source, with the reasons of its settings.
 
     Args:
         name: Name of the run.
-        found: The kind of source.
+        recognised: The kind of source.
         summary: What it holds.
         grouping: Its group columns.
     """
@@ -108,7 +108,7 @@ def advise(name: str, found: Recognised, summary: SourceSummary, grouping: Group
     draft.set("report.metric", "balanced_accuracy", f"the ratio of background chips to objects is {balance}")
     draft.warnings = [*_doubts(summary), *summary.notes, *draft.warnings, *split.warnings]
     config = RunConfig.model_validate(draft.sections)
-    lines = lines_of(found, summary, grouping)
+    lines = lines_of(recognised, summary, grouping)
     return Advice(draft.sections, draft.why, lines, draft.warnings, config, split.folds)
 
 
@@ -122,8 +122,8 @@ def _classes(draft: _Draft, summary: SourceSummary) -> tuple[str, ...]:
     objects = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if name != background]
     if summary.source["type"] == "shipsnet":
         # Numbers decide here: the position is the class number.
-        known = [name for name in counts if name.startswith("class-")]
-        return ("non-ship", "ship", *sorted(known, key=lambda name: int(name.removeprefix("class-"))))
+        numbered = [name for name in counts if name.startswith("class-")]
+        return ("non-ship", "ship", *sorted(numbered, key=lambda name: int(name.removeprefix("class-"))))
     if background is None and summary.cut and len(objects) > 1:
         background = objects[0]
         draft.warnings.append(
@@ -177,21 +177,21 @@ def _nodata(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> No
 
 def _gsd(draft: _Draft, source: dict[str, Any], summary: SourceSummary) -> None:
     """Settle the chips' GSD where scenes differ or their pixels are not square."""
-    known = sorted(round(float(row["gsd_m"]), 3) for row in summary.good if row["gsd_m"] is not None)
+    stated = sorted(round(float(row["gsd_m"]), 3) for row in summary.good if row["gsd_m"] is not None)
     unknown = sum(row["gsd_m"] is None for row in summary.good)
-    if not known:
+    if not stated:
         more = f"{draft.why['source']}\n" if "source" in draft.why else ""
         draft.why["source"] = f"{more}gsd_m: 3.0 for instance, if you know the metres per pixel"
         return
     if unknown and not summary.cut:
-        source["gsd_m"] = quantile(known, 0.5)
+        source["gsd_m"] = quantile(stated, 0.5)
         draft.why["source.gsd_m"] = f"for the {plural(unknown, 'scene')} that do not state it; the others use their own"
     crooked = uneven(summary.good)
-    if known[-1] <= 1.01 * known[0] and not crooked:
+    if stated[-1] <= 1.01 * stated[0] and not crooked:
         return
-    coarse = quantile(known, 0.9)
-    same = known[-1] <= 1.01 * known[0]
-    reason = f"scenes have {coarse:g} m" if same else f"scenes have {known[0]:g} to {known[-1]:g} m"
+    coarse = quantile(stated, 0.9)
+    same = stated[-1] <= 1.01 * stated[0]
+    reason = f"scenes have {coarse:g} m" if same else f"scenes have {stated[0]:g} to {stated[-1]:g} m"
     reason += f"; the pixels of {len(crooked)} are not square" if crooked else ""
     draft.set("chips.gsd_m", float(f"{coarse:.3g}"), f"metres per pixel of all chips: {reason}")
     draft.set("chips.resampling", "average")
@@ -224,8 +224,8 @@ def _size(draft: _Draft, summary: SourceSummary) -> None:
 def _target_scale(draft: _Draft, summary: SourceSummary) -> float:
     """Return pixels of a typical scene per pixel of a chip."""
     wanted = draft.sections.get("chips", {}).get("gsd_m")
-    known = sorted(float(row["gsd_m"]) for row in summary.good if row["gsd_m"] is not None)
-    return float(wanted) / quantile(known, 0.5) if wanted and known else 1.0
+    stated = sorted(float(row["gsd_m"]) for row in summary.good if row["gsd_m"] is not None)
+    return float(wanted) / quantile(stated, 0.5) if wanted and stated else 1.0
 
 
 def _smallest_scene(summary: SourceSummary) -> int:
@@ -241,9 +241,9 @@ def _split(draft: _Draft, split: Split) -> None:
 # ------------------------------------------------------------------------------------------------------------ words
 
 
-def lines_of(found: Recognised, summary: SourceSummary, grouping: Grouping) -> list[tuple[str, str]]:
+def lines_of(recognised: Recognised, summary: SourceSummary, grouping: Grouping) -> list[tuple[str, str]]:
     """Return what was found, for people: a heading and the rest of each line."""
-    lines = [("source", f"{summary.source['type']}: {found.says}")] if found.says else []
+    lines = [("source", f"{summary.source['type']}: {recognised.says}")] if recognised.says else []
     good = summary.good
     sampled = f", {len(summary.scenes):,} examined" if len(summary.scenes) < summary.total else ""
     what = "chips" if summary.cut else "scenes"

@@ -105,9 +105,9 @@ def find_groups(folder: Inventory, summary: SourceSummary) -> Grouping:
     tables = [folder.path(name) for name in folder.tables]
     tables += sorted(path for path in folder.root.parent.glob("*.csv") if path.is_file())
     for path in tables:
-        found = _of_table(path, files) if str(path) not in used else None
-        if found is not None:
-            return found
+        from_table = _of_table(path, files) if str(path) not in used else None
+        if from_table is not None:
+            return from_table
     classes = {label.class_name for label in summary.labels} if summary.cut else set()
     for pattern, says in (
         *_folder_patterns(list(files.values()), classes),
@@ -130,19 +130,19 @@ def _of_table(path: Path, files: Mapping[str, str]) -> Grouping | None:
         look_up = from_csv(path, list(files.values()))
     except InputError:
         return None
-    found = Grouping({}, {"groups_csv": str(path)})
-    _add(found, look_up, files)
-    if sum(look_up(file) is not None for file in files.values()) * 2 < len(files) or not found.columns:
+    grouping = Grouping({}, {"groups_csv": str(path)})
+    _add(grouping, look_up, files)
+    if sum(look_up(file) is not None for file in files.values()) * 2 < len(files) or not grouping.columns:
         return None
-    found.why["groups_csv"] = "its columns: " + ", ".join(found.columns)
-    return found
+    grouping.why["groups_csv"] = "its columns: " + ", ".join(grouping.columns)
+    return grouping
 
 
-def _add(found: Grouping, look_up: Lookup, files: Mapping[str, str]) -> None:
+def _add(grouping: Grouping, look_up: Lookup, files: Mapping[str, str]) -> None:
     for scene, file in files.items():
         for column, value in (look_up(file) or {}).items():
             if value is not None:
-                found.columns.setdefault(column, {})[scene] = value
+                grouping.columns.setdefault(column, {})[scene] = value
 
 
 def _says_nothing(names: set[str], classes: set[str]) -> bool:
@@ -264,13 +264,13 @@ def _strictest(summary: SourceSummary, columns: Mapping[str, Mapping[str, str]],
     """Return the column to split by: places go before times, and both before columns of other names."""
     if summary.source["type"] == "shipsnet" and "scene" in columns:
         return "scene"
-    known = sorted((name for name in columns if rank(name) is not None), key=lambda name: (rank(name), name))
+    ranked = sorted((name for name in columns if rank(name) is not None), key=lambda name: (rank(name), name))
     others = sorted((name for name in columns if rank(name) is None), key=lambda name: len(counts[name]))
-    for column in [*known, *others]:
+    for column in [*ranked, *others]:
         enough = [objects for objects, more in counts[column].values() if objects >= ENOUGH and more]
         if len(enough) >= 3:
             return column
-    for column in [*known, *others]:
+    for column in [*ranked, *others]:
         if sum(bool(objects and more) for objects, more in counts[column].values()) >= 2:
             return column
     return "scene_id"
@@ -326,9 +326,9 @@ def _warn(
             " needed); add scenes from other"
             " places, or name a finer group column in split.unit"
         )
-    known = set(grouping.columns.get(by, {}))
-    without = sum(str(row["scene_id"]) not in known for row in summary.good)
-    if known and without:
+    grouped = set(grouping.columns.get(by, {}))
+    without = sum(str(row["scene_id"]) not in grouped for row in summary.good)
+    if grouped and without:
         split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by}, so each is its own group")
     if by == "scene_id" and len(summary.good) > 1 and not grouping.columns:
         what = "chip is" if summary.cut else "scene is"

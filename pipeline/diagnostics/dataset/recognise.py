@@ -24,29 +24,29 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
         folder: What lies in it.
         name: Look for this format alone.
     """
-    chosen = [known for known in FORMATS.values() if known.is_recognised and name in (None, known.name)]
-    found = [fit for known in chosen if (fit := recognise_format(folder, known)) is not None]
+    chosen = [item for item in FORMATS.values() if item.is_recognised and name in (None, item.name)]
+    fits = [fit for item in chosen if (fit := recognise_format(folder, item)) is not None]
     # Labels beside half of the images of their folders tell more than one file that may be about something else.
-    found.sort(key=lambda fit: fit.images * 2 < len(_around(folder, fit)))
-    if len(found) > 1:
+    fits.sort(key=lambda fit: fit.images * 2 < len(_around(folder, fit)))
+    if len(fits) > 1:
         # Several formats in one folder: each is looked for where its own files are.
-        for fit in found:
+        for fit in fits:
             narrow(folder, fit)
-    for fit in found:
+    for fit in fits:
         _name_products(folder, fit)
-    return found
+    return fits
 
 
-def _around(folder: Inventory, found: Recognised) -> list[str]:
+def _around(folder: Inventory, recognised: Recognised) -> list[str]:
     """Return the images in the folders in which a format has images; all where it does not say which it has."""
-    own = set(folder.images).intersection(found.files)
+    own = set(folder.images).intersection(recognised.files)
     places = {name.rpartition("/")[0] for name in own}
     return [name for name in folder.images if name.rpartition("/")[0] in places] if own else folder.images
 
 
-def _name_products(folder: Inventory, found: Recognised) -> None:
+def _name_products(folder: Inventory, recognised: Recognised) -> None:
     """Name the images of Sentinel products in place of their folders, which hold bands, previews and masks too."""
-    inside = Path(found.source["path"]) if isinstance(found.source["path"], str) else folder.root
+    inside = Path(recognised.source["path"]) if isinstance(recognised.source["path"], str) else folder.root
     own = [name for name in folder.images if folder.path(name).is_relative_to(inside)]
     products = [name for name in own if name in folder.products]
     if not products:
@@ -55,22 +55,22 @@ def _name_products(folder: Inventory, found: Recognised) -> None:
     measured = sorted({f"measurement/*{Path(name).suffix}" for name in products if "_TCI" not in name})
     images = [str(Path(glob.escape(str(inside))) / "**" / pattern) for pattern in (*true_colour, *measured)]
     others = [str(folder.path(name)) for name in own if name not in folder.products]
-    found.source["path"] = [*images, *others] if len(images) > 1 or others else images[0]
-    found.why["path"] = "the images of Sentinel products"
+    recognised.source["path"] = [*images, *others] if len(images) > 1 or others else images[0]
+    recognised.why["path"] = "the images of Sentinel products"
     if true_colour:
-        found.notes.append(
+        recognised.notes.append(
             "the true-colour image (TCI) of Sentinel-2 products is read; for other bands stack them into one GeoTIFF,"
             " with gdal_merge -separate"
         )
 
 
-def narrow(folder: Inventory, found: Recognised) -> None:
+def narrow(folder: Inventory, recognised: Recognised) -> None:
     """Take the images of a format from the deepest folder that holds all of its files, if there are images in it."""
-    inside = common_folder(found.files)
+    inside = common_folder(recognised.files)
     own = [name for name in folder.images if name.startswith(f"{inside}/")]
-    path = found.source["path"]
-    if inside and (own or found.source["type"] == "shipsnet") and path == str(folder.root):
-        found.source["path"] = str(folder.path(inside))
+    path = recognised.source["path"]
+    if inside and (own or recognised.source["type"] == "shipsnet") and path == str(folder.root):
+        recognised.source["path"] = str(folder.path(inside))
 
 
 def contents(folder: Inventory) -> str:

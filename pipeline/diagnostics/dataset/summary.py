@@ -74,18 +74,18 @@ class SourceSummary:
         return FORMATS[self.source["type"]].chips is not None
 
 
-def summarise(found: Recognised) -> SourceSummary:
+def summarise(recognised: Recognised) -> SourceSummary:
     """Look at scenes and labels of a source, and settle what the files leave open.
 
     Raises:
         InputError: If there is no scene, or no label file, where the source says there are.
     """
-    summary = summarise_scenes(found)
+    summary = summarise_scenes(recognised)
     crs = next((str(row["crs"]) for row in summary.good if row["crs"] is not None), None)
     if summary.source.get("labels_crs") == "scene":
         summary.source["labels_crs"] = crs
     _read_labels(summary)
-    _try_alternatives(summary, found.alternatives, crs)
+    _try_alternatives(summary, recognised.alternatives, crs)
     if "normalised_by_px" in FORMATS[summary.source["type"]].source.model_fields:
         _settle_scale(summary)
     if not summary.cut:
@@ -96,9 +96,9 @@ def summarise(found: Recognised) -> SourceSummary:
 # ---------------------------------------------------------------------------------------------------------- scenes
 
 
-def summarise_scenes(found: Recognised) -> SourceSummary:
+def summarise_scenes(recognised: Recognised) -> SourceSummary:
     """Return what the scenes of a source are, labels unread."""
-    source, chips = found.source, FORMATS[found.source["type"]].chips
+    source, chips = recognised.source, FORMATS[recognised.source["type"]].chips
     scenes = _plan(source).scenes
     assert scenes is not None  # what is simulated or downloaded is not recognised
     packed_suffix = chips.packed_suffix if chips is not None and chips.packed_suffix else None
@@ -112,7 +112,7 @@ def summarise_scenes(found: Recognised) -> SourceSummary:
         rows.append(row | chips.columns(name, row) if chips is not None else row)
     rows += [row for name in packed for row in _packed(scenes.path(name), name, reading)]
     total = len(images) + sum(row["item"] is not None for row in rows) + len(scenes.refused)
-    return SourceSummary(dict(source), dict(found.why), rows, total, found.classes, list(found.notes))
+    return SourceSummary(dict(source), dict(recognised.why), rows, total, recognised.classes, list(recognised.notes))
 
 
 def _plan(source: Mapping[str, Any]) -> Any:
@@ -211,7 +211,7 @@ def _try_alternatives(summary: SourceSummary, given: Sequence[tuple[str, dict[st
     most = len(summary.labels)
     for reason, change in given:
         change = {key: crs if value == "scene" else value for key, value in change.items()}
-        if None in change.values() or not any(reason in known for known in reasons):
+        if None in change.values() or not any(reason in message for message in reasons):
             continue
         _read_labels(summary, **change)
         if len(summary.labels) > most:
@@ -234,22 +234,22 @@ def _settle_scale(summary: SourceSummary) -> None:
     if not common or len(set(sizes.values())) < 2:
         return
     side = common[0][0]
-    log_chance, seen = 0.0, 0
+    log_chance, compared = 0.0, 0
     for label in summary.labels:
         for axis in (0, 1):
             length = sizes[str(label.scene_id)][axis]
             if length >= side:
                 continue
             share = length / side
-            seen += 1
+            compared += 1
             if label.box[2 + axis] / length > share + 2 / side:
                 return
             log_chance += math.log(share)
-    if seen and log_chance >= math.log(CHANCE):
+    if compared and log_chance >= math.log(CHANCE):
         summary.why["source"] = (
             f"normalised_by_px: {side} for instance, if boxes lie in the wrong place in images of other sizes"
         )
-    elif seen:
+    elif compared:
         _read_labels(summary, normalised_by_px=side)
         summary.why["normalised_by_px"] = (
             f"boxes of smaller images end at their share of {side}, so all are relative to one size"

@@ -37,16 +37,16 @@ def write(sections: Mapping[str, Any], why: Mapping[str, str], head: list[str], 
 def _mapping(values: Mapping[str, Any], why: Mapping[str, str], place: str, depth: int, folder: Path) -> Iterator[str]:
     indent = "  " * depth
     for key, value in values.items():
-        here = f"{place}.{key}" if place else key
+        key_path = f"{place}.{key}" if place else key
         if key == "sources":
             yield f"{indent}sources:"
             for source in value:
                 yield from _source(source, why, depth + 1, folder)
         elif isinstance(value, Mapping) and depth == 0:
             yield f"{indent}{key}:"
-            yield from _mapping(value, why, here, depth + 1, folder)
+            yield from _mapping(value, why, key_path, depth + 1, folder)
         else:
-            yield from _line(f"{indent}{key}: {_value(value)}", why.get(here), indent)
+            yield from _line(f"{indent}{key}: {_value(value)}", why.get(key_path), indent)
 
 
 def _source(source: Mapping[str, Any], why: Mapping[str, str], depth: int, folder: Path) -> Iterator[str]:

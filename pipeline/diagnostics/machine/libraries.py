@@ -60,9 +60,9 @@ def libraries() -> Iterator[Finding]:
         return
 
     def of_extra(extra: str) -> list[Requirement]:
-        return [one for one in requirements if one.marker is not None and one.marker.evaluate({"extra": extra})]
+        return [item for item in requirements if item.marker is not None and item.marker.evaluate({"extra": extra})]
 
-    needed = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    needed = [item for item in requirements if item.marker is None or item.marker.evaluate({"extra": ""})]
     problems = [finding for finding in map(_library, needed) if finding is not None]
     yield from problems
     if not problems:

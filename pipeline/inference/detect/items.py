@@ -38,8 +38,8 @@ def write_detections(
         height, width = scene.grid.height * scene.grid.scale_row, scene.grid.width * scene.grid.scale_col
         corners = [scene.to_map(row, col) for row, col in ((0, 0), (height, 0), (height, width), (0, width))]
         outline = shapely.Polygon(to_lonlat(corners, scene.file.crs))
-        found = sum(one.scene == scene.name for one in detections)
-        facts = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": found}
+        count = sum(detection.scene == scene.name for detection in detections)
+        facts = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": count}
         items.append(stac.item_of(scene.name, outline, when, facts, {"detections": file}))
     if not items:
         raise ConfigError("--stac: no scene is georeferenced, so items would have no location")

@@ -128,9 +128,9 @@ class Outcome:
             scenes: Scenes that count; None takes all. They must have labels.
         """
         counted = self.scenes if scenes is None else scenes
-        scores = np.concatenate([one.objects.scores for one in counted])
-        right = np.concatenate([one.right for one in counted])
-        objects = sum(len(one.labels.ids) for one in counted if one.labels is not None)
+        scores = np.concatenate([scene.objects.scores for scene in counted])
+        right = np.concatenate([scene.right for scene in counted])
+        objects = sum(len(scene.labels.ids) for scene in counted if scene.labels is not None)
         return (
             measure.quality(scores, right, objects, self.score),
             measure.best(scores, right, objects),
@@ -186,7 +186,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
         labels, said = read_truth(wish.truth, scenes, run.config)
         notes += said
     score = usual_score(classifier) if wish.score is None else wish.score
-    found: list[SceneObjects] = []
+    scene_objects: list[SceneObjects] = []
     workers = cores()
     with _staged(to) as folder, threads(workers) as pool:
         scorer = Scorer(classifier, pool)
@@ -194,21 +194,25 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
             overview = Overview(scene.grid.height, scene.grid.width)
             show = overview.add if wish.overview else _ignore
 
-            def told(done: float, total: float, number: int = number) -> None:
+            def report(done: float, total: float, number: int = number) -> None:
                 tick(number + done / total, len(scenes))
 
-            seen = scan(scene, scorer, stride, run.config.chips.min_valid_fraction, workers, show, told)
-            objects = merge(seen.windows, seen.probabilities, size, stride, min(LEAST, score))
-            found.append(_match_objects(scene, objects, seen.scanned, labels.get(scene.name), size))
+            scan_result = scan(scene, scorer, stride, run.config.chips.min_valid_fraction, workers, show, report)
+            objects = merge(scan_result.windows, scan_result.probabilities, size, stride, min(LEAST, score))
+            scene_objects.append(_match_objects(scene, objects, scan_result.scanned, labels.get(scene.name), size))
             if wish.overview:
                 name = f"{to.stem}.png" if len(scenes) == 1 else f"{to.stem}-overview/{_plain(scene.name)}.png"
-                _draw(overview, found[-1].above(score), size, run.config.ingest.classes, folder / name)
-        detections = [one for some in found for one in _detections(some.above(score), size, run.config.ingest.classes)]
+                _draw(overview, scene_objects[-1].above(score), size, run.config.ingest.classes, folder / name)
+        detections = [
+            detection
+            for some in scene_objects
+            for detection in _detections(some.above(score), size, run.config.ingest.classes)
+        ]
         _write_all(detections, scenes, wish, folder / to.name)
         if when is not None:
             items.write_detections(detections, scenes, run, to.name, when, folder / f"{to.stem}.stac.json")
         files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return Outcome(score, tuple(found), tuple(to.parent / name for name in files), tuple(notes))
+    return Outcome(score, tuple(scene_objects), tuple(to.parent / name for name in files), tuple(notes))
 
 
 def _write_all(detections: Sequence[write.Detection], scenes: Sequence[Scene], wish: Wish, path: Path) -> None:
@@ -251,16 +255,16 @@ def _windows(objects: Objects, size: int) -> npt.NDArray[np.float64]:
     return np.concatenate([objects.centres - size / 2, objects.centres + size / 2], axis=1)
 
 
-def _detections(found: SceneObjects, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
+def _detections(scene_objects: SceneObjects, size: int, classes: Sequence[str]) -> Iterator[write.Detection]:
     """Yield the objects of a scene as they are written."""
-    scene, objects = found.scene, found.objects
+    scene, objects = scene_objects.scene, scene_objects.objects
     for place, window in enumerate(_windows(objects, size)):
         top, left, bottom, right = (float(edge) for edge in window)
-        row, col = scene.to_scene(*(float(one) for one in objects.centres[place]))
+        row, col = scene.to_scene(*(float(coordinate) for coordinate in objects.centres[place]))
         corners = ((top, left), (bottom, left), (bottom, right), (top, right), (top, left))
         label = None
-        if found.labels is not None:
-            label = found.labels.ids[found.matched[place]] if found.right[place] else ""
+        if scene_objects.labels is not None:
+            label = scene_objects.labels.ids[scene_objects.matched[place]] if scene_objects.right[place] else ""
         yield write.Detection(
             scene.name,
             classes[objects.classes[place]],
@@ -274,16 +278,16 @@ def _detections(found: SceneObjects, size: int, classes: Sequence[str]) -> Itera
         )
 
 
-def _draw(overview: Overview, found: SceneObjects, size: int, classes: Sequence[str], path: Path) -> None:
+def _draw(overview: Overview, result: SceneObjects, size: int, classes: Sequence[str], path: Path) -> None:
     """Draw what was found in a scene, and what was missed."""
     path.parent.mkdir(exist_ok=True)
     missed, right = np.zeros((0, 4)), None
-    if found.labels is not None:
-        right = found.right
-        free = np.setdiff1d(np.arange(len(found.labels.ids)), found.matched)
-        missed = found.labels.boxes[free] / np.tile([found.scene.grid.scale_row, found.scene.grid.scale_col], 2)
-    names = [classes[number] for number in found.objects.classes]
-    overview.write(path, _windows(found.objects, size), found.objects.scores, right, missed, names)
+    if result.labels is not None:
+        right = result.right
+        free = np.setdiff1d(np.arange(len(result.labels.ids)), result.matched)
+        missed = result.labels.boxes[free] / np.tile([result.scene.grid.scale_row, result.scene.grid.scale_col], 2)
+    names = [classes[number] for number in result.objects.classes]
+    overview.write(path, _windows(result.objects, size), result.objects.scores, right, missed, names)
 
 
 def _ignore(row: int, col: int, values: npt.NDArray[np.float32]) -> None:

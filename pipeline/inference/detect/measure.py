@@ -55,9 +55,9 @@ def match(centres: Floats, scores: Floats, boxes: Floats, tolerance: float) -> I
         boxes: (M, 4) row_min, col_min, row_max, col_max of the objects.
         tolerance: Pixels.
     """
-    found = np.full(len(centres), -1, np.int64)
+    matched = np.full(len(centres), -1, np.int64)
     if not len(boxes):
-        return found
+        return matched
     low, high = boxes[:, :2] - tolerance, boxes[:, 2:] + tolerance
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     free = np.ones(len(boxes), bool)
@@ -65,9 +65,9 @@ def match(centres: Floats, scores: Floats, boxes: Floats, tolerance: float) -> I
         inside = free & (centres[place] >= low).all(axis=1) & (centres[place] <= high).all(axis=1)
         if inside.any():
             away = np.where(inside, np.linalg.norm(middles - centres[place], axis=1), np.inf)
-            found[place] = int(away.argmin())
-            free[found[place]] = False
-    return found
+            matched[place] = int(away.argmin())
+            free[matched[place]] = False
+    return matched
 
 
 def quality(scores: Floats, right: npt.NDArray[np.bool_], objects: int, score: float) -> Quality:
@@ -78,14 +78,14 @@ def quality(scores: Floats, right: npt.NDArray[np.bool_], objects: int, score: f
 
 def best(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> Quality | None:
     """Return the quality at the score with the highest F1, halfway between two detections' scores; None without any."""
-    known = np.unique(scores)
-    below = np.concatenate([[0.0], known[:-1]])
-    halfway = (known + below) / 2
+    distinct = np.unique(scores)
+    below = np.concatenate([[0.0], distinct[:-1]])
+    halfway = (distinct + below) / 2
     # Between neighbouring floating-point numbers there is no middle: it may round up to the score itself, which would
     # then not exceed it.
-    candidates = np.where(halfway < known, halfway, below)
-    found = [quality(scores, right, objects, float(score)) for score in candidates]
-    return max(found, key=lambda one: (one.f1, one.score), default=None)
+    candidates = np.where(halfway < distinct, halfway, below)
+    qualities = [quality(scores, right, objects, float(score)) for score in candidates]
+    return max(qualities, key=lambda result: (result.f1, result.score), default=None)
 
 
 def average_precision(scores: Floats, right: npt.NDArray[np.bool_], objects: int) -> float:

@@ -79,8 +79,8 @@ def merge(windows: Windows, probabilities: Floats, size: int, step: int, least: 
         scores.append(float(expit(height[top])))
         kinds.append(1 + int(probabilities[members, 1:].mean(axis=0).argmax()))
     order = np.argsort(-np.array(scores), kind="stable")
-    found = np.array(middles).reshape(-1, 2)[order]
-    return Objects(found, np.array(scores)[order], np.array(kinds, np.int64)[order])
+    peaks = np.array(middles).reshape(-1, 2)[order]
+    return Objects(peaks, np.array(scores)[order], np.array(kinds, np.int64)[order])
 
 
 def _hills(height: Floats, good: npt.NDArray[np.bool_], first: Ints, second: Ints) -> Ints:
@@ -97,19 +97,21 @@ def _hills(height: Floats, good: npt.NDArray[np.bool_], first: Ints, second: Int
     top = np.full(len(height), -1, np.int64)
     into = np.arange(len(height))
 
-    def root(one: int) -> int:
-        while into[one] != one:
-            into[one] = into[into[one]]
-            one = int(into[one])
-        return one
+    def root(peak: int) -> int:
+        while into[peak] != peak:
+            into[peak] = into[into[peak]]
+            peak = int(into[peak])
+        return peak
 
     for place in np.lexsort((np.arange(len(height)), -height)):
         if not good[place]:
             continue
         around = others[starts[place] : starts[place + 1]]
-        tops = sorted({root(int(top[one])) for one in around if top[one] >= 0}, key=lambda one: (-height[one], one))
+        tops = sorted(
+            {root(int(top[peak])) for peak in around if top[peak] >= 0}, key=lambda peak: (-height[peak], peak)
+        )
         top[place] = tops[0] if tops else place
         for lower in tops[1:]:
             if height[lower] - height[place] < PROMINENCE:
                 into[lower] = tops[0]
-    return np.array([root(int(one)) if one >= 0 else -1 for one in top], np.int64)
+    return np.array([root(int(peak)) if peak >= 0 else -1 for peak in top], np.int64)

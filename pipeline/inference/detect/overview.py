@@ -35,9 +35,9 @@ class Overview:
         places, left = _starts(col, width, self.factor)
         sums = np.add.reduceat(np.add.reduceat(bands, lines, axis=0), places, axis=1)
         tall, wide = np.diff([*lines, height]), np.diff([*places, width])
-        here = slice(first, first + len(lines)), slice(left, left + len(places))
-        self.sums[here] += sums
-        self.counts[here] += np.outer(tall, wide).astype(np.int32)
+        region = slice(first, first + len(lines)), slice(left, left + len(places))
+        self.sums[region] += sums
+        self.counts[region] += np.outer(tall, wide).astype(np.int32)
 
     def picture(self) -> Image.Image:
         """Return the picture of the scene, without marks."""

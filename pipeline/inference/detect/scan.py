@@ -188,8 +188,8 @@ def _canvases(
             values = scaling.apply(pixels[: high - low])
             show(shown, columns[0], values[shown - low :])
             shown = high
-            known = None if valid is None or valid[: high - low].all() else valid[: high - low]
-            yield Canvas(low, columns[0], values, known), strip
+            valid_rows = None if valid is None or valid[: high - low].all() else valid[: high - low]
+            yield Canvas(low, columns[0], values, valid_rows), strip
 
 
 def _closer(canvas: Canvas, scorer: Scorer, quick: Windows, min_valid: float) -> Iterator[tuple[Windows, Floats, int]]:

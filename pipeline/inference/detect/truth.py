@@ -54,13 +54,13 @@ def read_labels(path: Path, scenes: Sequence[Scene], config: RunConfig) -> tuple
     source = next((source for source in config.ingest.sources if source.type == label_format.name), None)
     settings = {} if source is None else source.settings
     rows = [scene.row for scene in scenes]
-    found = label_format.read(LabelInput(rows, files, own, settings, config.ingest.classes))
-    for scene_id, reason in found.refused.items():
+    labels_read = label_format.read(LabelInput(rows, files, own, settings, config.ingest.classes))
+    for scene_id, reason in labels_read.refused.items():
         raise InputError(f"{path.name}: the labels of {scene_id.partition('/')[2]} cannot be used: {reason}")
     names = {} if source is None else source.class_map
     sizes = {str(row["scene_id"]): (int(row["height"]), int(row["width"])) for row in rows}
     labels, notes = [], []
-    for label in found.labels:
+    for label in labels_read.labels:
         label = replace(label, class_name=names.get(label.class_name, label.class_name))
         label = check(label, sizes.get(label.scene_id or ""), config.ingest.classes)
         if label.reason is None:
@@ -87,8 +87,10 @@ def _files(path: Path, scenes: Sequence[Scene]) -> tuple[LabelFormat, dict[str, 
     if path.is_file():
         label_format = identify(path)
         if label_format is None:
-            known = sorted({suffix for item in FORMATS.values() if item.holds for suffix in item.suffixes})
-            raise InputError(f"{path.name} is not a label file; use one of {', '.join(known)}, or a folder of them")
+            known_suffixes = sorted({suffix for item in FORMATS.values() if item.holds for suffix in item.suffixes})
+            raise InputError(
+                f"{path.name} is not a label file; use one of {', '.join(known_suffixes)}, or a folder of them"
+            )
         alone = {scenes[0].name: path.name} if label_format.per_image and len(scenes) == 1 else {}
         return label_format, {path.name: path}, alone or named_like([scene.name for scene in scenes], [path.name])
     if not path.is_dir():

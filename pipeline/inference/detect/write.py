@@ -69,7 +69,7 @@ def check_crs(crs: Sequence[str | None], path: Path, lonlat: bool = False) -> No
         return
     different = list(dict.fromkeys(crs))
     if len(different) > 1:
-        named = ", ".join(_short(one) for one in different)
+        named = ", ".join(_short(system) for system in different)
         raise ConfigError(f"the scenes have several CRS ({named}); use --to with .gpkg, or --lonlat")
     if path.suffix.lower() == GEOPARQUET:
         return
@@ -93,9 +93,11 @@ def write_geojson(detections: Sequence[Detection], crs: str | None, points: bool
 
     decimals = DEGREES if crs is not None and _is_degrees(crs) else METRES
     features = []
-    for one in detections:
-        geometry = shapely.geometry.mapping(shapely.transform(_shape(one, points), lambda xy: np.round(xy, decimals)))
-        features.append({"type": "Feature", "properties": _properties(one), "geometry": geometry})
+    for detection in detections:
+        geometry = shapely.geometry.mapping(
+            shapely.transform(_shape(detection, points), lambda xy: np.round(xy, decimals))
+        )
+        features.append({"type": "Feature", "properties": _properties(detection), "geometry": geometry})
     data: dict[str, Any] = {"type": "FeatureCollection"}
     if crs is None:
         data["crs"] = None
@@ -112,37 +114,41 @@ def in_lonlat(detections: Sequence[Detection]) -> list[Detection]:
     Longitudes of a window across the antimeridian go on beyond 180; it is cut there when it is written.
     """
     moved = []
-    for one in detections:
-        if one.crs is None:
-            raise ValueError(f"{one.scene} is not georeferenced")
-        (lon, lat), *ring = to_lonlat([one.centre, *one.ring], one.crs)
-        moved.append(replace(one, centre=(lon - 360 if lon > 180 else lon, lat), ring=tuple(ring), crs=LONLAT))
+    for detection in detections:
+        if detection.crs is None:
+            raise ValueError(f"{detection.scene} is not georeferenced")
+        (lon, lat), *ring = to_lonlat([detection.centre, *detection.ring], detection.crs)
+        moved.append(replace(detection, centre=(lon - 360 if lon > 180 else lon, lat), ring=tuple(ring), crs=LONLAT))
     return moved
 
 
-def _shape(one: Detection, points: bool) -> Any:
+def _shape(detection: Detection, points: bool) -> Any:
     """Return the geometry of a detection."""
     import shapely
 
     if points:
-        return shapely.Point(one.centre)
-    window = shapely.Polygon(one.ring)
-    return rfc7946(window) if one.crs == LONLAT else window
+        return shapely.Point(detection.centre)
+    window = shapely.Polygon(detection.ring)
+    return rfc7946(window) if detection.crs == LONLAT else window
 
 
 def _rounder(decimals: int) -> Callable[[tuple[float, float]], list[float]]:
     return lambda point: [round(point[0], decimals), round(point[1], decimals)]
 
 
-def _properties(one: Detection) -> dict[str, Any]:
-    found = {
-        "scene": one.scene,
-        "class": one.class_name,
-        "score": round(one.score, 4),
-        "row": round(one.row, 1),
-        "col": round(one.col, 1),
+def _properties(detection: Detection) -> dict[str, Any]:
+    properties = {
+        "scene": detection.scene,
+        "class": detection.class_name,
+        "score": round(detection.score, 4),
+        "row": round(detection.row, 1),
+        "col": round(detection.col, 1),
     }
-    return found if one.label is None else found | {"label": one.label or None, "right": bool(one.label)}
+    return (
+        properties
+        if detection.label is None
+        else properties | {"label": detection.label or None, "right": bool(detection.label)}
+    )
 
 
 def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None], points: bool, path: Path) -> None:
@@ -157,7 +163,7 @@ def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None],
     different = list(dict.fromkeys(crs))
     columns = _columns(detections)
     for number, system in enumerate(different):
-        mine = [one for one in detections if one.crs == system]
+        mine = [detection for detection in detections if detection.crs == system]
         frame = _frame(mine, columns, system, points)
         layer = "detections" if len(different) < 2 else f"detections {number + 1}: {_short(system)}"
         kind = "Point" if points else "Polygon"
@@ -179,49 +185,51 @@ def write_geoparquet(detections: Sequence[Detection], crs: str | None, points: b
 def _columns(detections: Sequence[Detection]) -> list[str]:
     """Return the names of the properties that detections have."""
     columns = [*_properties(Detection("", "", 0, 0, 0, (0, 0), (), None, None))]
-    return columns + (["label", "right"] if any(one.label is not None for one in detections) else [])
+    return columns + (["label", "right"] if any(detection.label is not None for detection in detections) else [])
 
 
 def _frame(detections: Sequence[Detection], columns: Sequence[str], crs: str | None, points: bool) -> Any:
     """Return detections of one CRS as a GeoDataFrame."""
     import geopandas
 
-    rows = [_properties(one) for one in detections]
+    rows = [_properties(detection) for detection in detections]
     table = {name: [row[name] for row in rows] for name in columns}
-    frame = geopandas.GeoDataFrame(table, geometry=[_shape(one, points) for one in detections], crs=crs)
+    frame = geopandas.GeoDataFrame(table, geometry=[_shape(detection, points) for detection in detections], crs=crs)
     kinds = {"scene": str, "class": str, "score": float, "row": float, "col": float}
     return frame if detections else frame.astype(kinds)
 
 
 def write_csv(detections: Sequence[Detection], path: Path) -> None:
     """Write a row for each detection; text that a spreadsheet would run as a formula is escaped."""
-    labelled = any(one.label is not None for one in detections)
+    labelled = any(detection.label is not None for detection in detections)
     places = _lonlat(detections)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*CSV_COLUMNS, *(("label", "right") if labelled else ())])
-        for one, place in zip(detections, places, strict=True):
-            degrees = one.crs is not None and _is_degrees(one.crs)
-            x, y = _rounder(DEGREES if degrees else METRES)(one.centre) if one.crs else ("", "")
-            row: list[Any] = [csv_escaped(one.scene), csv_escaped(one.class_name), f"{one.score:.4f}"]
-            row += [f"{one.row:.1f}", f"{one.col:.1f}", x, y]
+        for detection, place in zip(detections, places, strict=True):
+            degrees = detection.crs is not None and _is_degrees(detection.crs)
+            x, y = _rounder(DEGREES if degrees else METRES)(detection.centre) if detection.crs else ("", "")
+            row: list[Any] = [csv_escaped(detection.scene), csv_escaped(detection.class_name), f"{detection.score:.4f}"]
+            row += [f"{detection.row:.1f}", f"{detection.col:.1f}", x, y]
             row += ["", ""] if place is None else [f"{place[0]:.7f}", f"{place[1]:.7f}"]
-            writer.writerow([*row, *((csv_escaped(one.label or ""), "yes" if one.label else "no") if labelled else ())])
+            writer.writerow(
+                [*row, *((csv_escaped(detection.label or ""), "yes" if detection.label else "no") if labelled else ())]
+            )
 
 
 def _lonlat(detections: Sequence[Detection]) -> list[tuple[float, float] | None]:
     """Return the longitude and latitude of each centre; None without georeference."""
     import pyproj
 
-    found: list[tuple[float, float] | None] = [None] * len(detections)
-    for system in {one.crs for one in detections if one.crs is not None}:
-        rows = [number for number, one in enumerate(detections) if one.crs == system]
+    positions: list[tuple[float, float] | None] = [None] * len(detections)
+    for system in {detection.crs for detection in detections if detection.crs is not None}:
+        rows = [number for number, detection in enumerate(detections) if detection.crs == system]
         transform = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True).transform
         points = np.array([detections[number].centre for number in rows])
         lon, lat = transform(points[:, 0], points[:, 1])
         for number, *place in zip(rows, lon, lat, strict=True):
-            found[number] = (float(place[0]), float(place[1]))
-    return found
+            positions[number] = (float(place[0]), float(place[1]))
+    return positions
 
 
 def _is_degrees(crs: str) -> bool:

@@ -145,10 +145,10 @@ def write_onnx(model: OnnxModel, path: Path) -> float:
     content = proto.SerializeToString(deterministic=True)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     # One chip less than the graph was traced with: their number must be free.
-    (found,) = session.run(None, {name: array[1:] for name, array in model.inputs.items()})
+    (from_onnx,) = session.run(None, {name: array[1:] for name, array in model.inputs.items()})
     with torch.inference_mode():
         expected = module(*(tensor[1:] for tensor in tensors)).numpy()
-    difference = float(np.abs(found - expected).max()) / model.unit
+    difference = float(np.abs(from_onnx - expected).max()) / model.unit
     if not difference <= TOLERANCE:
         raise TrainingError(
             f"{path.name}: ONNX Runtime differs from torch by {difference:.2g} of the range, where {TOLERANCE:g} is"

@@ -128,10 +128,10 @@ def kept(
             missing = count - tally.kept[label]
             good = np.flatnonzero(why == "")[:missing]
             # Candidates after the last one that was needed do not count: how many there are depends on the block.
-            seen = int(good[-1]) + 1 if len(good) == missing else len(why)
-            for reason in why[:seen][why[:seen] != ""]:
+            used = int(good[-1]) + 1 if len(good) == missing else len(why)
+            for reason in why[:used][why[:used] != ""]:
                 tally.reasons[reason] = tally.reasons.get(reason, 0) + 1
-            tally.candidates[label] += seen
+            tally.candidates[label] += used
             tally.kept[label] += len(good)
             if len(good):
                 score, distance = block.label_score[good], block.distance[good]
@@ -153,7 +153,7 @@ def _in_order(
 ) -> Iterator[tuple[Block, npt.NDArray[np.object_]]]:
     """Yield blocks 0 to ``most`` - 1 of a class with the reason against each chip; a few are computed ahead."""
 
-    def one(number: int) -> tuple[Block, npt.NDArray[np.object_]]:
+    def make_block(number: int) -> tuple[Block, npt.NDArray[np.object_]]:
         return _block(generator, label, start + number * BLOCK, truncation, screening)
 
     ahead: deque[Future[tuple[Block, npt.NDArray[np.object_]]]] = deque()
@@ -161,7 +161,7 @@ def _in_order(
     try:
         while submitted < most or ahead:
             while submitted < most and len(ahead) < 2 * workers:
-                ahead.append(pool.submit(one, submitted))
+                ahead.append(pool.submit(make_block, submitted))
                 submitted += 1
             yield ahead.popleft().result()
     finally:

@@ -147,7 +147,7 @@ def test_a_folder_of_a_stranger_is_refused_in_a_sentence(done: Finished, tmp_pat
     about = read_json(tmp_path / "out" / "model.json")
     for change in ({"kind": "classifier"}, {"licences": None}, {"measured": {"quality": {"ship": 3}}}, {"format": 9}):
         (tmp_path / "out" / "model.json").write_text(json.dumps(about | change), "utf-8")
-        with pytest.raises(StoreError, match="the exported generator in .* cannot be read"):
+        with pytest.raises(StoreError, match=r"the exported generator in .* cannot be read"):
             load_generator(tmp_path / "out")
 
 

@@ -55,7 +55,7 @@ def write_card(
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     warning = card["generator"]["warning"]
-    known = settings["labels_given"]
+    labels_given = settings["labels_given"]
     lines = [
         f"# {card['what']}",
         "",
@@ -69,7 +69,7 @@ def write_card(
         "- `images/`: a GeoTIFF for each scene, with its bands, type, CRS and georeference; tags mark it as synthetic.",
         "- `annotations.json`: COCO, with a mask of each synthetic object; `labels/`: GeoJSON of each scene.",
         "- Objects that were labelled in the scenes are among the labels, with `synthetic: false`."
-        if known
+        if labels_given
         else "- **Objects that the scenes had before are not among the labels**: none were given.",
         f"- Not placed: {sum(reasons.values())} objects.",
         f"- Learned from: {', '.join(card['data']['sources'])} (run {run.name}).",

@@ -106,10 +106,10 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[float, float], None], w
         items = _objects(sampling, tally)
         for number, scene in enumerate(inputs):
 
-            def told(share: float, number: int = number) -> None:
+            def report(share: float, number: int = number) -> None:
                 tick(number + share, len(inputs))
 
-            writer.add(scene, list(islice(items, scene.count)), told)
+            writer.add(scene, list(islice(items, scene.count)), report)
         items.close()
         for label in tally.short:
             writer.reasons["as too few candidates passed screening"] += tally.wanted[label] - tally.kept[label]

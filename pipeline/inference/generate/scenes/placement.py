@@ -147,13 +147,13 @@ class Ground:
             high = np.minimum(high, np.floor(np.array([bottom, right]) - half).astype(int))
         if (high < low).any():
             return np.zeros((0, 2), np.int64)
-        found: list[npt.NDArray[np.int64]] = []
+        drawn: list[npt.NDArray[np.int64]] = []
         for _ in range(DRAWS):
             windows = rng.integers(low, high + 1, (CANDIDATES, 2))
-            found.append(windows[self._clear(windows + half, item)])
-            if sum(map(len, found)) >= CANDIDATES:
+            drawn.append(windows[self._clear(windows + half, item)])
+            if sum(map(len, drawn)) >= CANDIDATES:
                 break
-        return np.concatenate(found)[:CANDIDATES]
+        return np.concatenate(drawn)[:CANDIDATES]
 
     def _clear(self, centres: npt.NDArray[np.int64], item: SceneObject) -> npt.NDArray[np.bool_]:
         """Return which centres (N, 2) keep an object clear of labels, and inside the area."""
@@ -242,9 +242,9 @@ def _distances(
         features = cell_features(part.chips[whole]).reshape(len(whole), cells[0] * cells[1], -1)
         for window, feature in zip(part.windows[whole], features, strict=True):
             item, weight = items[owners[window]], weights[owners[window]]
-            known = surroundings[item.label]
-            each = known.distances(weight @ feature)
-            if known.is_alike(each):
+            of_class = surroundings[item.label]
+            each = of_class.distances(weight @ feature)
+            if of_class.is_alike(each):
                 distances[window] = each[item.source, 0]
     for position in drawn:
         own = owners == position
