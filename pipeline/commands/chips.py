@@ -54,8 +54,8 @@ def command(
     chips = done["chips"]
     if "index" in chips:
         metadata = {name: task.metadata for name, task in chips.items()}
-        found = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
-        found["index"] = str(chips["index"].path / "index.parquet")
+        report = summarise(done["ingest"]["tables"].metadata, metadata, config.split.by)
+        report["index"] = str(chips["index"].path / "index.parquet")
         if "duplicates" in chips:
             report["pairs"] = str(chips["duplicates"].path / PAIRS)
         report["sheet"] = str(_copy_sheet(chips["index"].path, sheet or reports(root) / f"{config.name}-chips.png"))
