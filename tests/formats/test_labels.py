@@ -145,7 +145,7 @@ def test_yolo_outlines_are_boxes_and_odd_lines_are_quarantined(tmp_path: Path) -
     assert found.boxes() == [pytest.approx((6, 8, 12, 24)), pytest.approx((27, 36, 33, 44))]
     reasons = found.metadata["labels_quarantined_by_reason"]
     assert sum(reasons.values()) == 4
-    assert reasons["class number 4 has no name in class_names"] == 1
+    assert reasons["class index 4 has no name in class_names"] == 1
     assert reasons["the box has no area"] == 1
     assert [name for name, _ in found.metadata["labels_quarantined"]] == [f"yolo/a.txt:{line}" for line in (3, 4, 5, 6)]
 
@@ -290,7 +290,7 @@ def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
     assert found.boxes() == [(9, 7, 9, 7)]
     assert found.metadata["labels_quarantined_by_reason"] == {
         "a coordinate is not a finite number": 1,
-        "its file is none of the scenes": 1,  # the name alone could be either scene
+        "its file is not among the scenes": 1,  # the name alone could be either scene
         "outside every scene": 1,
         "x, y are not all numbers": 1,
     }

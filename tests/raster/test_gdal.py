@@ -97,9 +97,9 @@ def test_a_folder_named_tif_is_refused(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path / "scene.tif")
 
 
-def test_a_named_pipe_does_not_hang_the_door(tmp_path: Path) -> None:
+def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "scene.tif")
-    assert "no regular file" in refusal(tmp_path / "scene.tif")
+    assert "not a regular file" in refusal(tmp_path / "scene.tif")
 
 
 def test_messages_hold_no_folder_names_so_that_they_may_be_kept(tmp_path: Path) -> None:

@@ -60,13 +60,13 @@ class Canvas:
         row: Row of the first line on the scene's grid.
         col: Column of the first pixel.
         values: (H, W, C) float32 in [-1, 1].
-        known: Which pixels (H, W) hold data, or None where all do.
+        valid: Which pixels (H, W) hold data, or None where all do.
     """
 
     row: int
     col: int
     values: Values
-    known: npt.NDArray[np.bool_] | None
+    valid: npt.NDArray[np.bool_] | None
 
     def cut(self, windows: Windows, size: int) -> tuple[Values, Floats]:
         """Cut windows (N, 2) into chips (N, S, S, C), with the share (N,) of each that is known.
@@ -76,8 +76,8 @@ class Canvas:
         rows, cols = windows[:, 0] - self.row, windows[:, 1] - self.col
         chips = _views(self.values, size)[rows, cols]
         share = np.ones(len(windows))
-        if self.known is not None:
-            held = _views(self.known, size)[rows, cols]
+        if self.valid is not None:
+            held = _views(self.valid, size)[rows, cols]
             share = held.mean(axis=(1, 2), dtype=np.float64)
             for place in np.flatnonzero((share > 0) & (share < 1)):
                 chips[place][~held[place]] = chips[place][held[place]].mean(axis=0)

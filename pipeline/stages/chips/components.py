@@ -16,10 +16,10 @@ def components(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
             name = parent[name]
         return name
 
-    for one, other in pairs:
-        first, second = sorted((root(one), root(other)))
+    for left, right in pairs:
+        first, second = sorted((root(left), root(right)))
         parent[second] = first
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for name in sorted(parent):
-        found.setdefault(root(name), []).append(name)
-    return sorted(tuple(names) for names in found.values() if len(names) > 1)
+        members.setdefault(root(name), []).append(name)
+    return sorted(tuple(names) for names in members.values() if len(names) > 1)

@@ -102,14 +102,14 @@ def compare(
     start = 0
     for first, second in _grey_pairs(chips, pairs, orientation):
         done = slice(start, start + len(first))
-        one, other = _aligned(first, second, shift[done])
-        small = _small_side(one.shape[1], first.shape[1])
-        correlation[done] = _correlation(_reduced(one, small), _reduced(other, small))
+        inner, matched = _aligned(first, second, shift[done])
+        small = _small_side(inner.shape[1], first.shape[1])
+        correlation[done] = _correlation(_reduced(inner, small), _reduced(matched, small))
         factor = max(1, first.shape[1] // _DETAIL_SIDE)
-        for whole, found in zip(
-            evidence, _agreement(_averaged(one, factor), _averaged(other, factor), span), strict=True
+        for whole, scores in zip(
+            evidence, _agreement(_averaged(inner, factor), _averaged(matched, factor), span), strict=True
         ):
-            whole[done] = found
+            whole[done] = scores
         start = done.stop
     return Comparison(correlation, *evidence)
 
@@ -135,16 +135,16 @@ def _aligned(first: Floats, second: Floats, shift: npt.NDArray[np.int64]) -> tup
     edge = round(EDGE * side / THUMB)
     inner = side - 2 * edge
     around = math.ceil(side / THUMB / 2)
-    one = np.ascontiguousarray(first[:, edge : edge + inner, edge : edge + inner])
-    other = np.empty_like(one)
+    centre = np.ascontiguousarray(first[:, edge : edge + inner, edge : edge + inner])
+    matched = np.empty_like(centre)
     expected = np.rint(edge + shift * (side / THUMB)).astype(np.int64)
     low, high = np.clip(expected - around, 0, 2 * edge), np.clip(expected + around, 0, 2 * edge)
-    for pair, (top, left), (bottom, right) in zip(range(len(one)), low.tolist(), high.tolist(), strict=True):
+    for pair, (top, left), (bottom, right) in zip(range(len(centre)), low.tolist(), high.tolist(), strict=True):
         searched = second[pair, top : bottom + inner, left : right + inner]
-        found = cv2.matchTemplate(np.ascontiguousarray(searched), one[pair], cv2.TM_CCOEFF_NORMED)
-        down, along = divmod(int(found.argmax()), found.shape[1])
-        other[pair] = searched[down : down + inner, along : along + inner]
-    return one, other
+        scores = cv2.matchTemplate(np.ascontiguousarray(searched), centre[pair], cv2.TM_CCOEFF_NORMED)
+        down, along = divmod(int(scores.argmax()), scores.shape[1])
+        matched[pair] = searched[down : down + inner, along : along + inner]
+    return centre, matched
 
 
 def _small_side(inner: int, whole: int) -> int:
@@ -165,14 +165,14 @@ def _reduced(pictures: Floats, side: int) -> Floats:
     return np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in pictures])
 
 
-def _correlation(one: Floats, other: Floats) -> Array:
+def _correlation(left: Floats, right: Floats) -> Array:
     """Return Pearson's correlation (K,) of pictures (K, S, S)."""
-    first, second = (picture - picture.mean(axis=(1, 2), keepdims=True) for picture in (one, other))
+    first, second = (picture - picture.mean(axis=(1, 2), keepdims=True) for picture in (left, right))
     norms = np.linalg.norm(first, axis=(1, 2)) * np.linalg.norm(second, axis=(1, 2))
     return np.asarray((first * second).sum(axis=(1, 2)) / np.maximum(norms, 1e-12), np.float64)
 
 
-def _agreement(one: Floats, other: Floats, span: float) -> tuple[Array, Array, Array, Array]:
+def _agreement(left: Floats, right: Floats, span: float) -> tuple[Array, Array, Array, Array]:
     """Return how far the detail of pictures (K, S, S) agrees outside their strongest structure.
 
     That is the covariance over the smaller of both variances, so that noise which one picture alone has does not lower
@@ -182,7 +182,7 @@ def _agreement(one: Floats, other: Floats, span: float) -> tuple[Array, Array, A
         The agreement (K,), the same in standard deviations, and the number of tiles with detail and their share.
     """
     faintest = (_FAINTEST * span / _GREY_LEVELS) ** 2
-    first, second = _detail(one), _detail(other) / _gain(one, other)[:, None, None]
+    first, second = _detail(left), _detail(right) / _gain(left, right)[:, None, None]
     values = [_tiles(product) for product in (first * second, first**2, second**2)]
     common = np.minimum(values[1], values[2])
     weaker = np.argsort(-common, axis=1, kind="stable")[:, common.shape[1] // 2 :]
@@ -197,10 +197,10 @@ def _agreement(one: Floats, other: Floats, span: float) -> tuple[Array, Array, A
     return agreement, deviations, tiles, tiles / weaker.shape[1]
 
 
-def _gain(one: Floats, other: Floats) -> Floats:
+def _gain(reference: Floats, second: Floats) -> Floats:
     """Return by how much (K,) the contrast of the second pictures is larger."""
-    first = one - one.mean(axis=(1, 2), keepdims=True)
-    gain = (first * other).sum(axis=(1, 2)) / np.maximum((first**2).sum(axis=(1, 2)), 1e-12)
+    first = reference - reference.mean(axis=(1, 2), keepdims=True)
+    gain = (first * second).sum(axis=(1, 2)) / np.maximum((first**2).sum(axis=(1, 2)), 1e-12)
     return np.asarray(np.clip(gain, _LOWEST_GAIN, _HIGHEST_GAIN), np.float32)
 
 

@@ -105,8 +105,8 @@ def _areas(side: int) -> npt.NDArray[np.float32]:
 def low_frequencies(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the lowest coefficients (N, 7, 7) of the orthonormal DCT-II of grey pictures (N, 32, 32)."""
     basis = dct(np.eye(THUMB, dtype=np.float32), axis=0, norm="ortho")[:_LOW]
-    found: npt.NDArray[np.float32] = basis @ thumbs @ basis.T
-    return found
+    frequencies: npt.NDArray[np.float32] = basis @ thumbs @ basis.T
+    return frequencies
 
 
 def oriented_frequencies(low: npt.NDArray[np.float32], orientation: int) -> npt.NDArray[np.float32]:
@@ -145,30 +145,30 @@ def pictures(chips: ChipStore, min_texture: float, file: BinaryIO, chunk: int = 
             low.append(low_frequencies(thumbs))
             norms.append(_norms(thumbs))
             file.write(thumbs.tobytes())
-    found = np.concatenate(rows)
+    thumbs_of_all = np.concatenate(rows)
     file.flush()
-    shape = (len(found), THUMB, THUMB)
+    shape = (len(thumbs_of_all), THUMB, THUMB)
     # An empty file cannot be mapped.
-    mapped = np.memmap(file, np.float32, "r", shape=shape) if len(found) else np.zeros(shape, np.float32)
-    return Pictures(found, np.concatenate(low), mapped, np.concatenate(norms), span)
+    mapped = np.memmap(file, np.float32, "r", shape=shape) if len(thumbs_of_all) else np.zeros(shape, np.float32)
+    return Pictures(thumbs_of_all, np.concatenate(low), mapped, np.concatenate(norms), span)
 
 
 def _standard(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Scale grey pictures (N, 32, 32) to mean 0 and norm 1."""
     centred = thumbs - thumbs.mean(axis=(1, 2), keepdims=True)
-    found: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
-    return found
+    standardised: npt.NDArray[np.float32] = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
+    return standardised
 
 
 def _norms(thumbs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the norms (N, 5, 5), about the mean, of the pixels of pictures (N, 32, 32) that stay inside a shift."""
     side, shifts = THUMB - 2 * EDGE, range(2 * EDGE + 1)
-    found = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
+    norms = np.empty((len(thumbs), len(shifts), len(shifts)), np.float32)
     for down in shifts:
         for along in shifts:
             part = thumbs[:, down : down + side, along : along + side]
-            found[:, down, along] = part.std(axis=(1, 2), dtype=np.float64) * side
-    return found
+            norms[:, down, along] = part.std(axis=(1, 2), dtype=np.float64) * side
+    return norms
 
 
 def _range(chips: ChipStore) -> float:
@@ -179,15 +179,15 @@ def _range(chips: ChipStore) -> float:
     return float(high - low) or 1.0
 
 
-def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+def proposed(thumbs: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
     """Yield pairs of different scenes that are near to each other: the lower position, the other, and its orientation.
 
     One pair may come in several orientations.
     """
-    count = len(found.rows)
+    count = len(thumbs.rows)
     if len(np.unique(scenes)) < 2:
         return
-    low = found.low
+    low = thumbs.low
     space = learn_space(lambda rows: low[rows].reshape(-1, _LOW**2), count)
     held = coded(lambda rows: low[rows].reshape(-1, _LOW**2), count, space)
     for orientation in range(ORIENTATIONS):
@@ -195,10 +195,10 @@ def proposed(found: Pictures, scenes: npt.NDArray[np.int64]) -> Iterator[tuple[n
         if orientation:
             asked = coded(partial(_oriented_vectors, low, orientation), count, space)
         near, _ = nearest_elsewhere(held, asked, scenes, _NEAREST, os.cpu_count() or 1)
-        other, rank = np.nonzero(near >= 0)
-        one = near[other, rank].astype(np.int64)
-        for start in range(0, len(one), _COMPARED):
-            pair = one[start : start + _COMPARED], other[start : start + _COMPARED]
+        second, rank = np.nonzero(near >= 0)
+        first = near[second, rank].astype(np.int64)
+        for start in range(0, len(first), _COMPARED):
+            pair = first[start : start + _COMPARED], second[start : start + _COMPARED]
             between = low[pair[0]] - oriented_frequencies(low[pair[1]], orientation)
             close = (between**2).sum(axis=(1, 2)) <= _FARTHEST
             lower, upper = pair[0][close], pair[1][close]
@@ -213,13 +213,13 @@ def _oriented_vectors(low: npt.NDArray[np.float32], orientation: int, rows: Rows
 
 
 def correlation(
-    found: Pictures, one: int, others: npt.NDArray[np.int64], turn: int
+    images: Pictures, first: int, others: npt.NDArray[np.int64], turn: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return how much a picture correlates with others, all rotated alike, at the best of shifts by up to two pixels.
 
     Args:
-        found: The pictures.
-        one: Position of the picture that is held still; what lies within its edge is compared.
+        images: The pictures.
+        first: Position of the picture that is held still; what lies within its edge is compared.
         others: Positions (M,) of the others.
         turn: Which of the eight turns they are given.
 
@@ -227,14 +227,14 @@ def correlation(
         The correlations (M,), and the shifts (M, 2): what is at a row and column of the picture is so many rows and
         columns further in the turned others.
     """
-    inner = found.thumbs[one, EDGE:-EDGE, EDGE:-EDGE]
+    inner = images.thumbs[first, EDGE:-EDGE, EDGE:-EDGE]
     wide = np.zeros((THUMB + 2 * EDGE,) * 2, np.float32)
     wide[2 * EDGE : -2 * EDGE, 2 * EDGE : -2 * EDGE] = inner - inner.mean()
     moved = np.lib.stride_tricks.sliding_window_view(wide, (THUMB, THUMB))[::-1, ::-1]
     # To turn the one picture back costs less than to turn all others.
     templates = oriented(moved.reshape(-1, THUMB, THUMB), inverse(turn)).reshape(len(moved) ** 2, -1)
-    common = found.thumbs[others].reshape(len(others), -1) @ templates.T
-    norms = oriented(found.norms[others], turn).reshape(len(others), -1) * found.norms[one, EDGE, EDGE]
+    common = images.thumbs[others].reshape(len(others), -1) @ templates.T
+    norms = oriented(images.norms[others], turn).reshape(len(others), -1) * images.norms[first, EDGE, EDGE]
     every = common / np.maximum(norms, 1e-12)
     shift = np.stack(np.divmod(every.argmax(axis=1), len(moved)), axis=1) - EDGE
     return every.max(axis=1).astype(np.float64), shift
@@ -250,34 +250,34 @@ def near_duplicates(
         ``compared``, and how many pairs that correlate are ``undecided``, since they hold no texture beside one shape.
     """
     with TemporaryFile() as file:
-        found = pictures(chips, min_texture, file)
-        codes, _ = pd.factorize(chips.index[SCENE].iloc[found.rows])
-        examined = _examined(chips, found, proposed(found, codes), min_correlation)
+        thumbs = pictures(chips, min_texture, file)
+        codes, _ = pd.factorize(chips.index[SCENE].iloc[thumbs.rows])
+        examined = _examined(chips, thumbs, proposed(thumbs, codes), min_correlation)
         for _ in range(_CHAINED):
-            known = len(examined)
+            count_before = len(examined)
             links = _chained(examined[examined["same"]], examined, codes)
-            examined = _best(pd.concat([examined, _examined(chips, found, links, min_correlation)]))
-            if len(examined) == known:
+            examined = _best(pd.concat([examined, _examined(chips, thumbs, links, min_correlation)]))
+            if len(examined) == count_before:
                 break
     pairs = examined[examined["same"]]
-    first, second = (found.rows[pairs[name].to_numpy(np.int64)] for name in ("one", "other"))
-    counts = {"compared": len(found.rows), "undecided": int(examined["undecided"].sum())}
+    first, second = (thumbs.rows[pairs[name].to_numpy(np.int64)] for name in ("one", "other"))
+    counts = {"compared": len(thumbs.rows), "undecided": int(examined["undecided"].sum())}
     return _pairs(chips, first, second, "duplicate", pairs["score"].to_numpy()), counts
 
 
 def _examined(
-    chips: ChipStore, found: Pictures, candidates: Iterable[tuple[npt.NDArray[np.int64], ...]], min_correlation: float
+    chips: ChipStore, thumbs: Pictures, candidates: Iterable[tuple[npt.NDArray[np.int64], ...]], min_correlation: float
 ) -> pd.DataFrame:
     """Return the pairs that correlate: one, other, turn, score, whether they are the same, or undecided."""
     columns = [("one", "i8"), ("other", "i8"), ("turn", "i8"), ("score", "f8"), ("same", "?"), ("undecided", "?")]
     tables = [pd.DataFrame({name: np.zeros(0, dtype) for name, dtype in columns})]
-    for one, other, turn in candidates:
-        score, shift = _scores(found, one, other, turn)
+    for first, second, turn in candidates:
+        score, shift = _scores(thumbs, first, second, turn)
         near = score >= min_correlation - _MISALIGNED
-        one, other, turn = one[near], other[near], turn[near]
-        rows = found.rows[np.stack([one, other], axis=1)]
-        compared = compare(chips, rows, turn, shift[near], found.span)
-        table = pd.DataFrame({"one": one, "other": other, "turn": turn, "score": compared.correlation})
+        first, second, turn = first[near], second[near], turn[near]
+        rows = thumbs.rows[np.stack([first, second], axis=1)]
+        compared = compare(chips, rows, turn, shift[near], thumbs.span)
+        table = pd.DataFrame({"one": first, "other": second, "turn": turn, "score": compared.correlation})
         table["same"] = compared.same(min_correlation)
         table["undecided"] = compared.undecided(min_correlation)
         tables.append(table[compared.correlation >= min_correlation])
@@ -302,27 +302,27 @@ def _chained(
     links = pd.concat([pairs.assign(score=-pairs["score"]), back.assign(score=-pairs["score"])])
     links = links.sort_values(["one", "score", "other"]).groupby("one").head(_MOST_LINKS)
     both = links.merge(links, left_on="other", right_on="one", suffixes=("", "_next"))
-    one, other = both["one"].to_numpy(), both["other_next"].to_numpy()
+    first, second = both["one"].to_numpy(), both["other_next"].to_numpy()
     turn = _COMPOSED[both["turn"], both["turn_next"]]
-    chained = pd.DataFrame({"one": one, "other": other, "turn": turn})
-    chained = chained[(one < other) & (scenes[one] != scenes[other])].drop_duplicates(["one", "other"])
-    known = pd.MultiIndex.from_frame(examined[["one", "other"]])
-    chained = chained[~pd.MultiIndex.from_frame(chained[["one", "other"]]).isin(known)]
+    chained = pd.DataFrame({"one": first, "other": second, "turn": turn})
+    chained = chained[(first < second) & (scenes[first] != scenes[second])].drop_duplicates(["one", "other"])
+    examined_pairs = pd.MultiIndex.from_frame(examined[["one", "other"]])
+    chained = chained[~pd.MultiIndex.from_frame(chained[["one", "other"]]).isin(examined_pairs)]
     for start in range(0, len(chained), _COMPARED):
         part = chained.iloc[start : start + _COMPARED]
         yield part["one"].to_numpy(), part["other"].to_numpy(), part["turn"].to_numpy()
 
 
 def _scores(
-    found: Pictures, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
+    thumbs: Pictures, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], turn: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return the correlations (M,) and shifts (M, 2) of proposed pairs, of which the other one is turned."""
-    score, shift = np.empty(len(one)), np.empty((len(one), 2), np.int64)
-    order = np.lexsort((turn, one))
-    begins = np.diff(one[order], prepend=-1) | np.diff(turn[order], prepend=-1)
+    score, shift = np.empty(len(first)), np.empty((len(first), 2), np.int64)
+    order = np.lexsort((turn, first))
+    begins = np.diff(first[order], prepend=-1) | np.diff(turn[order], prepend=-1)
     begins[::_COMPARED] = 1
-    for here in np.split(order, np.flatnonzero(begins)[1:]):
-        score[here], shift[here] = correlation(found, int(one[here[0]]), other[here], int(turn[here[0]]))
+    for group in np.split(order, np.flatnonzero(begins)[1:]):
+        score[group], shift[group] = correlation(thumbs, int(first[group[0]]), second[group], int(turn[group[0]]))
     return score, shift
 
 
@@ -342,14 +342,14 @@ def overlaps(chips: ChipStore, footprints: pa.ChunkedArray) -> pd.DataFrame:
     outlines, codes = shapely.from_wkb(footprints.take(pa.array(rows)).to_pylist()), codes[rows]
     outlines, again = _both_sides(outlines)
     rows, codes = rows[again], codes[again]
-    one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
-    later = (rows[one] < rows[other]) & (codes[one] != codes[other])
-    one, other = one[later], other[later]
-    smaller = np.minimum(shapely.area(outlines[one]), shapely.area(outlines[other]))
-    share = shapely.area(shapely.intersection(outlines[one], outlines[other])) / smaller
+    first, second = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    later = (rows[first] < rows[second]) & (codes[first] != codes[second])
+    first, second = first[later], second[later]
+    smaller = np.minimum(shapely.area(outlines[first]), shapely.area(outlines[second]))
+    share = shapely.area(shapely.intersection(outlines[first], outlines[second])) / smaller
     real = share >= _LEAST_SHARED
-    pairs, first = np.unique(np.stack([rows[one[real]], rows[other[real]]]), axis=1, return_index=True)
-    return _pairs(chips, pairs[0], pairs[1], "overlap", share[real][first])
+    pairs, unique_rows = np.unique(np.stack([rows[first[real]], rows[second[real]]]), axis=1, return_index=True)
+    return _pairs(chips, pairs[0], pairs[1], "overlap", share[real][unique_rows])
 
 
 def _both_sides(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -368,24 +368,24 @@ def _meeting(footprints: pa.ChunkedArray, scenes: npt.NDArray[np.int64]) -> npt.
     boxes = np.full((count, 4), np.inf)
     for start in range(0, len(scenes), _OUTLINES):
         bounds = shapely.bounds(shapely.from_wkb(footprints.slice(start, _OUTLINES).to_pylist()))
-        known = ~np.isnan(bounds[:, 0])
-        np.minimum.at(boxes, scenes[start : start + _OUTLINES][known], bounds[known] * ends)
+        with_place = ~np.isnan(bounds[:, 0])
+        np.minimum.at(boxes, scenes[start : start + _OUTLINES][with_place], bounds[with_place] * ends)
     placed = np.isfinite(boxes[:, 0])
     around = np.full(count, None, object)
     around[placed] = shapely.box(*(boxes[placed] * ends).T)
     around, number = _both_sides(around)
-    one, other = (number[found] for found in shapely.STRtree(around).query(around, predicate="intersects"))
+    first, second = (number[hits] for hits in shapely.STRtree(around).query(around, predicate="intersects"))
     meeting = np.zeros(count, bool)
-    meeting[one[one != other]] = True
+    meeting[first[first != second]] = True
     return meeting
 
 
 def _pairs(
     chips: ChipStore,
-    one: npt.NDArray[np.int64],
-    other: npt.NDArray[np.int64],
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
     kind: str,
     score: npt.NDArray[np.float64],
 ) -> pd.DataFrame:
-    first, second = (chips.index["chip_id"].iloc[rows].to_numpy(object) for rows in (one, other))
+    first, second = (chips.index["chip_id"].iloc[rows].to_numpy(object) for rows in (left, right))
     return pd.DataFrame({"chip_a": first, "chip_b": second, "kind": kind, "score": score.round(4)})

@@ -159,8 +159,8 @@ def table_of(
     classes = dict(zip(*_folders(index["class"]), strict=True))
     ending = "" if file_format == "parquet" else f".{file_format}"
     files = [f"{classes[label]}/{name}{ending}" for label, name in zip(index["class"], names, strict=True)]
-    known = [name for name in _COLUMNS if name in index.columns]
-    frame = index[known].rename(columns={"scene_id": SCENE})
+    present = [name for name in _COLUMNS if name in index.columns]
+    frame = index[present].rename(columns={"scene_id": SCENE})
     frame.insert(0, "file", files)
     if scenes is not None:
         licences = scenes.drop_duplicates("scene_id").set_index("scene_id")["licence"]
@@ -200,8 +200,8 @@ def roles_of(splits: Mapping[str, Path], name: str) -> dict[str, str]:
     """
     if name not in splits:
         near = difflib.get_close_matches(name, splits, 1)
-        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(splits)) or 'none'}"
-        raise ConfigError(f"there is no split {name}; {known}")
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(splits)) or 'none'}"
+        raise ConfigError(f"there is no split {name}; {hint}")
     frame = SPLIT.read(splits[name] / "split.parquet")
     return dict(zip(map(str, frame["chip_id"]), map(str, frame["role"]), strict=True))
 

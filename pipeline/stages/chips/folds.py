@@ -133,13 +133,13 @@ def _totals(bundles: Sequence[Bundle]) -> dict[str, int]:
 
 def _named(bundles: Sequence[Bundle], names: Sequence[str], rule: Rule, key: str) -> list[Bundle]:
     """Return the bundles that hold the named groups."""
-    known = {group: bundle for bundle in bundles for group in bundle.groups}
+    bundle_of = {group: bundle for bundle in bundles for group in bundle.groups}
     for group in names:
-        if group not in known:
-            near = difflib.get_close_matches(group, known, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else f"; there are {_some(sorted(known))}"
+        if group not in bundle_of:
+            near = difflib.get_close_matches(group, bundle_of, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; there are {_some(sorted(bundle_of))}"
             raise ConfigError(f"split.{key} names {group!r}, which is not a group of {rule.by} with chips{meant}")
-    chosen = {known[group].name for group in names}
+    chosen = {bundle_of[group].name for group in names}
     return [bundle for bundle in bundles if bundle.name in chosen]
 
 

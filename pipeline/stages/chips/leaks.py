@@ -43,11 +43,11 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     columns = ["chip_id", "row", "col", "position", *repeated]
     chips = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, repeated), path, store)
     ground = overlaps(chips, CHIPS.read_outlines(path))
-    seen, scenes = ground.iloc[:0], None
+    by_pixels, scenes = ground.iloc[:0], None
     for folder in scene_pairs:
         scenes = read_metadata(folder)
-        seen = _seen(chips.index, pd.read_parquet(checked(folder / SCENE_PAIRS)), ground, settings["size_px"])
-    ground = pd.concat([frame for frame in (ground, seen) if len(frame)] or [ground], ignore_index=True)
+        by_pixels = _seen(chips.index, pd.read_parquet(checked(folder / SCENE_PAIRS)), ground, settings["size_px"])
+    ground = pd.concat([frame for frame in (ground, by_pixels) if len(frame)] or [ground], ignore_index=True)
     alike, counts = ground.iloc[:0], {"compared": 0, "undecided": 0}
     if settings["enabled"]:
         alike, counts = near_duplicates(chips, settings["min_correlation"], settings["min_texture"])
@@ -56,7 +56,7 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
     return {
         "overlaps": len(ground),
-        "seen_overlaps": len(seen),
+        "seen_overlaps": len(by_pixels),
         "scenes": scenes,
         "duplicates": len(alike),
         **counts,
@@ -64,15 +64,15 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     }
 
 
-def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, known: pd.DataFrame, size: int) -> pd.DataFrame:
+def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, by_place: pd.DataFrame, size: int) -> pd.DataFrame:
     """Return the pairs of chips that overlap where their scenes were seen to, but for those known by georeference."""
     pairs, share = overlapping_chips(index, scene_pairs, size)
     names = index["chip_id"].to_numpy(object)
-    found = pd.DataFrame(
+    leaking = pd.DataFrame(
         {"chip_a": names[pairs[:, 0]], "chip_b": names[pairs[:, 1]], "kind": "overlap", "score": share.round(4)}
     )
-    both = pd.MultiIndex.from_frame(found[["chip_a", "chip_b"]])
-    return found[~both.isin(pd.MultiIndex.from_frame(known[["chip_a", "chip_b"]]))]
+    both = pd.MultiIndex.from_frame(leaking[["chip_a", "chip_b"]])
+    return leaking[~both.isin(pd.MultiIndex.from_frame(by_place[["chip_a", "chip_b"]]))]
 
 
 def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
@@ -81,7 +81,8 @@ def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list
         return []
     group = dict(zip(index["chip_id"], group_of(index, column), strict=True))
     pairs = {
-        (str(group[one]), str(group[other])) for one, other in zip(ground["chip_a"], ground["chip_b"], strict=True)
+        (str(group[first]), str(group[second]))
+        for first, second in zip(ground["chip_a"], ground["chip_b"], strict=True)
     }
     return [list(names) for names in components(pair for pair in sorted(pairs) if pair[0] != pair[1])]
 
@@ -113,11 +114,11 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         replicate=config["replicate"],
         test_share=config["test_share"],
     )
-    found = splitting.split(chips, request)
-    frame = pd.DataFrame({"chip_id": chips.chip_id, "role": found.role, "unit": chips.unit})
+    result = splitting.split(chips, request)
+    frame = pd.DataFrame({"chip_id": chips.chip_id, "role": result.role, "unit": chips.unit})
     SPLIT.write(frame, out / "split.parquet")
-    roles = sorted(pd.unique(found.role))
-    counted = {role: pd.Series(chips.label[found.role == role]).value_counts().to_dict() for role in roles}
+    roles = sorted(pd.unique(result.role))
+    counted = {role: pd.Series(chips.label[result.role == role]).value_counts().to_dict() for role in roles}
     return {
         "fold": config["fold"],
         "fraction": config["fraction"],
@@ -126,10 +127,10 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "joins": config["join"],
         "test_groups": sorted(config["test"]),
         "counts": {role: dict(sorted(counts.items())) for role, counts in counted.items()},
-        "units": {role: len(pd.unique(chips.unit[found.role == role])) for role in roles},
-        "drawn_by": found.drawn_by,
-        "validated_by": found.validated_by,
-        "dropped": found.dropped,
+        "units": {role: len(pd.unique(chips.unit[result.role == role])) for role in roles},
+        "drawn_by": result.drawn_by,
+        "validated_by": result.validated_by,
+        "dropped": result.dropped,
     }
 
 

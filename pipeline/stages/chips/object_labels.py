@@ -62,11 +62,11 @@ class ChipObjects:
         labels = self._by_scene.get(str(chip["scene_id"]))
         for label in () if labels is None else self._near(labels, chip, size).to_dict("records"):
             own = mask if str(label["label_id"]) == str(chip["label_id"]) else None
-            known = self._object(label, chip, own, size)
-            if known is None:
+            labelled = self._object(label, chip, own, size)
+            if labelled is None:
                 self.left_out[NO_BOX] += 1
                 return None
-            item, share = known
+            item, share = labelled
             if item is not None and share >= VISIBLE:
                 shown.append(item)
             elif item is not None:

@@ -36,14 +36,14 @@ class Case:
 
     Attributes:
         window: (2 S, 2 S, C); the chip is in its middle.
-        known: Which of its pixels lie in the scene (2 S, 2 S).
+        has_data: Which of its pixels lie in the scene (2 S, 2 S).
         box: The object's box; None where the label has none, then the object is in the chip's middle.
         polygons: The object's outline, polygons (N, 2) of (row, col).
         others: Boxes of other objects.
     """
 
     window: Pixels
-    known: Flags
+    has_data: Flags
     box: Box | None
     polygons: list[npt.NDArray[np.float64]]
     others: list[Box]
@@ -52,9 +52,9 @@ class Case:
     def labelled(self) -> Labelled:
         """Return where the object is looked for: in the window, or without a box or outline in the chip itself."""
         if self.box is not None or self.polygons:
-            return Labelled(self.window, self.box, self.polygons, None, self.others, self.known)
+            return Labelled(self.window, self.box, self.polygons, None, self.others, self.has_data)
         middle = slice(len(self.window) // 4, -(len(self.window) // 4))
-        return Labelled(self.window[middle, middle], valid=self.known[middle, middle])
+        return Labelled(self.window[middle, middle], valid=self.has_data[middle, middle])
 
     def mask(self, form: Form | None) -> ObjectMask:
         """Return the mask of the object in the surrounding window."""
@@ -97,16 +97,16 @@ def _cases(index: pd.DataFrame, objects: pd.DataFrame, windows: Mapping[int, tup
     by_label = objects.set_index("label_id")
     by_scene = {str(name): frame for name, frame in objects.groupby("scene_id", sort=False)}
     cases = {}
-    for position, (window, known) in sorted(windows.items()):
+    for position, (window, has_data) in sorted(windows.items()):
         row = index.iloc[position]
         label, beside = by_label.loc[row["label_id"]], by_scene[str(row["scene_id"])]
         corner = np.array([row["row"], row["col"]], np.float64) - len(window) // 4
         both = np.concatenate([corner, corner])
         box = _box(np.asarray(label[EDGES], np.float64) - both) if label["kind"] == "box" else None
         edges = beside.loc[beside["label_id"] != row["label_id"], EDGES].to_numpy(np.float64) - both
-        seen = (edges[:, 2:] > 0).all(axis=1) & (edges[:, :2] < len(window)).all(axis=1)
-        others = [_box(one) for one in edges[seen]]
-        cases[position] = Case(window, known, box, _polygons(label["outline"], corner), others)
+        inside = (edges[:, 2:] > 0).all(axis=1) & (edges[:, :2] < len(window)).all(axis=1)
+        others = [_box(edges_of_one) for edges_of_one in edges[inside]]
+        cases[position] = Case(window, has_data, box, _polygons(label["outline"], corner), others)
     return cases
 
 
@@ -120,7 +120,7 @@ def _polygons(outline: Any, corner: npt.NDArray[np.float64]) -> list[npt.NDArray
     if not isinstance(outline, str):
         return []
     shape = shapely.from_wkt(outline)
-    return [np.asarray(one.exterior.coords)[:, ::-1] - corner for one in getattr(shape, "geoms", [shape])]
+    return [np.asarray(polygon.exterior.coords)[:, ::-1] - corner for polygon in getattr(shape, "geoms", [shape])]
 
 
 def _columns(masks: Mapping[int, ObjectMask], cases: Mapping[int, Case], count: int, out: Path) -> dict[str, Any]:

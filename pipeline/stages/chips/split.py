@@ -253,7 +253,7 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
             if held < LEAST[role]:
                 units = len(pd.unique(chips.unit[used & wanted]))
                 raise TooLittleDataError(
-                    f"too little data: a split has {plural(held, f'{name} chip')} for {role} and needs at least"
+                    f"too little data: a split has {plural(held, f'{name} chip')} with role {role} and needs at least"
                     f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
                     f" {plural(units, 'unit')} for training and validation{_without(result, wanted, name)}: add"
                     " labels, or raise"
@@ -261,9 +261,9 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
                 )
     trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
     held_out = validated | tested
-    one, other = chips.leaks[:, 0], chips.leaks[:, 1]
-    left = (trained[one] & held_out[other]) | (held_out[one] & trained[other])
-    left |= (validated[one] & tested[other]) | (tested[one] & validated[other])
+    first, second = chips.leaks[:, 0], chips.leaks[:, 1]
+    left = (trained[first] & held_out[second]) | (held_out[first] & trained[second])
+    left |= (validated[first] & tested[second]) | (tested[first] & validated[second])
     # No user can cause these: they would be bugs in the steps above, which must not go unnoticed.
     if left.any():
         raise AssertionError("a leak between training and held-out chips is left")
@@ -288,18 +288,18 @@ def _without(result: Split, wanted: Flags, name: str) -> str:
     return said
 
 
-def _shared(names: npt.NDArray[Any], one: Flags, other: Flags) -> bool:
+def _shared(names: npt.NDArray[Any], first: Flags, second: Flags) -> bool:
     """Return whether chips of two sets have a name in common."""
-    return bool(pd.Series(pd.unique(names[one])).isin(pd.unique(names[other])).any())
+    return bool(pd.Series(pd.unique(names[first])).isin(pd.unique(names[second])).any())
 
 
 def joined_units(unit: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """Return the units, those that pairs (M, 2) of chips connect under one name, that of the first."""
     if not len(pairs):
         return unit
-    joined = components((str(unit[one]), str(unit[other])) for one, other in pairs if unit[one] != unit[other])
+    joined = components((str(unit[first]), str(unit[second])) for first, second in pairs if unit[first] != unit[second])
     name = {unit: names[0] for names in joined for unit in names}
-    return np.array([name.get(str(one), str(one)) for one in unit], dtype=object)
+    return np.array([name.get(str(first), str(first)) for first in unit], dtype=object)
 
 
 def clusters(

@@ -59,8 +59,8 @@ def plan(context: PlanContext) -> Plan:
         for batch in batches
     ]
     feature_tasks = _features(batches, chips, windows.ref) if _searches_scenes(chips) else []
-    made = yield cut_tasks + feature_tasks
-    cuts, features = made[: len(batches)], made[len(batches) :]
+    artifacts = yield cut_tasks + feature_tasks
+    cuts, features = artifacts[: len(batches)], artifacts[len(batches) :]
     index, *scene_pairs = yield [
         Task(
             "chips",

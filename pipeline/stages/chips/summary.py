@@ -46,22 +46,22 @@ def summarise(ingested: Metadata, tasks: Mapping[str, Metadata], by: str) -> dic
     }
 
 
-def _leaks(found: Metadata | None, splits: Mapping[str, Metadata], by: str) -> dict[str, Any]:
+def _leaks(duplicates: Metadata | None, splits: Mapping[str, Metadata], by: str) -> dict[str, Any]:
     """Return what was searched, found, joined and dropped. A split that keeps a leak that was found is not made."""
-    if found is None:
+    if duplicates is None:
         return {}
     dropped: Counter[str] = Counter()
     for metadata in splits.values():
         dropped.update(metadata["dropped"])
     joins = any(metadata["joins"] for metadata in splits.values())
     return {
-        "overlapping_pairs": found["overlaps"],
-        "near_duplicate_pairs": found["duplicates"],
-        "undecided_pairs": found.get("undecided", 0),
-        "pairs_seen_only": found["seen_overlaps"],
-        "compared_chips": found["compared"],
-        "compared_scenes": found["scenes"],
-        "joined_groups": found["joined"].get(by, []) if joins else [],
+        "overlapping_pairs": duplicates["overlaps"],
+        "near_duplicate_pairs": duplicates["duplicates"],
+        "undecided_pairs": duplicates.get("undecided", 0),
+        "pairs_seen_only": duplicates["seen_overlaps"],
+        "compared_chips": duplicates["compared"],
+        "compared_scenes": duplicates["scenes"],
+        "joined_groups": duplicates["joined"].get(by, []) if joins else [],
         "dropped_by_split": {name: sum(metadata["dropped"].values()) for name, metadata in splits.items()},
         "dropped": dict(sorted(dropped.items())),
     }

@@ -145,21 +145,21 @@ def free_windows(shape: tuple[int, int], size: int, avoid: Boxes, wanted: int, r
     single offset would lock. Empty if the scene is smaller than a window.
     """
     room = np.asarray(shape, np.int64) - size
-    found: list[Windows] = []
+    windows: list[Windows] = []
     if wanted < 1 or (room < 0).any():
         return np.zeros((0, 2), np.int64)
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for _ in range(_PHASES):
         offset = rng.integers(0, np.minimum(room, size - 1) + 1)
         rows, cols = (np.arange(first, last + 1, size) for first, last in zip(offset, room, strict=True))
         cells = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
         cells = rng.permutation(cells[~touches(cells, avoid, size)])
-        cells = cells[[(int(row), int(col)) not in seen for row, col in cells]] if seen else cells
-        seen.update((int(row), int(col)) for row, col in cells)
-        found.append(cells)
-        if len(seen) >= wanted:
+        cells = cells[[(int(row), int(col)) not in visited for row, col in cells]] if visited else cells
+        visited.update((int(row), int(col)) for row, col in cells)
+        windows.append(cells)
+        if len(visited) >= wanted:
             break
-    return np.concatenate(found)
+    return np.concatenate(windows)
 
 
 def near_misses(shape: tuple[int, int], size: int, objects: Boxes, wanted: int, rng: np.random.Generator) -> Windows:

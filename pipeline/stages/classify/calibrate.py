@@ -45,8 +45,8 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         prior = log_temperature**2 / (2 * PRIOR_WIDTH**2 * len(labels))
         return nll(logits, labels, float(np.exp(log_temperature))) + prior
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def balanced_accuracy(predicted: Labels, labels: Labels) -> float:

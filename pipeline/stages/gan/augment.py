@@ -74,7 +74,7 @@ def colour(chips: Tensor, changes: Changes) -> Tensor:
     With m the mean of a pixel's bands and M the mean of a chip, x + b becomes m + b + s (x - m) and that becomes
     M + b + c (m + s (x - m) - M), which is c s x + c (1 - s) m + (1 - c) M + b.
     """
-    b, s, c = (one[:, None, None, None] for one in (changes.brightness, changes.saturation, changes.contrast))
+    b, s, c = (change[:, None, None, None] for change in (changes.brightness, changes.saturation, changes.contrast))
     grey = chips.mean(dim=1, keepdim=True)
     rest = c * (1 - s) * grey + ((1 - c) * grey.mean(dim=(2, 3), keepdim=True) + b)
     return torch.addcmul(rest, chips, c * s)
@@ -86,7 +86,7 @@ def layer_colour(layers: Tensor, changes: Changes) -> Tensor:
     With x = l / a an object's colour, :func:`colour` makes c s x + c (1 - s) m + (1 - c) M + b of it, with M its mean
     over the object; times alpha a, that is c s l + c (1 - s) grey + a ((1 - c) M + b), grey the mean of the bands of l.
     """
-    b, s, c = (one[:, None, None, None] for one in (changes.brightness, changes.saturation, changes.contrast))
+    b, s, c = (change[:, None, None, None] for change in (changes.brightness, changes.saturation, changes.contrast))
     bands, alpha = layers[:, :-1], layers[:, -1:]
     grey = bands.mean(dim=1, keepdim=True)
     middle = grey.sum(dim=(2, 3), keepdim=True) / alpha.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)

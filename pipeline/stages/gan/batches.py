@@ -78,7 +78,9 @@ class Batches:
 
 def mirrored(layers: npt.NDArray[np.float32], flips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Return layers (N, rows, cols, C) with rows (bit 0 of ``flips``) and columns (bit 1) in the other order."""
-    turned = [one[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1] for one, flip in zip(layers, flips, strict=True)]
+    turned = [
+        layer[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1] for layer, flip in zip(layers, flips, strict=True)
+    ]
     return np.ascontiguousarray(turned)
 
 

@@ -58,17 +58,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
-    found = hashlib.sha256(state.encode())
+    digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
-        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
     """Read only the state of a checkpoint that is there and whole."""
-    found = read(path)
-    return None if found is None else found[1]
+    content = read(path)
+    return None if content is None else content[1]
 
 
 def prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -85,17 +85,17 @@ class Recording(Generic[InputsT]):
             return tensor
 
         inputs.each(sort)
-        packed = {kind: torch.cat([one.reshape(-1).to(kind) for one in many]) for kind, many in kinds.items()}
+        packed = {kind: torch.cat([flat.reshape(-1).to(kind) for flat in many]) for kind, many in kinds.items()}
         if self.held is None:
-            self.memory = {kind: torch.empty_like(one, device=self.device) for kind, one in packed.items()}
+            self.memory = {kind: torch.empty_like(flat, device=self.device) for kind, flat in packed.items()}
             parts = {
-                kind: iter(torch.split(self.memory[kind], [one.numel() for one in many]))
+                kind: iter(torch.split(self.memory[kind], [flat.numel() for flat in many]))
                 for kind, many in kinds.items()
             }
             self.held = inputs.each(lambda tensor: next(parts[_kind(tensor)]).view(tensor.shape))
-        for kind, one in packed.items():
+        for kind, flat in packed.items():
             # Pinned anew each time: the copy may still be under way when the next step is packed.
-            self.memory[kind].copy_(one.pin_memory(), non_blocking=True)
+            self.memory[kind].copy_(flat.pin_memory(), non_blocking=True)
         return self.held
 
 

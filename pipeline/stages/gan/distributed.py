@@ -38,7 +38,7 @@ def check(preset: Preset, ranks: Ranks) -> None:
 
 def rows_of(changes: Changes | None, rows: slice) -> Changes | None:
     """Return the changes of some of a batch's chips."""
-    return None if changes is None else changes.each(lambda one: one[rows])
+    return None if changes is None else changes.each(lambda tensor: tensor[rows])
 
 
 class _Sum(torch.autograd.Function):
@@ -129,13 +129,17 @@ def broadcast_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple
         Tensors on the CPU by name, and the log as a dictionary.
     """
     mine = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} if ranks.first else {}
-    told = ranks.agree(
+    agreed = ranks.agree(
         {
             "log": asdict(log),
-            "tensors": {name: [list(one.shape), str(one.dtype).removeprefix("torch.")] for name, one in mine.items()},
+            "tensors": {
+                name: [list(value.shape), str(value.dtype).removeprefix("torch.")] for name, value in mine.items()
+            },
         }
     )
     if not ranks.first:
-        mine = {name: torch.empty(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in told["tensors"].items()}
+        mine = {
+            name: torch.empty(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in agreed["tensors"].items()
+        }
     ranks.broadcast(list(mine.values()))
-    return mine, told["log"]
+    return mine, agreed["log"]

@@ -50,7 +50,7 @@ class ClassFloor:
         name: Class name.
         validation: Features of the validation chips.
         values: Quality of the training chips, were they generated.
-        known: Thumbnails (N, D) of the training chips that are not flat.
+        thumbnails: Thumbnails (N, D) of the training chips that are not flat.
         copy_distance: A chip nearer to one of those is a copy.
     """
 
@@ -58,7 +58,7 @@ class ClassFloor:
     name: str
     validation: Features
     values: dict[str, float]
-    known: Features
+    thumbnails: Features
     copy_distance: float
 
 
@@ -105,18 +105,18 @@ class Evaluator:
             for name, value in compare(floor.validation, self.embedding(chips)).items():
                 values[name] = value
                 values[f"{name}_floor"] = floor.values[name]
-            values["copies"] = rounded(copies(chips, floor.known, floor.copy_distance))
+            values["copies"] = rounded(copies(chips, floor.thumbnails, floor.copy_distance))
             values["copies_floor"] = floor.values["copies"]
             report[floor.name] = values
         return report
 
 
-def copies(chips: npt.NDArray[np.float32], known: Features, distance: float) -> float:
+def copies(chips: npt.NDArray[np.float32], training: Features, distance: float) -> float:
     """Return the share of chips (N, H, W, C) with texture that lie within ``distance`` of a thumbnail (M, D)."""
     textured = chips[metrics.texture(chips) >= LEAST_TEXTURE]
-    if not len(textured) or not len(known):
+    if not len(textured) or not len(training):
         return 0.0
-    return float((metrics.nearest_thumbnail(textured, known) <= distance).sum() / len(chips))
+    return float((metrics.nearest_thumbnail(textured, training) <= distance).sum() / len(chips))
 
 
 def prepare_evaluator(inputs: Inputs, seed: int, profile: Profile) -> Evaluator:
@@ -126,9 +126,9 @@ def prepare_evaluator(inputs: Inputs, seed: int, profile: Profile) -> Evaluator:
     embedding = learn(train, train_labels, seed, profile)
     floors = []
     for number, name in enumerate(inputs.classes):
-        here, there = train_labels == number, validation_labels == number
-        if there.sum() >= LEAST_VALIDATION:
-            floors.append(_floor(embedding, number, name, train[here], validation[there]))
+        of_training, of_validation = train_labels == number, validation_labels == number
+        if of_validation.sum() >= LEAST_VALIDATION:
+            floors.append(_floor(embedding, number, name, train[of_training], validation[of_validation]))
     complete = len(floors) == len(inputs.classes)
     tstr = Tstr(inputs.classes, Examples(*held_out), seed, profile) if complete else None
     return Evaluator(embedding, tuple(floors), seed, tstr)
@@ -148,9 +148,9 @@ def _floor(
     values = compare(real, embedding(alike))
     textured = train[metrics.texture(train) >= LEAST_TEXTURE]
     distance = copy_distance(textured, validation[metrics.texture(validation) >= LEAST_TEXTURE])
-    known = metrics.thumbnails(textured)
-    values["copies"] = rounded(copies(validation, known, distance))
-    return ClassFloor(number, name, real, values, known, distance)
+    references = metrics.thumbnails(textured)
+    values["copies"] = rounded(copies(validation, references, distance))
+    return ClassFloor(number, name, real, values, references, distance)
 
 
 def copy_distance(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> float:

@@ -64,12 +64,12 @@ class FeatureNetwork(nn.Module):
 
     def every_layer(self, chips: Tensor) -> Tensor:
         """Map chips (N, C, H, W) in [-1, 1] to mean and deviation of every map of each layer, (N, 2 sum(WIDTHS))."""
-        found = []
+        outputs = []
         for module in self.body:
             chips = module(chips)
             if isinstance(module, nn.LeakyReLU):
-                found.append(statistics(chips))
-        return torch.cat(found, dim=1)
+                outputs.append(statistics(chips))
+        return torch.cat(outputs, dim=1)
 
 
 def statistics(maps: Tensor) -> Tensor:
@@ -141,8 +141,8 @@ def whitening(values: npt.NDArray[np.float64], dimensions: int) -> npt.NDArray[n
     """
     _, scales, directions = np.linalg.svd(values - values.mean(0), full_matrices=False)
     deviations = scales[:dimensions] / np.sqrt(len(values))
-    told = deviations > 1e-6 * max(float(deviations[0]), 1e-6)
-    components: npt.NDArray[np.float64] = directions[:dimensions][told].T / deviations[told]
+    distinguishable = deviations > 1e-6 * max(float(deviations[0]), 1e-6)
+    components: npt.NDArray[np.float64] = directions[:dimensions][distinguishable].T / deviations[distinguishable]
     return components
 
 
@@ -167,7 +167,7 @@ def _view(chips: npt.NDArray[np.float32], rng: np.random.Generator, device: torc
     count, sides = len(chips), (chips.shape[1], chips.shape[2])
     tensor = torch.from_numpy(orient_each(chips, rng.integers(0, ORIENTATIONS, count))).to(device).permute(0, 3, 1, 2)
     changes = draw(rng, count, sides, colour=VIEW_COLOUR, translation=VIEW_TRANSLATION)
-    return augment(tensor, changes and changes.each(lambda one: one.to(device)))
+    return augment(tensor, changes and changes.each(lambda values: values.to(device)))
 
 
 @torch.no_grad()

@@ -54,8 +54,8 @@ def make(context: TaskContext) -> dict[str, Any]:
     quality = evaluator.thorough(sampler)
     utility = of_generator(with_backgrounds, inputs, seed, context.profile)
     whole = {name: reason for name, reason in why.items() if reason}
-    found = {"quality": quality, "usefulness": utility, "layers": [inputs.classes[label] for label in layered]}
-    return write_outputs(context, inputs, trained, found | {"whole": whole})
+    measured = {"quality": quality, "usefulness": utility, "layers": [inputs.classes[label] for label in layered]}
+    return write_outputs(context, inputs, trained, measured | {"whole": whole})
 
 
 def _train_whole(

@@ -146,21 +146,23 @@ def thumbnails(chips: npt.NDArray[np.float32], side: int = THUMBNAIL_PX) -> Feat
     return scaled
 
 
-def nearest(chips: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def nearest(chips: npt.NDArray[np.float32], references: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return the distance (N,) of each chip's thumbnail to the nearest known one, over the eight orientations.
 
     Args:
         chips: (N, H, W, C).
-        known: (M, H, W, C), at least one.
+        references: (M, H, W, C), at least one.
     """
-    return nearest_thumbnail(chips, thumbnails(known))
+    return nearest_thumbnail(chips, thumbnails(references))
 
 
-def nearest_thumbnail(chips: npt.NDArray[np.float32], known: Features) -> npt.NDArray[np.float64]:
+def nearest_thumbnail(chips: npt.NDArray[np.float32], references: Features) -> npt.NDArray[np.float64]:
     """Do the same with the thumbnails (M, D) of the known chips, which take a hundredth of their memory."""
     views = (oriented(chips, number) for number in range(ORIENTATIONS))
-    found: npt.NDArray[np.float64] = np.min([distances(thumbnails(view), known).min(1) for view in views], axis=0)
-    return found
+    closest: npt.NDArray[np.float64] = np.min(
+        [distances(thumbnails(view), references).min(1) for view in views], axis=0
+    )
+    return closest
 
 
 def texture(chips: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

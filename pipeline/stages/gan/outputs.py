@@ -40,7 +40,7 @@ class Trained:
     layers_folder: Path | None = None
 
 
-def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, found: dict[str, Any]) -> dict[str, Any]:
+def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, measured: dict[str, Any]) -> dict[str, Any]:
     """Write the files of an artifact and return its metadata.
 
     The log, the sheets and the lengths are those of the layers where there are any.
@@ -49,7 +49,7 @@ def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, found:
         context: What the task was handed.
         inputs: What was trained on.
         trained: What came out.
-        found: What evaluating the generator gave, by name.
+        measured: What evaluating the generator gave, by name.
     """
     log, folder = trained.layers_log or trained.log, trained.layers_folder or trained.folder
     assert log.best is not None
@@ -61,7 +61,7 @@ def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, found:
         "validation": inputs.counts(inputs.validation_labels),
         "stopped": log.stopped,
         "restarts": log.restarts,
-        **found,
+        **measured,
     }
     if log.ranks:
         metadata["ranks"] = log.ranks

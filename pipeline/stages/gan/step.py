@@ -70,7 +70,7 @@ class StepInputs:
             chips=change(self.chips),
             labels=change(self.labels),
             z=change(self.z),
-            changes=tuple(one and one.each(change) for one in self.changes),
+            changes=tuple(changes_of_layer and changes_of_layer.each(change) for changes_of_layer in self.changes),
             average_weight=change(self.average_weight),
         )
 
@@ -119,13 +119,13 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     # The discriminator learns; the generated chips are data to it.
     networks.discriminator.requires_grad_(True)
     layer = setting.layer
-    seen = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
+    inputs = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
     with profile.autocast():
-        real_logits, fake_logits = discriminate(networks.discriminator, *seen, labels)
+        real_logits, fake_logits = discriminate(networks.discriminator, *inputs, labels)
     loss = LOSSES[preset.loss]
     loss_d = loss.discriminator(real_logits, fake_logits)
     if penalised:
-        penalty = gradient_penalty(networks.discriminator, seen[0], labels)
+        penalty = gradient_penalty(networks.discriminator, inputs[0], labels)
         torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
     else:
         torch.autograd.backward(loss_d)

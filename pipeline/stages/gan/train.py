@@ -160,10 +160,10 @@ def agree(setting: TrainingConfig, networks: Networks, log: Log) -> Log:
     if ranks.size == 1:
         return log
     log.ranks = sorted({*log.ranks, ranks.size})
-    tensors, told = broadcast_state(state(networks) if ranks.first else {}, log, ranks)
+    tensors, agreed = broadcast_state(state(networks) if ranks.first else {}, log, ranks)
     if not ranks.first:
         fill(networks, tensors)
-        log = Log(**told)
+        log = Log(**agreed)
     return log
 
 
@@ -185,8 +185,8 @@ def resume(setting: TrainingConfig, networks: Networks) -> Log:
     """Fill the networks from the latest checkpoint; without one, nothing has happened yet."""
     states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
     # After a restart the good state is the later one, though it has fewer steps.
-    found = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
-    latest = max(found, key=lambda name: found[name]) if found else None
+    progress_of = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
+    latest = max(progress_of, key=lambda name: progress_of[name]) if progress_of else None
     if latest is not None and (states[latest] or {})["best"] and checkpoint.read(setting.folder / BEST) is None:
         latest = None  # the best generator so far is damaged: it comes back when all is done again
     log = _load(networks, setting.folder / latest) if latest else None
@@ -194,11 +194,11 @@ def resume(setting: TrainingConfig, networks: Networks) -> Log:
 
 
 def _load(networks: Networks, path: Path) -> Log | None:
-    found = checkpoint.read(path)
-    if found is None:
+    content = checkpoint.read(path)
+    if content is None:
         return None
-    fill(networks, found[0])
-    return Log(**found[1])
+    fill(networks, content[0])
+    return Log(**content[1])
 
 
 def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:

@@ -50,7 +50,7 @@ def labels(context: TaskContext) -> dict[str, Any]:
         for their labels.
     """
     scenes = [row for folder in context.folders("catalogue") for row in rows_of(CATALOGUE.read(folder / FILE))]
-    found = read(context.config["kind"], _given(context, scenes))
+    gathered = read(context.config["kind"], _given(context, scenes))
     sizes = {row["scene_id"]: (row["height"], row["width"]) for row in scenes if row["quarantined"] is None}
     names: dict[str, str] = context.config["class_map"]
     classes = context.config["classes"]
@@ -60,19 +60,19 @@ def labels(context: TaskContext) -> dict[str, Any]:
             sizes.get(label.scene_id or ""),
             classes,
         )
-        for label in found.labels
+        for label in gathered.labels
     ]
     for label in checked:
         if label.kind == "scene" and label.reason is not None and label.scene_id is not None:
             # A chip that arrived cut and has no usable label is neither object nor background.
-            found.refused[label.scene_id] = label.reason
+            gathered.refused[label.scene_id] = label.reason
     frame = LABELS.write([row_of(label) for label in checked], context.out / LABELS_FILE)
-    (context.out / REFUSED_FILE).write_text(json.dumps(found.refused, indent=1), "utf-8")
+    (context.out / REFUSED_FILE).write_text(json.dumps(gathered.refused, indent=1), "utf-8")
     return {
         "labels": _count(frame.loc[frame["quarantined"].isna(), "class"]),
         "labels_quarantined_by_reason": _count(frame["quarantined"].dropna()),
-        "unlabelled_scenes": found.unlabelled,
-        "refused_scenes": len(found.refused),
+        "unlabelled_scenes": gathered.unlabelled,
+        "refused_scenes": len(gathered.refused),
     }
 
 
@@ -80,9 +80,9 @@ def _given(context: TaskContext, scenes: Sequence[Row]) -> LabelInput:
     files = {name: Path(file.path) for name, file in context.task.files.items() if not name.startswith(SIDECAR)}
     own: dict[str, str] = dict(context.config["own"])
     if "origin" in context.task.inputs:
-        made = {path.name: path for folder in context.folders("origin") for path in folder.glob("*.geojson")}
+        written = {path.name: path for folder in context.folders("origin") for path in folder.glob("*.geojson")}
         own = {row["path"]: row["path"].rpartition(".")[0] + ".geojson" for row in scenes}
-        files = {name: made[name] for name in own.values()}
+        files = {name: written[name] for name in own.values()}
     config = context.config
     # A class of the labels may go by another name in the configuration.
     classes = [*config["classes"], *(config["class_map"] if config["kind"] == "folders" else ())]
@@ -113,11 +113,13 @@ def tables(context: TaskContext) -> dict[str, Any]:
     frame = SCENES.write([{name: row.get(name) for name in names} for row in scenes], context.out / "scenes.parquet")
     good = frame[frame["quarantined"].isna()]
     bad = frame[frame["quarantined"].notna() & ~frame["scene_id"].isin(copies)]
-    known = pd.concat([LABELS.read(folder / LABELS_FILE) for folder in context.folders("labels")], ignore_index=True)
-    orphaned = known["quarantined"].isna() & ~known["scene_id"].isin(good["scene_id"])
-    known.loc[orphaned, "quarantined"] = WITH_ITS_SCENE
-    known = LABELS.write(known, context.out / LABELS_FILE)
-    usable, unusable = known[known["quarantined"].isna()], known[known["quarantined"].notna()]
+    all_labels = pd.concat(
+        [LABELS.read(folder / LABELS_FILE) for folder in context.folders("labels")], ignore_index=True
+    )
+    orphaned = all_labels["quarantined"].isna() & ~all_labels["scene_id"].isin(good["scene_id"])
+    all_labels.loc[orphaned, "quarantined"] = WITH_ITS_SCENE
+    all_labels = LABELS.write(all_labels, context.out / LABELS_FILE)
+    usable, unusable = all_labels[all_labels["quarantined"].isna()], all_labels[all_labels["quarantined"].notna()]
     return {
         "scenes": [list(pair) for pair in zip(good["scene_id"], good["sha256"], strict=True)],
         "quarantined": [list(pair) for pair in zip(bad["scene_id"], bad["quarantined"], strict=True)],
@@ -131,7 +133,7 @@ def tables(context: TaskContext) -> dict[str, Any]:
         "sources": [source["name"] for source in context.config["sources"]],
         "licences": sorted({source["licence"] for source in context.config["sources"]}),
         "groups": [name.removeprefix(GROUP_PREFIX) for name in names if name.startswith(GROUP_PREFIX)],
-        "gsd_m": sorted({round(float(one), 4) for one in good["gsd_m"].dropna()})[:LISTED],
+        "gsd_m": sorted({round(float(gsd_m), 4) for gsd_m in good["gsd_m"].dropna()})[:LISTED],
         "unlabelled_scenes": sum(read_metadata(folder)["unlabelled_scenes"] for folder in context.folders("labels")),
     }
 
@@ -142,14 +144,14 @@ def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
     rows: list[Row] = []
     for number, source in enumerate(context.config["sources"]):
         batches = [next(folders) for _ in range(source["parts"])]
-        found = [_placed(row, source, folder) for folder in batches for row in rows_of(CATALOGUE.read(folder / FILE))]
-        for look_up, said in _lookups(context, number, source, [row["file"] for row in found]):
-            for row in found:
+        placed = [_placed(row, source, folder) for folder in batches for row in rows_of(CATALOGUE.read(folder / FILE))]
+        for look_up, said in _lookups(context, number, source, [row["file"] for row in placed]):
+            for row in placed:
                 given = look_up(row["file"])
                 if given is None and row["quarantined"] is None:
                     row["quarantined"] = f"{said} does not list it"
                 row |= {f"{GROUP_PREFIX}{column}": value for column, value in (given or {}).items()}
-        rows.extend(found)
+        rows.extend(placed)
     refused: dict[str, str] = {}
     for folder in context.folders("labels"):
         refused |= read_json(folder / REFUSED_FILE, MAX_METADATA_BYTES)

@@ -38,7 +38,7 @@ class PlannedSource:
         source: Its configuration.
         position: Its place in `ingest.sources`.
         scenes: The user's scene files; None for scenes that tasks make.
-        made: Scene files that tasks made.
+        simulated: Scene files that tasks made.
         catalogue: Its committed catalogues.
     """
 
@@ -46,7 +46,7 @@ class PlannedSource:
     source: SourceBase
     position: int
     scenes: Listing | None = None
-    made: tuple[SceneArtifact, ...] = ()
+    simulated: tuple[SceneArtifact, ...] = ()
     catalogue: tuple[ArtifactRef, ...] = field(default=())
 
     @property
@@ -127,28 +127,28 @@ def label_files(item: PlannedSource, fingerprint: Fingerprint) -> LabelFiles:
     if scenes is None or not label_format.suffixes:
         return LabelFiles()
     if labels is None:
-        found = _files_beside(item, scenes, fingerprint)
+        listed = _files_beside(item, scenes, fingerprint)
     else:
-        found = _named_files(item, scenes, labels, fingerprint)
+        listed = _named_files(item, scenes, labels, fingerprint)
         if label_format.per_image or label_format.name == "geojson":
-            found.own = named_like(scenes.files, list(found.files), scenes.root.as_posix(), found.root)
+            listed.own = named_like(scenes.files, list(listed.files), scenes.root.as_posix(), listed.root)
         if label_format.per_image:
-            found.files = {name: found.files[name] for name in found.own.values()}
-            found.folders = {}
-    if not found.own and (labels is None or isinstance(item.source, PerImageSource)):
+            listed.files = {name: listed.files[name] for name in listed.own.values()}
+            listed.folders = {}
+    if not listed.own and (labels is None or isinstance(item.source, PerImageSource)):
         suffixes = ", ".join(label_format.suffixes)
         raise InputError(
             f"{item.key}: no scene has a file with its name and a suffix {suffixes}"
             f" {f'in {labels}' if labels else 'beside it'}"
         )
     if label_format.companions is not None:
-        paths = {name: Path(file.path) for name, file in found.files.items()}
+        paths = {name: Path(file.path) for name, file in listed.files.items()}
         try:
             more = label_format.companions(item.source, paths)
         except ConfigError as error:
             raise ConfigError(f"{item.key}.{error}") from None
-        found.files |= {f"{SIDECAR}{name}": fingerprint(path) for name, path in more.items()}
-    return found
+        listed.files |= {f"{SIDECAR}{name}": fingerprint(path) for name, path in more.items()}
+    return listed
 
 
 def _named_files(
@@ -185,9 +185,9 @@ def _without_labels(item: PlannedSource, scenes: Listing) -> Listing:
 def _files_beside(item: PlannedSource, scenes: Listing, fingerprint: Fingerprint) -> LabelFiles:
     """Return label files that are named like their scenes and lie beside them."""
     names = {scenes.path(name).as_posix(): name for name in scenes.files}
-    found = LabelFiles()
+    listed = LabelFiles()
     for path, label in beside(list(names), lambda path: Path(path).is_file(), item.label_format.suffixes).items():
         name = names[path].rpartition(".")[0] + Path(label).suffix
-        found.own[names[path]] = name
-        found.files[name] = fingerprint(Path(label))
-    return found
+        listed.own[names[path]] = name
+        listed.files[name] = fingerprint(Path(label))
+    return listed

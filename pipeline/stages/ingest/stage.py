@@ -43,7 +43,7 @@ def plan(context: PlanContext) -> Plan:
     first = [_made(item) for item in planned]
     done = list((yield [task for tasks in first for task in tasks])) if any(first) else []
     for item, tasks in zip(planned, first, strict=True):
-        item.made = tuple(file for _ in tasks for file in _files(done.pop(0)))
+        item.simulated = tuple(file for _ in tasks for file in _files(done.pop(0)))
     catalogues = [_catalogues(item, ingest, context.fingerprint) for item in planned]
     done = list((yield [task for tasks in catalogues for task in tasks]))
     for item, tasks in zip(planned, catalogues, strict=True):
@@ -99,7 +99,7 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
     refused: list[tuple[str, str]] = []
     files: dict[str, UserFile] = {}
     if item.scenes is None:
-        sizes = [file.size for file in item.made]
+        sizes = [file.size for file in item.simulated]
     else:
         refused.extend(item.scenes.refused)
         for name in item.scenes.files:
@@ -107,13 +107,13 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
                 files[name] = fingerprint(item.scenes.path(name))
             except InputError as error:
                 refused.append((name, str(error).replace(str(item.scenes.path(name)), name)))
-        known = dict(zip(item.scenes.files, item.scenes.sizes, strict=True))
-        sizes = [known[name] for name in files]
-    made = {file.name: file.task for file in item.made}
-    names, sizes = _sampled(item, ingest, list(made or files), sizes, refused)
+        size_of = dict(zip(item.scenes.files, item.scenes.sizes, strict=True))
+        sizes = [size_of[name] for name in files]
+    artifact_of = {file.name: file.task for file in item.simulated}
+    names, sizes = _sampled(item, ingest, list(artifact_of or files), sizes, refused)
     tasks = []
     for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_task, BATCH_BYTES)) or [range(0)]):
-        origin = tuple(dict.fromkeys(made[names[at]] for at in run)) if made else ()
+        origin = tuple(dict.fromkeys(artifact_of[names[at]] for at in run)) if artifact_of else ()
         tasks.append(
             Task(
                 "ingest",
@@ -154,16 +154,18 @@ def _places(item: PlannedSource, names: list[str], fingerprint: Fingerprint) -> 
     paths = {name: item.scenes.path(name) for name in names}
     placed = {folder for folder in {path.parent for path in paths.values()} if has_world_files(folder)}
     own = [(name, path) for name, path in paths.items() if path.parent in placed]
-    beside = {f"{SIDECAR}{name}{found.suffix}": found for name, path in own for found in world_files(path)}
+    beside = {
+        f"{SIDECAR}{name}{world_file.suffix}": world_file for name, path in own for world_file in world_files(path)
+    }
     return {name: fingerprint(path) for name, path in beside.items()}
 
 
 def _labels(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerprint) -> Task:
     """Return the task that reads the labels of a source."""
-    found = label_files(item, fingerprint)
+    label_input = label_files(item, fingerprint)
     inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {"catalogue": item.catalogue}
     if isinstance(item.source, SimulatedSource):
-        inputs["origin"] = tuple(file.task for file in item.made)
+        inputs["origin"] = tuple(file.task for file in item.simulated)
     return Task(
         "ingest",
         f"labels-{item.name}",
@@ -172,12 +174,12 @@ def _labels(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerprint)
             "kind": item.label_format.name,
             "classes": ingest.classes,
             "class_map": item.source.class_map,
-            "own": found.own,
-            "folders": found.folders,
+            "own": label_input.own,
+            "folders": label_input.folders,
             "settings": {} if item.scenes is None else item.source.settings,
         },
         inputs=inputs,
-        files=found.files,
+        files=label_input.files,
         libraries=(*READERS, "geopandas", "shapely"),
     )
 

@@ -88,16 +88,16 @@ def metric_names(classes: Sequence[str]) -> list[str]:
     return [*METRICS, *(f"recall of {name}" for name in classes)]
 
 
-def _row(found: Interval, view: PredictionArrays, **what: Any) -> dict[str, Any]:
+def _row(result: Interval, view: PredictionArrays, **what: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(COLUMNS),
         "role": "exploration",
         **what,
-        "estimate": found.estimate,
-        "low": found.low,
-        "high": found.high,
-        "se": found.se,
-        "df": found.df,
+        "estimate": result.estimate,
+        "low": result.low,
+        "high": result.high,
+        "se": result.se,
+        "df": result.df,
         "replicates": len(view.replicates),
         "units": len(view.units),
         "chips": len(view.chip_id),
@@ -112,12 +112,12 @@ def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: i
     for metric in metric_names(view.classes):
         scorers = {arm: view.scorer(arm, metric) for arm in view.arms}
         for arm, score in scorers.items():
-            found = interval(score, stratum, question.confidence, view.share, question.folds)
-            bounded = Interval(**{**asdict(found), "low": max(found.low, 0.0), "high": min(found.high, 1.0)})
+            result = interval(score, stratum, question.confidence, view.share, question.folds)
+            bounded = Interval(**{**asdict(result), "low": max(result.low, 0.0), "high": min(result.high, 1.0)})
             rows.append(_row(bounded, view, kind="arm", arm=arm, metric=metric, **where))
         for arm, other in comparisons(view.arms, question.treatment, question.baseline):
             score = difference(scorers[arm], scorers[other])
-            found = interval(score, stratum, question.confidence, view.share, question.folds)
+            result = interval(score, stratum, question.confidence, view.share, question.folds)
             rng = np.random.default_rng([question.seed, 1])
             primary = (arm, other, metric, fraction, fold) == (
                 question.treatment,
@@ -126,15 +126,15 @@ def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: i
                 question.fraction,
                 None,
             )
-            row = _row(found, view, kind="difference", arm=arm, baseline=other, metric=metric, **where)
+            row = _row(result, view, kind="difference", arm=arm, baseline=other, metric=metric, **where)
             row["role"] = "primary" if primary else "exploration"
             row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)
             rows.append(row)
         if len(view.replicates) >= 2 * MIN_HALF:
             control = halves(scorers[question.baseline])
-            found = interval(control, stratum, question.confidence, view.share, question.folds)
+            result = interval(control, stratum, question.confidence, view.share, question.folds)
             what = {"arm": question.baseline, "baseline": f"{question.baseline}, {OTHER_SEEDS}", "metric": metric}
-            row = _row(found, view, kind="difference", **what, **where)
+            row = _row(result, view, kind="difference", **what, **where)
             rows.append(row | {"role": "control", "replicates": len(view.replicates) // 2})
     return rows
 
@@ -174,18 +174,18 @@ def analyse(
     for fraction in fractions:
         view = prediction_arrays(predictions, classes, arms, fraction)
         rows += rows_of(view, question, fraction, None)
-        here = tested(predictions, fraction)
-        folds = sorted(here["fold"].unique())
+        at_fraction = tested(predictions, fraction)
+        folds = sorted(at_fraction["fold"].unique())
         for fold in folds if len(folds) > 1 else []:
             # A fold's own arrays: where folds share units, as repeats do, those of all folds assign each to one.
-            alone = prediction_arrays(here[here["fold"] == fold], classes, arms, fraction)
+            alone = prediction_arrays(at_fraction[at_fraction["fold"] == fold], classes, arms, fraction)
             rows += rows_of(alone, question, fraction, int(fold))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"fold": "Int64"})
     count = tested(predictions, question.fraction)["fold"].nunique()
-    found = answer(prediction_arrays(predictions, classes, arms, question.fraction), question, int(count))
+    answered = answer(prediction_arrays(predictions, classes, arms, question.fraction), question, int(count))
     if random_split is not None and len(random_split):
-        found["random_split"] = leaky(random_split, classes, arms, question)
-    return finite(found), table
+        answered["random_split"] = leaky(random_split, classes, arms, question)
+    return finite(answered), table
 
 
 def add_generators(answer: dict[str, Any], generators: Sequence[Mapping[str, Any]]) -> None:
@@ -206,8 +206,8 @@ def add_generators(answer: dict[str, Any], generators: Sequence[Mapping[str, Any
 def leaky(predictions: pd.DataFrame, classes: Sequence[str], arms: Sequence[str], question: Question) -> dict[str, Any]:
     """Return what a random split of the chips would have claimed: the metric of each arm, mean over replicates."""
     fraction = float(predictions["fraction"].max())
-    found = set(predictions["arm"])
-    view = prediction_arrays(predictions, classes, [arm for arm in arms if arm in found], fraction)
+    tested_arms = set(predictions["arm"])
+    view = prediction_arrays(predictions, classes, [arm for arm in arms if arm in tested_arms], fraction)
     values = {arm: float(np.nanmean(view.scorer(arm, question.metric)(_ones(view)))) for arm in view.arms}
     return {"fraction": fraction, "values": values, "replicates": len(view.replicates), "chips": len(view.chip_id)}
 

@@ -315,16 +315,16 @@ def test_chips(runs: Sequence[Run], common: bool) -> dict[str, Any]:
             runs know different classes.
     """
     classes = [run.report["provenance"]["configuration"]["ingest"]["classes"] for run in runs]
-    if any(known != classes[0] for known in classes):
+    if any(run_classes != classes[0] for run_classes in classes):
         runs_and_classes = " and ".join(
-            f"{run.name} ({', '.join(known)})" for run, known in zip(runs, classes, strict=True)
+            f"{run.name} ({', '.join(run_classes)})" for run, run_classes in zip(runs, classes, strict=True)
         )
         raise InputError(f"{runs_and_classes} have different ingest.classes, so their scores cannot be compared")
     sets = [set(map(tuple, run.tested[["chip_id", "class"]].drop_duplicates().itertuples(index=False))) for run in runs]
     shared = set.intersection(*sets)
     scenes = [run.report["data"]["scenes"] for run in runs]
     changed = sorted({name for name, values in differing(scenes).items() if None not in values})
-    each = [len(one) for one in sets]
+    each = [len(chips) for chips in sets]
     names = " and ".join(run.name for run in runs)
     alike = not differing(scenes)
     if not shared and (common or not alike):
@@ -354,19 +354,19 @@ def run_differences(first: Run, other: Run, paired: bool = True) -> list[dict[st
 
 
 def _arm_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | None:
-    one, two = (run.tested[run.tested["arm"] == arm] for run in (first, other))
+    first_rows, other_rows = (run.tested[run.tested["arm"] == arm] for run in (first, other))
     # Where a run tests a chip in several folds, only a fold says which of its predictions is meant.
-    repeated = any(run.duplicated(["chip_id", "replicate"]).any() for run in (one, two))
+    repeated = any(run.duplicated(["chip_id", "replicate"]).any() for run in (first_rows, other_rows))
     case = ["chip_id", "fold"] if repeated else ["chip_id"]
-    places = one[["chip_id", "class", "fold", "unit"]].drop_duplicates([*case, "class"])
+    places = first_rows[["chip_id", "class", "fold", "unit"]].drop_duplicates([*case, "class"])
     # Folds and units are those of the first run: they say what is resampled together, not who trained on what.
-    two = two.drop(columns=["unit"] if repeated else ["fold", "unit"]).merge(places, on=[*case, "class"])
-    one = one.merge(two[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
-    two = two.merge(one[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
-    if one.empty:
+    other_rows = other_rows.drop(columns=["unit"] if repeated else ["fold", "unit"]).merge(places, on=[*case, "class"])
+    first_rows = first_rows.merge(other_rows[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
+    other_rows = other_rows.merge(first_rows[[*case, "replicate"]].drop_duplicates(), on=[*case, "replicate"])
+    if first_rows.empty:
         return None
     question = first.question
-    joined = pd.concat([one.assign(arm="first"), two.assign(arm="other")], ignore_index=True)
+    joined = pd.concat([first_rows.assign(arm="first"), other_rows.assign(arm="other")], ignore_index=True)
     joined["fraction"] = 1.0
     classes = first.report["provenance"]["configuration"]["ingest"]["classes"]
     view = prediction_arrays(joined, classes, ["first", "other"], 1.0)
@@ -400,13 +400,16 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
     question, classes = first.question, first.report["provenance"]["configuration"]["ingest"]["classes"]
     views = [prediction_arrays(run.tested.assign(fraction=1.0), classes, [arm], 1.0) for run in (first, other)]
     scores = [view.scorer(arm, question["metric"]) for view in views]
-    one, two = (
+    first_rows, other_rows = (
         interval(score, view.stratum, question["confidence"], view.share, run.question.get("folds", "random"))
         for score, view, run in zip(scores, views, (first, other), strict=True)
     )
-    se = math.hypot(one.se, two.se)
-    df = se**4 / (one.se**4 / one.df + two.se**4 / two.df) if se > 0 else math.nan
-    estimate, reach = two.estimate - one.estimate, float(stats.t.ppf(0.5 + question["confidence"] / 2, df)) * se
+    se = math.hypot(first_rows.se, other_rows.se)
+    df = se**4 / (first_rows.se**4 / first_rows.df + other_rows.se**4 / other_rows.df) if se > 0 else math.nan
+    estimate, reach = (
+        other_rows.estimate - first_rows.estimate,
+        float(stats.t.ppf(0.5 + question["confidence"] / 2, df)) * se,
+    )
     comparison = Interval(estimate, estimate - reach, estimate + reach, se, df, question["confidence"])
     enough = all(len(view.replicates) >= MIN_REPLICATES and len(view.units) >= MIN_UNITS for view in views)
     answer = "no detectable difference" if enough and math.isfinite(reach) else "too little data to tell"
@@ -416,7 +419,7 @@ def _unpaired_difference(first: Run, other: Run, arm: str) -> dict[str, Any] | N
         "arm": arm,
         "run": other.name,
         "metric": question["metric"],
-        "values": {first.name: one.estimate, other.name: two.estimate},
+        "values": {first.name: first_rows.estimate, other.name: other_rows.estimate},
         **asdict(comparison),
         "detectable": detectable_effect(se, df, question["confidence"]),
         "replicates": min(len(view.replicates) for view in views),

@@ -86,7 +86,7 @@ class ReportData:
         rows = [split for split in self.splits.values() if np.isclose(split.metadata["fraction"], fraction)]
         first = min((split.metadata["replicate"] for split in rows), default=0)
         return sorted(
-            (split for split in rows if split.metadata["replicate"] == first), key=lambda one: one.metadata["fold"]
+            (split for split in rows if split.metadata["replicate"] == first), key=lambda item: item.metadata["fold"]
         )
 
 

@@ -76,7 +76,7 @@ def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]
 def training_chips(data: ReportData) -> str:
     """Return the number of real training chips of each class at the verdict's fraction, mean over splits."""
     fraction = data.answer["question"]["fraction"]
-    splits = [one.metadata for one in data.splits.values() if math.isclose(one.metadata["fraction"], fraction)]
+    splits = [split.metadata for split in data.splits.values() if math.isclose(split.metadata["fraction"], fraction)]
     means = mean_of([metadata.get("counts", {}).get("train", {}) for metadata in splits])
     return " + ".join(f"{means.get(name, 0):,.0f} {name}" for name in reversed(data.classes))
 
@@ -121,9 +121,9 @@ def key_figures(data: ReportData, gains: Sequence[Mapping[str, Any]] = ()) -> li
         }
     )
     # The curve says nothing at its end, where the verdict may be; there the smallest fraction speaks.
-    known = [gain for gain in gains if gain["gain"] < math.inf]
-    if known:
-        worth = min(known, key=lambda gain: (gain["fraction"] != question["fraction"], gain["fraction"]))
+    finite = [gain for gain in gains if gain["gain"] < math.inf]
+    if finite:
+        worth = min(finite, key=lambda gain: (gain["fraction"] != question["fraction"], gain["fraction"]))
         entries.append(
             {
                 "name": "Worth in labels",
@@ -211,10 +211,10 @@ def write_sheets(data: ReportData, folder: Path) -> list[str]:
     scaling, count = scaling_of(data), data.config["report"]["examples"]
     names = []
     for position, label in enumerate(data.classes):
-        _, made = examples(data, scaling, label, count)
-        if len(made):
+        _, synthetic_chips = examples(data, scaling, label, count)
+        if len(synthetic_chips):
             names.append(f"synthetic-{position}.png")
-            (folder / names[-1]).write_bytes(png(draw_sheet([made], SHEET_COLUMNS)))
+            (folder / names[-1]).write_bytes(png(draw_sheet([synthetic_chips], SHEET_COLUMNS)))
     return names
 
 

@@ -175,9 +175,9 @@ def make_verdict(context: TaskContext) -> dict[str, Any]:
     random_split = None
     if context.folders("random"):
         random_split = PREDICTIONS.write(joined("random"), context.out / "predictions-random-split.parquet")
-    found = set(frame["arm"])
-    arms = [arm for arm in config["arms"] if arm in found]
-    arms += sorted(found - set(arms))
+    tested_arms = set(frame["arm"])
+    arms = [arm for arm in config["arms"] if arm in tested_arms]
+    arms += sorted(tested_arms - set(arms))
     question = Question(
         metric=config["metric"],
         treatment=config["treatment"],

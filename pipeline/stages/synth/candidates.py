@@ -131,13 +131,13 @@ def candidates_of(
     while accepted < wanted and tried < limit:
         count = min(wanted - accepted, limit - tried)
         labels, seeds = np.full(count, label), seed + tried + np.arange(count)
-        made = source(seeds)
-        unusual = made.composites.unusual if made.composites else np.full(count, np.nan)
+        drawn = source(seeds)
+        unusual = drawn.composites.unusual if drawn.composites else np.full(count, np.nan)
         measures, why = None, np.full(count, "", object)
         if screening:
-            measures, why = screening.screen(made.values, labels, unusual, real_backgrounds=True)
+            measures, why = screening.screen(drawn.values, labels, unusual, real_backgrounds=True)
         if screening and not learned:
-            return [Candidates(made, labels, seeds, measures, np.full(count, UNLEARNED, object))]
-        rounds.append(Candidates(made, labels, seeds, measures, why))
+            return [Candidates(drawn, labels, seeds, measures, np.full(count, UNLEARNED, object))]
+        rounds.append(Candidates(drawn, labels, seeds, measures, why))
         tried, accepted = tried + count, accepted + int((why == "").sum())
     return rounds

@@ -59,10 +59,11 @@ def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype
     with open_scene(context.file(name)) as dataset:
         alpha = alpha_band(dataset)
         bands = [band for band in range(1, dataset.count + 1) if band != alpha]
-        shape, found = (dataset.height, dataset.width, len(bands)), str(dataset.dtypes[0])
-        if shape != expected or found != dtype:
+        shape, found_dtype = (dataset.height, dataset.width, len(bands)), str(dataset.dtypes[0])
+        if shape != expected or found_dtype != dtype:
             raise InputError(
-                f"{name} of the external folder {context.config['name']} is {found} {shape}, but the run's chips are"
+                f"{name} of the external folder {context.config['name']} is {found_dtype} {shape}, but the"
+                " run's chips are"
                 f" {dtype} {expected}; use chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))

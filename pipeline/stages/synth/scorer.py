@@ -107,16 +107,16 @@ def train_ensemble(
     architecture = Architecture(SHIP_CONVNET, chips.shape[3], classes, chips.shape[1], BASE_CHANNELS)
     scorers, score, distance = [], np.zeros(len(labels)), np.zeros(len(labels))
     for number in range(folds):
-        seen, unseen = fold != number, fold == number
-        network = _train(scaled[seen], labels[seen], architecture, profile, [seed, number])
-        raw, _ = _forward(network, scaled[seen])
+        trained_on, held_out = fold != number, fold == number
+        network = _train(scaled[trained_on], labels[trained_on], architecture, profile, [seed, number])
+        raw, _ = _forward(network, scaled[trained_on])
         mean, width = raw.mean(axis=0), raw.std(axis=0) + 1e-6
-        left_out, probabilities = _forward(network, scaled[unseen])
-        away = nearest((left_out - mean) / width, labels[unseen], (raw - mean) / width, labels[seen])
-        typical = np.array([np.median(away[labels[unseen] == one]) for one in range(len(classes))]) + 1e-9
-        scorers.append(Scorer(network, (raw - mean) / width, labels[seen], mean, width, typical))
-        score[unseen] = probabilities[np.arange(int(unseen.sum())), labels[unseen]]
-        distance[unseen] = away / typical[labels[unseen]]
+        left_out, probabilities = _forward(network, scaled[held_out])
+        away = nearest((left_out - mean) / width, labels[held_out], (raw - mean) / width, labels[trained_on])
+        typical = np.array([np.median(away[labels[held_out] == label]) for label in range(len(classes))]) + 1e-9
+        scorers.append(Scorer(network, (raw - mean) / width, labels[trained_on], mean, width, typical))
+        score[held_out] = probabilities[np.arange(int(held_out.sum())), labels[held_out]]
+        distance[held_out] = away / typical[labels[held_out]]
     return Ensemble(tuple(scorers), labels, score, distance)
 
 
@@ -132,15 +132,15 @@ def _assign_folds(labels: Labels, folds: int, seed: int) -> Labels:
 
 def nearest(features: Floats, labels: Labels, others: Floats, other_labels: Labels) -> Floats:
     """Return the Euclidean distance (N,) of each feature vector (N, D) to the nearest other (M, D) with its label."""
-    found = np.zeros(len(features))
+    distances = np.zeros(len(features))
     for number in np.unique(labels):
         theirs = others[other_labels == number]
         rows = np.flatnonzero(labels == number)
         for some in np.array_split(rows, -(-len(rows) // ROWS)):
             mine = features[some]
             squares = (mine**2).sum(1)[:, None] - 2 * mine @ theirs.T + (theirs**2).sum(1)[None, :]
-            found[some] = np.sqrt(np.maximum(squares.min(axis=1), 0))
-    return found
+            distances[some] = np.sqrt(np.maximum(squares.min(axis=1), 0))
+    return distances
 
 
 def _train(

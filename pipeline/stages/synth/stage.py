@@ -147,17 +147,17 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
     unknown = [name for name in inside if name not in classes]
     if unknown:
         raise ConfigError(f"classify.folders: {folder / unknown[0]} is not a class; classes are {', '.join(classes)}")
-    found = {
+    files = {
         f"{name}/{path.name}": context.fingerprint(path)
         for name in inside
         for path in sorted((folder / name).iterdir())
         if path.suffix.lower() in IMAGES
     }
-    if not found:
+    if not files:
         raise ConfigError(
             f"classify.folders: {folder} has no PNG, TIFF or JPEG image in a folder named {', '.join(classes)}"
         )
-    return found
+    return files
 
 
 def learn_screening(context: TaskContext) -> dict[str, Any]:

@@ -207,7 +207,7 @@ def test_the_final_split_has_no_test():
     ],
 )
 def test_too_little_data_says_which_part_lacks_what(data, asked, role, kind):
-    with pytest.raises(TooLittleDataError, match=rf"the {role} part of a split has \d+ {kind} chip.*add labels"):
+    with pytest.raises(TooLittleDataError, match=rf"a split has \d+ {kind} chips? with role {role} .*add labels"):
         s.split(data, asked)
 
 

@@ -25,15 +25,15 @@ def overlapping_chips(
     """
     rows_of = chips.groupby("scene_id", sort=False).indices
     corners = chips[["col", "row"]].to_numpy(np.float64)[:, None] + outlines(np.array([[size, size]]))
-    found, shares = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    pairs_found, shares = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for first, second, matrix in zip(pairs["scene_a"], pairs["scene_b"], matrices(pairs), strict=True):
-        one, other = (rows_of.get(name, np.zeros(0, np.int64)) for name in (first, second))
-        if not len(one) or not len(other):
+        rows_of_first, rows_of_second = (rows_of.get(name, np.zeros(0, np.int64)) for name in (first, second))
+        if not len(rows_of_first) or not len(rows_of_second):
             continue
-        moved = shapely.polygons(corners[one] @ matrix[:2, :2].T + matrix[:2, 2])
-        here, there, share = overlapping(moved, shapely.polygons(corners[other]))
-        found.append(np.sort(np.stack([one[here], other[there]], axis=1), axis=1))
+        moved = shapely.polygons(corners[rows_of_first] @ matrix[:2, :2].T + matrix[:2, 2])
+        inside, there, share = overlapping(moved, shapely.polygons(corners[rows_of_second]))
+        pairs_found.append(np.sort(np.stack([rows_of_first[inside], rows_of_second[there]], axis=1), axis=1))
         shares.append(share)
-    together, share = np.concatenate(found), np.concatenate(shares)
+    together, share = np.concatenate(pairs_found), np.concatenate(shares)
     order = np.lexsort((together[:, 1], together[:, 0]))
     return together[order], share[order]

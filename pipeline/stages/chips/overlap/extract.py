@@ -59,7 +59,7 @@ def extract_batch(
     Raises:
         InputError: If a scene is damaged.
     """
-    rows, found, start, first = [], [], 0, 0
+    rows, batches, start, first = [], [], 0, 0
     shapes = [picture_shape(row["target_height"], row["target_width"]) for row in records(scenes)]
     pixels = sum(height * width for height, width in shapes)
     pictures = np.lib.format.open_memmap(out / PICTURES, "w+", np.uint8, (pixels,))
@@ -72,9 +72,9 @@ def extract_batch(
         features = _scene_features(scene, target, resampling, workers, picture) if picture.size else concatenated([])
         rows.append((row["scene_id"], target.height, target.width, start, first, len(features)))
         start, first = start + height * width, first + len(features)
-        found.append(features)
+        batches.append(features)
     pictures.flush()
-    every = concatenated(found)
+    every = concatenated(batches)
     np.save(out / KEYPOINTS, np.column_stack([every.places, every.sizes, every.angles]))
     np.save(out / DESCRIPTORS, every.descriptors)
     names = ["scene_id", "height", "width", "picture", "first", "count"]
@@ -97,10 +97,12 @@ def _scene_features(
         core = round(_BLOCK * REDUCTION)
         inner = inner[: min(core, picture.shape[0] - corner[0]), : min(core, picture.shape[1] - corner[1])]
         picture[corner[0] : corner[0] + inner.shape[0], corner[1] : corner[1] + inner.shape[1]] = inner
-        found = find_features(block, round(pixels.shape[0] * pixels.shape[1] * DENSITY))
-        places = found.places + np.array([left, top], np.float32)
+        features = find_features(block, round(pixels.shape[0] * pixels.shape[1] * DENSITY))
+        places = features.places + np.array([left, top], np.float32)
         inside = np.all((places >= (col, row)) & (places < (col + _BLOCK, row + _BLOCK)), axis=1)
-        parts.append(Features(places, found.sizes, found.angles, found.descriptors).take(np.flatnonzero(inside)))
+        parts.append(
+            Features(places, features.sizes, features.angles, features.descriptors).take(np.flatnonzero(inside))
+        )
         ranks.append(np.arange(len(parts[-1])))
     every = concatenated(parts)
     # The strongest of all blocks first: where keypoints have to be left out, no block loses all of its own.

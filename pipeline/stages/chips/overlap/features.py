@@ -95,12 +95,12 @@ def contrast_picture(pixels: npt.NDArray[Any]) -> Picture:
     grey = (grey - np.float32(low)) * np.float32(255 / max(high - low, 1e-12))
     size = (round(grey.shape[1] * REDUCTION), round(grey.shape[0] * REDUCTION))
     nodata = cv2.resize(_nodata(grey).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    known = (nodata == 0).astype(np.float32)
-    grey = _smoothed(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), known, _SMOOTHING_SIGMA)
-    contrast = grey - _smoothed(grey, known, _CONTRAST_SIGMA)
-    deviation = np.sqrt(_smoothed(contrast**2, known, _CONTRAST_SIGMA))
+    has_data = (nodata == 0).astype(np.float32)
+    grey = _smoothed(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), has_data, _SMOOTHING_SIGMA)
+    contrast = grey - _smoothed(grey, has_data, _CONTRAST_SIGMA)
+    deviation = np.sqrt(_smoothed(contrast**2, has_data, _CONTRAST_SIGMA))
     shown = np.clip(128 + _GAIN * contrast / (deviation + _FAINTEST), 1, 255)
-    return np.where(known > 0, shown, 0).astype(np.uint8)
+    return np.where(has_data > 0, shown, 0).astype(np.uint8)
 
 
 def _nodata(grey: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -111,10 +111,10 @@ def _nodata(grey: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.dilate(constant.astype(np.uint8), beside), np.uint8)
 
 
-def _smoothed(grey: npt.NDArray[Any], known: Floats, sigma: float) -> npt.NDArray[Any]:
+def _smoothed(grey: npt.NDArray[Any], has_data: Floats, sigma: float) -> npt.NDArray[Any]:
     """Return the Gaussian mean of the known pixels."""
-    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-6)
-    return np.asarray(cv2.GaussianBlur(grey * known, (0, 0), sigma) / weight)
+    weight = np.maximum(cv2.GaussianBlur(has_data, (0, 0), sigma), 1e-6)
+    return np.asarray(cv2.GaussianBlur(grey * has_data, (0, 0), sigma) / weight)
 
 
 def find_features(picture: Picture, most: int) -> Features:

@@ -20,9 +20,9 @@ _COLUMNS = ["xx", "xy", "x0", "yx", "yy", "y0"]
 
 def matrices(pairs: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the transforms (N, 3, 3) of pairs, from the first scene's column and row to the second's."""
-    found = np.tile(np.eye(3), (len(pairs), 1, 1))
-    found[:, :2] = pairs[_COLUMNS].to_numpy(np.float64).reshape(-1, 2, 3)
-    return found
+    transforms = np.tile(np.eye(3), (len(pairs), 1, 1))
+    transforms[:, :2] = pairs[_COLUMNS].to_numpy(np.float64).reshape(-1, 2, 3)
+    return transforms
 
 
 def outlines(shapes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -31,22 +31,24 @@ def outlines(shapes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return corners * shapes[:, None, ::-1]
 
 
-def implied_pairs(seen: pd.DataFrame, shapes: npt.NDArray[np.int64]) -> pd.DataFrame:
+def implied_pairs(by_pixels: pd.DataFrame, shapes: npt.NDArray[np.int64]) -> pd.DataFrame:
     """Return the pairs of scenes that overlap through others and were not seen themselves.
 
     Args:
-        seen: Pairs with scene_a, scene_b, the transform from one to the other, and matches.
+        by_pixels: Pairs with scene_a, scene_b, the transform from one to the other, and matches.
         shapes: Height and width (S, 2) of each scene.
 
     Returns:
-        Pairs like ``seen``, with 0 matches and correlation 0.
+        Pairs like ``by_pixels``, with 0 matches and correlation 0.
     """
-    transforms = matrices(seen)
+    transforms = matrices(by_pixels)
     links: dict[int, list[tuple[int, int, npt.NDArray[np.float64]]]] = {}
-    for one, other, matches, matrix in zip(seen["scene_a"], seen["scene_b"], seen["matches"], transforms, strict=True):
-        links.setdefault(one, []).append((-matches, other, np.linalg.inv(matrix)))
-        links.setdefault(other, []).append((-matches, one, matrix))
-    known = set(zip(seen["scene_a"], seen["scene_b"], strict=True))
+    for first_name, second_name, matches, matrix in zip(
+        by_pixels["scene_a"], by_pixels["scene_b"], by_pixels["matches"], transforms, strict=True
+    ):
+        links.setdefault(first_name, []).append((-matches, second_name, np.linalg.inv(matrix)))
+        links.setdefault(second_name, []).append((-matches, first_name, matrix))
+    listed = set(zip(by_pixels["scene_a"], by_pixels["scene_b"], strict=True))
     rows, done = [], set[int]()
     for root in sorted(links):
         if root in done:
@@ -54,9 +56,11 @@ def implied_pairs(seen: pd.DataFrame, shapes: npt.NDArray[np.int64]) -> pd.DataF
         frames = _frames(root, links)
         done |= frames.keys()
         if len(frames) > 2:
-            rows += [(*pair, *matrix[:2].ravel()) for pair, matrix in _overlapping(frames, shapes) if pair not in known]
-    found = pd.DataFrame(rows, columns=["scene_a", "scene_b", *_COLUMNS]).assign(matches=0, correlation=0.0)
-    return found.astype(seen.dtypes.to_dict())
+            rows += [
+                (*pair, *matrix[:2].ravel()) for pair, matrix in _overlapping(frames, shapes) if pair not in listed
+            ]
+    implied = pd.DataFrame(rows, columns=["scene_a", "scene_b", *_COLUMNS]).assign(matches=0, correlation=0.0)
+    return implied.astype(by_pixels.dtypes.to_dict())
 
 
 def _frames(
@@ -80,11 +84,11 @@ def _overlapping(
     scenes = np.array(sorted(frames))
     stack = np.stack([frames[scene] for scene in scenes])
     corners = outlines(shapes[scenes]) @ stack[:, :2, :2].transpose(0, 2, 1) + stack[:, None, :2, 2]
-    one, other = overlapping(shapely.polygons(corners), shapely.polygons(corners))[:2]
-    later = one < other
+    left, right = overlapping(shapely.polygons(corners), shapely.polygons(corners))[:2]
+    later = left < right
     return [
         ((int(scenes[first]), int(scenes[second])), np.linalg.inv(stack[second]) @ stack[first])
-        for first, second in sorted(zip(one[later].tolist(), other[later].tolist(), strict=True))
+        for first, second in sorted(zip(left[later].tolist(), right[later].tolist(), strict=True))
     ]
 
 
@@ -92,8 +96,8 @@ def overlapping(
     shapes: npt.NDArray[np.object_], others: npt.NDArray[np.object_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return which polygons overlap which others, and by what share of the smaller one."""
-    one, other = shapely.STRtree(others).query(shapes, predicate="intersects")
-    smaller = np.minimum(shapely.area(shapes[one]), shapely.area(others[other]))
-    share = shapely.area(shapely.intersection(shapes[one], others[other])) / smaller
+    first, second = shapely.STRtree(others).query(shapes, predicate="intersects")
+    smaller = np.minimum(shapely.area(shapes[first]), shapely.area(others[second]))
+    share = shapely.area(shapely.intersection(shapes[first], others[second])) / smaller
     real = share >= LEAST_SHARED
-    return one[real], other[real], share[real]
+    return first[real], second[real], share[real]

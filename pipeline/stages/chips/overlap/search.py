@@ -83,8 +83,8 @@ def find_scene_pairs(
     """
     with TemporaryFile() as file:
         pool, share = read_pool(folders, file)
-        seen = seen_pairs(pool, workers, progress)
-        pairs = pd.concat([seen, implied_pairs(seen, pool.shapes)], ignore_index=True)
+        by_pixels = seen_pairs(pool, workers, progress)
+        pairs = pd.concat([by_pixels, implied_pairs(by_pixels, pool.shapes)], ignore_index=True)
         plain = [pool.names[scene] for scene in np.flatnonzero(pool.plain)]
     for column in ("scene_a", "scene_b"):
         pairs[column] = np.array(pool.names, object)[pairs[column].to_numpy(np.int64)]
@@ -96,8 +96,8 @@ def find_scene_pairs(
         "keypoint_share": round(share, 4),
         "plain": plain[:_NAMED],
         "plain_count": len(plain),
-        "seen": len(seen),
-        "implied": len(pairs) - len(seen),
+        "seen": len(by_pixels),
+        "implied": len(pairs) - len(by_pixels),
     }
 
 
@@ -156,9 +156,9 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
             asked = held
             if mirror:
                 asked = coded(lambda rows: root_sift(mirrored(descriptors[rows])), len(descriptors), space)
-            found, similarity = nearest_elsewhere(held, asked, scene, workers=workers)
-            keypoint, rank = np.nonzero(found >= 0)
-            matches = np.stack([keypoint, found[keypoint, rank]], axis=1).astype(np.int64)
+            neighbours, similarity = nearest_elsewhere(held, asked, scene, workers=workers)
+            keypoint, rank = np.nonzero(neighbours >= 0)
+            matches = np.stack([keypoint, neighbours[keypoint, rank]], axis=1).astype(np.int64)
             lower = turned_over(points) if mirror else points
             proposed = [
                 candidate

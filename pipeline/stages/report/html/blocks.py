@@ -36,9 +36,9 @@ class Section:
         """Return SVG of each figure in the section, by name."""
         drawings = {}
         for block in self.blocks:
-            for one in block.get("entries", []) if block["kind"] == "figures" else [block]:
-                if "svg" in one:
-                    drawings[one["name"]] = str(one["svg"])
+            for entry in block.get("entries", []) if block["kind"] == "figures" else [block]:
+                if "svg" in entry:
+                    drawings[entry["name"]] = str(entry["svg"])
         return drawings
 
 

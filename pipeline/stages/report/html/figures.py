@@ -106,7 +106,7 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
 
 def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
     """Return the primary difference: its interval, each replicate, the bootstrap's draws, the detectable effect."""
-    found, draws = answer["difference"], answer["bootstrap"]
+    difference, draws = answer["difference"], answer["bootstrap"]
     with drawn(4.8, 1.7) as (figure, axes):
         if draws["histogram"] and draws["range"][0] is not None:
             first, last = draws["range"]
@@ -116,12 +116,12 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
         axes.axvline(0, color=INK, linewidth=1)
         if answer["detectable"] is not None and answer["verdict"] == "no detectable difference":
             axes.axvspan(-answer["detectable"], answer["detectable"], color=SOFT, zorder=-2)
-        if found["low"] is not None:
-            axes.plot([found["low"], found["high"]], [0, 0], color=ACCENT, linewidth=6, alpha=0.45)
+        if difference["low"] is not None:
+            axes.plot([difference["low"], difference["high"]], [0, 0], color=ACCENT, linewidth=6, alpha=0.45)
         values = [value for value in answer["by_replicate"].values() if value is not None]
         axes.plot(values, -0.2 - 0.09 * stacked(values), "|", color=ACCENT, markersize=6)
-        if found["estimate"] is not None:
-            axes.plot([found["estimate"]], [0], "D", color=ACCENT, markersize=9, markeredgecolor=GROUND)
+        if difference["estimate"] is not None:
+            axes.plot([difference["estimate"]], [0], "D", color=ACCENT, markersize=9, markeredgecolor=GROUND)
         axes.set_ylim(-0.55, 0.75)
         low, high = axes.get_xlim()
         reach = max(abs(low), abs(high), 0.005)
@@ -134,8 +134,8 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
         for side, text, align in ((0.01, "◀ hurts", "left"), (0.99, "helps ▶", "right")):
             axes.text(side, 0.99, text, transform=axes.transAxes, ha=align, va="top", color=MUTED, fontsize=8.5)
         description = (
-            f"Difference {points(found['estimate'])} points, interval {points(found['low'])} to"
-            f" {points(found['high'])}; replicates {', '.join(points(value) for value in values)}."
+            f"Difference {points(difference['estimate'])} points, interval {points(difference['low'])} to"
+            f" {points(difference['high'])}; replicates {', '.join(points(value) for value in values)}."
         )
         return svg(figure, name, "The difference that determines the verdict", description)
 
@@ -271,10 +271,10 @@ def _curve(axes: Axes, curve: Line) -> None:
 
 
 def _ends(curve: Line) -> str:
-    known = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None and math.isfinite(y)]
-    if not known:
+    drawn = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y is not None and math.isfinite(y)]
+    if not drawn:
         return f"{curve.label}: no values"
-    (first_x, first_y), (last_x, last_y) = known[0], known[-1]
+    (first_x, first_y), (last_x, last_y) = drawn[0], drawn[-1]
     return f"{curve.label}: {first_y:.4g} at {first_x:g}, {last_y:.4g} at {last_x:g}"
 
 

@@ -65,13 +65,13 @@ def action(treatment: str, baseline: str) -> str:
 def sentence(verdict: Verdict, question: Question, values: Mapping[str, float]) -> str:
     """Return the verdict in one sentence, with the figures that it rests on."""
     name, what = METRICS[question.metric], action(question.treatment, question.baseline)
-    found = verdict.interval
+    difference = verdict.interval
     unit = unit_name(question.unit)
     basis = f"{plural(verdict.replicates, 'replicate')}, {plural(verdict.units, f'test {unit}')}"
     figures = f"{name} {number(values[question.treatment])} instead of {number(values[question.baseline])}"
     reach = (
-        f"{points(found.estimate)} points, {100 * found.confidence:g} % interval"
-        f" {points(found.low)} to {points(found.high)}; {basis}"
+        f"{points(difference.estimate)} points, {100 * difference.confidence:g} % interval"
+        f" {points(difference.low)} to {points(difference.high)}; {basis}"
     )
     if verdict.answer == "too little data to tell":
         worth = needed = ""

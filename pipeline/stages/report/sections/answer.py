@@ -253,7 +253,7 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
     """Return whether folds differ from one another by more than their intervals explain (Cochran 1954, the Q test)."""
     rows = _of(difference, fraction=question["fraction"], metric=question["metric"])
     rows = rows[rows["fold"].notna()]
-    known = rows[rows["se"] > 0]
+    with_error = rows[rows["se"] > 0]
     if len(rows) < 2:
         return []
     text = f"The verdict is on these {len(rows)} folds together" + (
@@ -262,10 +262,10 @@ def folds_agree(difference: pd.DataFrame, question: Mapping[str, Any]) -> list[b
         else ". Test groups were assigned to them at random, so folds differ in their groups, which the interval"
         " accounts for, and in their training chips, which are taken as given."
     )
-    if len(known) > 1:
-        weight = 1 / known["se"] ** 2
-        mean = (known["estimate"] * weight).sum() / weight.sum()
-        chance = float(stats.chi2.sf((weight * (known["estimate"] - mean) ** 2).sum(), len(known) - 1))
+    if len(with_error) > 1:
+        weight = 1 / with_error["se"] ** 2
+        mean = (with_error["estimate"] * weight).sum() / weight.sum()
+        chance = float(stats.chi2.sf((weight * (with_error["estimate"] - mean) ** 2).sum(), len(with_error) - 1))
         text += f" They differ from one another {'more than' if chance < 0.05 else 'no more than'} by chance"
         text += f" (Cochran's Q, p = {number(chance, 2)})."
     return [blocks.text(text, quiet=True)]

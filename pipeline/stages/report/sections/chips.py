@@ -37,14 +37,14 @@ def examples(data: ReportData, scaling: Scaling, label: str, count: int) -> tupl
     splits = [split for split in data.shown_splits() if split.synth is not None]
     share = -(-count // max(1, len(splits)))
     real = [_real(data, scaling, split, label, share) for split in splits]
-    made = [_made(data, scaling, split, label, share) for split in splits]
-    return _in_turn(real)[:count], _in_turn(made)[:count]
+    synthetic_chips = [_made(data, scaling, split, label, share) for split in splits]
+    return _in_turn(real)[:count], _in_turn(synthetic_chips)[:count]
 
 
 def _in_turn(groups: list[Pixels]) -> Pixels:
     turns = zip_longest(*(list(group) for group in groups))
-    found = [picture for turn in turns for picture in turn if picture is not None]
-    return np.stack(found) if found else np.empty((0, 1, 1, 3), np.uint8)
+    pictures = [picture for turn in turns for picture in turn if picture is not None]
+    return np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
 
 
 def _real(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
@@ -55,8 +55,12 @@ def _real(data: ReportData, scaling: Scaling, split: Split, label: str, count: i
 
 
 def _made(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
-    made = synthetic(split, data.store)
-    chosen = None if made is None else sample(made, label, count, [data.config["seed"], 4, split.metadata["fold"]])
+    synthetic_chips = synthetic(split, data.store)
+    chosen = (
+        None
+        if synthetic_chips is None
+        else sample(synthetic_chips, label, count, [data.config["seed"], 4, split.metadata["fold"]])
+    )
     return viewable(chosen.read(), scaling) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
 
 
@@ -66,8 +70,8 @@ def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
     section = blocks.Section("chips", "What the synthetic chips look like")
     # The class that the question is about comes first, background last.
     for place, label in enumerate([*data.classes[1:], data.classes[0]]):
-        real, made = examples(data, scaling, label, count)
-        if not len(real) or not len(made):
+        real, synthetic_chips = examples(data, scaling, label, count)
+        if not len(real) or not len(synthetic_chips):
             continue
         sides = [
             {
@@ -79,7 +83,7 @@ def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
             {
                 "id": f"synthetic-{place}",
                 "title": f"Synthetic: {label}",
-                "pictures": tiles(made),
+                "pictures": tiles(synthetic_chips),
                 "what": f"synthetic chip of class {label}",
             },
         ]
@@ -103,13 +107,13 @@ def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
 def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     """Return composites beside their mask, the object that it cuts out and, where it is known, the real background."""
     split = next((split for split in data.shown_splits() if split.synth is not None), None)
-    made = synthetic(split, data.store) if split is not None else None
-    made = made.where(made.has_masks) if made is not None else None
-    if made is None or not len(made):
+    chips_of_split = synthetic(split, data.store) if split is not None else None
+    chips_of_split = chips_of_split.where(chips_of_split.has_masks) if chips_of_split is not None else None
+    if chips_of_split is None or not len(chips_of_split):
         return []
-    on_real = made.index["background_id"].isin(data.chips.index["chip_id"]).to_numpy(bool)
-    made = made.where(on_real) if on_real.any() else made
-    drawn = made.where(chosen_mask(len(made), PAIRS, [data.config["seed"], 10]))
+    on_real = chips_of_split.index["background_id"].isin(data.chips.index["chip_id"]).to_numpy(bool)
+    chips_of_split = chips_of_split.where(on_real) if on_real.any() else chips_of_split
+    drawn = chips_of_split.where(chosen_mask(len(chips_of_split), PAIRS, [data.config["seed"], 10]))
     pictures, alphas = viewable(drawn.read(), scaling), drawn.masks()[..., None] / np.float32(255)
     cut_out = np.rint(alphas * pictures + (1 - alphas) * GREY).astype(np.uint8)
     columns = {
@@ -169,30 +173,30 @@ def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
 
 def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -> list[blocks.Block]:
     """Return synthetic chips beside their nearest training chips, the nearest of all."""
-    split = next((one for one in data.shown_splits() if one.synth is not None), None)
-    made = synthetic(split, data.store) if split is not None else None
-    if split is None or made is None:
+    split = next((chips_of_kind for chips_of_kind in data.shown_splits() if chips_of_kind.synth is not None), None)
+    synthetic_chips = synthetic(split, data.store) if split is not None else None
+    if split is None or synthetic_chips is None:
         return []
     table = roles(split)
     train = data.chips.of(table.loc[table["role"] == "train", "chip_id"])
     held_out = data.chips.of(table.loc[table["role"] == "validation", "chip_id"])
     numbers = np.array([data.classes.index(name) for name in train.index["class"]], np.int64)
-    known = train.read(subsample(numbers, train.read([0]).shape[1:]))
-    found: list[blocks.Block] = []
+    training = train.read(subsample(numbers, train.read([0]).shape[1:]))
+    entries: list[blocks.Block] = []
     results["nearest_correlation"] = {}
     for label in [*data.classes[1:], data.classes[0]]:
-        drawn = sample(made, label, COMPARED, [data.config["seed"], 8])
+        drawn = sample(synthetic_chips, label, COMPARED, [data.config["seed"], 8])
         if not len(drawn):
             continue
         chips = drawn.read()
-        where, correlation = nearest(chips, known)
+        where, correlation = nearest(chips, training)
         control = sample(held_out, label, COMPARED, [data.config["seed"], 9])
         median = float(np.median(correlation))
-        real = float(np.median(nearest(control.read(), known)[1])) if len(control) else float("nan")
+        real = float(np.median(nearest(control.read(), training)[1])) if len(control) else float("nan")
         results["nearest_correlation"][label] = {"synthetic": median, "real": real}
         closest = np.argsort(-correlation, kind="stable")[:PAIRS]
-        pictures = [tiles(viewable(one[closest], scaling)) for one in (chips, known[where])]
-        found += [
+        pictures = [tiles(viewable(chips_of_kind[closest], scaling)) for chips_of_kind in (chips, training[where])]
+        entries += [
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
                 f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
@@ -212,7 +216,7 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
                 ]
             ),
         ]
-    return found
+    return entries
 
 
 def synth_metadata(split: Split) -> dict[str, dict[str, int]]:

@@ -100,14 +100,14 @@ def section_counts(data: ReportData) -> blocks.Section:
 def _splits_table(data: ReportData) -> blocks.Block:
     roles = ("train", "validation", "test")
     rows: list[dict[str, Any]] = []
-    seen: set[tuple[int, float]] = set()
+    listed: set[tuple[int, float]] = set()
     for split in sorted(
-        data.splits.values(), key=lambda one: (-one.metadata["fraction"], one.metadata["fold"], one.name)
+        data.splits.values(), key=lambda item: (-item.metadata["fraction"], item.metadata["fold"], item.name)
     ):
         key = (split.metadata["fold"], split.metadata["fraction"])
-        if key in seen:
+        if key in listed:
             continue
-        seen.add(key)
+        listed.add(key)
         counts = split.metadata.get("counts", {})
         cells = [
             " + ".join(f"{counts.get(role, {}).get(name, 0):,}" for name in reversed(data.classes)) for role in roles

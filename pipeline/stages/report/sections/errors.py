@@ -161,8 +161,8 @@ def _gallery(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
         who = "of both arms" if arms == "both" else f"of {arms} alone"
         few = f", the first {SHOWN_ERRORS}" if len(rows) > SHOWN_ERRORS else ""
         title = f"{str(kind).capitalize()} {who}: {len(rows):,}{few}"
-        here = shown[(shown["arms"] == arms) & (shown["kind"] == kind)]
-        groups.append(_cases(data, scaling, here, title, lines) | {"title": title})
+        of_kind = shown[(shown["arms"] == arms) & (shown["kind"] == kind)]
+        groups.append(_cases(data, scaling, of_kind, title, lines) | {"title": title})
     text = (
         f"Chips that at least {100 * WRONG:.0f} % of an arm's replicates get wrong. Scores are the mean probability of"
         f" {' or '.join(data.classes[1:])}, of {baseline} and of {treatment}; row and column are those of the scene"

@@ -128,7 +128,7 @@ def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str,
     if not curves:
         return None
     if floors:
-        last = max(max(one.x) for one in curves)
+        last = max(max(curve.x) for curve in curves)
         curves.append(figures.Line("floor", [0.0, last], [fmean(floors)] * 2, plain=True))
     name = "gan-distance-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in label)
     title = f"Kernel distance of {label} chips"
@@ -199,8 +199,8 @@ def mean_quality(data: ReportData) -> dict[str, dict[str, float]]:
 def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
     """Return quality by class, with the floor below each value."""
     names = list(dict.fromkeys(name for values in quality.values() for name in values))
-    known = [*MEASURES, *sorted(set(names) - set(MEASURES))]
-    names = [name for name in known if name in names and not name.endswith("_floor")]
+    columns = [*MEASURES, *sorted(set(names) - set(MEASURES))]
+    names = [name for name in columns if name in names and not name.endswith("_floor")]
     rows = []
     for label, values in quality.items():
         cells: list[Any] = [label]
@@ -325,16 +325,16 @@ def alarms(data: ReportData) -> list[blocks.Block]:
 
 def sheets(split: Split) -> list[blocks.Block]:
     """Return a few sample sheets of one training, early to late; the latents are the same in each."""
-    found = sorted((split.gan / "sheets").glob("*.png")) if split.gan is not None else []
-    if not found:
+    paths = sorted((split.gan / "sheets").glob("*.png")) if split.gan is not None else []
+    if not paths:
         return []
-    last = len(found) - 1
+    last = len(paths) - 1
     chosen = sorted({round(last * step / max(1, SHEETS - 1)) for step in range(SHEETS)})
     entries = []
     for position in chosen:
-        stem = found[position].stem
+        stem = paths[position].stem
         label = f"after {int(stem):,} images" if stem.isdigit() else stem
-        with Image.open(found[position]) as image:
+        with Image.open(paths[position]) as image:
             content = webp_uri(image.convert("RGB"))
         entries.append(blocks.sheet(content, f"Generated chips {label}", label[:1].upper() + label[1:]))
     return [

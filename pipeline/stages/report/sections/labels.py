@@ -149,7 +149,7 @@ def labels_text(gain: float) -> str:
 def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
     """Return the gain in labels at the smallest real fraction, where it matters most."""
     baseline, treatment = two_arms(data)
-    gain = min(results, key=lambda one: one.fraction)
+    gain = min(results, key=lambda result: result.fraction)
     who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
     if gain.gain == -math.inf:
         return f"{who} less well than {baseline} with as many."

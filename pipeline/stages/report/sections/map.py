@@ -107,12 +107,12 @@ def close_up(
     with drawn(4.6, 3.6) as (figure, axes):
         axes.plot(*outline.T, color=MUTED, linewidth=0.9)
         for number, name in enumerate(classes):
-            here = [chip for chip, label in zip(chips, labels, strict=True) if label == name]
-            if not here:
+            in_scene = [chip for chip, label in zip(chips, labels, strict=True) if label == name]
+            if not in_scene:
                 continue
             series = (0, 2, 1, 3)[number] if number < 4 else number % len(SERIES)
-            axes.add_collection(LineCollection(here, colors=SERIES[series], linewidths=0.9))
-            middle = np.array([chip[:-1].mean(axis=0) for chip in here])
+            axes.add_collection(LineCollection(in_scene, colors=SERIES[series], linewidths=0.9))
+            middle = np.array([chip[:-1].mean(axis=0) for chip in in_scene])
             axes.plot(*middle.T, MARKERS[number % len(MARKERS)], color=SERIES[series], markersize=2.5, label=name)
         for chip, anchor in zip(chips, anchors, strict=True):
             if anchor is not None:

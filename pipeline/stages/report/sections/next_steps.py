@@ -163,8 +163,8 @@ def detectable_with(answer: Mapping[str, Any], replicates: int) -> float:
 
 
 def _share_of_replicates(answer: Mapping[str, Any]) -> float:
-    found = answer["difference"]
-    return float(sum(found[f"variance_{name}"] or 0.0 for name in ("replicates", "rest")))
+    difference = answer["difference"]
+    return float(sum(difference[f"variance_{name}"] or 0.0 for name in ("replicates", "rest")))
 
 
 def _own_scenes() -> dict[str, Any]:

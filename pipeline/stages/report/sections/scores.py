@@ -49,12 +49,12 @@ def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
     section = blocks.Section("scores", "Precision, recall and calibration")
     precision, calibration = [], []
     for arm in two_arms(data):
-        here = rows[rows["arm"] == arm]
+        of_arm = rows[rows["arm"] == arm]
         series = number_of(arm, arms)
-        curve = mean_precision(here, background)
+        curve = mean_precision(of_arm, background)
         precision.append(figures.Line(arm, RECALLS.tolist(), curve.tolist(), series))
         mean, share, count = reliability(
-            (here["class"] != background).to_numpy(bool), here["score"].to_numpy(np.float64)
+            (of_arm["class"] != background).to_numpy(bool), of_arm["score"].to_numpy(np.float64)
         )
         full = count > 0
         calibration.append(figures.Line(arm, mean[full].tolist(), share[full].tolist(), series, marked=True))
@@ -108,14 +108,15 @@ def section_surroundings(data: ReportData, arms: list[str]) -> blocks.Section | 
     beside = pd.Series(crowded(chips.read(), alphas, scaling_of(data).width), index=chips.index["chip_id"])
     if beside.all() or not beside.any():
         return None
-    seen = objects[objects["chip_id"].isin(beside.index)]
-    seen = seen.assign(
-        beside=beside.loc[seen["chip_id"]].to_numpy(), right=(seen["class"] == seen["predicted"]).to_numpy(float)
+    with_surroundings = objects[objects["chip_id"].isin(beside.index)]
+    with_surroundings = with_surroundings.assign(
+        beside=beside.loc[with_surroundings["chip_id"]].to_numpy(),
+        right=(with_surroundings["class"] == with_surroundings["predicted"]).to_numpy(float),
     )
-    recall = seen.groupby(["arm", "beside"], observed=True)["right"].mean()
+    recall = with_surroundings.groupby(["arm", "beside"], observed=True)["right"].mean()
     places = {"open": False, "structures": True}
     values = {arm: {place: float(recall[arm, flag]) for place, flag in places.items()} for arm in arms}
-    table = [blocks.row([arm, *map(number, one.values())]) for arm, one in values.items()]
+    table = [blocks.row([arm, *map(number, shares.values())]) for arm, shares in values.items()]
     section = blocks.Section("surroundings", "Objects in the open and beside structures")
     shown = blocks.table(
         "Recall by surroundings",
@@ -177,8 +178,10 @@ def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None
 def mean_precision(rows: pd.DataFrame, background: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return precision at fixed recalls, mean over replicates."""
     curves = [
-        precision_at_recall((one["class"] != background).to_numpy(bool), one["score"].to_numpy(np.float64))
-        for _, one in rows.groupby("replicate")
+        precision_at_recall(
+            (of_replicate["class"] != background).to_numpy(bool), of_replicate["score"].to_numpy(np.float64)
+        )
+        for _, of_replicate in rows.groupby("replicate")
     ]
     return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
 
@@ -188,9 +191,9 @@ def confusion_table(data: ReportData, rows: pd.DataFrame) -> blocks.Block:
     classes = data.classes
     table = []
     for arm in two_arms(data):
-        here = rows[rows["arm"] == arm]
-        replicates = here["replicate"].nunique()
-        counts = here.groupby(["class", "predicted"], observed=True).size()
+        of_arm = rows[rows["arm"] == arm]
+        replicates = of_arm["replicate"].nunique()
+        counts = of_arm.groupby(["class", "predicted"], observed=True).size()
         for true in classes:
             values = [counts.get((true, predicted), 0) / replicates for predicted in classes]
             total = sum(values)

@@ -88,8 +88,8 @@ def balanced_accuracy(counts: Floats) -> Floats:
     """Return the mean of the recalls of the classes that occur; confusion counts (..., K * K) to (...)."""
     table = _square(counts)
     recalls = _ratio(np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1))
-    known = ~np.isnan(recalls)
-    return _ratio(np.where(known, recalls, 0.0).sum(-1), known.sum(-1).astype(np.float64))
+    defined = ~np.isnan(recalls)
+    return _ratio(np.where(defined, recalls, 0.0).sum(-1), defined.sum(-1).astype(np.float64))
 
 
 def _objects(counts: Floats) -> tuple[Floats, Floats, Floats]:
@@ -150,8 +150,8 @@ def average_precision(
     """
     present = np.ones(scores.shape, bool) if present is None else present
     sorted_replicates = []
-    for values, here in zip(scores, present, strict=True):
-        chips = np.flatnonzero(here)
+    for values, present_chips in zip(scores, present, strict=True):
+        chips = np.flatnonzero(present_chips)
         order = chips[np.argsort(-values[chips], kind="stable")]
         last = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))
         sorted_replicates.append((unit[order], positive[order].astype(np.float64), last))
@@ -170,11 +170,11 @@ def average_precision(
 
 def _weighted_average_precision(weights: Floats, hits: Floats, last: npt.NDArray[np.int64]) -> Floats:
     """Return the average precision (B,) of chips in falling order of score, weights (B, N); `last` ends ties."""
-    seen = np.cumsum(weights, axis=1)[:, last]
-    found = np.cumsum(weights * hits, axis=1)[:, last]
-    gained = np.diff(found, axis=1, prepend=0.0)
-    total = found[:, -1]
-    area = np.sum(gained * _ratio(found, seen, 0.0), axis=1)
+    total_weight = np.cumsum(weights, axis=1)[:, last]
+    hit_weight = np.cumsum(weights * hits, axis=1)[:, last]
+    gained = np.diff(hit_weight, axis=1, prepend=0.0)
+    total = hit_weight[:, -1]
+    area = np.sum(gained * _ratio(hit_weight, total_weight, 0.0), axis=1)
     return _ratio(area, total)
 
 

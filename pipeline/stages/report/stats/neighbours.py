@@ -28,14 +28,14 @@ def reduced(chips: Chips) -> npt.NDArray[np.float32]:
 
 def nearest(synthetic: Chips, real: Chips) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Find the nearest real chip (N, H, W, C) of each synthetic one (M, H, W, C): position and correlation."""
-    known = reduced(real).reshape(len(real), -1).T
+    references = reduced(real).reshape(len(real), -1).T
     best = np.full(len(synthetic), -2.0, dtype=np.float32)
     where = np.zeros(len(synthetic), dtype=np.int64)
     small = reduced(synthetic)
     for number in range(ORIENTATIONS):
-        correlation = oriented(small, number).reshape(len(small), -1) @ known
-        found = correlation.argmax(axis=1)
-        value = correlation[np.arange(len(small)), found]
+        correlation = oriented(small, number).reshape(len(small), -1) @ references
+        closest = correlation.argmax(axis=1)
+        value = correlation[np.arange(len(small)), closest]
         better = value > best
-        best[better], where[better] = value[better], found[better]
+        best[better], where[better] = value[better], closest[better]
     return where, best

@@ -92,16 +92,16 @@ class PredictionArrays:
         number, units, classes = self.arms.index(arm), len(self.units), len(self.classes)
         return np.stack(
             [
-                confusion_counts(self.true[here], values[here].astype(np.int64), self.unit[here], units, classes)
-                for values, here in zip(self.predicted[number], self.present, strict=True)
+                confusion_counts(self.true[rows], values[rows].astype(np.int64), self.unit[rows], units, classes)
+                for values, rows in zip(self.predicted[number], self.present, strict=True)
             ]
         )
 
     def _calibration(self, number: int) -> Floats:
         return np.stack(
             [
-                calibration_counts(self.true[here] > 0, values[here], self.unit[here], len(self.units))
-                for values, here in zip(self.score[number], self.present, strict=True)
+                calibration_counts(self.true[rows] > 0, values[rows], self.unit[rows], len(self.units))
+                for values, rows in zip(self.score[number], self.present, strict=True)
             ]
         )
 

@@ -349,8 +349,10 @@ def unit_weights(stratum: Ints, draws: int, rng: np.random.Generator) -> Floats:
     """Return how often each unit is drawn, (B, U): with replacement, within its stratum."""
     weights = np.empty((draws, len(stratum)))
     for number in range(int(stratum.max()) + 1):
-        here = np.flatnonzero(stratum == number)
-        weights[:, here] = rng.multinomial(len(here), np.full(len(here), 1 / len(here)), size=draws)
+        of_stratum = np.flatnonzero(stratum == number)
+        weights[:, of_stratum] = rng.multinomial(
+            len(of_stratum), np.full(len(of_stratum), 1 / len(of_stratum)), size=draws
+        )
     return weights
 
 
