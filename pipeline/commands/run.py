@@ -17,7 +17,7 @@ from ._common import config_options, console, load, root_option, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
-    from ..engine.runner import Runner, Selection
+    from ..engine.runner import Outcome, Runner, Selection
 
 
 @click.command("run")
@@ -62,14 +62,10 @@ def command(
     Stages: ingest, chips, gan, synth, classify, report; without any, all of them. A configuration can be named here
     too: `satpipe run my.yaml`. What is up to date is not run again, and a result stays until another one is complete.
     """
-    from ..config.quick import NOT_A_VERDICT
     from ..config.quick import quick as quick_version
-    from ..engine.display import display_for, log_file
+    from ..engine.display import display_for
     from ..engine.runner import Runner
-    from ..engine.store import Store
-    from ..engine.tensorboard import Mirror
     from ..engine.torchrun import started
-    from ..utils.redact import redacted
 
     if not context.with_resource(started()):
         return
@@ -81,12 +77,22 @@ def command(
     config = load(config_path, overrides, name)
     if quick:
         config = quick_version(config)
-    terminal = console()
     if dry_run:
-        _dry_run(Runner(root, display_for(terminal, None)), config, selection)
+        _dry_run(Runner(root, display_for(console(), None)), config, selection)
         return
+    _say_outcome(config, _run(root, config, selection, budget, tensorboard), quick)
+
+
+def _run(root: Path, config: RunConfig, selection: Selection, budget: str | None, tensorboard: bool) -> Outcome:
+    """Run the selected stages, with a log file."""
+    from ..engine.display import display_for, log_file
+    from ..engine.runner import Runner
+    from ..engine.store import Store
+    from ..engine.tensorboard import Mirror
+    from ..utils.redact import redacted
+
     with log_file(root / "data" / "logs", config.name) as logger:
-        display = display_for(terminal, logger)
+        display = display_for(console(), logger)
         mirror = Mirror(display, Store(root / "data"), config.name) if tensorboard else None
         runner = Runner(root, mirror or display)
         logger.info("satpipe %s", redacted(" ".join(sys.argv[1:])))
@@ -103,6 +109,12 @@ def command(
     if mirror is not None:
         mirror.complete(runner.plan(config))
         say(f"to watch the training: tensorboard --logdir {mirror.folder.parent}")
+    return outcome
+
+
+def _say_outcome(config: RunConfig, outcome: Outcome, quick: bool) -> None:
+    from ..config.quick import NOT_A_VERDICT
+
     if not outcome.made:
         say(f"{config.name}: everything is up to date ({plural(outcome.total, 'task')})")
     if outcome.sentence:

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from ..config.renamed import RENAMED
 from ..utils.atomic_files import write_atomic
 from ..utils.bounded_files import read_json, remove
 from .digests import canonical, is_digest
@@ -244,9 +245,12 @@ def remove_records(paths: list[Path]) -> None:
 
 
 def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys in which two configurations differ, apart from the name and where to compute."""
+    """Return the dotted keys in which two configurations differ, apart from the name and where to compute.
+
+    Keys go by their present names: a configuration that an earlier version recorded may have former ones.
+    """
     from .cache_key import flat
 
-    old, new = flat(before), flat(after)
+    old, new = ({RENAMED.get(key, key): value for key, value in flat(config).items()} for config in (before, after))
     keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     return [key for key in keys if key.partition(".")[0] not in ("name", "compute")]

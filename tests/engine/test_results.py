@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from fixtures.letters_project import LettersProject, made
-from satpipe.engine.results import Attempt, Damaged, Result, Results
+from satpipe.config.renamed import RENAMED
+from satpipe.engine.results import Attempt, Damaged, Result, Results, differing_keys
 from satpipe.engine.store import Store
 from satpipe.engine.task import Task
 from satpipe.utils.bounded_files import read_bytes, walk_files
@@ -87,6 +88,19 @@ def test_an_attempt_changes_no_result(tmp_path: Path) -> None:
     results.write_attempt(attempt)
     assert results.attempt("r") == attempt
     assert (tmp_path / "runs" / "r" / "result-1.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("former", "present"), RENAMED.items())
+def test_a_renamed_key_is_no_difference(former: str, present: str) -> None:
+    def config(key: str, value: object) -> dict[str, object]:
+        *sections, name = key.split(".")
+        nested: dict[str, object] = {name: value}
+        for section in reversed(sections):
+            nested = {section: nested}
+        return nested
+
+    assert differing_keys(config(former, 3), config(present, 3)) == []
+    assert differing_keys(config(former, 3), config(present, 4)) == [present]
 
 
 # ----------------------------------------------------------------------------------------------------- command line

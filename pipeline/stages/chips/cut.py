@@ -42,8 +42,8 @@ def cut_batch(
         windows: Rows of the planner, for these scenes in this order.
         objects: Labels of objects in these scenes, see :func:`.object_masks.add_masks`.
         settings: ``size_px``, ``resampling``, ``min_valid_fraction`` and ``masks`` of the chips section.
-        store: Root of the committed parts, for scenes that lie in it.
-        out: Folder of the part.
+        store: Root of the committed artifacts, for scenes that lie in it.
+        out: Folder of the artifact.
         workers: Threads that read a scene.
         progress: Told how many scenes are done, of how many.
 
@@ -82,14 +82,15 @@ def cut_batch(
         index = add_masks(index, objects, surrounding_windows(labelled, scenes, settings, store, workers), out)
     columns = [name for name in (*CHIPS.columns, *CHIPS.optional) if name in index]
     CHIPS.write(index[columns], out / "index.parquet")
-    reasons = Counter(_why_not(missing, scenes, size))
-    classes = Counter(str(name) for name in index["class"])
-    kinds = Counter(str(name) for name in index["kind"])
+    return _counts(index) | {"dropped": dict(Counter(_why_not(missing, scenes, size)))}
+
+
+def _counts(index: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers of chips by class and kind, of object masks, and of chips without one by reason."""
     masks = index["mask_reason"] if "mask_reason" in index else pd.Series(dtype="string")
     return {
-        "chips": dict(sorted(classes.items())),
-        "kinds": dict(sorted(kinds.items())),
-        "dropped": dict(reasons),
+        "chips": dict(sorted(Counter(index["class"].astype(str)).items())),
+        "kinds": dict(sorted(Counter(index["kind"].astype(str)).items())),
         "masks": int(index["mask_shard"].notna().sum()) if "mask_shard" in index else 0,
         "without_mask": dict(sorted(Counter(masks.dropna().astype(str)).items())),
     }

@@ -31,8 +31,8 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
         index: The committed index.
         scene_pairs: The committed pairs of scenes that show the same ground; none where that was not looked for.
         settings: The duplicates section, and ``size_px``.
-        store: Root of the committed parts.
-        out: Folder of the part.
+        store: Root of the committed artifacts.
+        out: Folder of the artifact.
 
     Returns:
         Metadata: numbers of pairs and of chips compared, what was seen of scenes, and per group column the groups
@@ -94,7 +94,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         index: The committed index.
         duplicates: The committed pairs.
         config: The part's configuration, as the stage plans it.
-        out: Folder of the part.
+        out: Folder of the artifact.
 
     Returns:
         Metadata: what split it is, chips by role and class, units by role, dropped chips by reason.

@@ -38,7 +38,7 @@ class PlannedSource:
         source: Its configuration.
         position: Its place in `ingest.sources`.
         scenes: The user's scene files; None for scenes that tasks make.
-        simulated: Scene files that tasks made.
+        scene_artifacts: Scene files that tasks made or fetched.
         catalogue: Its committed catalogues.
     """
 
@@ -46,7 +46,7 @@ class PlannedSource:
     source: SourceBase
     position: int
     scenes: Listing | None = None
-    simulated: tuple[SceneArtifact, ...] = ()
+    scene_artifacts: tuple[SceneArtifact, ...] = ()
     catalogue: tuple[ArtifactRef, ...] = field(default=())
 
     @property

@@ -40,10 +40,10 @@ def plan(context: PlanContext) -> Plan:
     """
     ingest = context.config.ingest
     planned = plan_sources(ingest)
-    first = [_made(item) for item in planned]
+    first = [_scene_tasks(item) for item in planned]
     done = list((yield [task for tasks in first for task in tasks])) if any(first) else []
     for item, tasks in zip(planned, first, strict=True):
-        item.simulated = tuple(file for _ in tasks for file in _files(done.pop(0)))
+        item.scene_artifacts = tuple(file for _ in tasks for file in _files(done.pop(0)))
     catalogues = [_catalogues(item, ingest, context.fingerprint) for item in planned]
     done = list((yield [task for tasks in catalogues for task in tasks]))
     for item, tasks in zip(planned, catalogues, strict=True):
@@ -54,7 +54,7 @@ def plan(context: PlanContext) -> Plan:
     _check(tables[0], ingest)
 
 
-def _made(item: PlannedSource) -> list[Task]:
+def _scene_tasks(item: PlannedSource) -> list[Task]:
     """Return the tasks that make or fetch the scenes of a source."""
     source = item.source
     if isinstance(source, KaggleSource):
@@ -99,7 +99,7 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
     refused: list[tuple[str, str]] = []
     files: dict[str, UserFile] = {}
     if item.scenes is None:
-        sizes = [file.size for file in item.simulated]
+        sizes = [file.size for file in item.scene_artifacts]
     else:
         refused.extend(item.scenes.refused)
         for name in item.scenes.files:
@@ -109,7 +109,7 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
                 refused.append((name, str(error).replace(str(item.scenes.path(name)), name)))
         size_of = dict(zip(item.scenes.files, item.scenes.sizes, strict=True))
         sizes = [size_of[name] for name in files]
-    artifact_of = {file.name: file.task for file in item.simulated}
+    artifact_of = {file.name: file.task for file in item.scene_artifacts}
     names, sizes = _sampled(item, ingest, list(artifact_of or files), sizes, refused)
     tasks = []
     for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_task, BATCH_BYTES)) or [range(0)]):
@@ -165,7 +165,7 @@ def _labels(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerprint)
     label_input = label_files(item, fingerprint)
     inputs: dict[str, ArtifactRef | tuple[ArtifactRef, ...]] = {"catalogue": item.catalogue}
     if isinstance(item.source, SimulatedSource):
-        inputs["origin"] = tuple(file.task for file in item.simulated)
+        inputs["origin"] = tuple(file.task for file in item.scene_artifacts)
     return Task(
         "ingest",
         f"labels-{item.name}",

@@ -48,8 +48,8 @@ def extract_batch(
     Args:
         scenes: Rows of the scene table with the columns of the target grid.
         resampling: Kernel for scenes of another GSD.
-        store: Root of the committed parts, for scenes that lie in it.
-        out: Folder of the part.
+        store: Root of the committed artifacts, for scenes that lie in it.
+        out: Folder of the artifact.
         workers: Threads that read a scene.
         progress: Told how many scenes are done, of how many.
 

@@ -73,7 +73,7 @@ def find_scene_pairs(
 
     Args:
         folders: The committed pictures and keypoints.
-        out: Folder of the part.
+        out: Folder of the artifact.
         workers: Threads.
         progress: Told how many candidates are examined, of how many.
 
