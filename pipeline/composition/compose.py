@@ -249,20 +249,18 @@ class Composer:
         unusual = np.zeros(len(numbers)) if layers is None else self.law.unusual(layers)
         return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours, unusual)
 
-    def without_objects(self, numbers: Sequence[int] | npt.NDArray[np.int64], layers: Layers | None = None) -> Chips:
+    def without_objects(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> Chips:
         """Return what lies behind composites of the given numbers (N, H, W, C): chips like them that show no object.
 
         Where another object is near the labelled one whose place is taken, a background stands for its chip.
 
         Args:
             numbers: Which composites.
-            layers: Layers of the composites, as for :meth:`compose`.
         """
         dtype = self.backgrounds.chips.dtype
         chips = np.empty((len(numbers), *self.backgrounds.chips.shape[1:]), dtype)
         for place_, number in enumerate(numbers):
-            layer = None if layers is None else layers[place_]
-            chips[place_] = as_dtype(self._plan(int(number), layer, alone=True).ground, dtype)
+            chips[place_] = as_dtype(self._plan(int(number), None, alone=True).ground, dtype)
         return chips
 
     def _one(self, number: int, layer: Floats | None) -> tuple[Floats, Alpha, Pose, list[Alpha], int, int]:

@@ -100,13 +100,11 @@ def _same_end(place: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def recognise_shared(
-    folder: Inventory, format_: LabelFormat, holds: Callable[[Path], bool], suffixes: Sequence[str] | None = None
-) -> Recognised | None:
+def recognise_shared(folder: Inventory, format_: LabelFormat, holds: Callable[[Path], bool]) -> Recognised | None:
     """Return what a folder holds of a format whose files each hold the labels of many images, or None."""
     if not folder.images:
         return None
-    candidates = folder.suffixed(suffixes or format_.suffixes)
+    candidates = folder.suffixed(format_.suffixes)
     files = [name for name in candidates[:SAMPLE] if holds(folder.path(name))]
     if not files:
         return None

@@ -271,12 +271,12 @@ def pixels_digest(pixels: gdal.Pixels) -> str:
     return digest.hexdigest()
 
 
-def is_square(row: Mapping[str, Any], tolerance: float = 0.02) -> tuple[bool, float, float]:
+def is_square(row: Mapping[str, Any]) -> tuple[bool, float, float]:
     """Return whether a scene's pixels are as wide as high on the ground, and both sizes in metres."""
     across, down = pixel_size_m(
         str(row["crs"]), tuple(json.loads(row["transform"])), int(row["width"]), int(row["height"])
     )
-    return abs(across - down) <= tolerance * max(across, down), across, down
+    return abs(across - down) <= 0.02 * max(across, down), across, down
 
 
 def glance(path: Path, name: str, reading: Reading) -> dict[str, Any]:

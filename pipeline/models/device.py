@@ -278,12 +278,13 @@ def _is_near_tie(step_s: dict[str, float]) -> bool:
     return plain is not None and any(low < seconds / plain < high for seconds in step_s.values())
 
 
-def _trial(profile: Profile, channels: int = 32, batch: int = 16, z_dim: int = 64) -> Callable[[], float]:
+def _trial(profile: Profile) -> Callable[[], float]:
     """Return a function that runs one step of a small DCGAN at 64 x 64 pixels and returns its seconds."""
     import torch
     from torch import nn
 
     generator = torch.Generator().manual_seed(0)
+    channels, batch, z_dim = 32, 16, 64
     widths = [channels * 2**i for i in (3, 2, 1, 0)]
     layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)]
     for wide, narrow in itertools.pairwise(widths):

@@ -113,15 +113,16 @@ def missed_classes(metadata: Mapping[str, Any]) -> set[str]:
     return {label for label, values in quality.items() if _complete(values) and _missed(label, values) is not None}
 
 
-def tstr_share(usefulness: Mapping[str, Any], classes: int, way: str = "synthetic_to_real") -> float | None:
+def tstr_share(usefulness: Mapping[str, Any], classes: int) -> float | None:
     """Return what a classifier learns from synthetic chips, as a share of what it learns from real ones, above chance.
 
     None where it was not measured, or where it learns nothing above chance from real chips either.
     """
-    if classes < 2 or not {"real_to_real", way} <= set(usefulness):
+    ways = ("real_to_real", "synthetic_to_real")
+    if classes < 2 or not set(ways) <= set(usefulness):
         return None
     chance = 1 / classes
-    real, synthetic = (float(usefulness[name]["balanced_accuracy"]) - chance for name in ("real_to_real", way))
+    real, synthetic = (float(usefulness[way]["balanced_accuracy"]) - chance for way in ways)
     return synthetic / real if real > 0 else None
 
 

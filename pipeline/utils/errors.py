@@ -1,7 +1,7 @@
 """The family of errors, and how they are worded.
 
 Every error that a user can cause is a :class:`SatpipeError`: one sentence on what happened, where, and what to do.
-The command line prints that sentence and ends with ``exit_code``; anything else is a defect and shows a traceback.
+The command line prints that sentence and ends with ``exit_code``; anything else is a bug and shows a traceback.
 """
 
 from __future__ import annotations

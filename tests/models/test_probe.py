@@ -1,4 +1,4 @@
-"""What chips teach: grades of known scores, and a classifier that learns what there is to learn and no more."""
+"""Training on chips and testing on others: grades of known scores, and a classifier that learns what there is to learn and no more."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from satpipe.models.quality import experiment_verdict, generator_verdict, mean_o
 REAL, CHANCE = 0.95, 0.5
 
 
-def measured(non_ship: tuple[float, ...], ship: tuple[float, ...], taught: float) -> dict:
+def measured(non_ship: tuple[float, ...], ship: tuple[float, ...], tstr: float) -> dict:
     """Return metadata with kernel distance, its floor, precision, its floor, coverage, its floor of either class."""
     names = ("kid", "kid_floor", "precision", "precision_floor", "coverage", "coverage_floor")
-    ways = {"real_to_real": REAL, "synthetic_to_real": taught}
+    ways = {"real_to_real": REAL, "synthetic_to_real": tstr}
     return {
         "quality": {
             "non-ship": dict(zip(names, non_ship, strict=True)),

@@ -136,9 +136,9 @@ class Here(Executor):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that documents speak of: a checkout's configurations, scenes, and data sets as people have them."""
-    folder = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("workspace")
     shutil.copytree(REPOSITORY / "configs", folder / "configs")
     scenes = folder / "my-scenes" / "scenes"
     scenes.mkdir(parents=True)
@@ -166,10 +166,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(world)
-    monkeypatch.setenv("PYTHONPATH", f"{world}{os.pathsep}{REPOSITORY}")
-    monkeypatch.syspath_prepend(str(world))
+def test_everything_that_documents_tell_to_run_runs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("PYTHONPATH", f"{workspace}{os.pathsep}{REPOSITORY}")
+    monkeypatch.syspath_prepend(str(workspace))
     monkeypatch.setattr(request, "load", tiny(load.load, kept="gan.base_channels"))  # what the points differ in
     monkeypatch.setattr(load, "load", tiny(load.load))
     monkeypatch.setattr(gan_presets, "PRESETS", dict(gan_presets.PRESETS))
@@ -178,20 +178,20 @@ def test_everything_that_documents_tell_to_run_runs(world: Path, monkeypatch: py
         monkeypatch.setattr(module, "open_executor", lambda compute, workers: nullcontext(Here()))
     for module in PROBES:
         monkeypatch.setattr(module, "STEPS", 8)
-    ran = [line for document in in_order() for line in run_document(document, world)]
+    ran = [line for document in in_order() for line in run_document(document, workspace)]
     assert len(ran) > 40
 
 
-def run_document(document: Path, world: Path) -> list[str]:
+def run_document(document: Path, workspace: Path) -> list[str]:
     """Write the files that a document shows, run its scripts and commands; the commands that were run."""
     ran: list[str] = []
     whole = document.read_text("utf-8")
     name = document.relative_to(REPOSITORY).as_posix()
     for language, title, text in blocks(document):
         if title is not None:
-            (world / title).write_text(text.replace(SIX, SIX.replace("6", "2")), "utf-8")
+            (workspace / title).write_text(text.replace(SIX, SIX.replace("6", "2")), "utf-8")
         if language == "python" and (title is None or f"python {title}" not in whole):
-            run_python(text, world / PLACE_OF_PYTHON.get(name, "."), name)
+            run_python(text, workspace / PLACE_OF_PYTHON.get(name, "."), name)
         if language == "sh":
             ran += [line for line in lines(text) if run_line(line, name)]
     return ran
@@ -235,12 +235,12 @@ def run_line(line: str, name: str) -> bool:
     return True
 
 
-def test_the_examples_of_extending_do_what_they_say(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_extending_do_what_they_say(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titled = {title: text for path in DOCUMENTS for _, title, text in blocks(path) if title is not None}
     # A label format: every object of every file.
     reader: dict[str, Any] = {}
     exec(titled["labelme.py"], reader)
-    rows = [row for path in sorted((world / "labelme-data").glob("*.json")) for row in reader["read"](path)]
+    rows = [row for path in sorted((workspace / "labelme-data").glob("*.json")) for row in reader["read"](path)]
     assert len(rows) == SCENES * SHIPS
     assert rows[0] == ("port0.png", "ship", *boxes(0)[0])
     # A preset: the named values, everything else as in the one that it was made from.

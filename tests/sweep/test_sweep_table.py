@@ -19,7 +19,7 @@ from satpipe.utils.errors import ConfigError
 CONFIG = RunConfig.model_validate({"ingest": {"sources": [{"type": "simulated"}]}})
 
 
-def metadata(kid: float, coverage: float = 0.6, taught: float = 0.81) -> dict[str, Any]:
+def metadata(kid: float, coverage: float = 0.6, tstr: float = 0.81) -> dict[str, Any]:
     quality = {"kid": kid, "kid_floor": 0.1, "coverage": coverage, "coverage_floor": 0.8, "copies": 0.0}
     return {
         "best_images": 4000,
@@ -27,7 +27,7 @@ def metadata(kid: float, coverage: float = 0.6, taught: float = 0.81) -> dict[st
         "quality": {"ship": quality, "sea": quality | {"kid": kid + 0.2}},
         "usefulness": {
             "real_to_real": {"average_precision": {"ship": 0.9, "sea": 1.0}},
-            "synthetic_to_real": {"average_precision": {"ship": taught, "sea": 1.0}},
+            "synthetic_to_real": {"average_precision": {"ship": tstr, "sea": 1.0}},
         },
     }
 
@@ -56,7 +56,7 @@ def test_an_answer_without_an_interval_has_no_numbers() -> None:
 
 
 def sweep_of(values: dict[int, Values | str], metric: str = "kid", last: str = "gan") -> tuple[Sweep, list[table.Row]]:
-    """A sweep of base_channels and balanced whose points have these measures, or this trouble."""
+    """A sweep of base_channels and balanced whose points have these measures, or this failure."""
     points, rows = [], []
     for number, (channels, found) in enumerate(values.items()):
         changes = {"gan.base_channels": channels, "gan.balanced": number % 2 == 0}

@@ -155,19 +155,19 @@ def test_no_leak_is_left_whatever_the_pairs(seed):
     pairs = np.random.default_rng(seed).integers(0, len(data.chip_id), (25, 2))
     data = with_leaks(data, pairs[pairs[:, 0] != pairs[:, 1]])
     found = s.split(data, request(fraction=0.7, seed=seed))
-    judged = np.isin(found.role, [s.VALIDATION, s.TEST])
+    held_out = np.isin(found.role, [s.VALIDATION, s.TEST])
     for one, other in data.leaks:
         for a, b in ((one, other), (other, one)):
-            assert not (found.role[a] == s.TRAIN and judged[b])
+            assert not (found.role[a] == s.TRAIN and held_out[b])
             assert not (found.role[a] == s.VALIDATION and found.role[b] == s.TEST)
 
 
-@pytest.mark.parametrize("judge", ["test", "validation"])
-def test_a_leak_that_was_left_stops_the_stage(judge, monkeypatch):
+@pytest.mark.parametrize("role", ["test", "validation"])
+def test_a_leak_that_was_left_stops_the_stage(role, monkeypatch):
     data = chips()
     found = roles(data, request())
     place = {name: number for number, name in enumerate(data.chip_id)}
-    leak = [place[sorted(found[s.TRAIN])[0]], place[sorted(found[judge])[0]]]
+    leak = [place[sorted(found[s.TRAIN])[0]], place[sorted(found[role])[0]]]
     monkeypatch.setattr(s, "_beside", lambda leaks, chosen: np.zeros(len(chosen), dtype=bool))
     with pytest.raises(AssertionError, match="a leak between training and held-out chips is left"):
         s.split(with_leaks(data, [leak]), request())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 
 def ready(folder: Path, **section: Any) -> TrainingConfig:
-    """A training of the toy chips in a folder of its own."""
+    """A training of the fixture chips in its own folder."""
     folder.mkdir(exist_ok=True)
     return setting(folder, **section)
 

@@ -1,4 +1,4 @@
-"""The judge on generators whose faults are known: copies, one chip for every latent, and chips as good as real ones."""
+"""The evaluator on generators whose faults are known: copies, one chip for every latent, and chips as good as real ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inputs() -> Inputs:
 
 
 @pytest.fixture
-def judge(inputs: Inputs) -> Evaluator:
+def evaluator(inputs: Inputs) -> Evaluator:
     return prepare_evaluator(inputs, 1, Profile())
 
 
@@ -61,15 +61,15 @@ def fresh(label: int, count: int) -> Chips:
 
 
 def test_a_generator_that_repeats_training_chips_is_caught_however_they_are_turned(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def repeats(label: int, count: int) -> Chips:
         known = inputs.train[inputs.train_labels == label]
         return np.stack([np.rot90(known[at % len(known)], at % 4) for at in range(count)])
 
-    found = judge.thorough(sampler(inputs, repeats))
+    found = evaluator.thorough(sampler(inputs, repeats))
     assert [found[name]["copies"] for name in CLASSES] == [1.0, 1.0]
-    found = judge.thorough(sampler(inputs, fresh))
+    found = evaluator.thorough(sampler(inputs, fresh))
     assert [found[name]["copies"] for name in CLASSES] == [0.0, 0.0]
 
 
@@ -91,33 +91,33 @@ def test_flat_chips_are_no_copies_of_each_other(inputs: Inputs) -> None:
 
 
 def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_alone(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collapsed(label: int, count: int) -> Chips:
         return np.repeat(pictures(1, 5, True), count, axis=0) if label else fresh(label, count)
 
-    line = judge.evaluate(sampler(inputs, collapsed))
+    line = evaluator.evaluate(sampler(inputs, collapsed))
     assert line["collapsed"] == ["ship"]
     assert line["quality"]["ship"]["diversity"] < 1e-3
     assert line["quality"]["sea"]["diversity"] > COLLAPSED
-    assert judge.evaluate(sampler(inputs, fresh))["collapsed"] == []
+    assert evaluator.evaluate(sampler(inputs, fresh))["collapsed"] == []
 
 
 def test_a_few_chips_for_every_latent_have_no_coverage(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = judge.evaluate(sampler(inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
-    many = judge.evaluate(sampler(inputs, fresh))
+    few = evaluator.evaluate(sampler(inputs, lambda label, count: fresh(label, 3)[np.arange(count) % 3]))
+    many = evaluator.evaluate(sampler(inputs, fresh))
     for name in CLASSES:
         assert few["quality"][name]["coverage"] < 0.5 < many["quality"][name]["coverage"]
         assert few["quality"][name]["kid"] > many["quality"][name]["kid"]
 
 
 def test_chips_as_good_as_real_ones_score_what_real_ones_score(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = judge.thorough(sampler(inputs, fresh))
-    noise = judge.thorough(
+    found = evaluator.thorough(sampler(inputs, fresh))
+    noise = evaluator.thorough(
         sampler(inputs, lambda label, count: np.random.default_rng(0).integers(0, 255, (count, 32, 32, 3)))
     )
     for name in CLASSES:
@@ -126,14 +126,14 @@ def test_chips_as_good_as_real_ones_score_what_real_ones_score(
 
 
 def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 40)
-    line = judge.evaluate(sampler(inputs, fresh))
+    line = evaluator.evaluate(sampler(inputs, fresh))
     distances = []
     for label in (0, 1):
-        real = judge.embedding(inputs.scaling.apply(inputs.validation[inputs.validation_labels == label]))
-        fake = judge.embedding(inputs.scaling.apply(fresh(label, module.GENERATED)))
+        real = evaluator.embedding(inputs.scaling.apply(inputs.validation[inputs.validation_labels == label]))
+        fake = evaluator.embedding(inputs.scaling.apply(fresh(label, module.GENERATED)))
         among = [polynomial_kernel(x, degree=3, coef0=1)[~np.eye(len(x), dtype=bool)].mean() for x in (real, fake)]
         distances.append(sum(among) - 2 * polynomial_kernel(real, fake, degree=3, coef0=1).mean())
     assert set(line["tstr"]) == set(CLASSES)
@@ -142,11 +142,11 @@ def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
 
 
 def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
-    judge: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 60)
-    right = judge.evaluate(sampler(inputs, fresh))
-    wrong = judge.evaluate(sampler(inputs, lambda label, count: pictures(count, 3, False)))
+    right = evaluator.evaluate(sampler(inputs, fresh))
+    wrong = evaluator.evaluate(sampler(inputs, lambda label, count: pictures(count, 3, False)))
     assert right["tstr"]["ship"] > 0.8 > 0.65 > wrong["tstr"]["ship"]
     assert right["score"] < wrong["score"]
 
@@ -162,6 +162,6 @@ def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> 
         CLASSES,
         NO_STORE,
     )
-    judge = prepare_evaluator(short, 1, Profile())
-    assert [floor.name for floor in judge.floors] == ["sea"]
-    assert judge.tstr is None
+    evaluator = prepare_evaluator(short, 1, Profile())
+    assert [floor.name for floor in evaluator.floors] == ["sea"]
+    assert evaluator.tstr is None

@@ -28,8 +28,8 @@ def predictions(folds: int, repeats: int = 1, classes: int = 3, replicates: int 
     true = np.tile(np.arange(20) % classes, 12)
     frames = []
     for repeat in range(repeats):
-        deal = rng.permutation(12)
-        fold = repeat * folds + deal[unit] % folds
+        order = rng.permutation(12)
+        fold = repeat * folds + order[unit] % folds
         for arm in ARMS:
             for replicate in range(replicates):
                 guess = np.where(rng.random(len(unit)) < 0.8, true, rng.integers(0, classes, len(unit)))

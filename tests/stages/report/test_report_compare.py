@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures.artifact_metadata import sound
-from fixtures.report_data import CLASSES, FakeRun, World
+from fixtures.report_data import CLASSES, FakeRun, SimulatedRun
 from satpipe.engine.digests import digest_of
 from satpipe.engine.results import Result, Results
 from satpipe.engine.store import Store
@@ -24,7 +24,7 @@ BETTER = {"real": 0.0, "classic": 0.6, "gan": 0.3, "classic+gan": 2.0}
 def other_folder(tmp_path_factory):
     """The same data and test chips as the other run's, and a far better GAN arm."""
     root = tmp_path_factory.mktemp("other run")
-    return FakeRun(root, World(effects=BETTER), name="better", gan={"preset": "dcgan"}).report()[0]
+    return FakeRun(root, SimulatedRun(effects=BETTER), name="better", gan={"preset": "dcgan"}).report()[0]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_page_shows_both_runs_and_needs_nothing_else(found, tmp_path):
 
 
 def test_runs_on_other_scenes_are_compared_only_if_asked(page_folder, tmp_path):
-    fewer = FakeRun(tmp_path, World(units=11), name="fewer").report()[0]
+    fewer = FakeRun(tmp_path, SimulatedRun(units=11), name="fewer").report()[0]
     with pytest.raises(InputError, match=r"were tested on different chips \(360, 330; .* --common"):
         compare.compare([page_folder, fewer])
     found = compare.compare([page_folder, fewer], common=True)
@@ -86,7 +86,7 @@ def test_runs_on_other_scenes_are_compared_only_if_asked(page_folder, tmp_path):
 
 
 def test_two_seeds_are_compared_as_independent_experiments(page_folder, tmp_path):
-    other = FakeRun(tmp_path, World(effects=BETTER, seed=5), name="seed5").report()[0]
+    other = FakeRun(tmp_path, SimulatedRun(effects=BETTER, seed=5), name="seed5").report()[0]
     rows = pd.read_parquet(other / "predictions.parquet")
     # Background chips are drawn anew; labelled objects stay what they are.
     drawn = (rows["class"] == CLASSES[0]) & rows["chip_id"].str.endswith("7")

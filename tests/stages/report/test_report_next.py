@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.report_data import CLASSES, FakeRun, World
+from fixtures.report_data import CLASSES, FakeRun, SimulatedRun
 from satpipe.stages.report.html.figures import stacked
 from satpipe.stages.report.sections.next_steps import detectable_with, replicates_needed
 
@@ -28,7 +28,7 @@ def read(folder: Path) -> dict:
 @pytest.fixture(scope="module")
 def unlearned(tmp_path_factory):
     """A run without a gain whose generators paint chips far from real ones."""
-    run = FakeRun(tmp_path_factory.mktemp("unlearned"), World(effects=NO_GAIN, chips=12))
+    run = FakeRun(tmp_path_factory.mktemp("unlearned"), SimulatedRun(effects=NO_GAIN, chips=12))
     for name, done in run.done["gan"].items():
         if name != "final":
             metadata = done.metadata
@@ -54,8 +54,8 @@ def test_a_generator_that_learned_is_not_warned_of(page_folder):
 
 
 def test_an_arm_without_a_gan_says_nothing_of_one(tmp_path):
-    world = World(effects={"real": 0.0, "classic": 0.6}, chips=12)
-    folder = FakeRun(tmp_path, world, report={"treatment": "classic", "baseline": "real"}).report()[0]
+    simulated = SimulatedRun(effects={"real": 0.0, "classic": 0.6}, chips=12)
+    folder = FakeRun(tmp_path, simulated, report={"treatment": "classic", "baseline": "real"}).report()[0]
     assert read(folder)["answer"]["generator"] is None
 
 
@@ -66,7 +66,7 @@ def test_where_it_helps_classifier_and_generator_are_used(page_folder):
 
 
 def test_too_few_replicates_are_run_to_what_a_verdict_needs(tmp_path):
-    folder = FakeRun(tmp_path, World(effects=NO_GAIN, replicates=3, chips=8)).report()[0]
+    folder = FakeRun(tmp_path, SimulatedRun(effects=NO_GAIN, replicates=3, chips=8)).report()[0]
     page = (folder / "report.html").read_text("utf-8")
     assert "satpipe run all --config FILE.yaml --set split.replicates=6" in commands(page)
     assert "<!--time of 3 replicates--><!--/-->" in page
@@ -86,7 +86,7 @@ def test_simulated_data_lead_to_the_users_own(page_folder):
 
 def test_scenes_without_place_need_a_site_each(tmp_path):
     source = {"type": "yolo", "path": "scenes", "groups_csv": None}
-    run = FakeRun(tmp_path, World(hostile="-x", chips=8), ingest={"sources": [source], "classes": list(CLASSES)})
+    run = FakeRun(tmp_path, SimulatedRun(hostile="-x", chips=8), ingest={"sources": [source], "classes": list(CLASSES)})
     path = run.done["ingest"]["tables"].path / "scenes.parquet"
     scenes = pd.read_parquet(path)
     page = (run.report()[0] / "report.html").read_text("utf-8")
@@ -166,7 +166,7 @@ def test_classifiers_learning_curves_are_drawn(page_folder):
 
 def test_what_composition_brings_is_told_apart_from_the_gan(tmp_path):
     effects = {"classic": 0.3, "classic+cutpaste": 0.9, "classic+gan": 1.2}
-    folder = FakeRun(tmp_path, World(effects=effects, chips=12)).report()[0]
+    folder = FakeRun(tmp_path, SimulatedRun(effects=effects, chips=12)).report()[0]
     table = pd.read_csv(folder / "metrics.csv").query("metric == 'balanced_accuracy' and fold.isna()")
     steps = table.set_index(["arm", "baseline"])["estimate"]
     alone, gan = steps["classic+cutpaste", "classic"], steps["classic+gan", "classic+cutpaste"]

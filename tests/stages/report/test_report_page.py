@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.report_data import CLASSES, FakeRun, World
+from fixtures.report_data import CLASSES, FakeRun, SimulatedRun
 from satpipe.stages.report import stage
 from sklearn import metrics as reference
 
@@ -58,8 +58,8 @@ def hostile_folder(tmp_path_factory):
     """A run on the user's own files, whose names try to get into the page."""
     attack = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
     source = {"type": "yolo", "path": "/home/somebody/secret project/scenes", "groups_csv": "/home/somebody/t.csv"}
-    world = World(hostile=attack, chips=8, random_split=True)
-    run = FakeRun(tmp_path_factory.mktemp("hostile"), world, ingest={"sources": [source], "classes": list(CLASSES)})
+    simulated = SimulatedRun(hostile=attack, chips=8, random_split=True)
+    run = FakeRun(tmp_path_factory.mktemp("hostile"), simulated, ingest={"sources": [source], "classes": list(CLASSES)})
     return run.report()[0]
 
 
@@ -88,8 +88,8 @@ def test_the_page_follows_the_favoured_arms_final_classifier(fake_run):
 
 
 def test_without_a_gain_the_final_classifier_is_the_baselines(tmp_path):
-    world = World(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
-    metadata, final = FakeRun(tmp_path, world).verdict()
+    simulated = SimulatedRun(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
+    metadata, final = FakeRun(tmp_path, simulated).verdict()
     assert metadata["verdict"] == "no detectable difference"
     assert "would have been found 80 times in 100" in metadata["sentence"]
     assert final.config["arm"] == "classic"
@@ -97,7 +97,7 @@ def test_without_a_gain_the_final_classifier_is_the_baselines(tmp_path):
 
 
 def test_few_replicates_are_too_little_data(tmp_path):
-    metadata, _ = FakeRun(tmp_path, World(replicates=3, chips=8)).verdict()
+    metadata, _ = FakeRun(tmp_path, SimulatedRun(replicates=3, chips=8)).verdict()
     assert metadata["verdict"] == "too little data to tell"
     assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in metadata["sentence"]
 

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.report_data import CLASSES, FakeRun, World
+from fixtures.report_data import CLASSES, FakeRun, SimulatedRun
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -30,8 +30,8 @@ from sklearn.calibration import calibration_curve
 @pytest.fixture(scope="module")
 def fractions_folder(tmp_path_factory):
     """A run over three real fractions."""
-    world = World(chips=16, fractions=(0.25, 0.5, 1.0), random_split=True)
-    return FakeRun(tmp_path_factory.mktemp("fractions"), world).report()[0]
+    simulated = SimulatedRun(chips=16, fractions=(0.25, 0.5, 1.0), random_split=True)
+    return FakeRun(tmp_path_factory.mktemp("fractions"), simulated).report()[0]
 
 
 def read(folder):
@@ -81,7 +81,7 @@ def test_labels_are_read_off_the_curve_in_doublings(target, labels):
 
 
 def test_a_treatment_below_the_curve_is_a_loss(tmp_path):
-    worse = World(effects={"classic": 1.5, "classic+gan": -1.0}, chips=16, fractions=(0.25, 1.0))
+    worse = SimulatedRun(effects={"classic": 1.5, "classic+gan": -1.0}, chips=16, fractions=(0.25, 1.0))
     folder = FakeRun(tmp_path, worse).report()[0]
     report = read(folder)
     first = report["gains"][0]
@@ -94,7 +94,7 @@ def test_a_treatment_below_the_curve_is_a_loss(tmp_path):
 
 
 def test_fractions_of_many_digits_are_found_again(tmp_path):
-    folder = FakeRun(tmp_path, World(chips=16, fractions=(0.3333333, 1.0))).report()[0]
+    folder = FakeRun(tmp_path, SimulatedRun(chips=16, fractions=(0.3333333, 1.0))).report()[0]
     assert "Learning curve" in (folder / "report.html").read_text("utf-8")
     assert set(pd.read_csv(folder / "metrics.csv")["fraction"]) == {0.3333333, 1.0}
 
@@ -299,10 +299,13 @@ def test_acceptance_and_usefulness_are_shown_by_class(page_folder):
     accepted = sum(one["accepted"] for one in screening["classes"].values())
     assert set(screening["classes"]) == set(CLASSES)
     assert candidates - accepted == sum(screening["not_accepted"].values()) > 0
-    taught = report["gan"]["usefulness"]
-    assert taught["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
-    assert taught["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.79)
-    assert set(taught["real_to_synthetic"]) == {"balanced accuracy", *(f"average precision, {one}" for one in CLASSES)}
+    usefulness = report["gan"]["usefulness"]
+    assert usefulness["synthetic_to_real"]["balanced accuracy"] == pytest.approx(0.78)
+    assert usefulness["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.79)
+    assert set(usefulness["real_to_synthetic"]) == {
+        "balanced accuracy",
+        *(f"average precision, {one}" for one in CLASSES),
+    }
 
 
 @pytest.mark.parametrize(
@@ -316,8 +319,8 @@ def test_acceptance_and_usefulness_are_shown_by_class(page_folder):
     ],
 )
 def test_usefulness_in_words_is_a_share_above_chance(synthetic, real, classes, said):
-    taught = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
-    assert said in usefulness_in_words(taught, classes)
+    usefulness = {"real_to_real": {"balanced accuracy": real}, "synthetic_to_real": {"balanced accuracy": synthetic}}
+    assert said in usefulness_in_words(usefulness, classes)
 
 
 def test_accepted_chips_have_no_row_where_a_split_has_none(tmp_path):

@@ -104,7 +104,7 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
         return svg(figure, name, title, f"{axis}. {text}.")
 
 
-def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
+def verdict(answer: Mapping[str, Any]) -> str:
     """Return the primary difference: its interval, each replicate, the bootstrap's draws, the detectable effect."""
     difference, draws = answer["difference"], answer["bootstrap"]
     with drawn(4.8, 1.7) as (figure, axes):
@@ -137,7 +137,7 @@ def verdict(answer: Mapping[str, Any], name: str = "verdict") -> str:
             f"Difference {points(difference['estimate'])} points, interval {points(difference['low'])} to"
             f" {points(difference['high'])}; replicates {', '.join(points(value) for value in values)}."
         )
-        return svg(figure, name, "The difference that determines the verdict", description)
+        return svg(figure, "verdict", "The difference that determines the verdict", description)
 
 
 @dataclass(frozen=True)

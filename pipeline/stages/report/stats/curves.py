@@ -12,24 +12,23 @@ from .metrics import CALIBRATION_BINS, Floats, Ints
 RECALLS = np.linspace(0.0, 1.0, 101)
 
 
-def precision_at_recall(positive: npt.NDArray[np.bool_], score: Floats, recalls: Floats = RECALLS) -> Floats:
-    """Return the precision at the highest threshold that reaches each recall; NaN without positives.
+def precision_at_recall(positive: npt.NDArray[np.bool_], score: Floats) -> Floats:
+    """Return the precision at the highest threshold that reaches each of :data:`RECALLS`; NaN without positives.
 
     At recall 0 it is the precision of the highest score. Ties are taken together.
 
     Args:
         positive: Whether each chip is an object (N,).
         score: Scores (N,).
-        recalls: Recalls to reach.
     """
     if not positive.any():
-        return np.full(len(recalls), np.nan)
+        return np.full(len(RECALLS), np.nan)
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(positive[order])
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     recall, precision = hits[last] / hits[-1], hits[last] / (last + 1)
     # A hair below, because a recall of 7/10 is not quite 0.7 in binary.
-    return precision[np.searchsorted(recall, recalls - 1e-12)]
+    return precision[np.searchsorted(recall, RECALLS - 1e-12)]
 
 
 def reliability(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats, Ints]:
