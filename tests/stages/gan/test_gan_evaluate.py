@@ -1,4 +1,4 @@
-"""The evaluator on generators whose faults are known: copies, one chip for every latent, and chips as good as real ones."""
+"""The evaluator on generators with known faults: copies, one chip for every latent, and chips as good as real ones."""
 
 from __future__ import annotations
 
