@@ -1,4 +1,4 @@
-"""Training on chips and testing on others: grades of known scores, and a classifier that learns what there is to learn and no more."""
+"""Training on chips and testing on others: grades of known scores, and a classifier that learns what it can learn."""
 
 from __future__ import annotations
 
