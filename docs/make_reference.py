@@ -25,6 +25,8 @@ from satpipe.formats.registry import FORMATS  # noqa: E402
 
 from cli import cli  # noqa: E402 - after the path
 
+EXACT = 2**53
+"""Limit of counts, up to which JSON and spreadsheets hold them exactly; nobody gets there."""
 MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
 
 
@@ -34,7 +36,7 @@ MADE = "<!-- Made by docs/make_reference.py; edit the code, not this page. -->"
 def commands_page() -> str:
     """Return the page of every command with its arguments, options and defaults."""
     lines = ["# Commands", "", MADE, ""]
-    lines += ["Exit codes: 0 done; 1 a task failed; 2 something that you can correct, in one sentence; 70 a defect;"]
+    lines += ["Exit codes: 0 done; 1 a task failed; 2 something that you can correct, in one sentence; 70 a bug;"]
     lines += ["130 interrupted; run the same command again to resume."]
     lines += ["`satpipe --debug COMMAND` shows the traceback of an error.", ""]
     for path, command in _commands(cli, ("satpipe",)):
@@ -94,8 +96,8 @@ def configuration_page() -> str:
     lines += [
         "A configuration is YAML with these sections. Every key has a default except `ingest.sources`, so a file",
         "states only what differs. Unknown keys and keys given twice are errors. Paths are relative to the file, and",
-        "`~` is your home. On the command line, one key: `--set gan.images=20000`, an item of a list by its number:",
-        "`--set ingest.sources.0.path=scenes`.",
+        "`~` is your home. On the command line, set a key with `--set gan.images=20000`,",
+        "an item of a list by its number: `--set ingest.sources.0.path=scenes`.",
         "",
         *_section("", run.RunConfig, "##"),
     ]
@@ -105,14 +107,14 @@ def configuration_page() -> str:
     lines += [
         "## Label formats",
         "",
-        "What `type` of a source reads. `satpipe init` recognises each but `custom`, and `satpipe detect --truth`",
-        "takes the label files of each but those of chips and masks.",
+        "Formats by the `type` of a source. `satpipe init` recognises all but `custom`, and `satpipe detect --truth`",
+        "accepts the label files of all but chips and masks.",
         "",
         *_formats(),
         "",
         "## Presets of the GAN",
         "",
-        "What a null in the section `gan` stands for, by `gan.preset`.",
+        "Values of the keys of `gan` that are null, by `gan.preset`.",
         "",
         *_presets(),
     ]
@@ -143,7 +145,7 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
     if rows:
         lines += ["| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
     if own:
-        lines += ["And the keys that every source has.", ""]
+        lines += ["And the keys of every source.", ""]
     if any("type" in one.model_fields for _, one in inner):
         lines += [f"{depth}# Keys of every source", "", *_common_keys(), ""]
     for here, one in inner:
@@ -214,7 +216,7 @@ def _bounds(metadata: list[Any]) -> str:
     for one in metadata:
         for part in [one, *getattr(one, "metadata", [])]:
             for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
-                if getattr(part, name, None) is not None:
+                if getattr(part, name, None) not in (None, EXACT):
                     said.append(f"{words} {_number(getattr(part, name))}")
             if getattr(part, "multiple_of", None) is not None:
                 said.append(f"a multiple of {_number(part.multiple_of)}")

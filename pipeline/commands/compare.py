@@ -30,8 +30,8 @@ SHOWN = 20
 def command(runs: tuple[str, ...], root: Path, common: bool, out: Path | None) -> None:
     """Compare finished runs: configuration, data, accuracy on the same test chips, GAN quality, sample sheets.
 
-    A run is named as in `satpipe runs`, such as demo or demo@1, or by the folder of its report. The first is what the
-    others are compared with.
+    A run is named as in `satpipe runs`, such as demo or demo@1, or by the folder of its report. The others are compared
+    with the first.
     """
     from ..engine.store import refuse_link
     from ..stages.report.compare import compare

@@ -105,8 +105,8 @@ def command(
 ) -> None:
     """Find objects in scenes with a run's final classifier.
 
-    Scenes are GeoTIFF, PNG or JPEG of any size; one of another GSD is resampled on the way. Detections are
-    written to --to in the scenes' own CRS (or --lonlat), or as columns and rows where they have none.
+    Scenes are GeoTIFF, PNG or JPEG of any size, and are resampled if their GSD differs. Detections are written to
+    --to in the scenes' own CRS (or with --lonlat), or as columns and rows if they have none.
     """
     from ..config.quick import caution
     from ..inference.detect.make import Wish, detect

@@ -86,8 +86,8 @@ def chips(
 
     ImageFolder of torchvision and `imagefolder` of Hugging Face datasets read the folder as it is.
 
-    With a configuration, what is missing up to the stage `chips` is made first. --name NAME alone, or NAME@VERSION,
-    takes the run of that name as it was made.
+    With a configuration, the stages up to `chips` are run first where necessary. --name NAME alone, or NAME@VERSION,
+    exports the chips of that run.
     """
     import pandas as pd
 
@@ -154,8 +154,8 @@ def chips(
 def labels(run_name: str | None, to: Path, kind: str, images: str, root: Path) -> None:
     """Write the labels of a run's scenes for detectors, beside the scenes.
 
-    They are what ingest read and checked, in whatever format they came. Labels that it could not use are left out, and
-    scenes with an object whose box is not known: a detector would learn it as background.
+    These are the labels that ingest read and checked. Unusable labels are left out, and so are scenes with an object
+    whose box is unknown, since a detector would learn it as background.
     """
     from ..inference.export.labels import export_labels
 
@@ -173,10 +173,10 @@ def labels(run_name: str | None, to: Path, kind: str, images: str, root: Path) -
 def detections(
     found: Path, scenes: tuple[Path, ...], run_name: str | None, to: Path, kind: str, images: str, root: Path
 ) -> None:
-    """Write what `satpipe detect` found as labels for detectors, beside the scenes.
+    """Write the detections of `satpipe detect` as labels for detectors, beside the scenes.
 
-    FOUND is its .geojson, .gpkg or .parquet file. A box is the window that shows an object, as large as a chip. COCO
-    has the scores; the other formats have no place for them.
+    FOUND is its .geojson, .gpkg or .parquet file. A box is the window that shows an object, as large as a chip. Only
+    COCO includes the scores.
     """
     from ..inference.export.detections import export_detections
 

@@ -115,13 +115,12 @@ def command(
 ) -> None:
     """Make labelled synthetic chips with a run's final generator, or put its objects into scenes.
 
-    Needs the run's models alone, not the chips they learned from. ImageFolder of torchvision and `imagefolder` of
+    Needs only the run's models, not the training chips. ImageFolder of torchvision and `imagefolder` of
     Hugging Face datasets read the folder as it is. Beside the chips: labels.csv, a card (README.md) that says what they
-    are and under which licence, and preview.html with chips, what lies between two of them, and the same z under each
-    label.
+    are and under which licence, and preview.html with samples, interpolations, and the same z with each label.
 
     With --scenes: a GeoTIFF of each scene with objects in it, at its GSD, and labels as COCO and GeoJSON. All other
-    pixels stay as they are.
+    pixels are unchanged.
     """
     from ..config.quick import caution
     from ..dataset.names import FINAL

@@ -31,7 +31,7 @@ KINDS = tuple(name for name, label_format in FORMATS.items() if label_format.is_
 def command(folder: Path, target: Path | None, kind: str | None, force: bool) -> None:
     """Inspect a folder of scenes and labels, report what it holds, and write a commented configuration for it.
 
-    Nothing in the folder is changed. Without --to the configuration goes to the working folder, named for DIR.
+    Nothing in the folder is changed. Without --to the configuration goes to the working folder, named after DIR.
     """
     from ..diagnostics.dataset import advice, grouping, recognise, summary
     from ..formats.inventory import take_inventory

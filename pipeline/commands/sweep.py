@@ -63,8 +63,8 @@ def command(
 ) -> None:
     """Run a grid or random draws over any configuration keys, and compare the points in a table and a plot.
 
-    FILE is YAML with the names of these options as keys; options win over it. Points share the tasks that they can,
-    and a sweep that was stopped resumes where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
+    FILE is YAML with the names of these options as keys; options win over it. Points share tasks where possible, and a
+    sweep that was stopped resumes where it was. Table (CSV, JSON) and plot (SVG, PNG) go to reports/NAME/.
     """
     from ..engine.display import display_for, log_file
     from ..engine.runner import Runner

@@ -27,22 +27,22 @@ class IngestConfig(Section):
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """Where scenes and labels come from."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)] = ("non-ship", "ship")
-    """Class names; the position is the class index. The first is the background class. A label of any other class is
+    """Class names; the position is the class index. The first is the background class. Labels of any other class are
     set aside, and no background is cut where it lies."""
     bands: Annotated[tuple[PositiveCount, ...], Field(min_length=1)] | None = None
     """Bands to read, counted from 1; null reads the colour or data bands and no alpha band."""
     max_pixels: PositiveCount = 2_000_000_000
     """A scene that claims more pixels than this is quarantined unread."""
     max_scenes: PositiveCount | None = None
-    """At most this many scenes of each source, spread over its folders, those with labels of their own first; the
+    """At most this many scenes of each source, spread over its folders, those with their own label files first; the
     others are left out with that reason. Null takes all."""
     max_megabytes: PositiveCount | None = None
-    """At most so many megabytes of scene files of each source, but six scenes at least; null sets no limit."""
+    """At most this many megabytes of scene files of each source, but at least six scenes; null sets no limit."""
     scenes_per_task: PositiveCount = 256
     """How many scenes one ingest task checks at most; large scenes get tasks of their own."""
     strict: bool = False
-    """Stop at a scene or label that cannot be used, instead of going on without it; labels outside all
-    scenes never stop it."""
+    """Stop at a scene or label that cannot be used, instead of leaving it out; labels outside all scenes never stop a
+    run."""
 
     @model_validator(mode="after")
     def _distinct(self) -> IngestConfig:
@@ -63,22 +63,22 @@ class IngestConfig(Section):
 
 
 class NegativesConfig(Section):
-    """How background chips are found in scenes that come with object labels."""
+    """How background chips are chosen in scenes with object labels."""
 
     method: Literal["sampled", "grid"] = "sampled"
     """Drawn windows, `per_positive` for each object, or every window of a grid that holds no object."""
     per_positive: Annotated[float, Field(ge=0.0)] = 2.0
-    """Background chips for each labelled object of the whole data set; scenes share them by area. For `sampled`."""
+    """Background chips for each labelled object of the whole data set; divided among scenes by area. For `sampled`."""
     textured_share: Fraction = 0.5
-    """Share taken where the image has texture (quays, roofs, waves); the others are taken anywhere. For `sampled`."""
+    """Share taken where the image has texture (quays, roofs, waves); the others come from anywhere. For `sampled`."""
     candidates: PositiveCount = 4
     """Windows considered for each drawn chip: the first valid one is taken, or the one with most texture."""
     margin_px: Count = 4
-    """Pixels that a background window keeps from every object."""
+    """Distance in pixels between a background window and every object."""
     near_miss: Literal["drop", "background"] = "drop"
     """A window that holds part of an object: not used, or a background chip as in shipsnet."""
     near_miss_share: Fraction = 0.0
-    """Share of the drawn chips that are near misses, where `near_miss` is `background`."""
+    """Share of the drawn chips that are near misses, if `near_miss` is `background`."""
     grid_stride_px: PositiveCount | None = None
     """Step of the grid, for `grid`; null takes the chip size."""
 
@@ -97,7 +97,7 @@ class DuplicatesConfig(Section):
     enabled: bool = True
     """Whether to search for them."""
     min_correlation: Fraction = 0.95
-    """Pixel correlation above which two textured chips are the same picture."""
+    """Pixel correlation above which two textured chips are the same image."""
     min_texture: Annotated[float, Field(ge=0.0)] = 0.04
     """Standard deviation over the data range below which a chip counts as flat and is not compared."""
     scenes: bool = True
@@ -106,7 +106,7 @@ class DuplicatesConfig(Section):
 
 
 class ScalingConfig(Section):
-    """How chip values come to the networks' range, band by band; fitted on each split's training chips."""
+    """How chip values are scaled to the networks' range, band by band; fitted on each split's training chips."""
 
     method: Literal["auto", "percentiles", "deviation"] = "auto"
     """The whole range of bytes and percentiles of other types (`auto`), percentiles, or mean and deviation."""
@@ -128,16 +128,17 @@ class ChipsConfig(Section):
     size_px: Annotated[int, Field(ge=16, multiple_of=16)] = 80
     """Height and width of a chip in pixels."""
     gsd_m: Positive | None = None
-    """Metres per chip pixel; null keeps each scene's own and stops where scenes differ."""
+    """Metres per chip pixel; null keeps each scene's own and stops if scenes differ."""
     resampling: Resampling | None = None
-    """Kernel for scenes of another GSD; null stops with a sentence where one would be needed."""
+    """Kernel for scenes of another GSD; null stops with an error if one is needed."""
     jitter_px: Count = 0
     """Labelled windows are moved by up to this many pixels, drawn per label."""
     max_per_class: PositiveCount | None = None
-    """At most this many labelled chips of a class, drawn by the seed; the other labels only keep their ground. Null
-    takes all."""
+    """At most this many labelled chips of a class, drawn by the seed; no background is cut at the others. Null takes
+    all."""
     edge_shift_px: Count | None = None
-    """A labelled window that crosses the scene's edge is moved inside by at most this; null takes a quarter chip."""
+    """A labelled window that crosses the scene's edge is moved inside by at most this; null means a"
+      " quarter of a chip."""
     min_valid_fraction: Fraction = 0.95
     """Chips with fewer valid pixels than this are dropped and counted."""
     masks: Literal["auto", "never"] = "auto"
@@ -149,14 +150,15 @@ class ChipsConfig(Section):
 
 
 class SplitConfig(Section):
-    """Who trains on what, and who is tested."""
+    """How chips are split into training, validation and test."""
 
     by: str = "scene_id"
-    """Group column whose groups are never on two sides: `scene_id`, or a column such as `site` or `aoi`."""
+    """Group column whose groups are never split between training and test: `scene_id`, or a column such as"
+      " `site` or `aoi`."""
     unit: str | None = None
-    """Group column that validation draws and that the bootstrap resamples within a fold; null takes `by`."""
+    """Group column from which validation is drawn and that the bootstrap resamples within a fold; null means `by`."""
     scheme: Literal["leave-one-out", "folds", "holdout", "lists"] = "folds"
-    """Each group tested in turn, groups assigned to `folds`, one test set of `test_fraction`, or `test_lists`."""
+    """Test each group in turn, assign groups to `folds`, draw one test set of `test_fraction`, or use `test_lists`."""
     folds: Annotated[int, Field(ge=2)] = 3
     """Number of folds, for `folds`."""
     repeats: PositiveCount = 1
@@ -164,11 +166,11 @@ class SplitConfig(Section):
     test_lists: tuple[tuple[str, ...], ...] | None = None
     """The groups that each fold tests, for `lists`."""
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
-    """Share of the groups that is tested, for `holdout`."""
+    """Share of the groups used for testing, for `holdout`."""
     test_groups: tuple[str, ...] | None = None
-    """Groups that may be tested; the others always train. Null: all."""
+    """Groups that may be tested; the others are always for training. Null: all."""
     fractions: Annotated[tuple[PositiveFraction, ...], Field(min_length=1)] = (1.0,)
-    """Shares of the real labels to train with; smaller ones are inside larger ones."""
+    """Shares of the real labels to train with; smaller ones are subsets of larger ones."""
     replicates: PositiveCount = 8
     """Independent repetitions: each seeds the draw, the GAN, the sampling and the classifier."""
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
@@ -176,7 +178,7 @@ class SplitConfig(Section):
     overlap: Literal["join", "drop"] = "join"
     """Groups whose chips overlap on the ground become one group, or the overlapping training chips are dropped."""
     random_replicates: Count = 2
-    """Replicates with chips assigned at random, leaks and all: the report shows beside what they would have claimed."""
+    """Replicates with chips assigned at random, leaks included: the report shows what they would have claimed."""
 
     @model_validator(mode="after")
     def _scheme(self) -> SplitConfig:
@@ -198,7 +200,7 @@ class SplitConfig(Section):
 
 
 class GanConfig(Section):
-    """The conditional DCGAN. A null takes the preset's value."""
+    """The conditional GAN. Null means the preset's value."""
 
     preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
@@ -207,7 +209,7 @@ class GanConfig(Section):
     and says so in the report, `never` generates whole chips. Classes without masks, and the background, are generated
     as whole chips in any case."""
     images: PositiveCount | None = None
-    """Real images shown to the discriminator in all; the length of the training."""
+    """Total number of real images shown to the discriminator: the length of the training."""
     whole_images: PositiveCount | None = None
     """The same for what is generated whole beside layers: the background, and classes whose objects have no masks. Null
     takes half of `images`, or the preset's value."""
@@ -220,35 +222,36 @@ class GanConfig(Section):
     learning_rate: Positive | None = None
     """Adam's learning rate, both networks."""
     decay: Fraction | None = None
-    """Share of the training, its last part, over which the learning rate falls linearly to nothing; 0 keeps it."""
+    """Share of the training, its last part, over which the learning rate falls linearly to zero; 0 keeps"
+      " it constant."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Adam's decay of the first moment, both networks."""
     discriminator_norm: Literal["batch", "spectral", "none"] | None = None
     """Normalisation in the discriminator: of its features over the batch, or of its weights by their spectral norm."""
     loss: Literal["logistic", "hinge"] | None = None
-    """What the networks minimise."""
+    """Loss function."""
     ema_images: Annotated[float, Field(ge=0.0)] | None = None
     """Half-life in images of the generator's moving average of weights; 0 saves the weights themselves."""
     upsampling: Literal["transposed", "resize"] | None = None
-    """How the generator doubles the side: transposed convolution, or nearest and convolution."""
+    """How the generator upsamples: by transposed convolution, or by nearest-neighbour resizing and convolution."""
     deviation_group: Count | None = None
     """Chips whose deviation from each other the discriminator sees (minibatch deviation); 0 leaves it out."""
     balanced: bool | None = None
-    """Equal class shares in a batch; otherwise those of the training chips."""
+    """Whether classes have equal shares in a batch; otherwise those of the training chips."""
     symmetries: bool | None = None
     """Whether real chips are shown flipped and rotated by multiples of 90 degrees."""
     colour: Fraction | None = None
-    """Strength of differentiable brightness, saturation and contrast."""
+    """Strength of differentiable augmentation of brightness, saturation and contrast."""
     translation: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
-    """Greatest differentiable shift, as a share of the chip's side."""
+    """Largest shift of differentiable augmentation, as a share of the chip's side."""
     r1: Annotated[float, Field(ge=0.0)] | None = None
     """Weight of the gradient penalty on real chips; 0 is none."""
     checkpoint_images: PositiveCount = 10_000
-    """A resumable checkpoint, and an evaluation on validation chips, every so many images."""
+    """Images between checkpoints, each with an evaluation on validation chips."""
     patience_images: PositiveCount | None = 60_000
-    """The training stops after so many images without a better evaluation; null trains to the end."""
+    """Training stops after this many images without a better evaluation; null trains to the end."""
     restarts: Count = 2
-    """Divergences after which a training goes back to its last good checkpoint with half the learning rate."""
+    """How often a diverged training may restart from its last good checkpoint with half the learning rate."""
 
 
 # ----------------------------------------------------------------------------------------------------------- synth
@@ -258,21 +261,20 @@ class SynthConfig(Section):
     """Labelled synthetic chips of each split."""
 
     per_class: PositiveCount | None = None
-    """Accepted chips per class; null makes as many as the largest real training class, of composites at
-    least 800."""
+    """Accepted chips per class; null makes as many as the largest real training class, and at least 800 composites."""
     truncation: Annotated[float, Field(gt=0.0)] = 1.0
     """Standard deviation of z; below 1 trades variety for typical chips."""
     in_place: Fraction = 0.1
-    """Share of the objects in the open that take the place of a labelled one, in the rest of its chip; the others lie
+    """Share of the objects in the open that take the place of a labelled one, in its chip; the others lie
     on a background that looks like the surroundings of a labelled one."""
     in_place_crowded: Fraction = 0.8
     """The same for objects beside structures or other objects."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True
-    """Whether candidates are screened; without it the first ones are taken."""
+    """Whether candidates are screened; otherwise the first ones are used."""
     min_label_score: Fraction = 0.5
-    """Least probability of its own class, by networks trained on the split's training chips."""
+    """Minimum probability of its class, by networks trained on the split's training chips."""
     distance_quantile: PositiveFraction = 0.98
     """A candidate may be as far from its class as this share of unseen real chips; 1 is as far as any of them."""
     copy_correlation: Fraction = 0.95
@@ -291,9 +293,9 @@ class AugmentConfig(Section):
     rotate_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 45.0
     """Chips are rotated by up to this angle."""
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
-    """Chips are magnified or shrunk by up to this share."""
+    """Chips are enlarged or shrunk by up to this share."""
     shift: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Chips are moved by up to this share of their side."""
+    """Chips are shifted by up to this share of their side."""
     brightness: Fraction = 0.2
     """Largest change of brightness, as a share of the range."""
     contrast: Fraction = 0.2
@@ -305,7 +307,7 @@ class AugmentConfig(Section):
     noise_share: Fraction = 0.1
     """Share of the chips that get sensor noise."""
     steps_per_view: PositiveCount = 5
-    """In how many steps a view is used, in other orientations, before a new one is drawn; 1 is slower and no better."""
+    """Steps in which an augmented view is reused, in other orientations; 1 is slower and no better."""
     chips_per_draw: PositiveCount = 8
     """How many chips of a batch share one draw of angle, brightness and so on; 1 is slower and hardly better."""
 
@@ -324,7 +326,7 @@ class ClassifyConfig(Section):
     """The ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
-    """Training sets to compare: `real` chips alone, with `classic` augmentation, with synthetic chips of the `gan`,
+    """Training sets to compare: only `real` chips, with `classic` augmentation, with synthetic chips of the `gan`,
     with real objects pasted in the same way (`cutpaste`), with those of the gan under `shuffled` labels (the negative
     control), or with a folder of yours by its name; and each of the last four with augmentation, as `classic+gan`."""
     folders: tuple[ExternalFolder, ...] = ()
@@ -338,21 +340,21 @@ class ClassifyConfig(Section):
     batch: Annotated[int, Field(ge=4)] = 64
     """Chips in a step, with equal class shares."""
     learning_rate: Positive = 2e-3
-    """Peak learning rate; one cycle from a 25th of it and down to nothing."""
+    """Peak learning rate; one cycle starts at a 25th of it and ends at zero."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
     """AdamW's weight decay."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of a label's weight that is spread over all classes; helps where labels are wrong now and then."""
+    """Share of a label's weight that is spread over all classes; helps if some labels are wrong."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
-    """Decay per step of the moving average of the weights, which is what is kept."""
+    """Decay per step of the moving average of the weights, which is saved."""
     base_channels: PositiveCount = 24
     """Channels of the first layer; each further stage doubles them."""
     synthetic_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.33
     """Share of synthetic chips in a batch of the arms with them; of the steps, for `pretraining`."""
     synthetic_use: SyntheticUse = "mixed"
-    """Synthetic chips at a constant share, at one that falls to nothing, or alone before the real ones."""
+    """Synthetic chips at a constant share, at one that falls to zero, or alone before the real ones."""
     validate_every: PositiveCount = 100
-    """Steps between evaluations on the validation chips; the weights with the lowest loss there are kept."""
+    """Steps between evaluations on the validation chips; the weights with the lowest loss are saved."""
     orientations: Literal[1, 8] = 8
     """Over how many of a chip's eight orientations (flips and rotations by 90 degrees) a score is averaged."""
     augment: AugmentConfig = AugmentConfig()
@@ -378,19 +380,19 @@ class ReportConfig(Section):
     """The question and the page that answers it."""
 
     metric: Literal["accuracy", "balanced_accuracy", "f1", "average_precision"] = "accuracy"
-    """The one metric of the verdict."""
+    """The metric of the verdict."""
     treatment: str = "classic+gan"
     """Arm that the question is about."""
     baseline: str = "classic"
-    """Arm that the treatment has to beat."""
+    """Arm that the treatment is compared with."""
     fraction: PositiveFraction | None = None
-    """Real fraction that the verdict is on; null takes the largest of `split.fractions`."""
+    """Real fraction for the verdict; null means the largest of `split.fractions`."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     """Confidence of the intervals."""
     bootstrap: PositiveCount = 10_000
     """Bootstrap draws."""
     title: str | None = None
-    """Title of the page; null names the run."""
+    """Title of the page; null uses the run's name."""
     examples: Annotated[int, Field(ge=1, le=48)] = 24
     """Real and synthetic chips shown of each class."""
 
@@ -399,20 +401,20 @@ class ReportConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and how it runs; only what changes results is part of a key."""
+    """Where and how the run is computed; only settings that change results are part of a key."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device of the trainings; auto takes CUDA, then MPS, then the CPU."""
+    """Device for training; auto chooses CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the trainings; auto times both once per machine and keeps the faster."""
+    """Precision of training; auto times both once per machine and uses the faster."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Memory format of the trainings; auto times both once per machine."""
+    """Memory format of training; auto times both once per machine and uses the faster."""
     threads: PositiveCount = 1
-    """Threads of one training."""
+    """Threads per training."""
     workers: PositiveCount | None = None
     """Tasks run at the same time; null takes the number of cores over `threads`."""
     memory_gb: Positive | None = None
-    """Memory in GiB that one worker may take: a task that needs more ends with a sentence. Null sets no limit."""
+    """Memory in GiB that one worker may take: a task that needs more ends with an error. Null sets no limit."""
     executor: Literal["processes", "dask"] = "processes"
     """Where tasks run: processes of this machine, or workers of a Dask cluster."""
     scheduler: str | None = None
@@ -425,7 +427,7 @@ class RunConfig(Section):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Name of the run and of its folder under reports/; by default the file's."""
     seed: Count = 1
-    """Every random number of the run follows from this."""
+    """Seed of every random number of the run."""
     ingest: IngestConfig
     chips: ChipsConfig = ChipsConfig()
     split: SplitConfig = SplitConfig()

@@ -16,7 +16,7 @@ class SimulatedSource(SourceBase):
 
     type: Literal["simulated"] = "simulated"
     licence: str = "CC0-1.0 (simulated data)"
-    """Licence of the simulated imagery; travels with what is made from it."""
+    """Licence of the simulated imagery; recorded with everything made from it."""
     scenes: PositiveCount = 24
     """How many scenes."""
     size_px: Annotated[int, Field(ge=64, le=2048)] = 512
@@ -24,7 +24,7 @@ class SimulatedSource(SourceBase):
     ships_per_scene: Annotated[float, Field(ge=0.0)] = 10.0
     """Mean number of ships in a scene; a crowded scene holds fewer."""
     seed: Count = 1
-    """Seed of the scenes; a scene depends on the seed and its number, not on how many there are."""
+    """Seed of the scenes; a scene depends on the seed and its number, not on the number of scenes."""
     ship_length_m: tuple[Positive, Positive, Positive] = (40.0, 125.0, 250.0)
     """Shortest, median and longest ship; between them lengths are log-normal."""
     ship_length_spread: Positive = 0.4
@@ -32,11 +32,11 @@ class SimulatedSource(SourceBase):
     moored_share: Fraction = 0.5
     """Share of the ships that lie at a berth, in scenes that have berths."""
     under_way_share: Fraction = 0.5
-    """Share of the other ships that make way and draw a wake; the rest lie at anchor."""
+    """Share of the other ships that are under way and have a wake; the rest lie at anchor."""
     land_share: Fraction = 0.75
     """Share of the scenes with land: harbours, river banks and open coast in turn."""
     nodata_wedge_share: Fraction = 0.15
-    """Share of the scenes that the edge of the swath cuts."""
+    """Share of the scenes that are cut by the edge of the swath."""
     cloud_share: Fraction = 0.25
     """Share of the scenes with clouds."""
     cloud_cover: Fraction = 0.08
@@ -48,7 +48,7 @@ class SimulatedSource(SourceBase):
     glint: Annotated[float, Field(ge=0.0)] = 1.0
     """Mean strength of the sun's reflection on the water."""
     clutter: Annotated[float, Field(ge=0.0)] = 1.0
-    """Number of things that resemble ships: boats, breakwaters, jetties, pontoons, long roofs, containers."""
+    """Amount of objects that resemble ships: boats, breakwaters, jetties, pontoons, long roofs, containers."""
     blur_px: Annotated[float, Field(ge=0.0)] = 0.6
     """Standard deviation of the optics' point spread in pixels."""
     noise: Annotated[float, Field(ge=0.0)] = 1.7
@@ -69,9 +69,9 @@ class KaggleSource(SourceBase):
     dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")] = "rhammell/ships-in-satellite-imagery"
     """Owner and name of the data set."""
     version: PositiveCount | None = None
-    """Version of the data set; null takes the newest and needs the network whenever it is not in the store."""
+    """Version of the data set; null means the newest, which needs the network if it is not in the store."""
     layout: Literal["shipsnet", "folders"] = "shipsnet"
-    """How it is read once it is here."""
+    """Layout of its files."""
     gsd_m: Positive | None = 3.0
     """Ground sampling distance in metres per pixel."""
 

@@ -152,7 +152,7 @@ def _run(record: Result | Attempt | Damaged | None, name: str, root: Path, store
         config = RunConfig.model_validate(current_names(record.config)[0])
     except (ConfigError, ValidationError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"the configuration of run {name} in {store.root} is not one of this version of satpipe"
+            f"the configuration of run {name} in {store.root} is not valid in this version of satpipe"
             f" ({one_line(str(error), 120)}); `satpipe run all` with the run's configuration brings it up to date"
         ) from None
     digests = record.digests if isinstance(record, Result) else {}

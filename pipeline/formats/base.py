@@ -32,15 +32,15 @@ class SourceBase(Section):
     """What every source of scenes and labels has in common."""
 
     type: str
-    """How its labels are kept."""
+    """Format of the labels."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")] | None = None
     """Name of the source in tables, scene names and messages; by default its type."""
     licence: str = "unknown"
-    """Licence of the imagery; travels with every chip set and generator made from it."""
+    """Licence of the imagery; recorded with every chip set and generator made from it."""
     gsd_m: Positive | None = None
     """Ground sampling distance in metres per pixel, for scenes without georeference."""
     nodata: float | None = None
-    """Value of pixels without data (in every band), for scenes that do not say; 0 where tiles have black wedges."""
+    """Value of pixels without data (in every band), for scenes that do not state it; 0 if tiles have black wedges."""
     class_map: dict[str, str] = {}  # noqa: RUF012 - pydantic copies what is the default
     """Class of `ingest.classes` for a class of the labels, where the names differ, e.g. `{vessel: ship}`."""
     groups_csv: str | None = None

@@ -224,7 +224,7 @@ def recognise(folder: Inventory) -> Recognised | None:
                 recognised.why["class_from"] = "several files of one form, and no column that names a class"
             renamed = {ours: theirs for ours, theirs in column_of.items() if ours != theirs}
             if renamed:
-                source["columns"], recognised.why["columns"] = renamed, "ours: theirs"
+                source["columns"], recognised.why["columns"] = renamed, "satpipe's names: the file's names"
             return recognised
     return None
 

@@ -30,7 +30,7 @@ class GeojsonSource(ImageSource):
     labels: Paths | None = None
     """Vector file, folder, glob or list; null looks beside the scenes. A file named like a scene is for that one."""
     labels_crs: str | None = None
-    """CRS of label files that do not say theirs; `pixel` where coordinates are columns and rows of the scene."""
+    """CRS of label files that do not state it; `pixel` if coordinates are columns and rows of the scene."""
     swap_axes: bool = False
     """Whether the label files have latitude (or northing) first."""
     layer: str | tuple[str, ...] | None = None
