@@ -72,12 +72,12 @@ class Evidence:
         return self.correlation >= least and self.prominence >= MIN_PROMINENCE and not ruled_by_objects
 
 
-def fitted(first: Floats, second: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
+def fitted(one: Floats, other: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
     """Return the similarity (2, 3) from places (N, 2) to others (N, 2) by RANSAC, and which follow it, or None."""
-    estimated, follow = cv2.estimateAffinePartial2D(
-        first.astype(np.float64), second.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
+    found, follow = cv2.estimateAffinePartial2D(
+        one.astype(np.float64), other.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
     )
-    matrix = np.asarray(estimated, np.float64)  # None, for no transform, has no two axes
+    matrix = np.asarray(found, np.float64)  # None, for no transform, has no two axes
     if matrix.ndim != 2 or follow.sum() < LEAST_VOTES or not 0.5 < scale_of(matrix) < 2:
         return None
     return matrix, follow.ravel().astype(bool)
@@ -94,37 +94,33 @@ def moved(places: npt.NDArray[np.floating], matrix: Array) -> Array:
 
 
 def examine(
-    first: tuple[Features, Picture],
-    second: tuple[Features, Picture],
-    first_points: Floats,
-    second_points: Floats,
-    mirrored: bool,
+    first: tuple[Features, Picture], second: tuple[Features, Picture], one: Floats, other: Floats, mirrored: bool
 ) -> Evidence | None:
     """Return what speaks for two scenes showing the same ground.
 
     Args:
         first: Keypoints, mirrored if ``mirrored``, and picture, as it is, of the first scene.
         second: Keypoints and picture of the second scene.
-        first_points: Places (N, 2) of the first scene's keypoints that agree.
-        second_points: Places (N, 2) of the second scene's that they match.
+        one: Places (N, 2) of the first scene's keypoints that agree.
+        other: Places (N, 2) of the second scene's that they match.
         mirrored: Whether the first scene is taken as mirrored across its upper edge.
 
     Returns:
         The evidence, None where keypoints do not fit a transform, or the scenes share next to nothing by it.
     """
-    fit = fitted(first_points, second_points, _FIRST_TOLERANCE_PX)
+    fit = fitted(one, other, _FIRST_TOLERANCE_PX)
     if fit is None:
         return None
     matrix = fit[0]
-    near = first[0].take(np.abs(first[0].places - np.median(first_points, axis=0)).max(axis=1) <= _REACH_PX)
-    there = second[0].take(np.abs(second[0].places - np.median(second_points, axis=0)).max(axis=1) <= 2 * _REACH_PX)
+    near = first[0].take(np.abs(first[0].places - np.median(one, axis=0)).max(axis=1) <= _REACH_PX)
+    there = second[0].take(np.abs(second[0].places - np.median(other, axis=0)).max(axis=1) <= 2 * _REACH_PX)
     held = np.zeros((0, 2), np.float32)
     for radius in _RADII_PX:
-        matched, matches = _guided_matches(matrix, near, there, radius)
-        fit = fitted(near.places[matched], there.places[matches], radius / 2) if len(matched) >= LEAST_VOTES else None
+        here, found = _guided_matches(matrix, near, there, radius)
+        fit = fitted(near.places[here], there.places[found], radius / 2) if len(here) >= LEAST_VOTES else None
         if fit is None:
             return None
-        matrix, held = fit[0], near.places[matched[fit[1]]]
+        matrix, held = fit[0], near.places[here[fit[1]]]
     if mirrored:
         matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * np.array([1, -1], np.float32)
     spots = len(np.unique(held // 8, axis=0))
@@ -143,16 +139,16 @@ def _guided_matches(
     """Return keypoints of the first scene and the most similar ones of the second, near where they should be."""
     trees = cKDTree(moved(near.places, matrix)), cKDTree(there.places)
     close = trees[0].sparse_distance_matrix(trees[1], radius, output_type="ndarray")
-    left, right = close["i"], close["j"]
-    angle = there.angles[right] - near.angles[left] - np.arctan2(matrix[1, 0], matrix[0, 0])
-    alike = np.abs(np.log(there.sizes[right] / near.sizes[left] / scale_of(matrix))) < _LOG_SCALE
+    one, other = close["i"], close["j"]
+    angle = there.angles[other] - near.angles[one] - np.arctan2(matrix[1, 0], matrix[0, 0])
+    alike = np.abs(np.log(there.sizes[other] / near.sizes[one] / scale_of(matrix))) < _LOG_SCALE
     alike &= np.abs(wrapped(angle)) < _ANGLE
-    left, right = left[alike], right[alike]
-    similarity = (root_sift(near.descriptors[left]) * root_sift(there.descriptors[right])).sum(axis=1)
-    order = np.lexsort((right, -similarity, left))
+    one, other = one[alike], other[alike]
+    similarity = (root_sift(near.descriptors[one]) * root_sift(there.descriptors[other])).sum(axis=1)
+    order = np.lexsort((other, -similarity, one))
     order = order[similarity[order] > _LEAST_SIMILARITY]
-    best = order[np.diff(left[order], prepend=-1) > 0]
-    return left[best], right[best]
+    best = order[np.diff(one[order], prepend=-1) > 0]
+    return one[best], other[best]
 
 
 def _common_window(
@@ -176,28 +172,26 @@ def _common_window(
     if (high - low).min() < _SMALLEST_SIDE:
         return None
     matrix[:, 2] += matrix[:, :2] @ low
-    first_part = first[low[1] : high[1], low[0] : high[0]]
+    here = first[low[1] : high[1], low[0] : high[0]]
     size, flags = (high - low).tolist(), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     there = cv2.warpAffine(second, matrix, size, flags=flags).astype(np.uint8)
-    has_data = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
-    has_data &= first_part > 0
-    return (first_part, there, has_data) if has_data.sum() >= _SMALLEST_SIDE**2 else None
+    known = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
+    known &= here > 0
+    return (here, there, known) if known.sum() >= _SMALLEST_SIDE**2 else None
 
 
-def _centred(picture: Picture, has_data: npt.NDArray[np.bool_]) -> Array:
+def _centred(picture: Picture, known: npt.NDArray[np.bool_]) -> Array:
     """Return a picture less its mean, and 0 where it is not known."""
-    return np.where(has_data, picture - picture[has_data].mean(), 0)
+    return np.where(known, picture - picture[known].mean(), 0)
 
 
-def _correlations(
-    first: Picture, second: Picture, has_data: npt.NDArray[np.bool_]
-) -> tuple[float, float, tuple[int, int]]:
+def _correlations(here: Picture, there: Picture, known: npt.NDArray[np.bool_]) -> tuple[float, float, tuple[int, int]]:
     """Return the correlation of two pictures (H, W) near no shift, the largest elsewhere, and the first one's shift.
 
     The shift is by how many rows and columns the first picture's content lies further than the second's.
     """
-    values = [_centred(picture, has_data) for picture in (first, second)]
-    shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in first.shape]
+    values = [_centred(picture, known) for picture in (here, there)]
+    shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in here.shape]
     spectra = [np.fft.rfft2(value, shape) for value in values]
     shifts = np.arange(-_SEARCHED, _SEARCHED + 1)
     common = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
@@ -211,16 +205,16 @@ def _correlations(
 
 
 def _agreeing_tiles(
-    here: Picture, there: Picture, has_data: npt.NDArray[np.bool_], shift: tuple[int, int]
+    here: Picture, there: Picture, known: npt.NDArray[np.bool_], shift: tuple[int, int]
 ) -> tuple[int, float]:
     """Return in how many tiles two pictures (H, W) agree, the first shifted back, and their share of those compared."""
     rows, cols = (
         (slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size + min(-by, 0)))
         for by, size in zip(shift, here.shape, strict=True)
     )
-    both = has_data[rows[0], cols[0]] & has_data[rows[1], cols[1]]
-    left, right = _centred(here, has_data)[rows[0], cols[0]] * both, _centred(there, has_data)[rows[1], cols[1]] * both
-    covariance, first, second = (_tile_means(values) for values in (left * right, left**2, right**2))
+    both = known[rows[0], cols[0]] & known[rows[1], cols[1]]
+    one, other = _centred(here, known)[rows[0], cols[0]] * both, _centred(there, known)[rows[1], cols[1]] * both
+    covariance, first, second = (_tile_means(values) for values in (one * other, one**2, other**2))
     held = (_tile_means(both.astype(np.float64)) > 0.5) & (np.minimum(first, second) > _CONTRAST**2)
     agree = held & (covariance > _AGREES * np.sqrt(first * second))
     return int(agree.sum()), float(agree.sum() / max(held.sum(), 1))

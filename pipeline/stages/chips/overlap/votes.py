@@ -85,16 +85,16 @@ def candidates(
 
 
 def _agreement(
-    lower: Features, upper: Features, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    lower: Features, upper: Features, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Return which of matches (G, M) agree (G, M, M): what lies between them is scaled and turned as they are."""
-    length, direction = _segments(lower.places[first])
-    length_there, direction_there = _segments(upper.places[second])
+    length, direction = _segments(lower.places[one])
+    length_there, direction_there = _segments(upper.places[other])
     agree = (length > _SHORTEST_PX) & (length_there > _SHORTEST_PX)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log(length_there / length)
-    log_scale = np.log(upper.sizes[second] / lower.sizes[first])
-    turned, angle = direction_there - direction, upper.angles[second] - lower.angles[first]
+    log_scale = np.log(upper.sizes[other] / lower.sizes[one])
+    turned, angle = direction_there - direction, upper.angles[other] - lower.angles[one]
     for axis in (1, 2):
         agree &= np.abs(scaled - np.expand_dims(log_scale, axis)) < _LOG_SCALE
         agree &= np.abs(wrapped(turned - np.expand_dims(angle, axis))) < _ANGLE
