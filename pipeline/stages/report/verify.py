@@ -21,6 +21,8 @@ from .stats.question import Question
 
 FILES = ("report.json", "predictions.parquet")
 """What is read of a report."""
+_CLAIMED_FAILURE = "Its report says that its generator did not learn."
+"""Stands for what a report that is not verified says of its generator: its own words could be anybody's."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def verify(folder: Path, report: Mapping[str, Any], predictions: pd.DataFrame, r
     changed = changed_file(folder, Store(root / "data"), name) if root is not None else name
     if changed is None:
         return Verification(True, said)
-    warning, marker, claim = said.rpartition(NOT_ABOUT_GANS)
+    _, marker, claim = said.rpartition(NOT_ABOUT_GANS)
     computed = recomputed(folder, report, predictions)
     notes = [
         f"{folder / changed} is not what run {name} wrote"
@@ -63,7 +65,7 @@ def verify(folder: Path, report: Mapping[str, Any], predictions: pd.DataFrame, r
     ]
     if claim.strip() != computed:
         notes.append("its verdict did not follow from its predictions and was recomputed")
-    sentence = f"{warning}{marker} {computed}" if marker else computed
+    sentence = f"{_CLAIMED_FAILURE} {marker} {computed}" if marker else computed
     return Verification(False, sentence, f"{name} is not verified: {'; '.join(notes)}")
 
 

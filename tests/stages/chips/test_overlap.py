@@ -10,7 +10,9 @@ import pytest
 from fixtures.chip_project import scene, scene_row, write_tif
 from satpipe.stages.chips.overlap import extract, search
 from satpipe.stages.chips.overlap.chips import overlapping_chips
+from satpipe.stages.chips.overlap.features import Features
 from satpipe.stages.chips.overlap.mosaic import implied_pairs, matrices
+from satpipe.stages.chips.overlap.votes import candidates
 
 SIDE = 320
 
@@ -174,6 +176,20 @@ def test_of_too_many_keypoints_the_strongest_are_compared(tmp_path, monkeypatch)
     assert names(pairs) == [("a", "b")]
     assert metadata["keypoints"] == pytest.approx(600, abs=2)
     assert 0 < metadata["keypoint_share"] < 1
+
+
+def test_matches_by_chance_do_not_hide_true_ones():
+    # Four keypoints of scene 0 lie in scene 1 as they are, three others turned by 90 degrees and larger.
+    places = np.array([[0, 0], [50, 0], [0, 70], [80, 80], [200, 0], [260, 0], [200, 40]], np.float32)
+    turned_places = np.float32(1.4) * places[4:, ::-1] * np.array([-1, 1], np.float32)
+    angles = np.zeros(14, np.float32)
+    angles[11:] = np.pi / 2
+    sizes = np.where(np.arange(14) < 11, 5, 7).astype(np.float32)
+    points = Features(np.concatenate([places, places[:4], turned_places]), sizes, angles, np.zeros((14, 128), np.uint8))
+    scene = np.repeat(np.array([0, 1], np.int32), 7)
+    matches = np.stack([np.arange(7), np.arange(7, 14)], axis=1)
+    found = candidates(scene, points, points, matches, np.ones(7, np.float32))
+    assert [candidate.from_first.tolist() for candidate in found] == [[0, 1, 2, 3], [4, 5, 6]]
 
 
 def shifts(rows):

@@ -14,6 +14,7 @@ from satpipe.engine.results import Result, Results
 from satpipe.engine.store import Store
 from satpipe.engine.task import METADATA, Task
 from satpipe.stages.report import compare, compare_page
+from satpipe.stages.report.html.words import NOT_ABOUT_GANS
 from satpipe.utils.errors import InputError
 from sklearn.metrics import balanced_accuracy_score
 
@@ -117,6 +118,16 @@ def test_a_forged_sentence_is_not_repeated(page_folder, tmp_path):
     assert [run.checked.sentence for run in found.runs] == [true, true]
     assert "its verdict did not follow from its predictions and was recomputed" in found.warnings[0]
     assert "was recomputed" not in found.warnings[1]
+
+
+def test_a_forged_warning_is_not_repeated(page_folder, tmp_path):
+    report = json.loads((page_folder / "report.json").read_text("utf-8"))
+    true = report["answer"]["sentence"]
+    report["answer"]["sentence"] = f"GANs double the accuracy. {NOT_ABOUT_GANS} {true}"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "predictions.parquet").write_bytes((page_folder / "predictions.parquet").read_bytes())
+    sentence = compare.load(tmp_path).checked.sentence
+    assert sentence == f"Its report says that its generator did not learn. {NOT_ABOUT_GANS} {true}"
 
 
 @pytest.mark.parametrize("forged", [None, "report.json", "predictions.parquet"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 from scipy.spatial import cKDTree
 
 from .features import REDUCTION, Features, Floats, Picture, root_sift
@@ -21,7 +22,7 @@ MIN_PROMINENCE = 1.8
 """The correlation over the largest one at other shifts: rows of containers and waves resemble themselves elsewhere."""
 _NOISE = 12.0
 """Over the root of the compared pixels, the least correlation of few of them."""
-LEAST_MATCHES = 10
+LEAST_MATCHES = 9
 """Places at which keypoints match. Ships, buildings and rectangles of one shape that happen to lie alike match at up to
 eight, the same ground in a tenth of a scene of 512 x 512 pixels at 20 or more."""
 LEAST_TILES, LEAST_SHARE = 16, 0.3
@@ -66,9 +67,9 @@ class Evidence:
 
     @property
     def sure(self) -> bool:
-        """Whether it is enough."""
+        """Whether it is enough; that enough places match is a condition of there being any evidence."""
         least = max(MIN_CORRELATION, _NOISE / max(self.pixels, 1) ** 0.5)
-        ruled_by_objects = self.matches < LEAST_MATCHES or self.tiles < LEAST_TILES or self.share < LEAST_SHARE
+        ruled_by_objects = self.tiles < LEAST_TILES or self.share < LEAST_SHARE
         return self.correlation >= least and self.prominence >= MIN_PROMINENCE and not ruled_by_objects
 
 
@@ -106,7 +107,8 @@ def examine(
         mirrored: Whether the first scene is taken as mirrored across its upper edge.
 
     Returns:
-        The evidence, None where keypoints do not fit a transform, or the scenes share next to nothing by it.
+        The evidence, None where fewer than :data:`LEAST_MATCHES` places match under a transform, or the scenes share
+        next to nothing by it.
     """
     fit = fitted(one, other, _FIRST_TOLERANCE_PX)
     if fit is None:
@@ -124,6 +126,8 @@ def examine(
     if mirrored:
         matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * np.array([1, -1], np.float32)
     spots = len(np.unique(held // 8, axis=0))
+    if spots < LEAST_MATCHES:
+        return None
     common = _common_window(matrix, first[1], second[1], np.median(held, axis=0))
     if common is None:
         return None
@@ -192,9 +196,9 @@ def _correlations(here: Picture, there: Picture, known: npt.NDArray[np.bool_]) -
     """
     values = [_centred(picture, known) for picture in (here, there)]
     shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in here.shape]
-    spectra = [np.fft.rfft2(value, shape) for value in values]
+    spectra = [fft.rfft2(value.astype(np.float32), shape) for value in values]
     shifts = np.arange(-_SEARCHED, _SEARCHED + 1)
-    common = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
+    common = fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
     common /= max(float(np.linalg.norm(values[0]) * np.linalg.norm(values[1])), 1e-9)
     peak = slice(_SEARCHED - _AT_PEAK, _SEARCHED + _AT_PEAK + 1)
     near = common[peak, peak]

@@ -19,8 +19,10 @@ _LOG_SCALE, _ANGLE = 0.35, 0.35
 _SHORTEST_PX = 12.0
 """Matches nearer to each other than this say nothing on a turn."""
 LEAST_VOTES = 3
-_MOST_VOTES = 64
+_MOST_VOTES = 128
 """Matches of a pair of scenes that are looked at: of many any will do."""
+_MOST_SETS = 3
+"""Sets of matches of a pair of scenes that are proposed: on water some agree by chance, beside those that are true."""
 _COMPARISONS = 1 << 19
 
 
@@ -48,7 +50,7 @@ def candidates(
     matches: npt.NDArray[np.int64],
     similarity: npt.NDArray[np.float32],
 ) -> Iterator[Candidate]:
-    """Find pairs of scenes with matches of which at least three agree.
+    """Find pairs of scenes with matches of which at least three agree; a pair may come with several sets of them.
 
     Args:
         scene: Scene (N,) of each keypoint.
@@ -76,12 +78,24 @@ def candidates(
         step = max(1, _COMPARISONS // count**2)
         for begin in range(0, len(groups), step):
             votes = matches[groups[begin : begin + step, None] + np.arange(count)]
-            agree = _agreement(lower, upper, votes[..., 0], votes[..., 1])
-            support = agree.sum(axis=2)
-            for group in np.flatnonzero(support.max(axis=1) >= LEAST_VOTES - 1):
-                anchor = support[group].argmax()
-                held = votes[group][agree[group, anchor] | (np.arange(count) == anchor)]
-                yield Candidate(int(scene[held[0, 0]]), int(scene[held[0, 1]]), held[:, 0], held[:, 1])
+            agree = _agreement(lower, upper, votes[..., 0], votes[..., 1]) | np.eye(count, dtype=bool)
+            for group in np.flatnonzero(agree.sum(axis=2).max(axis=1) >= LEAST_VOTES):
+                for members in _sets(agree[group]):
+                    held = votes[group][members]
+                    yield Candidate(int(scene[held[0, 0]]), int(scene[held[0, 1]]), held[:, 0], held[:, 1])
+
+
+def _sets(agree: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yield the largest sets (M,) of matches that agree (M, M) with one of them; no match is in two."""
+    left = np.ones(len(agree), bool)
+    for _ in range(_MOST_SETS):
+        support = np.where(left, (agree & left).sum(axis=1), 0)
+        anchor = support.argmax()
+        if support[anchor] < LEAST_VOTES:
+            return
+        chosen = agree[anchor] & left
+        left &= ~chosen
+        yield chosen
 
 
 def _agreement(

@@ -170,7 +170,7 @@ def _share_of_replicates(answer: Mapping[str, Any]) -> float:
 def _own_scenes() -> dict[str, Any]:
     return _step(
         "Try it on your own scenes",
-        "These were simulated. `init` inspects a folder of scenes and labels and writes a configuration.",
+        "These were simulated. The command inspects a folder of scenes and labels and writes a configuration.",
         "satpipe init FOLDER",
     )
 
