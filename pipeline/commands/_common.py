@@ -127,6 +127,24 @@ def config_options(command: Command) -> Command:
     return command
 
 
+def scene_options(command: Command) -> Command:
+    """Add the options on what scenes do not state about themselves."""
+    gsd = click.option(
+        "--gsd",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="METRES",
+        show_default="the run's",
+        help="Metres per pixel of scenes that do not state it.",
+    )
+    nodata = click.option(
+        "--nodata",
+        type=float,
+        show_default="the run's",
+        help="Value of pixels without data, in scenes that do not state it.",
+    )
+    return gsd(nodata(command))
+
+
 root_option = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),

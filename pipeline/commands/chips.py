@@ -186,10 +186,10 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     yield from _scenes_compared(leaks["compared_scenes"], leaks["pairs_seen_only"])
     joined = leaks["joined_groups"]
     names = "; ".join(" + ".join(groups) for groups in joined[:NAMED]) + ("; ..." if len(joined) > NAMED else "")
-    said = (
+    line = (
         f"{sum(map(len, joined)):,} groups of {by} into {len(joined):,} ({names})" if joined else f"no groups of {by}"
     )
-    yield f"leaks joined: {said}"
+    yield f"leaks joined: {line}"
     dropped = leaks["dropped_by_split"]
     if dropped:
         count = f"{plural(sum(dropped.values()), 'training chip')} over {plural(len(dropped), 'split')}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ..utils.plural import plural
-from ._common import find, progress, root_option, run_option, say
+from ._common import find, progress, root_option, run_option, say, scene_options
 
 if TYPE_CHECKING:
     from ..inference.detect.make import Outcome
@@ -49,19 +49,7 @@ SCENES_SHOWN = 10
     show_default="a fifth of a chip",
     help="Pixels between windows; smaller is slower and separates objects that lie closer together.",
 )
-@click.option(
-    "--gsd",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="METRES",
-    show_default="the run's",
-    help="Metres per pixel of scenes that do not state it.",
-)
-@click.option(
-    "--nodata",
-    type=float,
-    show_default="the run's",
-    help="Value of pixels without data, in scenes that do not state it.",
-)
+@scene_options
 @click.option(
     "--overview/--no-overview",
     default=True,

@@ -14,6 +14,7 @@ from ._common import config_options, find, load, root_option, run_option, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..engine.task import Artifact
     from ..inference.export.labels import LabelSet
 
 DETECTORS = ("coco", "yolo", "voc", "dota")
@@ -101,48 +102,57 @@ def chips(
     from ..stages.chips.export_labelled import export_labelled
     from ..stages.chips.object_labels import NO_BOX, ChipObjects
     from ..stages.chips.summary import SPLIT
-    from .chips import made
 
     when = None if acquired is None else stac.period(acquired)
     store = Store(root / "data")
-    if name is not None and config_path is None and not overrides:
-        # As the run was made. Nothing is run: its record may be somebody else's, and names code.
-        run = find(name, root)
-        tables, classes = run.artifact("ingest/tables", "scenes", "chips"), run.config.ingest.classes
-        run.artifact("chips/index", "chips", "chips")
-        artifacts = [run.find(title) for title in run.keys if title.startswith("chips/")]
-        chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
-    else:
-        config = load(config_path, overrides, name)
-        name, classes = config.name, config.ingest.classes
-        done, failed = made(root, config, quiet=False)
-        if failed is not None and split is not None:
-            raise failed
-        tables, chips = done["ingest"]["tables"], done["chips"]
+    name, classes, tables, chips = _source(root, config_path, overrides, name, needs_splits=split is not None)
     tasks = {task: store.open(artifact.ref) for task, artifact in chips.items()}
     roles = None
     if split is not None:
-        roles = roles_of({task.removeprefix(SPLIT): at for task, at in tasks.items() if task.startswith(SPLIT)}, split)
+        roles = roles_of(
+            {task.removeprefix(SPLIT): folder for task, folder in tasks.items() if task.startswith(SPLIT)}, split
+        )
     licences = SCENES.read(store.open(tables.ref) / "scenes.parquet")[["scene_id", "licence"]]
     grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
-    found = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
+    chips_store = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
     by_split, left_out = layout != "class", Counter[str]()
     if file_format in DETECTORS:
         labels = LABELS.read(store.open(tables.ref) / "labels.parquet")
-        objects = ChipObjects(found, labels, scenes.set_index("scene_id").to_dict("index"), classes[0], left_out)
+        objects = ChipObjects(chips_store, labels, scenes.set_index("scene_id").to_dict("index"), classes[0], left_out)
         marks = marks_of(name, sorted(set(scenes["licence"])), "Chips of satellite scenes")
         table = export_labelled(objects, to, file_format, classes[1:], marks, scenes, roles, by_split)
     else:
-        table = export_chips(found, to, file_format, roles, scenes, by_split)
+        table = export_chips(chips_store, to, file_format, roles, scenes, by_split)
     say(f"{plural(len(table), 'chip')} in {to}; labels.csv describes them")
     _say_left_out(left_out)
-    if unused := len(found) - len(table) - left_out[NO_BOX]:
+    if unused := len(chips_store) - len(table) - left_out[NO_BOX]:
         say(f"left out: {unused:,} chips that split {split} does not use")
     if when is not None:
         in_one = {"file": PARQUET} if file_format == "parquet" else {}
         items = stac.write_chips(table.assign(**in_one), name, when, to)
         say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips are not georeferenced")
+
+
+def _source(
+    root: Path, config_path: Path | None, overrides: tuple[str, ...], name: str | None, needs_splits: bool
+) -> tuple[str, tuple[str, ...], Artifact, Mapping[str, Artifact]]:
+    """Return the name and classes of the run to export, its tables, and the artifacts of its chips by task."""
+    from .chips import made
+
+    if name is not None and config_path is None and not overrides:
+        # As the run was made. Nothing is run: its record may be somebody else's, and names code.
+        run = find(name, root)
+        tables = run.artifact("ingest/tables", "scenes", "chips")
+        run.artifact("chips/index", "chips", "chips")
+        artifacts = [run.find(title) for title in run.keys if title.startswith("chips/")]
+        chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
+        return name, run.config.ingest.classes, tables, chips
+    config = load(config_path, overrides, name)
+    done, failed = made(root, config, quiet=False)
+    if failed is not None and needs_splits:
+        raise failed
+    return config.name, config.ingest.classes, done["ingest"]["tables"], done["chips"]
 
 
 @command.command("labels")

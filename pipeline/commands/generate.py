@@ -9,7 +9,7 @@ import rich_click as click
 
 from ..utils.errors import ConfigError
 from ..utils.plural import plural
-from ._common import find, progress, root_option, run_option, say
+from ._common import find, progress, root_option, run_option, say, scene_options
 
 if TYPE_CHECKING:
     from ..engine.runs import Run
@@ -82,19 +82,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
         " labelled ones."
     ),
 )
-@click.option(
-    "--gsd",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="METRES",
-    show_default="the run's",
-    help="Metres per pixel of --scenes that do not state it.",
-)
-@click.option(
-    "--nodata",
-    type=float,
-    show_default="the run's",
-    help="Value of pixels without data, in --scenes that do not state it.",
-)
+@scene_options
 @root_option
 def command(
     run_name: str | None,

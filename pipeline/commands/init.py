@@ -94,18 +94,19 @@ def _nothing(folder: Path, inventory: Inventory, kind: str | None) -> str:
 
     if not inventory.files:
         return f"{folder} holds no files; to try satpipe without your own data: `satpipe run all`"
-    there = f"here lies: {contents(inventory)}"
+    contents_of_folder = f"here lies: {contents(inventory)}"
     if kind is not None:
-        return f"{folder} holds no labels of type {kind}; without --type all formats are tried; {there}"
+        return f"{folder} holds no labels of type {kind}; without --type all formats are tried; {contents_of_folder}"
     if not inventory.images:
         archives = inventory.suffixed(ARCHIVES)
         packed = f"; unpack {archives[0]} first" if archives else ""
         return (
             f"{folder} holds no image ({', '.join(IMAGES)}){packed}; to try satpipe without your own data:"
-            f" `satpipe run all`; {there}"
+            f" `satpipe run all`; {contents_of_folder}"
         )
     return (
-        f"{folder} holds {plural(len(inventory.images), 'image')} but no labels for them; {there}; missing:"
+        f"{folder} holds {plural(len(inventory.images), 'image')} but no labels for them;"
+        f" {contents_of_folder}; missing:"
         " label files in a"
         " supported format, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC .xml, COCO .json, a CSV"
         " with coordinates, masks named like the images, or chips in one folder per class"

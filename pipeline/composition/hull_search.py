@@ -94,7 +94,7 @@ class _Search:
         jumps = np.moveaxis(strength(np.moveaxis(bars, 2, 0)[:, :, :, None]), 0, -1)
         jumps = np.pad(jumps, ((0, 0), (0, 0), (1, 1)))
         where = self.a[:, None] + self.shifts, self.shifts - self.a[:, None]
-        both = [jumps[:, :, middle + at] for at in where]
+        both = [jumps[:, :, middle + offset] for offset in where]
         return sides, np.moveaxis(both[0] + both[1], (2, 3), (0, 2))
 
     def merits(self, sides: Floats, ends: Floats) -> Floats:
@@ -113,5 +113,10 @@ class _Search:
         return merits
 
     def candidate(self, place: int) -> tuple[float, float, float, float]:
-        at = np.unravel_index(place, self.prior.shape)
-        return float(self.a[at[0]]), float(self.b[at[1]]), float(self.shifts[at[2]]), float(self.besides[at[3]])
+        indices = np.unravel_index(place, self.prior.shape)
+        return (
+            float(self.a[indices[0]]),
+            float(self.b[indices[1]]),
+            float(self.shifts[indices[2]]),
+            float(self.besides[indices[3]]),
+        )

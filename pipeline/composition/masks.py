@@ -304,7 +304,9 @@ def _grab(image: Bytes, seed: Bytes, has_data: Flags, beyond: Alpha | None = Non
     rows, cols = (np.flatnonzero((seed != cv2.GC_BGD).any(axis=axis)) for axis in (1, 0))
     if not (seed & 1).any():
         return alpha, 0.0
-    part = tuple(slice(max(int(at[0]) - MARGIN, 0), int(at[-1]) + MARGIN + 1) for at in (rows, cols))
+    part = tuple(
+        slice(max(int(positions[0]) - MARGIN, 0), int(positions[-1]) + MARGIN + 1) for positions in (rows, cols)
+    )
     image, seed = image[part], seed[part]
     if not (seed == cv2.GC_BGD).any():
         seed[[0, -1]] = seed[:, [0, -1]] = cv2.GC_BGD
@@ -388,7 +390,7 @@ def _implausible(alpha: Alpha, box: Box | None, pose: Pose) -> str | None:
     if share > (0.97 if box else 0.6):
         return TOO_LARGE
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) if box else (height / 2, width / 2)
-    row, col = (int(np.clip(at, 0, most - 1)) for at, most in zip(middle, (height, width), strict=True))
+    row, col = (int(np.clip(position, 0, most - 1)) for position, most in zip(middle, (height, width), strict=True))
     if alpha[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2].max() < 0.5:
         return OFF_CENTRE
     extent = _box_of(alpha)

@@ -139,8 +139,8 @@ def size_mismatch(size: tuple[int, int], scene: Mapping[str, Any]) -> str | None
     """Return how the size that a label file states differs from the scene's; None where it does not say or agrees."""
     if 0 in size or size == (scene["height"], scene["width"]):
         return None
-    said = f"says that it has {size[0]} rows and {size[1]} columns; it has {scene['height']} and {scene['width']}"
-    return f"{said} (when shown upright)" if size == (scene["width"], scene["height"]) else said
+    message = f"says that it has {size[0]} rows and {size[1]} columns; it has {scene['height']} and {scene['width']}"
+    return f"{message} (when shown upright)" if size == (scene["width"], scene["height"]) else message
 
 
 # ---------------------------------------------------------------------------------------------------------- objects

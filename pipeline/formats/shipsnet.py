@@ -90,11 +90,11 @@ def _to_zone(crs: str) -> Any:
 # ------------------------------------------------------------------------------------------------------------ JSON
 
 
-def _space(text: str, at: int) -> int:
+def _space(text: str, position: int) -> int:
     """Return the first position from ``at`` on that holds no white space."""
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
 
 
 def top_level(text: str) -> Iterator[tuple[str, Any]]:
@@ -104,36 +104,36 @@ def top_level(text: str) -> Iterator[tuple[str, Any]]:
         ValueError: If the text is no JSON object.
     """
     decoder = json.JSONDecoder()
-    at = _space(text, 0)
-    if text[at : at + 1] != "{":
+    position = _space(text, 0)
+    if text[position : position + 1] != "{":
         raise ValueError("it is not a JSON object")
-    at = _space(text, at + 1)
-    while text[at : at + 1] != "}":
-        key, at = decoder.raw_decode(text, at)
-        at = _space(text, at)
-        if not isinstance(key, str) or text[at : at + 1] != ":":
-            raise ValueError(f"a key is expected at character {at}")
-        at = _space(text, at + 1)
-        if text[at : at + 1] == "[":
-            at = _space(text, at + 1)
-            while text[at : at + 1] != "]":
-                value, at = decoder.raw_decode(text, at)
+    position = _space(text, position + 1)
+    while text[position : position + 1] != "}":
+        key, position = decoder.raw_decode(text, position)
+        position = _space(text, position)
+        if not isinstance(key, str) or text[position : position + 1] != ":":
+            raise ValueError(f"a key is expected at character {position}")
+        position = _space(text, position + 1)
+        if text[position : position + 1] == "[":
+            position = _space(text, position + 1)
+            while text[position : position + 1] != "]":
+                value, position = decoder.raw_decode(text, position)
                 yield key, value
-                at = _comma(text, at, "]")
-            at += 1
+                position = _comma(text, position, "]")
+            position += 1
         else:
-            value, at = decoder.raw_decode(text, at)
+            value, position = decoder.raw_decode(text, position)
             yield key, value
-        at = _comma(text, at, "}")
+        position = _comma(text, position, "}")
 
 
-def _comma(text: str, at: int, end: str) -> int:
-    at = _space(text, at)
-    if text[at : at + 1] == ",":
-        return _space(text, at + 1)
-    if text[at : at + 1] != end:
-        raise ValueError(f"`,` or `{end}` is expected at character {at}")
-    return at
+def _comma(text: str, position: int, end: str) -> int:
+    position = _space(text, position)
+    if text[position : position + 1] == ",":
+        return _space(text, position + 1)
+    if text[position : position + 1] != end:
+        raise ValueError(f"`,` or `{end}` is expected at character {position}")
+    return position
 
 
 def planar(values: Any) -> Pixels:

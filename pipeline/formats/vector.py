@@ -108,8 +108,8 @@ def read_file(path: Path, name: str, source: GeojsonSource) -> list[Layer]:
         raise
     except Exception as error:
         # pyogrio, pyarrow and GDAL raise errors of many families for a damaged file.
-        said = str(error).replace(str(path), path.name).split("\n")[0][:160]
-        raise InputError(f"label file {path.name} cannot be read: {said}") from None
+        reason = str(error).replace(str(path), path.name).split("\n")[0][:160]
+        raise InputError(f"label file {path.name} cannot be read: {reason}") from None
     return layers
 
 

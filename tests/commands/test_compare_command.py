@@ -128,7 +128,7 @@ def test_other_test_chips_are_compared_apart_or_in_common(root):
 def test_what_was_edited_into_a_report_is_not_printed(root):
     done = invoke(root, "first", "second")
     assert "What first says." not in done.output
-    assert "first is not verified: the store with run first is not here" in " ".join(done.output.split())
+    assert "first is not verified: the store with run first is missing" in " ".join(done.output.split())
 
 
 def test_an_unknown_run_names_those_that_exist(root):

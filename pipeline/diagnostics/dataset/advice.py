@@ -158,9 +158,9 @@ def _bands(draft: _Draft, summary: SourceSummary) -> None:
         fewest = min(numbers)
         draft.set("ingest.bands", list(range(1, fewest + 1)), "scenes have different bands; all of them have these")
     elif len(kinds) > 1:
-        said = ", ".join(f"{count} of {bands} {dtype}" for (bands, dtype), count in kinds.most_common())
+        counted = ", ".join(f"{count} of {bands} {dtype}" for (bands, dtype), count in kinds.most_common())
         draft.warnings.append(
-            f"scenes differ in bands or type ({said}); those that differ from most are left out: write a"
+            f"scenes differ in bands or type ({counted}); those that differ from most are left out: write a"
             " configuration for each"
             " kind, or convert them"
         )

@@ -183,8 +183,8 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
     notes += [f"{name} is smaller than a chip of {size} pixels, so nothing can be detected in it" for name in small]
     labels: dict[str, Truth] = {}
     if wish.truth is not None:
-        labels, said = read_truth(wish.truth, scenes, run.config)
-        notes += said
+        labels, truth_notes = read_truth(wish.truth, scenes, run.config)
+        notes += truth_notes
     score = usual_score(classifier) if wish.score is None else wish.score
     scene_objects: list[SceneObjects] = []
     workers = cores()

@@ -163,8 +163,8 @@ def write_geopackage(detections: Sequence[Detection], crs: Sequence[str | None],
     different = list(dict.fromkeys(crs))
     columns = _columns(detections)
     for number, system in enumerate(different):
-        mine = [detection for detection in detections if detection.crs == system]
-        frame = _frame(mine, columns, system, points)
+        in_system = [detection for detection in detections if detection.crs == system]
+        frame = _frame(in_system, columns, system, points)
         layer = "detections" if len(different) < 2 else f"detections {number + 1}: {_short(system)}"
         kind = "Point" if points else "Polygon"
         frame.to_file(path, layer=layer, driver="GPKG", engine="pyogrio", geometry_type=kind)

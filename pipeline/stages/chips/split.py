@@ -279,13 +279,13 @@ def _without(result: Split, wanted: Flags, name: str) -> str:
         return ""
     reasons = "; ".join(f"{count:,} {reason}" for reason, count in result.dropped.items())
     lost = int(((result.role == DROPPED) & wanted).sum())
-    said = f", after training chips were dropped ({reasons}), {lost:,} of them {name}"
+    message = f", after training chips were dropped ({reasons}), {lost:,} of them {name}"
     if (result.copies_dropped & wanted).any():
-        said += (
+        message += (
             " (`satpipe chips` says where the pairs are; if they are not copies, raise"
             " chips.duplicates.min_correlation or set chips.duplicates.enabled to false)"
         )
-    return said
+    return message
 
 
 def _shared(names: npt.NDArray[Any], first: Flags, second: Flags) -> bool:

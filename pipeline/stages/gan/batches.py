@@ -53,10 +53,12 @@ class Batches:
             pools = [np.flatnonzero(self.labels == number) for number in np.unique(self.labels)]
         chosen = np.empty(self.size, np.int64)
         for turn, pool in enumerate(pools):
-            mine = slots % len(pools) == turn
-            rounds, places = np.divmod(slots[mine] // len(pools), len(pool))
+            of_pool = slots % len(pools) == turn
+            rounds, places = np.divmod(slots[of_pool] // len(pools), len(pool))
             specs = {int(number): _order(len(pool), (*self.seed, turn), int(number)) for number in np.unique(rounds)}
-            chosen[mine] = [pool[specs[number][place]] for number, place in zip(rounds.tolist(), places, strict=True)]
+            chosen[of_pool] = [
+                pool[specs[number][place]] for number, place in zip(rounds.tolist(), places, strict=True)
+            ]
         return chosen[np.argsort(self.labels[chosen], kind="stable")]
 
     def real(self, step: int, rows: slice = slice(None)) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

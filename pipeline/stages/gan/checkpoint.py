@@ -51,8 +51,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            said = file.metadata() or {}
-            return (tensors, json.loads(said[STATE])) if said[DIGEST] == _digest(tensors, said[STATE]) else None
+            header = file.metadata() or {}
+            return (tensors, json.loads(header[STATE])) if header[DIGEST] == _digest(tensors, header[STATE]) else None
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
 

@@ -128,18 +128,18 @@ def broadcast_state(tensors: dict[str, Tensor], log: Any, ranks: Ranks) -> tuple
     Returns:
         Tensors on the CPU by name, and the log as a dictionary.
     """
-    mine = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} if ranks.first else {}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()} if ranks.first else {}
     agreed = ranks.agree(
         {
             "log": asdict(log),
             "tensors": {
-                name: [list(value.shape), str(value.dtype).removeprefix("torch.")] for name, value in mine.items()
+                name: [list(value.shape), str(value.dtype).removeprefix("torch.")] for name, value in on_cpu.items()
             },
         }
     )
     if not ranks.first:
-        mine = {
+        on_cpu = {
             name: torch.empty(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in agreed["tensors"].items()
         }
-    ranks.broadcast(list(mine.values()))
-    return mine, agreed["log"]
+    ranks.broadcast(list(on_cpu.values()))
+    return on_cpu, agreed["log"]

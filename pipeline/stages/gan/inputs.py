@@ -72,11 +72,11 @@ def read_inputs(context: TaskContext) -> Inputs:
     real = RealChips.open(context.folder("index"), context.folder("split"), context.store, context.config["classes"])
 
     def of(role: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        mine, labels = real.of(role)
-        if not len(mine):
+        chips, labels = real.of(role)
+        if not len(chips):
             shard = real.store.read([0])
             return np.empty((0, *shard.shape[1:]), shard.dtype), labels
-        return mine.pixels(), labels
+        return chips.pixels(), labels
 
     train, train_labels = of("train")
     for position, name in enumerate(real.classes):

@@ -75,8 +75,8 @@ def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None
         return True
     if training_failure(lines, images) is not None:
         return False
-    at = next(number for number, other in enumerate(lines) if other["images"] == best["images"])
-    if training_failure(lines[: at + 1], images) is not None or "score" not in line:
+    position = next(number for number, other in enumerate(lines) if other["images"] == best["images"])
+    if training_failure(lines[: position + 1], images) is not None or "score" not in line:
         return True
     return float(line["score"]) < float(best.get("score", math.inf))
 

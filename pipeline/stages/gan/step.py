@@ -87,8 +87,8 @@ def train_step(setting: TrainingConfig, networks: Networks, step: int, device: t
     if networks.recording is not None:
         return networks.recording.play(shown, penalised, lambda held: learn(setting, networks, held, penalised))
     # Of float64 is the weight alone, which stays on the host: Apple's MPS has no such numbers.
-    there = shown.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
-    return learn(setting, networks, there, penalised)
+    on_device = shown.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
+    return learn(setting, networks, on_device, penalised)
 
 
 def draw_step(setting: TrainingConfig, step: int) -> StepInputs:

@@ -58,6 +58,6 @@ def write_sheet(network: GeneratorNetwork, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     labels = np.repeat(np.arange(network.architecture.classes), SHEET_ROWS * SHEET_COLUMNS)
     z = latents(range(len(labels)), network.architecture.z_dim)
-    blocks = [slice(at, at + BLOCK) for at in range(0, len(z), BLOCK)]
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(z), BLOCK)]
     values = np.concatenate([sample(network, z[block], labels[block]) for block in blocks])
     draw_sheet([to_rgb(values)], SHEET_COLUMNS).save(path)

@@ -145,11 +145,11 @@ def _all_scenes(context: TaskContext) -> tuple[list[Row], dict[str, str]]:
     for number, source in enumerate(context.config["sources"]):
         batches = [next(folders) for _ in range(source["parts"])]
         placed = [_placed(row, source, folder) for folder in batches for row in rows_of(CATALOGUE.read(folder / FILE))]
-        for look_up, said in _lookups(context, number, source, [row["file"] for row in placed]):
+        for look_up, origin in _lookups(context, number, source, [row["file"] for row in placed]):
             for row in placed:
                 given = look_up(row["file"])
                 if given is None and row["quarantined"] is None:
-                    row["quarantined"] = f"{said} does not list it"
+                    row["quarantined"] = f"{origin} does not list it"
                 row |= {f"{GROUP_PREFIX}{column}": value for column, value in (given or {}).items()}
         rows.extend(placed)
     refused: dict[str, str] = {}

@@ -48,9 +48,9 @@ def download(dataset: str, version: int | None, out: Path, progress: Progress) -
         raise
     except Exception as error:
         # kagglehub, requests and urllib3 each have their own family of errors for no network and no permission.
-        said = str(error).split("\n")[0][:160]
+        reason = str(error).split("\n")[0][:160]
         raise InputError(
-            f"Kaggle data set {handle} cannot be downloaded ({type(error).__name__}: {said}); check the network"
+            f"Kaggle data set {handle} cannot be downloaded ({type(error).__name__}: {reason}); check the network"
             f" and the name, {by_hand} of a source of type shipsnet or folders"
         ) from None
     for number, name in enumerate(listing.files, 1):

@@ -113,21 +113,24 @@ def _catalogues(item: PlannedSource, ingest: IngestConfig, fingerprint: Fingerpr
     names, sizes = _sampled(item, ingest, list(artifact_of or files), sizes, refused)
     tasks = []
     for batch, run in enumerate(list(batches(sizes, ingest.scenes_per_task, BATCH_BYTES)) or [range(0)]):
-        origin = tuple(dict.fromkeys(artifact_of[names[at]] for at in run)) if artifact_of else ()
+        origin = tuple(dict.fromkeys(artifact_of[names[position]] for position in run)) if artifact_of else ()
         tasks.append(
             Task(
                 "ingest",
                 f"catalogue-{item.name}-{batch}",
                 f"{TASK_FUNCTIONS}make_catalogue",
                 config=config
-                | {"refused": refused if batch == 0 else [], "names": [names[at] for at in run] if origin else []},
+                | {
+                    "refused": refused if batch == 0 else [],
+                    "names": [names[position] for position in run] if origin else [],
+                },
                 inputs={"origin": origin} if origin else {},
                 files={}
                 if origin
-                else {names[at]: files[names[at]] for at in run}
-                | _places(item, [names[at] for at in run], fingerprint),
+                else {names[position]: files[names[position]] for position in run}
+                | _places(item, [names[position] for position in run], fingerprint),
                 libraries=READERS,
-                cost=0.2 + sum(sizes[at] for at in run) / 20e6,
+                cost=0.2 + sum(sizes[position] for position in run) / 20e6,
             )
         )
     return tasks

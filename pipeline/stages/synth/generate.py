@@ -74,7 +74,7 @@ def run_cutpaste(context: TaskContext) -> dict[str, Any]:
     by_class = _composers(context, real, layered, config, scaling)
     sources = {label: real_objects(composer, scaling) for label, composer in by_class.items()}
     return _make(context, real, scaling, config, sources, by_class) | {
-        "whole": {name: said for name, said in why.items() if said}
+        "whole": {name: reason for name, reason in why.items() if reason}
     }
 
 

@@ -137,8 +137,8 @@ def nearest(features: Floats, labels: Labels, others: Floats, other_labels: Labe
         theirs = others[other_labels == number]
         rows = np.flatnonzero(labels == number)
         for some in np.array_split(rows, -(-len(rows) // ROWS)):
-            mine = features[some]
-            squares = (mine**2).sum(1)[:, None] - 2 * mine @ theirs.T + (theirs**2).sum(1)[None, :]
+            block = features[some]
+            squares = (block**2).sum(1)[:, None] - 2 * block @ theirs.T + (theirs**2).sum(1)[None, :]
             distances[some] = np.sqrt(np.maximum(squares.min(axis=1), 0))
     return distances
 

@@ -88,12 +88,12 @@ def read_areas(path: Path, scenes: Sequence[Scene]) -> dict[str, BaseGeometry]:
         )
     unplaced = all(scene.file.crs is None for scene in scenes)
     settings = {"class_column": None, "default_class": "area", "labels_crs": vector.PIXEL if unplaced else None}
-    found = vector.read(LabelInput([scene.row for scene in scenes], {path.name: path}, settings=settings))
-    for reason in found.refused.values():
+    areas_read = vector.read(LabelInput([scene.row for scene in scenes], {path.name: path}, settings=settings))
+    for reason in areas_read.refused.values():
         raise InputError(f"--within {path.name}: {reason}")
     areas: dict[str, BaseGeometry] = {}
     for scene in scenes:
-        own = [item for item in found.labels if item.scene_id == scene.row["scene_id"] and item.kind == "box"]
+        own = [item for item in areas_read.labels if item.scene_id == scene.row["scene_id"] and item.kind == "box"]
         whole = shapely.unary_union([shapely.make_valid(_shape(item)) for item in own])
         whole = scale(whole, 1 / scene.grid.scale_col, 1 / scene.grid.scale_row, origin=(0, 0))
         if whole.area > 0:

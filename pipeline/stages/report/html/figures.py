@@ -241,18 +241,18 @@ def _curve(axes: Axes, curve: Line) -> None:
         axes.fill_between(curve.x, low, high, color=SERIES[kind], alpha=0.16, linewidth=0)
     marker = MARKERS[kind] if curve.marked else None
     values = _floats(curve.y)
-    at = list(curve.x).index(curve.ringed) if curve.ringed is not None and curve.ringed in curve.x else None
-    until = at + 1 if at is not None and curve.note is not None else len(values)
+    ringed_at = list(curve.x).index(curve.ringed) if curve.ringed is not None and curve.ringed in curve.x else None
+    until = ringed_at + 1 if ringed_at is not None and curve.note is not None else len(values)
     style: dict[str, Any] = {"color": SERIES[kind], "linestyle": DASHES[kind], "marker": marker}
     axes.plot(curve.x[:until], values[:until], label=curve.label, **style)
     if until < len(values):
         axes.plot(curve.x[until - 1 :], values[until - 1 :], alpha=0.4, **style)
-    if at is not None:
+    if ringed_at is not None:
         if curve.note is not None:
-            right = curve.x[at] > (min(curve.x) + max(curve.x)) / 2
+            right = curve.x[ringed_at] > (min(curve.x) + max(curve.x)) / 2
             axes.annotate(
                 curve.note,
-                (curve.x[at], values[at]),
+                (curve.x[ringed_at], values[ringed_at]),
                 (-8 if right else 8, 14),
                 textcoords="offset points",
                 ha="right" if right else "left",
@@ -260,8 +260,8 @@ def _curve(axes: Axes, curve: Line) -> None:
                 fontsize=8.5,
             )
         axes.plot(
-            curve.x[at],
-            values[at],
+            curve.x[ringed_at],
+            values[ringed_at],
             marker="o",
             markersize=8,
             color=SERIES[kind],

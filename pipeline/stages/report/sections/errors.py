@@ -158,9 +158,9 @@ def _gallery(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
 
     groups = []
     for (arms, kind), rows in table.groupby(["arms", "kind"], sort=False, observed=True):
-        who = "of both arms" if arms == "both" else f"of {arms} alone"
+        whose = "of both arms" if arms == "both" else f"of {arms} alone"
         few = f", the first {SHOWN_ERRORS}" if len(rows) > SHOWN_ERRORS else ""
-        title = f"{str(kind).capitalize()} {who}: {len(rows):,}{few}"
+        title = f"{str(kind).capitalize()} {whose}: {len(rows):,}{few}"
         of_kind = shown[(shown["arms"] == arms) & (shown["kind"] == kind)]
         groups.append(_cases(data, scaling, of_kind, title, lines) | {"title": title})
     text = (

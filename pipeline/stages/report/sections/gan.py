@@ -162,14 +162,14 @@ def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
     """Return both losses, mean over the shown trainings."""
     curves = []
     for series, (key, label) in enumerate((("loss_discriminator", "discriminator"), ("loss_generator", "generator"))):
-        at: dict[float, list[float]] = {}
+        by_images: dict[float, list[float]] = {}
         for history in histories.values():
             for line in history:
                 if (value := _number(line.get(key))) is not None:
-                    at.setdefault(float(line["images"]), []).append(value)
-        if len(at) > 1:
-            places = sorted(at)
-            curves.append(figures.Line(label, places, [fmean(at[place]) for place in places], series))
+                    by_images.setdefault(float(line["images"]), []).append(value)
+        if len(by_images) > 1:
+            places = sorted(by_images)
+            curves.append(figures.Line(label, places, [fmean(by_images[place]) for place in places], series))
     if not curves:
         return None
     svg = figures.lines("gan-losses", "Losses while training", curves, "real images shown", "loss")

@@ -150,12 +150,12 @@ def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
     """Return the gain in labels at the smallest real fraction, where it matters most."""
     baseline, treatment = two_arms(data)
     gain = min(results, key=lambda result: result.fraction)
-    who = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
+    beginning = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
     if gain.gain == -math.inf:
-        return f"{who} less well than {baseline} with as many."
+        return f"{beginning} less well than {baseline} with as many."
     more = "more" if gain.gain >= 0 else "fewer"
     shown = "more than there are" if gain.gain == math.inf else f"about {abs(gain.gain):,.0f} {more}"
-    return f"{who} as well as {baseline} would with {shown}."
+    return f"{beginning} as well as {baseline} would with {shown}."
 
 
 def _gain_table(data: ReportData, results: list[Gain], objects: str) -> blocks.Block:
