@@ -181,7 +181,7 @@ def learn_form(chips: Sequence[Labelled]) -> Form | None:
 
 
 def _of_outline(alpha: Alpha, pose: Pose | None, has_data: Flags) -> ObjectMask:
-    """Return a mask that the labels give, guarded only against what nobody could cut out."""
+    """Return a mask that the labels give, checked only for what cannot be cut out."""
     area = float(alpha.sum())
     if pose is None and area > 0:
         pose = pose_of(alpha)

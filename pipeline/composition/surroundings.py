@@ -133,7 +133,7 @@ class Backgrounds:
     def surroundings(self, chips: Chips, poses: list[Pose]) -> Floats:
         """Return what surrounds the objects of chips (N, H, W, C), in raw values: (N, 5, C + 1).
 
-        What lies under an object nobody sees: the calmest of its sides stands for it.
+        What lies under an object is not visible: the calmest of its sides stands for it.
         """
         raw = cell_features(chips).reshape(len(chips), -1, self.features.shape[-1])
         weights = np.stack([sectors(pose, self.cells) for pose in poses])

@@ -38,7 +38,7 @@ class Preset:
             ``projection`` (Miyato and Koyama 2018, arXiv:1802.05637).
         discriminator_norm: Normalisation in the discriminator: ``batch``, ``spectral`` (Miyato et al. 2018,
             arXiv:1802.05957) or ``none``.
-        deviation_group: Chips whose deviation from each other the discriminator is told (Karras et al. 2018,
+        deviation_group: Chips whose deviation from each other the discriminator sees (Karras et al. 2018,
             arXiv:1710.10196, section 3); 0 leaves it out.
         balanced: Equal class shares in a batch; otherwise the shares of the training chips.
         symmetries: Real chips are shown flipped and turned by quarters; from above there is no upright.

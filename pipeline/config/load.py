@@ -108,7 +108,7 @@ def find(path: Path) -> Path:
     """Return the file at ``path``, or else the bundled configuration of that name."""
     packaged = configs_folder() / (path.name if path.suffix else f"{path.name}.yaml")
     named = path.parent in (Path(), Path("configs"))
-    # A folder may be called so: data often lie in one that is named as their configuration.
+    # A folder may have this name: data often lie in a folder named like their configuration.
     return packaged if named and not path.is_file() and packaged.is_file() else path
 
 
@@ -209,7 +209,7 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), name: str | No
     """Load and check a configuration.
 
     Args:
-        path: YAML file, or the name of one that travels with the package; None takes the default.
+        path: YAML file, or the name of a bundled one; None takes the default.
         overrides: ``key=value`` texts; keys are dotted, list items by number; later ones win.
         name: Name of the run, instead of the file's ``name`` or its stem.
 

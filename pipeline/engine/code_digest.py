@@ -207,7 +207,7 @@ class _Memory:
     Attributes:
         path: Where it is saved; None saves nothing.
         sources: Digest of the source files.
-        stamps: Their sizes and times, to notice one that is edited while this process runs.
+        stamps: Their sizes and times, to notice edits while this process runs.
         used: Result of :func:`definitions_used` for each task function.
         changed: Whether there is something to save.
     """

@@ -47,7 +47,7 @@ VISIBLE_S = 60.0
 def dask_cluster(
     scheduler: str | None, workers: int, threads: int, memory_gb: float | None = None
 ) -> Iterator[Executor]:
-    """Open an executor on a Dask cluster, or on one that is started here for this run.
+    """Open an executor on a Dask cluster, or on a local one started for this run.
 
     Args:
         scheduler: Address such as ``tcp://host:8786``; None starts a cluster of this machine's processes.

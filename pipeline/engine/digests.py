@@ -34,6 +34,6 @@ def is_digest(text: object) -> bool:
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """Return size, time of modification, and time of the last change of any kind, which nobody can set back."""
+    """Return size, time of modification, and time of the last change of any kind, which cannot be set back."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns

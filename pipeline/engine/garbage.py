@@ -60,7 +60,7 @@ def find_garbage(root: Path, forget: Sequence[str] = ()) -> Iterator[Garbage]:
 
     Raises:
         ConfigError: If one of them does not exist.
-        StoreError: If the record of another run is damaged, so that nobody knows what it refers to.
+        StoreError: If the record of another run is damaged, so that it is unknown what it refers to.
         StoreLockedError: If a run is writing to the store.
     """
     store = Store(root)

@@ -1,9 +1,9 @@
 """Metadata of artifacts, checked against what the stage that makes them declares.
 
 The metadata of an artifact are what its task function returned. Planners plan from them, and they may come from
-somebody else's folder. ``stages/<stage>/metadata.py`` declares them: ``SCHEMAS`` maps the names of artifacts, or what
+someone else's folder. ``stages/<stage>/metadata.py`` declares them: ``SCHEMAS`` maps the names of artifacts, or what
 these begin with, to a :class:`Schema`. The store checks them before anything reads them, and a worker before it commits
-them, so nobody else has to. A key that is added later needs a default, or results of earlier versions count as damaged.
+them, so that no other code has to. A key added later needs a default, or earlier results count as damaged.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class TaskBatch:
 
 
 class _BlockedError(Exception):
-    """A batch has missing tasks, and nobody runs them."""
+    """A batch has missing tasks, and none are run."""
 
 
 class Planner:

@@ -8,7 +8,7 @@ Below ``data/runs/<run>/``::
 A finished result gives way only to a finished result, and stays beside it until it is forgotten: the newest one is
 ``NAME``, an older one ``NAME@VERSION``. Attempts that fail, are interrupted or end earlier change no result.
 
-Records may come from somebody else: each is checked before it is used, and one that is damaged is a :class:`Damaged`.
+Records may come from someone else: each is checked before it is used; a damaged one is a :class:`Damaged`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _is_news(attempt: Attempt, versions: Sequence[Result | Damaged]) -> bool:
 
 
 def _state(attempt: Attempt, store: Store) -> str:
-    """Return the state of an attempt; one that was killed could not record it."""
+    """Return the state of an attempt; a killed attempt could not record it."""
     if attempt.state == "finished":
         return f"complete up to {attempt.last}"
     if attempt.state != "running":

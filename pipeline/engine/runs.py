@@ -24,7 +24,7 @@ DEFAULT = "demo"
 class Run:
     """A run that wrote to a store.
 
-    What it claims of itself may have been written by somebody else: its configuration is data to show and compute
+    What it claims of itself may have been written by someone else: its configuration is data to show and compute
     with, and no function that it names is ever called.
 
     Attributes:

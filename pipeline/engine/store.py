@@ -13,7 +13,7 @@ A commit writes a temporary folder, syncs it, renames it into place and writes t
 without what it records. Content is verified against its manifest when it is opened for work; :meth:`Store.is_current`
 compares sizes and times, and reads a file only where these changed.
 
-The folder may come from somebody else. No link below the root is followed, names in records are checked before they
+The folder may come from someone else. No link below the root is followed, names in records are checked before they
 become paths, and files are read up to a size.
 """
 
@@ -396,7 +396,7 @@ class Store:
             remove(folder)
 
     def scratch(self, key: str) -> Path:
-        """Make the folder for what a task under way keeps across a kill; one that holds links is begun anew."""
+        """Make the folder for what a task under way keeps across a kill; a folder with links is recreated."""
         folder = self.work(key)
         if folder.is_symlink() or (folder.is_dir() and any(path.is_symlink() for path in walk_files(folder))):
             remove(folder)

@@ -64,7 +64,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread; whoever ends the run tells the others."""
+        """Stop the thread; the rank that ends the run informs the others."""
         self._over.set()
         self._thread.join(HEARTBEAT_S)
 
@@ -85,7 +85,7 @@ class Watch:
                 return
 
     def heartbeat(self, now: float) -> str | None:
-        """Send a heartbeat, read the others', and return a sentence on one that is lost."""
+        """Send a heartbeat, read the others', and return a sentence on a lost one."""
         self.store.set(f"alive{self.rank}", str(now))
         for other in self.others:
             if self.store.check([f"failed{other}"]):

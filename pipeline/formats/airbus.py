@@ -27,7 +27,7 @@ class AirbusSource(SharedSource):
 def read(given: LabelInput) -> Labels:
     """Read the labels of scenes; an image whose row has no runs is one without objects.
 
-    So is one without a row, unless the files list images without objects: then nobody knows what it holds.
+    So is one without a row, unless the files list images without objects: then its content is unknown.
     """
     source, labels = given.source(AirbusSource), Labels()
     listed: set[int] = set()

@@ -213,7 +213,7 @@ class LabelFormat:
         read: Reads the labels of a source.
         recognise: Looks whether a folder is of the format; None where its suffixes and ``holds`` tell.
         suffixes: Suffixes of its label files, in small letters, the preferred one first; an empty one takes all.
-        holds: Whether a file is such a label file, by its content; None where no single file tells. A format with
+        holds: Whether a file is such a label file, by its content; None if no single file shows it. A format with
             neither this nor ``recognise`` is not recognised by `init`.
         companions: Further files that decide what the labels say, by name; they are part of the cache key.
         chips: How its chips are listed, where images arrive cut.

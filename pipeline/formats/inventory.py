@@ -155,7 +155,7 @@ def has_tags(path: Path, root: str, *tags: str) -> bool:
 def json_keys(path: Path) -> tuple[str, ...]:
     """Return the keys of a JSON object, or of the first object of a list after a key ``[]``; nothing for others.
 
-    A large file is told by its beginning.
+    Large files are recognised by their beginning.
     """
     text = head(path).lstrip()
     if text[:1] not in ("{", "["):

@@ -39,7 +39,7 @@ class MaskSource(SharedSource):
     class_from: Literal["value", "file", "none"] = "value"
     """Whether the pixel value names the class, or the mask's folder or ending, or every object is `default_class`."""
     ignore_value: int | None = None
-    """Value of pixels that nobody labelled: no background is cut there."""
+    """Value of unlabelled pixels: no background is cut there."""
     default_class: str = "object"
     """Class of the objects of masks with a single value, and of all with `class_from: none`."""
 

@@ -14,7 +14,7 @@ from .listing import beside, named_like
 
 
 def recognise(folder: Inventory, format_: LabelFormat) -> Recognised | None:
-    """Return what a folder holds of a format, told by the format, or by suffixes and what the files hold; or None."""
+    """Return what a folder holds of a format, recognised by the format, or by suffixes and contents; or None."""
     if format_.recognise is not None:
         return format_.recognise(folder)
     if format_.holds is None:
@@ -52,7 +52,7 @@ def recognise_per_image(folder: Inventory, format_: LabelFormat, holds: Callable
 
 
 def _leave_out_unlabelled_folders(folder: Inventory, recognised: Recognised, labelled: Sequence[str]) -> None:
-    """Take the images of folders in which some have a label file: in the others nobody knows what there is."""
+    """Take the images of folders in which some have a label file: the contents of the others are unknown."""
     places = {name.rpartition("/")[0] for name in labelled}
     own = [name for name in folder.images if name.rpartition("/")[0] in places]
     others = [name for name in folder.images if name.rpartition("/")[0] not in places]

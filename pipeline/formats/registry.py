@@ -59,7 +59,7 @@ def read(name: str, given: LabelInput) -> Labels:
 
 
 def identify(path: Path) -> LabelFormat | None:
-    """Return the format of a label file, told by its suffix and content; None where it is of none."""
+    """Return the format of a label file by its suffix and content, or None."""
     suffix = path.suffix.lower()
     matching = (item for item in FORMATS.values() if suffix in item.suffixes and item.holds is not None)
     return next((item for item in matching if item.holds is not None and item.holds(path)), None)

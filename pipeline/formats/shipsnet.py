@@ -271,7 +271,7 @@ def recognise(folder: Inventory) -> Recognised | None:
 
 
 def is_packed(path: Path) -> bool:
-    """Return whether a JSON holds chips; told by its beginning, since such files are large."""
+    """Return whether a JSON holds chips, by its beginning, since such files are large."""
     from .inventory import head
 
     if re.match(r'\s*\{\s*"(data|labels|locations|scene_ids)"\s*:\s*\[', head(path)):

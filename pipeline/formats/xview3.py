@@ -51,7 +51,7 @@ def read(given: LabelInput) -> Labels:
 
 
 def _object(row: Row, key: str) -> PixelObject:
-    """Return the object of one row; where nobody says whether it is a vessel, it is no label, but keeps its place."""
+    """Return the object of one row; if it may or may not be a vessel, it is not a label, but keeps its place."""
     vessel, fishing = (row.get(name, "").lower() for name in ("is_vessel", "is_fishing"))
     name = {"true": "fishing" if fishing == "true" else "vessel", "false": "fixed"}.get(vessel, "")
     reason = None if name else "the file does not say whether it is a vessel"

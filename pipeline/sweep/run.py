@@ -127,7 +127,7 @@ def run(sweep: Sweep, runner: Runner, changed: Changed) -> list[PointState]:
 
     Args:
         sweep: What to run.
-        runner: Of the root folder; its display is told what happens.
+        runner: Of the root folder; its display shows the progress.
         changed: Called with the states of all points whenever one is complete or has failed.
 
     Raises:

@@ -159,7 +159,7 @@ def detect(run: Run, paths: Sequence[Path], to: Path, wish: Wish, tick: Callable
     Args:
         run: The run whose final classifier is used.
         paths: The scenes.
-        to: A .geojson, .gpkg or .parquet file; one that exists is replaced once everything is there.
+        to: A .geojson, .gpkg or .parquet file; an existing file is replaced once everything is written.
         wish: What is asked for.
         tick: Told how many scenes of how many are done, in fractions.
 

@@ -118,7 +118,7 @@ class Scorer:
 
 
 Show = Callable[[int, int, Values], None]
-"""Is given the scene's pixels in the network's range as they come: first row, first column, values (H, W, C)."""
+"""Receives the scene's pixels in the network's range as they are read: first row, first column, values (H, W, C)."""
 
 
 def scan(

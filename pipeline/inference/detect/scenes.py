@@ -91,7 +91,7 @@ def open_scenes(paths: Sequence[Path], wanted: Wanted) -> list[Scene]:
     """Open the scenes at ``paths``.
 
     Raises:
-        InputError: If a file is no scene, or one that the model cannot take.
+        InputError: If a file is not a scene, or the model cannot take it.
     """
     names = distinct_names(paths)
     return [_open(path, name, wanted) for path, name in zip(paths, names, strict=True)]

@@ -1,6 +1,6 @@
 """A run's networks as ONNX, each compared with torch before anybody gets to see it.
 
-What the networks take and give are values of chips as in the scenes, so that nobody needs to know how they were scaled.
+What the networks take and give are values of chips as in the scenes, so that no one needs to know how they were scaled.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ FORMATS: dict[str, Callable[[Layout], Files]] = {
 
 
 class LabelTable:
-    """The table of labels: a row for each chip, written as they come."""
+    """The table of labels: a row for each chip, written one by one."""
 
     def __init__(self, folder: Path, within: str | None = None) -> None:
         """Begin ``labels.csv``; or, for chips below ``within``, ``metadata.csv`` there with paths from there."""

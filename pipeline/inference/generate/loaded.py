@@ -33,8 +33,8 @@ class LoadedGenerator:
         generator: The networks.
         scaling: From chip values to [-1, 1].
         licences: Licences of the imagery that it learned from.
-        truncation: Standard deviation of z unless somebody asks for another.
-        screened: Whether chips are screened unless somebody asks otherwise.
+        truncation: Default standard deviation of z.
+        screened: Whether chips are screened by default.
         measured: What was measured of it.
         screening_folder: Where what screens its chips lies; None where there is nothing.
         remedy: How to get it, for messages.

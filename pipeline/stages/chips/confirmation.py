@@ -39,7 +39,7 @@ that were encoded anew, blurred or made noisy are at 0.5 to 1."""
 _LEAST_DEVIATIONS = 5.0
 """Agreement in standard deviations of that of independent detail: few tiles agree by chance."""
 _LEAST_TILES, _LEAST_SHARE = 16.0, 1 / 3
-"""Tiles with detail, and their share of the compared ones, from which something can be told."""
+"""Tiles with detail, and their share of the compared ones, from which a decision is possible."""
 _GREY_LEVELS = 255.0
 _FAINTEST = 0.5
 """Standard deviation of the detail, of 255 grey levels, from which a tile counts half: what is fainter is rounding."""
@@ -78,7 +78,7 @@ class Comparison:
         return np.asarray((self.correlation >= min_correlation) & agree & self.detailed)
 
     def undecided(self, min_correlation: float) -> npt.NDArray[np.bool_]:
-        """Return of which pairs (M,) nothing can be told: they hold no detail beside one shape."""
+        """Return which pairs (M,) are undecided: they hold no detail beside one shape."""
         return np.asarray((self.correlation >= min_correlation) & ~self.detailed)
 
 

@@ -1,7 +1,7 @@
 """Masks of the objects that chips are labelled for, made while a batch is cut.
 
 An object is looked for in a *surrounding window* of twice a chip's side around the chip: many objects are larger than
-their chip, and what stands beside them tells where they end. Where the mask is usable, chip-sized and whole, both are
+their chip, and what is beside them shows where they end. Where the mask is usable, chip-sized and whole, both are
 written: the chip's mask says what the chip shows, the surrounding window is what layers are cut from.
 """
 

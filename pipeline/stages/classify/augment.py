@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# albumentations asks a server for its latest version when it is imported, unless told not to.
+# albumentations asks a server for its latest version when it is imported, unless this is switched off.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations

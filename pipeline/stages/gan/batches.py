@@ -66,7 +66,7 @@ class Batches:
         chosen = self.choose(step)[rows]
         chips = self.chips[chosen]
         if self.scaling is None:
-            # A layer lies along its canvas, and which of its ends is ahead nobody knows.
+            # A layer lies along its canvas; which of its ends is ahead is unknown.
             flips = self.rng(TURNS, step).integers(0, 4, self.size)[rows]
             return mirrored(np.asarray(chips, np.float32), flips), self.labels[chosen]
         if self.symmetries:

@@ -145,7 +145,7 @@ def synthetic(split: Split, store: Path) -> ChipStore | None:
 
 
 def sample(chips: ChipStore, label: str, count: int, seed: Sequence[int]) -> ChipStore:
-    """Return up to ``count`` chips of a class, drawn at random so that nobody chose the pretty ones."""
+    """Return up to ``count`` chips of a class, drawn at random, not hand-picked."""
     rows = np.flatnonzero((chips.index["class"] == label).to_numpy(dtype=bool))
     selected: npt.NDArray[np.bool_] = np.zeros(len(chips), dtype=bool)
     selected[rows[chosen_mask(len(rows), count, seed)]] = True

@@ -219,7 +219,7 @@ def write_sheets(data: ReportData, folder: Path) -> list[str]:
 
 
 def labels_to_check(data: ReportData) -> pd.DataFrame:
-    """Return the chips whose labels somebody should check, with where they are."""
+    """Return the chips whose labels should be checked, with their locations."""
     content = contradicted(data)
     places = data.chips.index[["chip_id", "scene_id", "row", "col"]]
     return content.merge(places, on="chip_id", how="left")

@@ -32,7 +32,7 @@ CACHE_BYTES = 128 << 20
 """GDAL's cache: a row of a wide scene's blocks."""
 
 Blend = Callable[["npt.NDArray[np.generic]", int, int], None]
-"""Changes pixels (C, H, W) of a window, in place; it is told the window's first row and column."""
+"""Changes pixels (C, H, W) of a window, in place; takes the window's first row and column too."""
 
 
 def copy_scene(

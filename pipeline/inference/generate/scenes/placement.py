@@ -31,7 +31,7 @@ CANDIDATES = 32
 ROUNDS = 3
 """Times that places are drawn for objects that found none."""
 DRAWS = 50
-"""Draws for each wanted place, before one that is clear of labels is given up."""
+"""Draws for each wanted place, before the search for a place clear of labels is given up."""
 CLEAR_PX = 4.0
 """Pixels of the chips' grid that objects keep from each other."""
 FEW = 0.05

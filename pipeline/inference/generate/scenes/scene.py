@@ -92,7 +92,7 @@ class SceneWriter:
         self._names: Counter[str] = Counter()
 
     def add(self, given: SceneInput, items: Sequence[SceneObject], tick: Callable[[float], None]) -> None:
-        """Put objects into a scene and write it; one that gets no object is written too.
+        """Put objects into a scene and write it; a scene without objects is written too.
 
         Args:
             given: The scene.

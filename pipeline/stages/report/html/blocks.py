@@ -48,7 +48,7 @@ def text(words: str, quiet: bool = False) -> Block:
 
 
 def warning(words: str) -> Block:
-    """Return a paragraph that nobody must miss."""
+    """Return a highlighted paragraph."""
     return {"kind": "warning", "text": words}
 
 

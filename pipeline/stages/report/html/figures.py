@@ -187,7 +187,7 @@ def lines(
     log_x: bool = False,
     percent: bool = False,
 ) -> str:
-    """Return curves over a common axis, told apart by colour and dash.
+    """Return curves over a common axis, distinguished by colour and dash.
 
     Args:
         name: Name of the figure.

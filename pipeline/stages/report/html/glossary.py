@@ -1,4 +1,4 @@
-"""What the words of the page mean, for somebody who meets them for the first time."""
+"""Glossary of the page."""
 
 from __future__ import annotations
 

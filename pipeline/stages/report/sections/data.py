@@ -45,7 +45,7 @@ def section_left_out(data: ReportData) -> blocks.Section:
 
 
 def ask_for_sites(data: ReportData) -> str | None:
-    """Return a request to name the site of each scene where nothing else tells which show the same place, or None."""
+    """Return a request to name the site of each scene if nothing else shows which show the same place, or None."""
     scenes = SCENES.read(data.scenes / "scenes.parquet")
     unplaced = int((scenes["crs"].isna() & scenes["quarantined"].isna()).sum())
     if data.config["split"]["by"] != "scene_id" or not unplaced or data.tables.get("simulated"):

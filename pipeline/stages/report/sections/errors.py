@@ -1,4 +1,4 @@
-"""Which test chips are wrong, by arm and kind, which changed sides, and whose labels somebody should check."""
+"""Which test chips are wrong, by arm and kind, which changed sides, and whose labels should be checked."""
 
 from __future__ import annotations
 

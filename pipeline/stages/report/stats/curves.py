@@ -51,7 +51,7 @@ def labels_needed(labels: Sequence[float], values: Floats, target: Floats) -> Fl
 
     A curve that dips is replaced by the best so far: labels once had are not lost. A target above the curve's end
     needs more labels than there are, infinity; one below its start would be reached with fewer than the fewest, by how
-    many nobody knows: minus infinity.
+    many is unknown: minus infinity.
 
     Args:
         labels: Numbers of labels, rising (F,).
