@@ -174,20 +174,22 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
     if not leaks:
         return
     yield (
-        f"leaks found: {leaks['overlapping_pairs']:,} pairs of chips from two scenes overlap on the ground;"
-        f" {leaks['near_duplicate_pairs']:,} pairs are near-duplicates, of {leaks['compared_chips']:,} textured chips"
-        " compared"
+        f"leaks found: {plural(leaks['overlapping_pairs'], 'pair')} of chips from two scenes with overlapping ground,"
+        f" {plural(leaks['near_duplicate_pairs'], 'pair')} of near-duplicates among"
+        f" {plural(leaks['compared_chips'], 'textured chip')}"
     )
     if leaks["undecided_pairs"]:
         yield (
-            f"undecided: {leaks['undecided_pairs']:,} more pairs look alike, but have too little texture beside a shape"
-            " to distinguish copies from, say, ships of one size on flat water; they do not count as near-duplicates"
+            f"undecided: {plural(leaks['undecided_pairs'], 'more pair')} of similar chips with too little texture to"
+            " distinguish copies from, say, ships of one size on flat water; they do not count as near-duplicates"
         )
     yield from _scenes_compared(leaks["compared_scenes"], leaks["pairs_seen_only"])
     joined = leaks["joined_groups"]
     names = "; ".join(" + ".join(groups) for groups in joined[:NAMED]) + ("; ..." if len(joined) > NAMED else "")
     line = (
-        f"{sum(map(len, joined)):,} groups of {by} into {len(joined):,} ({names})" if joined else f"no groups of {by}"
+        f"{plural(sum(map(len, joined)), 'group')} of {by} into {len(joined):,} ({names})"
+        if joined
+        else f"no groups of {by}"
     )
     yield f"leaks joined: {line}"
     dropped = leaks["dropped_by_split"]
@@ -206,8 +208,8 @@ def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[s
         return
     yield (
         f"scenes compared by their pixels: {scenes['scenes']:,}, at any rotation, mirrored or not, at scales from"
-        f" 0.8 to 1.25; {scenes['seen']:,} pairs show the same ground, {scenes['implied']:,} more follow from these;"
-        f" {pairs:,} pairs of chips overlap without any sign of it in the georeference"
+        f" 0.8 to 1.25: {plural(scenes['seen'], 'pair')} with the same ground, {scenes['implied']:,} more implied by these;"
+        f" {plural(pairs, 'pair')} of chips with overlapping ground that the georeference does not show"
     )
     if scenes["keypoint_share"] < 1:
         share = f"{scenes['keypoint_share']:.0%}"

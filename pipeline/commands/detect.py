@@ -125,7 +125,7 @@ def _report(outcome: Outcome, classes: tuple[str, ...]) -> None:
         quality = f": {_format_quality(outcome.quality([scanned])[0])}" if scored else ""
         say(f"{scanned.scene.name}: {len(scanned.above(outcome.score).objects):,} found{quality}")
     if len(outcome.scenes) > SCENES_SHOWN:
-        say(f"and {len(outcome.scenes) - SCENES_SHOWN:,} more scenes")
+        say(f"and {plural(len(outcome.scenes) - SCENES_SHOWN, 'more scene')}")
     detections = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     places = plural(len(outcome.scenes), "scene")
     say(f"{detections} with a score above {outcome.score:.3g} in {places}, {plural(windows, 'window')}")

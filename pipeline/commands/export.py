@@ -127,11 +127,14 @@ def chips(
     say(f"{plural(len(table), 'chip')} in {to}; labels.csv describes them")
     _say_left_out(left_out)
     if unused := len(chips_store) - len(table) - left_out[NO_BOX]:
-        say(f"left out: {unused:,} chips that split {split} does not use")
+        say(f"left out, as split {split} does not use them: {plural(unused, 'chip')}")
     if when is not None:
         in_one = {"file": PARQUET} if file_format == "parquet" else {}
         items = stac.write_chips(table.assign(**in_one), name, when, to)
-        say(f"{items:,} STAC items in {to / stac.ITEMS}; {len(table) - items:,} chips are not georeferenced")
+        say(
+            f"{plural(items, 'STAC item')} in {to / stac.ITEMS}; not georeferenced:"
+            f" {plural(len(table) - items, 'chip')}"
+        )
 
 
 def _source(

@@ -142,7 +142,7 @@ def _make_chips(run: Run, wish: of_chips.Wish, to: Path) -> None:
         tally = make(run, wish, to, tick)
     names = run.config.ingest.classes
     counts = ", ".join(f"{number:,} {names[label]}" for label, number in tally.kept.items())
-    say(f"{sum(tally.kept.values()):,} synthetic chips in {to}: {counts}")
+    say(f"{plural(sum(tally.kept.values()), 'synthetic chip')} in {to}: {counts}")
     if tally.note:
         say(f"note: {tally.note}")
     if tally.reasons:

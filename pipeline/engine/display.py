@@ -116,10 +116,10 @@ def _leaks(metadata: Mapping[str, dict[str, Any]]) -> list[str]:
         return []
     dropped = sum(sum(task["dropped"].values()) for task in splits)
     joined = leaks["joined"].get(splits[0]["by"], []) if splits[0]["joins"] else []
-    count = f"{sum(map(len, joined)):,} groups of {splits[0]['by']}"
+    count = f"{plural(sum(map(len, joined)), 'group')} of {splits[0]['by']}"
     groups = f"{count} joined into {len(joined):,}" if joined else "no groups joined"
     pairs = (
-        f"{leaks['overlaps']:,} pairs of chips overlap on the ground and {leaks['duplicates']:,} are near-duplicates"
+        f"pairs of chips that overlap on the ground: {leaks['overlaps']:,}, near-duplicates: {leaks['duplicates']:,}"
     )
     copies = (
         f"{plural(dropped, 'training copy', 'training copies')} dropped in {plural(len(splits), 'split')}; none remains"

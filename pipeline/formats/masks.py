@@ -192,7 +192,7 @@ def recognise(folder: Inventory) -> Recognised | None:
         "labels": paths_of(folder, masks, folder.images),
     }
     recognised = Recognised(
-        source, f"{len(names):,} raster masks in {some(masks)}", {}, (), len(scenes), [*scenes, *masks]
+        source, f"{plural(len(names), 'raster mask')} in {some(masks)}", {}, (), len(scenes), [*scenes, *masks]
     )
     _settle_classes(recognised, names, values)
     return recognised
