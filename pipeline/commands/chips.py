@@ -208,7 +208,7 @@ def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[s
         return
     yield (
         f"scenes compared by their pixels: {scenes['scenes']:,}, at any rotation, mirrored or not, at scales from"
-        f" 0.8 to 1.25: {plural(scenes['seen'], 'pair')} of the same ground, {scenes['implied']:,} more implied by these;"
+        f" 0.8 to 1.25: {plural(scenes['seen'], 'pair')} of the same ground, {scenes['implied']:,} more implied;"
         f" {plural(pairs, 'pair')} of chips with overlapping ground that the georeference does not show"
     )
     if scenes["keypoint_share"] < 1:
