@@ -21,7 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from ..config.run import ComputeConfig
+from ..utils.bounded_files import read_json
 from ..utils.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -154,8 +157,8 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
         TrainingError: If a device is named that this machine does not have, or a precision that it cannot compute.
     """
     cached = _read(cache)
-    machine = cached.get(machine_key(config.threads), {})
-    devices: list[str] = machine.get("devices") or []
+    machine = _machine(cached.get(machine_key(config.threads)))
+    devices = machine.devices
     if not devices or ("cuda" not in devices and _has_nvidia()):
         devices = _devices()  # asked again where there is a card that torch could not use: its driver may be new
     device = devices[0] if config.device == "auto" else config.device
@@ -164,12 +167,12 @@ def resolve_profile(config: ComputeConfig, cache: Path) -> Profile:
             f"compute.device is {device}, which torch {version('torch')} does not find on this machine;"
             f" it has {', '.join(devices)}: set compute.device=auto, or install the matching build of torch"
         )
-    timings: dict[str, dict[str, float]] = dict(machine.get("step_s", {}))
+    timings = dict(machine.step_s)
     if device not in timings and "auto" in (config.precision, config.memory_format):
         timings[device] = _time_steps(device, config.threads)
-    record = {"devices": devices, "step_s": timings}
+    record = _Machine(devices=devices, step_s=timings)
     if record != machine:
-        _write(cache, cached | {machine_key(config.threads): record})
+        _write(cache, cached | {machine_key(config.threads): record.model_dump()})
     precision, memory_format = _choose(config, timings.get(device, {}))
     return Profile(device, precision, memory_format, config.threads)
 
@@ -310,10 +313,27 @@ def _trial(profile: Profile) -> Callable[[], float]:
     return step
 
 
+class _Machine(BaseModel):
+    """What is remembered of a machine: its devices, and seconds of a step by device, precision and memory format."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    devices: list[str] = Field(default_factory=list)
+    step_s: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+
+def _machine(remembered: object) -> _Machine:
+    """Return what is remembered of a machine; nothing where it is damaged."""
+    try:
+        return _Machine.model_validate(remembered or {})
+    except ValidationError:
+        return _Machine()
+
+
 def _read(cache: Path) -> dict[str, Any]:
     """Read earlier answers; none where the file is missing or damaged."""
     try:
-        cached = json.loads(cache.read_text("utf-8"))
+        cached = read_json(cache)
     except (OSError, ValueError):
         return {}
     return cached if isinstance(cached, dict) else {}

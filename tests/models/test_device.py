@@ -82,12 +82,13 @@ def test_a_missing_device_is_one_sentence(tmp_path: Path) -> None:
         resolve_profile(ComputeConfig(device="mps"), cache)
 
 
-def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", '{"KEY": [1]}', '{"KEY": {"devices": "cpu"}}', '{"KEY": {"step_s": 1}}'])
+def test_a_damaged_cache_is_replaced(tmp_path: Path, text: str) -> None:
     cache = tmp_path / "c.json"
-    cache.write_text("{")
+    cache.write_text(text.replace("KEY", machine_key(1)))
     config = ComputeConfig(device="cpu", precision="fp32", memory_format="contiguous")
     assert resolve_profile(config, cache) == Profile("cpu", "fp32", "contiguous", 1)
-    assert json.loads(cache.read_text())
+    assert json.loads(cache.read_text())[machine_key(1)]["devices"]
 
 
 STEPS = """
