@@ -59,7 +59,7 @@ TINY = {
 }
 PROBES = (features, probe, scorer)
 """Modules that train small networks for a fixed number of steps."""
-FEW = {"split.replicates": 2, "split.folds": 2}
+FEW = {"split.replicates": 1, "split.folds": 2}
 """Larger numbers become these."""
 SIX = 'RUN, REPLICATES = "mixed", 6'
 """A script's own number of replicates."""
@@ -189,7 +189,7 @@ def run_document(document: Path, workspace: Path) -> list[str]:
     name = document.relative_to(REPOSITORY).as_posix()
     for language, title, text in blocks(document):
         if title is not None:
-            (workspace / title).write_text(text.replace(SIX, SIX.replace("6", "2")), "utf-8")
+            (workspace / title).write_text(text.replace(SIX, SIX.replace("6", "1")), "utf-8")
         if language == "python" and (title is None or f"python {title}" not in whole):
             run_python(text, workspace / PLACE_OF_PYTHON.get(name, "."), name)
         if language == "sh":

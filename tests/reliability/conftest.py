@@ -40,6 +40,17 @@ def undisturbed(harness: Harness, ground: Path) -> Undisturbed:
     return found
 
 
+@pytest.fixture(scope="session")
+def published(harness: Harness, undisturbed: Undisturbed, ground: Path) -> tuple[Path, Path]:
+    """Where projects are built, and the copy of a finished one with its report from which it is restored there."""
+    folder = build_project(ground / "project")
+    shutil.copytree(undisturbed.kept, folder / "data")
+    harness.arm()
+    assert harness.run_all(folder).code == 0
+    pristine = folder.rename(ground.with_name("published"))
+    return folder, pristine
+
+
 @pytest.fixture
 def project(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
     """A project that nothing was run in yet, where the undisturbed one was."""

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.everyday import COMMANDS, Kept, build, restore, walk
+from fixtures.everyday import COMMANDS, Kept, restore, run_other, walk
 from fixtures.faults import Harness
 
 SAMPLE = 14
 
 
 @pytest.fixture(scope="module")
-def pristine(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A built project, and the copy from which it is restored."""
-    base = tmp_path_factory.mktemp("everyday")
-    folder = build(harness, base / "project")
-    return folder, restore(base / "pristine", folder)
+def pristine(harness: Harness, published: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Where the project is, and the copy from which it is restored."""
+    folder = restore(*published)
+    run_other(harness, folder)
+    return folder, folder.rename(folder.with_name("everyday"))
 
 
 def sequences() -> list[tuple[str, ...]]:

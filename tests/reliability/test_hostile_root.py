@@ -9,21 +9,10 @@ from pathlib import Path
 
 import pytest
 from fixtures.everyday import restore
-from fixtures.faults import Harness, build_project
+from fixtures.faults import Harness
 from fixtures.hostile_root import BY_HAND, RANDOM, Mutation, check, strangers_folder
 
 SAMPLE = [mutation for mutation in BY_HAND if mutation.name.split(" in ")[0] not in ("nothing",)][:60:4]
-
-
-@pytest.fixture(scope="module")
-def pristine(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A project with a finished run, and the copy from which it is restored."""
-    base = tmp_path_factory.mktemp("root")
-    folder = build_project(base / "project")
-    harness.arm()
-    ran = harness.run(folder, "run", "small.yaml")
-    assert ran.code == 0, ran.err
-    return folder, restore(base / "pristine", folder)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +23,13 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("mutation", [*BY_HAND[:2], *SAMPLE, *BY_HAND[-4:]], ids=lambda mutation: mutation.name)
 def test_trap_by_hand_lets_nothing_in_or_out(
-    harness: Harness, pristine: tuple[Path, Path], outside: Path, mutation: Mutation
+    harness: Harness, published: tuple[Path, Path], outside: Path, mutation: Mutation
 ) -> None:
-    assert check(harness, restore(*pristine), mutation, 1, outside) == []
+    assert check(harness, restore(*published), mutation, 1, outside) == []
 
 
 @pytest.mark.parametrize("number", [*range(0, 24, 4), *range(24, len(RANDOM), 2)])
 def test_random_change_ends_in_a_sentence(
-    harness: Harness, pristine: tuple[Path, Path], outside: Path, number: int
+    harness: Harness, published: tuple[Path, Path], outside: Path, number: int
 ) -> None:
-    assert check(harness, restore(*pristine), Mutation(f"random {number}", RANDOM[number]), number, outside) == []
+    assert check(harness, restore(*published), Mutation(f"random {number}", RANDOM[number]), number, outside) == []
