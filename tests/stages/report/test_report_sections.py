@@ -401,6 +401,18 @@ def test_the_report_draws_where_a_generator_was_over_trained(page_folder: Path) 
     assert (page_folder / "figures" / "gan-score.svg").read_text("utf-8").count("over-trained from here") == 1
 
 
+def test_no_curves_are_spoken_of_where_there_are_none(tmp_path):
+    run = FakeRun(tmp_path, SimulatedRun(chips=16))
+    for history in tmp_path.rglob("metrics.jsonl"):
+        history.write_text(history.read_text("utf-8").splitlines()[-1] + "\n")
+    folder = run.report()[0]
+    page = (folder / "report.html").read_text("utf-8")
+    assert not list(folder.glob("figures/gan-*.svg"))
+    assert "Each was evaluated once, at its end." in page
+    assert "curves are those of replicate" not in page
+    assert "curves above" not in page
+
+
 def test_the_map_shows_the_chips_of_the_scene_with_most_objects(page_folder):
     rows = rows_tested(page_folder).drop_duplicates("chip_id")
     counts = rows.groupby("unit")["class"].value_counts().unstack(fill_value=0)

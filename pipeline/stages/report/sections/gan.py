@@ -55,25 +55,18 @@ def section_gan(data: ReportData) -> blocks.Section | None:
         return None
     section = blocks.Section("gan", "How good the GAN is")
     generators = sum(split.gan is not None for split in data.splits.values())
-    section.blocks.append(
-        blocks.text(
-            f"{plural(generators, 'generator')}, one per split, each trained only on that split's training chips. The"
-            " checkpoint used is the best on validation chips (ringed), not the last. Its score, lower is"
-            " better, is the mean"
-            " kernel distance of the classes plus twice the gap of a classifier trained only on its chips to an average"
-            " precision of 1. A score that stays above the ring means over-training."
-            f" The curves are those of replicate {splits[0].metadata['replicate']}."
-        )
-    )
     if (warning := experiment_verdict(list(chosen(data))).sentence) is not None:
-        section.blocks.insert(0, blocks.warning(warning))
+        section.blocks.append(blocks.warning(warning))
     drawings = [score_figure(splits, histories)]
     drawings += [distance_figure(label, splits, histories) for label in [*data.classes[1:], data.classes[0]]]
     drawings += [loss_figure(histories)]
     shown = [drawing for drawing in drawings if drawing is not None]
-    section.blocks += [blocks.figures(shown)] if shown else []
+    text = f"{plural(generators, 'generator')}, one per split, each trained only on that split's training chips. "
+    text += curves_in_words(splits[0].metadata["replicate"]) if shown else "Each was evaluated once, at its end."
+    section.blocks += [blocks.text(text), *([blocks.figures(shown)] if shown else [])]
     quality = mean_quality(data)
-    section.blocks += [quality_table(quality), blocks.terms("What the measures mean", MEANINGS)] if quality else []
+    if quality:
+        section.blocks += [quality_table(quality, bool(shown)), blocks.terms("What the measures mean", MEANINGS)]
     usefulness = mean_usefulness(data)
     if "real_to_real" in usefulness:
         section.blocks += [
@@ -86,6 +79,16 @@ def section_gan(data: ReportData) -> blocks.Section | None:
     section.blocks += sheets(splits[0])
     section.data = {"quality": quality, "usefulness": usefulness, "generators": generators, "best_images": _best(data)}
     return section
+
+
+def curves_in_words(replicate: int) -> str:
+    """Return what the curves of trainings show."""
+    return (
+        "The checkpoint used is the best on validation chips (ringed), not the last. Its score, lower is better, is"
+        " the mean kernel distance of the classes plus twice the gap of a classifier trained only on its chips to an"
+        " average precision of 1. A score that stays above the ring means over-training."
+        f" The curves are those of replicate {replicate}."
+    )
 
 
 def _best(data: ReportData) -> dict[str, int]:
@@ -196,8 +199,8 @@ def mean_quality(data: ReportData) -> dict[str, dict[str, float]]:
     return mean_of([metadata.get("quality", {}) for metadata in chosen(data)])
 
 
-def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
-    """Return quality by class, with the floor below each value."""
+def quality_table(quality: Mapping[str, Mapping[str, float]], curves: bool) -> blocks.Block:
+    """Return quality by class, with the floor below each value; ``curves`` of one replicate may stand above it."""
     names = list(dict.fromkeys(name for values in quality.values() for name in values))
     columns = [*MEASURES, *sorted(set(names) - set(MEASURES))]
     names = [name for name in columns if name in names and not name.endswith("_floor")]
@@ -210,8 +213,8 @@ def quality_table(quality: Mapping[str, Mapping[str, float]]) -> blocks.Block:
             cells.append(blocks.cell(shown, f"real {shown_measure(name, floor)}" if floor is not None else ""))
         rows.append(blocks.row(cells))
     caption = (
-        "The chosen generators against real validation chips, mean over splits (the curves above are of one"
-        " replicate), in features learned on training chips;"
+        "The chosen generators against real validation chips, mean over splits"
+        f"{' (the curves above are of one replicate)' if curves else ''}, in features learned on training chips;"
         " below each value that of real training chips instead of generated ones. Lower is better for both distances"
         " and for copies, higher for the others. A value better than the one below it does not mean that the chips are"
         " better than real ones, only that these features do not see the difference."
