@@ -136,7 +136,8 @@ def main() -> None:
         else:
             lines = time_table(asked.chips)
         load = "" if name == "recall" else f", {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
-        command = f"`python benchmarks/duplicates.py --only {name}`: {processor()}{load}."
+        tiles = " --tiles FOLDER" if asked.tiles and name == "recall" else ""
+        command = f"`python benchmarks/duplicates.py{tiles} --only {name}`: {processor()}{load}."
         write_section(f"Near-duplicates: {name}", [command, "", *lines], asked.docs)
 
 
