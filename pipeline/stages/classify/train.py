@@ -102,10 +102,7 @@ def train(
                 batch_of(step, rows).to(device, memory_format=profile.torch_format()),
                 labels[rows].to(device),
             )
-            network.train()
-            with profile.autocast():
-                logits = network(chips)
-            loss = functional.cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
+            loss = _loss(network, chips, targets, config.label_smoothing, profile)
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimiser.step()
@@ -167,6 +164,16 @@ def loader(
         return to_tensor(values).float().mul_(factor).sub_(1)
 
     return batch
+
+
+def _loss(
+    network: nn.Module, chips: torch.Tensor, targets: torch.Tensor, smoothing: float, profile: Profile
+) -> torch.Tensor:
+    """Return the cross-entropy of a batch in training mode, in the profile's precision."""
+    network.train()
+    with profile.autocast():
+        logits = network(chips)
+    return functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
 
 def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
