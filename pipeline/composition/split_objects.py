@@ -21,7 +21,8 @@ Labels = npt.NDArray[np.int64]
 LEAST_OBJECTS = 8
 """Fewer objects of a class than this are no variety to learn layers from."""
 LEAST_SHARE = 0.5
-"""Share of a class's training chips that need a mask, or its chips are generated whole."""
+"""Share of a class's training chips that need a mask, or its chips are generated whole. Of few chips the share may be
+smaller by two standard errors, so that one class is not generated in two ways in splits of one experiment."""
 MOST_BACKGROUNDS = 2048
 """Background chips that are held in memory."""
 
@@ -46,7 +47,7 @@ def layered_classes(store: ChipStore, labels: Labels, classes: Sequence[str]) ->
             reasons[name] = (
                 f"{objects} of its {count} training chips have an object mask, and {LEAST_OBJECTS} are needed"
             )
-        elif objects < LEAST_SHARE * count:
+        elif objects < LEAST_SHARE * count - 2 * math.sqrt(LEAST_SHARE * (1 - LEAST_SHARE) * count):
             reasons[name] = f"only {objects} of its {count} training chips have an object mask"
     return reasons
 
