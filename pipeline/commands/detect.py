@@ -29,7 +29,7 @@ SCENES_SHOWN = 10
 @click.option(
     "--score",
     type=click.FloatRange(0, 1),
-    show_default="four times the odds of the classifier's threshold",
+    show_default="eight times the odds of the classifier's threshold",
     help="Score that a detection must exceed; higher gives fewer, more certain detections.",
 )
 @click.option(

@@ -34,13 +34,13 @@ STRIDES_PER_SIDE = 5
 """Windows of the first scan along a window's side, unless the user says otherwise."""
 LEAST = 0.05
 """Objects of no higher score are not kept for measuring either."""
-RARER = 4.0
+RARER = 8.0
 """A detection needs so many times the odds of the classifier's threshold.
 
 That threshold is for chips of which about half show an object, and windows of a scene hardly ever do. By Bayes' rule
 the odds would fall by more; but of the many windows that show one object the best counts. Chosen on whole tiles of an
-area that was left out, where F1 was best from 3 to 6; an area that was opened afterwards asked for far more
-(docs/experiments.md), so whoever has labels should look for the best score with `--truth`."""
+area that was left out, where F1 was best from 6 to 12; other areas asked for 3 to 80 (docs/experiments.md), so whoever
+has labels should look for the best score with `--truth`."""
 NEAR = 0.125
 """A detection may miss a labelled box by this share of a window's side."""
 

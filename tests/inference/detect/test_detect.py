@@ -84,7 +84,7 @@ def test_every_spot_is_found_once_and_written_in_the_scenes_crs(done: Finished, 
     scene = write(tmp_path / "port à l'est.tif", sea(160, 192, SPOTS))
     code, said = invoke(done, scene, "--to", tmp_path / "out" / "ships.geojson")
     assert code == 0, said
-    assert "5 ship with a score above 0.8 in 1 scene" in said
+    assert "5 ship with a score above 0.889 in 1 scene" in said
     same_places(places(tmp_path / "out" / "ships.geojson"), SPOTS)
     frame = geopandas.read_file(tmp_path / "out" / "ships.geojson")
     assert frame.crs == UTM

@@ -72,7 +72,7 @@ def test_a_long_object_is_one_with_its_middle_in_the_middle() -> None:
 def test_a_ripple_on_a_hill_is_no_object_and_a_saddle_parts_two() -> None:
     windows, _ = hill([(200, 200)])
     col = windows[:, 1] + SIZE / 2
-    for depth, count in ((1.0, 1), (9.0, 2)):
+    for depth, count in ((1.0, 1), (2.0, 2), (9.0, 2)):
         odds = np.where(np.abs(windows[:, 0] - 160) < 20, 6 - depth * (np.abs(col - 200) < 14), -6.0)
         odds[np.abs(col - 200) > 50] = -6
         score = 1 / (1 + np.exp(-odds))
