@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,12 @@ def run_python(text: str, folder: Path, name: str) -> None:
     assert done.returncode == 0, f"{name}\n{text}\n{done.stdout}{done.stderr}"
 
 
+@cache
+def run_apart(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own; once, where several documents have the same line."""
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+
+
 def run_line(line: str, name: str) -> bool:
     """Run one line of a shell block; whether it was run."""
     if any(re.search(pattern, line) for pattern in NOT_RUN):
@@ -220,7 +227,7 @@ def run_line(line: str, name: str) -> bool:
     if words[0] == "python" or words[1] == "doctor":
         # The doctor looks at its own process, and this one has seen a lot.
         command = words[1:] if words[0] == "python" else ["-m", "satpipe", *words[1:]]
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+        done = run_apart(*command)
         assert done.returncode == 0, f"{name}: {line}\n{done.stdout}{done.stderr}"
         return True
     assert Path(words[0]).name == "satpipe", f"{name}: {line} is neither run nor listed in NOT_RUN"
