@@ -77,7 +77,7 @@ def test_notebook_runs_from_top_to_bottom(request: pytest.FixtureRequest, path: 
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(project)}})
+    client = nbclient.NotebookClient(notebook, timeout=540, resources={"metadata": {"path": str(project)}})
     client.execute()
     said = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())]
     assert said
