@@ -164,7 +164,7 @@ def test_a_damaged_record_is_a_row_and_stops_nothing_but_clean(finished: Letters
     assert [(row[0], row[1]) for row in rows(finished)] == [("letters", "finished"), ("other@1", "damaged")]
     done = finished.call("clean", "--yes")
     assert done.returncode == 2
-    assert "nobody knows what it refers to and nothing is deleted" in done.stderr
+    assert "it is unknown what it refers to and nothing is deleted" in done.stderr
     assert finished.run() == []
 
 
