@@ -42,7 +42,7 @@ def source(folder: Path, function: str = "read", labels: str = "*.list") -> dict
 def test_rows_of_the_users_reader_are_labels_in_pixels(folder: Path) -> None:
     found = ingest(folder, source(folder))
     assert sorted(found.boxes()) == [(2, 1, 9, 11), (6, 5, 8, 7)]
-    assert found.metadata["labels_quarantined_by_reason"] == {"its image 'port9' is none of the scenes": 1}
+    assert found.metadata["labels_quarantined_by_reason"] == {"its image 'port9' is not among the scenes": 1}
     assert found.metadata["unlabelled_scenes"] == 1
 
 

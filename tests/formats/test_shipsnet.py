@@ -158,7 +158,7 @@ def test_a_chip_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> No
     [
         (lambda text: text[: len(text) // 2], "is not a JSON of chips"),
         (lambda text: text.replace('"data"', '"pixels"'), "holds nothing under `data`"),
-        (lambda text: text.replace('"labels": [1, 0]', '"labels": [1]'), "2 chips and 1 labels"),
+        (lambda text: text.replace('"labels": [1, 0]', '"labels": [1]'), "2 chips and 1 label"),
         (lambda text: "[1, 2]", "it is not a JSON object"),
         (lambda text: "", "it is not a JSON object"),
         (lambda text: '{"data": [[1, 2], [3]], "labels": [0, 1]}', "none of its chips can be used"),

@@ -54,6 +54,8 @@ def published(harness: Harness, undisturbed: Undisturbed, ground: Path) -> tuple
 @pytest.fixture
 def project(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
     """A project that nothing was run in yet, where the undisturbed one was."""
+    # Tests that restore the published project leave it there.
+    shutil.rmtree(ground / "project", ignore_errors=True)
     yield build_project(ground / "project")
     shutil.rmtree(ground / "project")
 

@@ -128,7 +128,7 @@ def test_a_geotiff_says_that_it_is_synthetic_and_has_no_position(done: Finished,
         assert (file.crs, file.transform.is_identity, file.gcps[0]) == (None, True, [])
     assert tags["SYNTHETIC"] == "YES"
     assert tags["CLASS"] == "ship"
-    assert "no place" in tags["TIFFTAG_IMAGEDESCRIPTION"]
+    assert "no real place" in tags["TIFFTAG_IMAGEDESCRIPTION"]
     assert tags["TIFFTAG_COPYRIGHT"] == "CC-BY-4.0 (the test)"
 
 

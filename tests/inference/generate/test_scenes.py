@@ -225,7 +225,7 @@ def test_scenes_of_another_kind_are_refused(done: Finished, tmp_path: Path) -> N
     grey = write_scene(tmp_path / "grey.tif", ground((200, 200, 1), 1))
     with pytest.raises(InputError, match=r"1 band of uint8, and the generator was trained on 3"):
         put(done, tmp_path / "out", grey)
-    with pytest.raises(ConfigError, match=r"--scenes .*nothing-\*.tif: there is no such file"):
+    with pytest.raises(ConfigError, match=r"--scenes .*nothing-\*.tif: no such file"):
         put(done, tmp_path / "out", tmp_path / "nothing-*.tif")
     small = write_scene(tmp_path / "small.tif", ground((SIDE - 8, SIDE - 8, 3), 1))
     with pytest.raises(ConfigError, match="12 for which a scene is too small"):
