@@ -14,6 +14,7 @@ from fixtures.classify_project import SIZE, SPLIT_NAME, draw_chips
 from satpipe.config.run import ClassifyConfig
 from satpipe.dataset.arms import parse
 from satpipe.dataset.tables import PREDICTIONS
+from satpipe.engine.forecast import Extent
 from satpipe.engine.plan import Fingerprints
 from satpipe.models import classifier
 from satpipe.stages.classify.experiment import SplitChips, with_synthetic
@@ -65,7 +66,7 @@ def test_a_random_split_never_asks_for_a_generator(project, arms, baseline, besi
     project.run_settings["report"] = {"treatment": arms[-1], "baseline": baseline}
     assert [task.config["arm"] for task in project.planned_on_random_splits()] == beside
     config = project.context().config
-    assert forecast(config, 6)[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
+    assert forecast(config, Extent(6, 0.0))[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
 
 
 def test_chip_values_are_scaled_as_the_configuration_says_by_what_the_training_chips_hold(project):
@@ -300,7 +301,7 @@ def test_an_edited_network_is_trained_again(project, users_module):
     [
         ("my_networks:wrong", "gives logits"),
         ("my_networks:nothing", r"not a torch\.nn\.Module"),
-        ("my_networks:number", "is no function"),
+        ("my_networks:number", "is not a function"),
         ("my_networks:absent", "cannot be imported"),
     ],
 )

@@ -155,7 +155,7 @@ def test_a_training_that_keeps_diverging_fails_with_a_sentence(
 ) -> None:
     made = context(restarts=1)
     poison(monkeypatch, {6}, once=False)
-    with pytest.raises(TrainingError, match=r"gan/fold0-f100-r0: .* diverged at 64 images .* after 1 restarts"):
+    with pytest.raises(TrainingError, match=r"gan/fold0-f100-r0: .* diverged at 64 images .* after 1 restart"):
         make_generator(made)
 
 
@@ -303,7 +303,7 @@ def test_a_generator_that_never_gains_variety_fails_with_a_sentence(
 ) -> None:
     made = context(images=160, checkpoint_images=16, restarts=1)
     collapse_generator(monkeypatch, lambda number: True)
-    with pytest.raises(TrainingError, match=r"at 112 images \(class .* has collapsed .*\) after 1 restarts"):
+    with pytest.raises(TrainingError, match=r"at 112 images \(class .* has collapsed .*\) after 1 restart"):
         make_generator(made)
 
 

@@ -108,7 +108,7 @@ def colour_table(path: Path) -> None:
         (empty, "is empty"),
         (text, "not a TIFF, PNG, JPEG"),
         (folder, "is a folder"),
-        (pipe, "no regular file"),
+        (pipe, "not a regular file"),
         (dangling_link, "a broken link"),
         (truncated, "truncated or damaged"),
         (truncated_in_the_last_byte, "truncated or damaged"),
@@ -139,7 +139,7 @@ def test_a_bad_scene_is_quarantined_and_the_others_used(
     for good in ("good.tif", "also good.tif"):
         (tmp_path / "in" / good).unlink()
     if make not in (another_band_count, another_type):
-        with pytest.raises(InputError, match="no scene is left"):
+        with pytest.raises(InputError, match="none is left"):
             ingest(tmp_path, source)
 
 
@@ -199,7 +199,7 @@ def test_a_bad_label_is_quarantined_and_the_others_used(tmp_path: Path, odd: Any
     assert name == "geojson/l.geojson:1"
     assert said.startswith(reason)
     if reason != "outside every scene":
-        with pytest.raises(InputError, match=r"label geojson/l\.geojson:1 cannot be used: .* \(1 such labels\)"):
+        with pytest.raises(InputError, match=r"label geojson/l\.geojson:1 cannot be used: .* \(1 such label\)"):
             one_scene(tmp_path, odd, strict=True)
     else:
         assert one_scene(tmp_path, odd, strict=True).metadata["labels"] == {"ship": 1}
@@ -275,8 +275,8 @@ OUTSIDE = """<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a SYSTEM "file:
         (OUTSIDE, "declares a document type"),
         (BOMB.encode("utf-16"), "declares a document type"),
         ("<annotation><object>", "cannot be read"),
-        ("<html></html>", "no Pascal VOC annotation"),
-        ("<annotation>" + "<a>" * 5000, "no Pascal VOC annotation"),
+        ("<html></html>", "not a Pascal VOC annotation"),
+        ("<annotation>" + "<a>" * 5000, "not a Pascal VOC annotation"),
         ("<annotation><size><width>81</width><height>60</height></size></annotation>", "60 rows and 81 columns"),
     ],
 )

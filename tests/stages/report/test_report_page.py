@@ -91,7 +91,7 @@ def test_without_a_gain_the_final_classifier_is_the_baselines(tmp_path):
     simulated = SimulatedRun(effects={"real": 0.0, "classic": 0.6, "gan": 0.0, "classic+gan": 0.6}, chips=12)
     metadata, final = FakeRun(tmp_path, simulated).verdict()
     assert metadata["verdict"] == "no detectable difference"
-    assert "would have been found 80 times in 100" in metadata["sentence"]
+    assert "would have been detected with 80 % probability" in metadata["sentence"]
     assert final.config["arm"] == "classic"
     assert "synth" not in final.inputs
 
