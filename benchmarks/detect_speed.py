@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
+from rasterio.enums import Resampling
 from satpipe.config.sources import SimulatedSource
 from satpipe.engine.runs import find_run
 from satpipe.inference.detect.make import LEAST, STRIDES_PER_SIDE, load, usual_score
@@ -77,9 +78,18 @@ def same(found: Objects, others: Objects, score: float) -> str:
 
 
 def simulated(folder: Path, side: int, gsd_m: float) -> Path:
-    """Write a simulated scene of so many pixels of the chips' GSD."""
-    write_scene(SimulatedSource(size_px=side, gsd_m=gsd_m, seed=99), 0, folder)
-    return next(folder.glob("*.tif"))
+    """Write a simulated scene of so many pixels, resampled to the chips' GSD, so that all contenders read the same."""
+    write_scene(SimulatedSource(size_px=side, seed=99), 0, folder)
+    to = folder / "resampled.tif"
+    with rasterio.open(next(folder.glob("*.tif"))) as scene:
+        ratio = gsd_m / scene.res[0]
+        height, width = (round(pixels / ratio) for pixels in scene.shape)
+        pixels = scene.read(out_shape=(scene.count, height, width), resampling=Resampling.average)
+        profile = scene.profile | {"height": height, "width": width}
+        profile["transform"] = scene.transform * scene.transform.scale(scene.width / width, scene.height / height)
+    with rasterio.open(to, "w", **profile) as resampled:
+        resampled.write(pixels)
+    return to
 
 
 def table(contenders: dict[str, Callable[[], Objects]], megapixels: float, turns: int, score: float) -> Sequence[str]:
