@@ -16,8 +16,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from detect import row
 from satpipe.engine.runs import Run, find_run
-from satpipe.inference.detect.make import Outcome, Wish, detect
+from satpipe.inference.detect.make import Wish, detect
 
 FINAL = "classify/final"
 
@@ -32,17 +33,6 @@ def tiles_of(data: Path, area: str) -> list[Path]:
     """List the tiles of an area."""
     with (data / "tiles.csv").open(newline="", encoding="utf-8") as file:
         return [data / "tiles" / row["file"] for row in csv.DictReader(file) if row["aoi"] == area]
-
-
-def row(area: str, arm: str, tiles: int, outcome: Outcome) -> str:
-    """Return a row of the table."""
-    at_score, best, average = outcome.quality()
-    better = "" if best is None else f"{best.f1:.2f} at {best.score:.3f}"
-    return (
-        f"| {area}, {tiles} tiles | {arm} | {outcome.score:.2f} | {at_score.precision:.2f} ({at_score.right} of"
-        f" {at_score.detected}) | {at_score.recall:.2f} ({at_score.right} of {at_score.objects}) | {at_score.f1:.2f} |"
-        f" {better} | {average:.2f} |"
-    )
 
 
 def main() -> None:
@@ -64,7 +54,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 wish = Wish(truth=data / "tiles", overview=False, table=False)
                 outcome = detect(chosen, tiles, Path(folder) / "out.geojson", wish, lambda done, total: None)
-            print(row(area, arm, len(tiles), outcome), flush=True)
+            print(row(f"{area}, {len(tiles)} tiles | {arm}", outcome), flush=True)
 
 
 if __name__ == "__main__":
