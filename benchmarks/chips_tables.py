@@ -125,20 +125,20 @@ def all_windows(bench: Bench, side: int, counts: tuple[int, int], bars: list[Bar
             shown = f"{OURS[context]}, {workers_said(n)}"
             lines.append(f"| {layout} | {shown} | {seconds:.2f} | {chips / seconds:,.0f} | | | |")
         for mode, name in PEERS.items():
-            found = bench.peer(mode, scene, windows)
-            if found is None:
+            peer = bench.peer(mode, scene, windows)
+            if peer is None:
                 lines.append(f"| {layout} | {name} | not installed | | | | |")
                 continue
-            seconds, same = found
+            seconds, same = peer
             gains = {context: [seconds / best[context, n] for n in counts] for context in ("cut", "store")}
-            shown = " | ".join(" / ".join(f"{one:.1f} x" for one in gains[context]) for context in ("cut", "store"))
+            shown = " | ".join(" / ".join(f"{gain:.1f} x" for gain in gains[context]) for context in ("cut", "store"))
             lines.append(
                 f"| {layout} | {name} | {seconds:.2f} | {chips / seconds:,.0f} | {shown} | {'yes' if same else 'NO'} |"
             )
             if mode != "plain":
                 least = (50 if mode == "torchgeo" else 40) if layout == "tiled raw" else 15
                 for context, wanted in (("cut", least), ("store", 10)):
-                    said = tuple(f"{one:.1f} x" for one in gains[context])
+                    said = tuple(f"{gain:.1f} x" for gain in gains[context])
                     met = same and min(gains[context]) >= wanted
                     bars.append(Bar(f"{layout}: {OURS[context]}, against {name}", f"{wanted} x", said, met))
     return lines
@@ -195,16 +195,16 @@ def random_windows(bench: Bench, side: int, count: int, counts: tuple[int, int],
         lines.append(f"| satpipe, {workers_said(workers)} | {mebibytes} MiB | {seconds:.2f} | | |")
     for mode, name in RANDOM.items():
         for mebibytes in CACHES if mode == "plain" else CACHES[1:]:
-            found = bench.peer(mode, scene, windows, mebibytes << 20)
-            assert found is not None
-            gains = [found[0] / ours[n, mebibytes] for n in counts]
-            said = tuple(f"{one:.1f} x" for one in gains)
-            same = "yes" if found[1] else "NO"
-            lines.append(f"| {name} | {mebibytes} MiB | {found[0]:.2f} | {' / '.join(said)} | {same} |")
-            met = found[1] and min(gains) >= 5
+            peer = bench.peer(mode, scene, windows, mebibytes << 20)
+            assert peer is not None
+            gains = [peer[0] / ours[n, mebibytes] for n in counts]
+            said = tuple(f"{gain:.1f} x" for gain in gains)
+            same = "yes" if peer[1] else "NO"
+            lines.append(f"| {name} | {mebibytes} MiB | {peer[0]:.2f} | {' / '.join(said)} | {same} |")
+            met = peer[1] and min(gains) >= 5
             bars.append(Bar(f"random windows, against {name}, GDAL cache {mebibytes} MiB", "5 x", said, met))
-    spread = [max(ours[n, one] for one in CACHES) / min(ours[n, one] for one in CACHES) - 1 for n in counts]
-    said = tuple(f"{one:.0%}" for one in spread)
+    spread = [max(ours[n, cache] for cache in CACHES) / min(ours[n, cache] for cache in CACHES) - 1 for n in counts]
+    said = tuple(f"{share:.0%}" for share in spread)
     bars.append(
         Bar(f"random windows: satpipe with {CACHES[0]} or {CACHES[1]} MiB of cache", "10%", said, max(spread) <= 0.1)
     )
@@ -232,19 +232,19 @@ def growth(bench: Bench, sides: list[int], counts: tuple[int, int], bars: list[B
             # The largest one takes two turns: what disturbs it for a moment is small beside it.
             turns = 2 if side == sides[-1] else bench.turns
             runs = [bench.ours("store", scene, windows, workers) for _ in range(turns)]
-            found = min(runs, key=lambda run: run["seconds"]) | {"peak_mib": max(run["peak_mib"] for run in runs)}
-            chips, rate = len(np.load(windows)), side * side / found["seconds"] / 1e6
-            peaks[workers].append(found["peak_mib"])
+            best_run = min(runs, key=lambda run: run["seconds"]) | {"peak_mib": max(run["peak_mib"] for run in runs)}
+            chips, rate = len(np.load(windows)), side * side / best_run["seconds"] / 1e6
+            peaks[workers].append(best_run["peak_mib"])
             rates[workers].append(rate)
             lines.append(
-                f"| {side:,} x {side:,} | {workers} | {chips:,} | {found['seconds']:.1f} | {rate:.0f} |"
-                f" {found['peak_mib']:.0f} |"
+                f"| {side:,} x {side:,} | {workers} | {chips:,} | {best_run['seconds']:.1f} | {rate:.0f} |"
+                f" {best_run['peak_mib']:.0f} |"
             )
     said = tuple(f"{max(peaks[n]):.0f} MiB" for n in counts)
-    most = max(max(one) for one in peaks.values())
+    most = max(max(peak) for peak in peaks.values())
     bars.append(Bar(f"peak memory up to {sides[-1]:,} x {sides[-1]:,} pixels", "under 1,024 MiB", said, most < 1024))
     slower = [rates[n][0] / rates[n][-1] for n in counts]
-    said = tuple(f"{one:.2f} x" for one in slower)
+    said = tuple(f"{ratio:.2f} x" for ratio in slower)
     name = f"time per pixel at {sides[-1]:,} x {sides[-1]:,}, against {sides[0]:,} x {sides[0]:,}"
     bars.append(Bar(name, "at most 1.25 x", said, max(slower) <= 1.25))
     return lines

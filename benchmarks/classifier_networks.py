@@ -96,9 +96,9 @@ def hog(grey: Floats) -> Floats:
     cells = size // CELL
     counts = np.zeros((number, cells, cells, BINS))
     for bins, weight in ((lower, strength * (1 - share)), (lower + 1, strength * share)):
-        for one in range(BINS):
-            here = np.where(bins.astype(np.int64) % BINS == one, weight, 0.0)
-            counts[..., one] += here.reshape(number, cells, CELL, cells, CELL).sum((2, 4))
+        for bin_index in range(BINS):
+            in_bin = np.where(bins.astype(np.int64) % BINS == bin_index, weight, 0.0)
+            counts[..., bin_index] += in_bin.reshape(number, cells, CELL, cells, CELL).sum((2, 4))
     blocks = np.concatenate([counts[:, i : cells - 1 + i, j : cells - 1 + j] for i in (0, 1) for j in (0, 1)], axis=-1)
     for _ in range(2):
         blocks = np.minimum(blocks / np.sqrt(np.square(blocks).sum(-1, keepdims=True) + 1e-6), 0.2)
@@ -110,7 +110,7 @@ def features(chips: npt.NDArray[Any], high: float) -> Floats:
     scaled = chips.astype(np.float64) / high
     bins = np.minimum((scaled * COLOURS).astype(np.int64), COLOURS - 1)
     flat = bins.reshape(len(chips), -1, chips.shape[3])
-    colours = [np.sqrt((flat == one).mean(1)) for one in range(COLOURS)]
+    colours = [np.sqrt((flat == colour).mean(1)) for colour in range(COLOURS)]
     return np.concatenate([hog(scaled.mean(3)), *colours, scaled.mean((1, 2)), scaled.std((1, 2))], axis=1)
 
 

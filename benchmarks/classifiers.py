@@ -262,10 +262,10 @@ def table(results: pd.DataFrame, candidates: Sequence[Candidate]) -> list[str]:
         " average precision | s |"
     )
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
-    for fraction, here in sorted(results.groupby("fraction"), key=lambda pair: -pair[0]):
+    for fraction, rows in sorted(results.groupby("fraction"), key=lambda pair: -pair[0]):
         # Folds are averaged first: a replicate is one answer.
-        means = here.pivot_table(index="replicate", columns="candidate", values="balanced_accuracy")
-        others = here.groupby("candidate")[["at_one_half", "in_hindsight", "average_precision", "seconds"]].mean()
+        means = rows.pivot_table(index="replicate", columns="candidate", values="balanced_accuracy")
+        others = rows.groupby("candidate")[["at_one_half", "in_hindsight", "average_precision", "seconds"]].mean()
         for candidate in candidates:
             if candidate.name not in means:
                 continue
@@ -318,7 +318,7 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """Train what is missing, print the table; the exit code is 1 if the classifier is too weak."""
     given = options()
-    candidates = [one for one in QUESTIONS[given.question] if not given.candidates or one.name in given.candidates]
+    candidates = [c for c in QUESTIONS[given.question] if not given.candidates or c.name in given.candidates]
     wanted = [f"split.fractions={given.fractions}", f"split.replicates={given.replicates}"]
     config = load(given.config, (*given.set, *wanted), "classifiers")
     from rich.console import Console
@@ -326,19 +326,19 @@ def main() -> int:
     runner = Runner(given.root, PlainDisplay(Console(stderr=True)))
     path = given.results or given.root / "data" / f"classifiers-{given.question}.jsonl"
     specs = list(tasks(runner, config, candidates, given.replicates, given.fractions))
-    known = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    have = {json.dumps(row["key"]) for row in known}
+    earlier = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    have = {json.dumps(row["key"]) for row in earlier}
     missing = [task for task in specs if json.dumps(task.key) not in have]
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool, path.open("a") as out:
         for number, row in enumerate(pool.map(run, missing), start=1):
             out.write(json.dumps(row) + "\n")
             out.flush()
-            known.append(row)
+            earlier.append(row)
             print(f"{number} of {len(missing)}: {row['key'][:4]} {row['balanced_accuracy']:.3f}", flush=True)
     asked = {json.dumps(task.key) for task in specs}
-    results = pd.DataFrame([row for row in known if json.dumps(row["key"]) in asked])
+    results = pd.DataFrame([row for row in earlier if json.dumps(row["key"]) in asked])
     says, kept = conclusion(results, given.question, candidates)
-    evaluated = results.groupby("fraction")["evaluated"].apply(lambda counts: np.mean([sum(one) for one in counts]))
+    evaluated = results.groupby("fraction")["evaluated"].apply(lambda counts: np.mean([sum(run) for run in counts]))
     how = ", ".join(
         f"{count:.0f} chips evaluated per split at {100 * fraction:g} %" for fraction, count in evaluated.items()
     )

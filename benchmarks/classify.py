@@ -102,7 +102,7 @@ def loading(training: ChipSet, config: ClassifyConfig) -> float:
 def medians(tasks: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
     """Return the median seconds of each task; all are run once in each round, after one round that does not count."""
     rounds = [{name: task() for name, task in tasks.items()} for _ in range(repeats + 1)][1:]
-    return {name: statistics.median(one[name] for one in rounds) for name in tasks}
+    return {name: statistics.median(seconds[name] for seconds in rounds) for name in tasks}
 
 
 def main() -> None:

@@ -116,8 +116,8 @@ def main() -> None:
             sets["train"] = share(chips_of(options.root, folders, "train"), options.fraction, seed)
             for setting in options.setting or [""]:
                 keys = yaml.safe_load("{" + setting.replace("=", ": ") + "}") or {}
-                found = measured(sets, ClassifyConfig.model_validate(keys), profile, seed)
-                rows.append({"setting": options.name + setting, "split": name, "seed": seed, **found})
+                results = measured(sets, ClassifyConfig.model_validate(keys), profile, seed)
+                rows.append({"setting": options.name + setting, "split": name, "seed": seed, **results})
                 if options.out:
                     with options.out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(rows[-1]) + "\n")

@@ -68,9 +68,9 @@ def ours(path: Path, classifier: Classifier, stride: int, wanted: Wanted) -> Obj
     return merge(seen.windows, seen.probabilities, classifier.architecture.size_px, stride, LEAST)
 
 
-def same(found: Objects, others: Objects, score: float) -> str:
+def same(objects: Objects, others: Objects, score: float) -> str:
     """Return how many objects above a score both have, within two pixels."""
-    mine, theirs = found.above(score), others.above(score)
+    mine, theirs = objects.above(score), others.above(score)
     if not len(mine) or not len(theirs):
         return f"0 of {len(theirs)}"
     apart = np.abs(mine.centres[:, None] - theirs.centres[None]).max(axis=2)

@@ -235,8 +235,8 @@ def time_table(counts: Sequence[int]) -> list[str]:
             wall, spent = time.perf_counter(), time.process_time()
             pairs, compared = near_duplicates(store, MIN_CORRELATION, MIN_TEXTURE)
             wall, spent = time.perf_counter() - wall, time.process_time() - spent
-        known = set(pairs[["chip_a", "chip_b"]].itertuples(index=False, name=None))
-        hits = sum((f"{n:09d}", f"{count - copies + n:09d}") in known for n in range(copies))
+        true_pairs = set(pairs[["chip_a", "chip_b"]].itertuples(index=False, name=None))
+        hits = sum((f"{n:09d}", f"{count - copies + n:09d}") in true_pairs for n in range(copies))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         lines.append(
             f"| {compared['compared']:,} | {wall:.0f} | {spent:.0f} | {copies:,} | {hits:,} | {peak:.1f} |",

@@ -40,9 +40,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What differs in the `gan` section."""
 
 
-def measures(found: dict[str, Any]) -> dict[str, float]:
+def measures(result: dict[str, Any]) -> dict[str, float]:
     """Return the measures of one training: means over classes, or over the classes but the background."""
-    quality, use = found["quality"], found["usefulness"]
+    quality, use = result["quality"], result["usefulness"]
     ship = list(quality)[-1]
     tstr = {way: use[way]["average_precision"][ship] for way in ("synthetic_to_real", "real_to_real")}
     return {
@@ -55,9 +55,9 @@ def measures(found: dict[str, Any]) -> dict[str, float]:
 def table(results: list[dict[str, Any]]) -> list[str]:
     """Return the lines of the section: each variant's figures, and their difference from the whole recipe's."""
     by_variant: dict[str, dict[str, dict[str, float]]] = {
-        name: {found["split"]: measures(found) for found in results if found["preset"] == name}
+        name: {result["split"]: measures(result) for result in results if result["preset"] == name}
         for name in VARIANTS
-        if name in {found["preset"] for found in results}
+        if name in {result["preset"] for result in results}
     }
     splits = list(by_variant[WHOLE])
     lines = [
@@ -71,12 +71,12 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         "| variant | kernel distance | difference | coverage | difference | TSTR | difference |",
         "|---|---|---|---|---|---|---|",
     ]
-    for variant, found in by_variant.items():
+    for variant, by_split in by_variant.items():
         cells = [variant]
         for name in ("kid", "coverage", "tstr"):
-            values = [found[split][name] for split in splits]
+            values = [by_split[split][name] for split in splits]
             cells.append(spread(values))
-            apart = [found[split][name] - by_variant[WHOLE][split][name] for split in splits]
+            apart = [by_split[split][name] - by_variant[WHOLE][split][name] for split in splits]
             cells.append("" if variant == WHOLE else _marked(apart))
         lines.append(f"| {' | '.join(cells)} |")
     return lines

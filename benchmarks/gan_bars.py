@@ -169,7 +169,7 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
     runner.run(config, Selection(last="chips"))
     done, _ = committed(runner, config, "chips")
     profile = runner.profile(config)
-    found = []
+    trials = []
     for preset, changes in variants.items():
         # Some of a recipe no configuration can change: that is put into the task itself, which no run then has made.
         keys = {name: value for name, value in changes.items() if name in GanConfig.model_fields}
@@ -196,28 +196,28 @@ def tasks(runner: Runner, config: RunConfig, variants: dict[str, dict[str, Any]]
                 **{name: metadata[name] for name in ("fold", "fraction", "replicate")},
             }
             tasks = str(runner.store.root / "parts")
-            found.append(Trial(preset, task, tasks, folders, profile, str(out), synth, test, made))
-    return sorted(found, key=lambda task: (task.task.name[-2:], task.task.name, task.preset))
+            trials.append(Trial(preset, task, tasks, folders, profile, str(out), synth, test, made))
+    return sorted(trials, key=lambda task: (task.task.name[-2:], task.task.name, task.preset))
 
 
 def train_missing(wanted: list[Trial], results: Path, workers: int) -> list[dict[str, Any]]:
     """Return the results of the trainings; those missing from the file of results are made and added to it."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
-    known = [found for found in map(json.loads, lines) if "screened" in found or not wanted[0].test]
-    missing = [task for task in wanted if task.key not in {found["key"] for found in known}]
+    known = [result for result in map(json.loads, lines) if "screened" in result or not wanted[0].test]
+    missing = [task for task in wanted if task.key not in {result["key"] for result in known}]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for finished in as_completed([pool.submit(run, task) for task in missing]):
             known.append(finished.result())
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(known[-1]) + "\n")
             print(json.dumps(known[-1]), flush=True)
-    by_key = {found["key"]: found for found in known}
+    by_key = {result["key"]: result for result in known}
     return [by_key[task.key] for task in wanted]
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
     """Return the lines of the section: what was done, every generator, then means with their spread."""
-    presets = dict.fromkeys(found["preset"] for found in results)
+    presets = dict.fromkeys(result["preset"] for result in results)
     lengths = [f"`{name}` {next(f['images'] for f in results if f['preset'] == name):,} images" for name in presets]
     lines = [
         f"`python benchmarks/gan_bars.py` on {processor()}: {', '.join(lengths)}. All",
@@ -232,11 +232,11 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         ),
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for found in results:
-        for name, values in found["quality"].items():
-            ap = _precisions(found, name)
+    for result in results:
+        for name, values in result["quality"].items():
+            ap = _precisions(result, name)
             lines.append(
-                f"| {found['preset']} | {found['split']} | {_seconds(found)} | {name} | {values['kid']:.3f}"
+                f"| {result['preset']} | {result['split']} | {_seconds(result)} | {name} | {values['kid']:.3f}"
                 f" ({values['kid_floor']:.3f}) | {values['kid'] - values['kid_floor']:.3f} | {values['coverage']:.2f}"
                 f" ({values['coverage_floor']:.2f}) | {values['copies']:.1%} | {ap['all']:.3f} ({ap['real']:.3f}) |"
                 f" {ap['screened']:.3f} |"
@@ -250,30 +250,30 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for preset in presets:
-        mine = [found for found in results if found["preset"] == preset]
+        mine = [result for result in results if result["preset"] == preset]
         for name in mine[0]["quality"]:
-            quality = [found["quality"][name] for found in mine]
+            quality = [result["quality"][name] for result in mine]
             above = [values["kid"] - values["kid_floor"] for values in quality]
             covered = [values["coverage"] / values["coverage_floor"] for values in quality]
-            precisions = [_precisions(found, name) for found in mine]
-            shares = [[one[way] / one["real"] for one in precisions] for way in ("all", "screened")]
+            precisions = [_precisions(result, name) for result in mine]
+            shares = [[values[way] / values["real"] for values in precisions] for way in ("all", "screened")]
             useful = " | ".join(f"{spread(share)} | {min(share):.2f}" for share in shares)
             copies = max(values["copies"] for values in quality)
             lines.append(f"| {preset} | {name} | {spread(above)} | {spread(covered)} | {copies:.1%} | {useful} |")
     return lines
 
 
-def _precisions(found: dict[str, Any], name: str) -> dict[str, float]:
+def _precisions(result: dict[str, Any], name: str) -> dict[str, float]:
     """Return the average precision for a class on the left-out area, by what was trained on."""
     by = {"all": "synthetic_to_real", "real": "real_to_real"}
     return {
-        **{way: found["test"][key]["average_precision"][name] for way, key in by.items()},
-        "screened": found["screened"]["test"]["average_precision"][name],
+        **{way: result["test"][key]["average_precision"][name] for way, key in by.items()},
+        "screened": result["screened"]["test"]["average_precision"][name],
     }
 
 
-def _seconds(found: dict[str, Any]) -> str:
-    return "" if found["processor_s"] is None else f"{found['processor_s']} s"
+def _seconds(result: dict[str, Any]) -> str:
+    return "" if result["processor_s"] is None else f"{result['processor_s']} s"
 
 
 def spread(values: list[float]) -> str:

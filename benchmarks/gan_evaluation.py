@@ -37,9 +37,9 @@ def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapped(*given: Any, **named: Any) -> Any:
         started = time.process_time()
-        found = function(*given, **named)
+        result = function(*given, **named)
         SECONDS[name].append(time.process_time() - started)
-        return found
+        return result
 
     return wrapped
 

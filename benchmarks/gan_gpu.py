@@ -33,7 +33,7 @@ def step_ms(preset: str, profile: Profile, size: int, steps: int, graph: bool) -
     device = prepare(profile)
     networks = start(setting, device)
     if not graph:
-        networks.recording = None
+        networks.graph = None
     sums = torch.zeros(4, device=device)
     for step in range(WARM + steps):
         if step == WARM:
@@ -48,7 +48,7 @@ def together(number: int, size: int, steps: int) -> list[float]:
     """Return the milliseconds of a step in each of several trainings at a time."""
     command = [sys.executable, __file__, "--alone", "--size", str(size), "--steps", str(steps)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
-    return [float(one.communicate()[0]) for one in running]
+    return [float(process.communicate()[0]) for process in running]
 
 
 def main() -> None:
@@ -81,8 +81,8 @@ def main() -> None:
                 )
     lines += ["", "| trainings at a time | ms a step, each | steps a second, all |", "|---|---|---|"]
     for number in options.together:
-        found = together(number, options.size, 5 * options.steps)
-        lines.append(f"| {number} | {np.mean(found):.1f} | {sum(1e3 / one for one in found):,.0f} |")
+        seconds = together(number, options.size, 5 * options.steps)
+        lines.append(f"| {number} | {np.mean(seconds):.1f} | {sum(1e3 / duration for duration in seconds):,.0f} |")
     write_section("GAN training on a GPU", lines, options.docs)
 
 

@@ -304,7 +304,7 @@ def variants(preset: Preset) -> dict[str, Preset]:
         ", augmented and averaged": replace(preset, r1=0.0),
         ", and with R1 (as trained)": preset,
     }
-    return {title: one for title, one in named.items() if one not in [*named.values()][: [*named].index(title)]}
+    return {title: net for title, net in named.items() if net not in [*named.values()][: [*named].index(title)]}
 
 
 def contest(
@@ -328,17 +328,17 @@ def contest(
         data = ChipDataset(first.batches.chips, first.batches.labels)
         loops = {PLAIN: plain_steps(first.preset, *plain, data)}
         loops |= {title: our_steps(setting) for title, setting in settings.items()}
-        found: dict[str, list[float]] = {title: [] for title in loops}
+        seconds: dict[str, list[float]] = {title: [] for title in loops}
         for turn in range(turns + 1):
             for title, loop in loops.items():
                 torch.use_deterministic_algorithms(title != PLAIN)
                 took = seconds_per_step(loop, seconds if turn else seconds / 4)
                 if turn:  # the first turn warms up
-                    found[title].append(took)
+                    seconds[title].append(took)
         alone = {title: arithmetic_alone(settings[title]) for title in ("ours, fp32", "ours, bf16")}
         last = [*settings][-1]
         notes = [f"Where a step of {name}, {last.removeprefix('ours, ')}, goes: {where_it_goes(settings[last])}."]
-    steps = {title: statistics.median(times) for title, times in found.items()}
+    steps = {title: statistics.median(times) for title, times in seconds.items()}
     rows = []
     for title, step in steps.items():
         share = f"{alone[title] / step:.0%}" if title in alone else ""

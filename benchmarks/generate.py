@@ -110,7 +110,7 @@ def plain(run: Run) -> Callable[[int, Path], None]:
 
 def best(contenders: dict[str, Callable[[int, Path], None]], count: int, turns: int) -> dict[str, tuple[float, int]]:
     """Return chips per second, the best of several turns, and bytes of a chip with all that lies beside it."""
-    found: dict[str, tuple[float, int]] = {}
+    fastest: dict[str, tuple[float, int]] = {}
     for turn in range(turns):
         for name, work in contenders.items():
             with tempfile.TemporaryDirectory() as folder:
@@ -120,8 +120,8 @@ def best(contenders: dict[str, Callable[[int, Path], None]], count: int, turns: 
                 rate = count / (time.perf_counter() - started)
                 size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file()) // count
             if turn:  # the first one builds kernels and fills caches
-                found[name] = max(found.get(name, (0.0, 0)), (rate, size))
-    return found
+                fastest[name] = max(fastest.get(name, (0.0, 0)), (rate, size))
+    return fastest
 
 
 def main() -> None:
@@ -147,10 +147,10 @@ def main() -> None:
             )
         reference = f"torch and Pillow, png, fp32, {number} thread(s)"
         contenders[reference] = plain(runs["fp32"])
-        found = best(contenders, count, turns)
+        fastest = best(contenders, count, turns)
     lines = ["| contender | chips/s | bytes a chip | times the plain way |", "|---|---:|---:|---:|"]
-    for name, (rate, size) in found.items():
-        lines.append(f"| {name} | {rate:,.0f} | {size:,} | {rate / found[reference][0]:.1f} |")
+    for name, (rate, size) in fastest.items():
+        lines.append(f"| {name} | {rate:,.0f} | {size:,} | {rate / fastest[reference][0]:.1f} |")
     small = " --small" if asked.small else ""
     system = f"{platform.machine()}, {platform.system()}"
     command = f"`python benchmarks/generate.py{small}` on {number} cores ({system}), torch {torch.__version__}"

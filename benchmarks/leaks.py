@@ -61,9 +61,9 @@ def planted_table(tiles: Path | None, count: int, rounds: int) -> list[str]:
         ("10 to 100 %", (0.10, 1.0), False),
         ("10 to 100 %, mirrored", (0.10, 1.0), True),
     ):
-        found = [planted_round(tiles, count, shares, seed, mirror) for seed in range(rounds)]
-        total = sum(len(hits) for hits in found)
-        hits = sum(map(sum, found))
+        hits_by_round = [planted_round(tiles, count, shares, seed, mirror) for seed in range(rounds)]
+        total = sum(len(hits) for hits in hits_by_round)
+        hits = sum(map(sum, hits_by_round))
         lines.append(f"| {title} | {total} | {hits} | {hits / total:.1%} |")
     if tiles is not None:
         images, table = planet_tiles(tiles)
@@ -81,18 +81,20 @@ def planted_round(tiles: Path | None, count: int, shares: tuple[float, float], s
         kept, others = ([images[number] for number in numbers] for numbers in apart(table, images, count, seed))
     planted = list(plant_all(kept, others, shares, seed, mirror))
     pairs = found_pairs([*kept, *(scene.pixels for scene in planted)])
-    known = dict(zip(zip(pairs["scene_a"], pairs["scene_b"], strict=True), matrices(pairs), strict=True))
-    found = (known.get((f"{scene.source:05d}", f"{len(kept) + number:05d}")) for number, scene in enumerate(planted))
+    matrix_of = dict(zip(zip(pairs["scene_a"], pairs["scene_b"], strict=True), matrices(pairs), strict=True))
+    estimates = (
+        matrix_of.get((f"{scene.source:05d}", f"{len(kept) + number:05d}")) for number, scene in enumerate(planted)
+    )
     return [
         matrix is not None and agrees(matrix[:2], scene.matrix, SIDE)
-        for matrix, scene in zip(found, planted, strict=True)
+        for matrix, scene in zip(estimates, planted, strict=True)
     ]
 
 
 def _between_tiles(pairs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Return lines on the pairs of tiles that were found, by what the table says of them."""
-    one, other = (table.iloc[pairs[name].astype(int)].reset_index(drop=True) for name in ("scene_a", "scene_b"))
-    group, site = (one[name] == other[name] for name in ("overlap_group", "site"))
+    first, other = (table.iloc[pairs[name].astype(int)].reset_index(drop=True) for name in ("scene_a", "scene_b"))
+    group, site = (first[name] == other[name] for name in ("overlap_group", "site"))
     true = {name: int(sum(n * (n - 1) // 2 for n in table[name].value_counts())) for name in ("overlap_group", "site")}
     unknown = np.flatnonzero(~(group | site))
     return [
@@ -102,7 +104,7 @@ def _between_tiles(pairs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         ),
         "",
         *(
-            f"- {one['file'][row]} and {other['file'][row]}, correlation {pairs['correlation'].iloc[row]:.2f},"
+            f"- {first['file'][row]} and {other['file'][row]}, correlation {pairs['correlation'].iloc[row]:.2f},"
             f" {pairs['matches'].iloc[row]} matches"
             for row in unknown
         ),

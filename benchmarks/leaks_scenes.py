@@ -79,9 +79,9 @@ def plant(source: Pixels, other: Pixels, share: float, rng: np.random.Generator,
 
 def known_share(source: Pixels, matrix: npt.NDArray[np.float64]) -> float:
     """Return the share of the smaller scene that lies in the source's data."""
-    side, known = len(source), (source.max(axis=-1) > 0).astype(np.uint8)
-    covered = cv2.warpAffine(known, matrix, (side, side), flags=cv2.INTER_NEAREST).sum()
-    return float(covered / min(side**2, max(1.0, known.sum() * abs(np.linalg.det(matrix[:, :2])))))
+    side, has_data = len(source), (source.max(axis=-1) > 0).astype(np.uint8)
+    covered = cv2.warpAffine(has_data, matrix, (side, side), flags=cv2.INTER_NEAREST).sum()
+    return float(covered / min(side**2, max(1.0, has_data.sum() * abs(np.linalg.det(matrix[:, :2])))))
 
 
 def plant_all(
@@ -116,10 +116,10 @@ def apart(table: pd.DataFrame, tiles: list[Pixels], count: int, seed: int) -> tu
     return np.flatnonzero(~taken).tolist(), others
 
 
-def agrees(found: npt.NDArray[np.float64], true: npt.NDArray[np.float64], side: int, within: float = 8.0) -> bool:
+def agrees(matrix: npt.NDArray[np.float64], true: npt.NDArray[np.float64], side: int, within: float = 8.0) -> bool:
     """Return whether two transforms (2, 3) put the middle of what they share at the same place, within some pixels."""
     square = shapely.box(0, 0, side, side)
     moved = shapely.transform(square, lambda xy: xy @ true[:, :2].T + true[:, 2])
     centre = np.array(moved.intersection(square).centroid.coords[0])
     back = np.linalg.solve(true[:, :2], centre - true[:, 2])
-    return bool(np.linalg.norm(found[:, :2] @ back + found[:, 2] - centre) <= within)
+    return bool(np.linalg.norm(matrix[:, :2] @ back + matrix[:, 2] - centre) <= within)

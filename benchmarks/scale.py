@@ -129,12 +129,12 @@ def children() -> list[int]:
             except OSError:
                 continue
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, todo = [], [os.getpid()]
+    pids, todo = [], [os.getpid()]
     while todo:
         pid = todo.pop()
-        found.append(pid)
+        pids.append(pid)
         todo += parents.get(pid, [])
-    return found
+    return pids
 
 
 class Memory(threading.Thread):
@@ -171,7 +171,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
     config = prepare(series, size, folder)
     root = folder / "root"
     runner = Runner(root, Quiet())
-    found: dict[str, Any] = {"series": series, "size": size, "stages": {}}
+    result: dict[str, Any] = {"series": series, "size": size, "stages": {}}
     for stage in NAMES[: NAMES.index(last) + 1]:
         memory = Memory()
         memory.start()
@@ -185,7 +185,7 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
         work: dict[str, float] = {}
         for name, taken in records:
             work[name] = round(work.get(name, 0.0) + taken, 2)
-        found["stages"][stage] = {
+        result["stages"][stage] = {
             "seconds": round(seconds, 2),
             "work": work,
             "parts": len(records),
@@ -194,20 +194,20 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
             "files": tasks,
             "bytes": size_bytes,
         }
-        print(json.dumps({"stage": stage} | found["stages"][stage]), file=sys.stderr, flush=True)
-        found["made"] = outcome.total
+        print(json.dumps({"stage": stage} | result["stages"][stage]), file=sys.stderr, flush=True)
+        result["made"] = outcome.total
     began = time.monotonic()
     runner.plan(config)
-    found["plan_seconds"] = round(time.monotonic() - began, 2)
+    result["plan_seconds"] = round(time.monotonic() - began, 2)
     metadata = {
         record.name: json.loads((runner.store.folder(record.ref) / "metadata.json").read_text())
         for record in runner.store.records("chips")
         if record.name in ("index", "duplicates")
     }
     if metadata:
-        found["chips"] = sum(metadata["index"]["chips"].values())
-        found["textured"] = metadata["duplicates"]["compared"]
-    return found
+        result["chips"] = sum(metadata["index"]["chips"].values())
+        result["textured"] = metadata["duplicates"]["compared"]
+    return result
 
 
 # -------------------------------------------------------------------------------------------------- reporting
@@ -215,16 +215,16 @@ def run_one(series: str, size: int, folder: Path, last: str = NAMES[-1]) -> dict
 
 def measure(series: str, sizes: Sequence[int], results: Path, known_only: bool) -> list[dict[str, Any]]:
     """Run the sizes that ``results`` does not hold yet, each in a process and a folder of its own."""
-    known: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
+    stored: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
     for size in () if known_only else sizes:
-        if any((one["series"], one["size"]) == (series, size) for one in known):
+        if any((row["series"], row["size"]) == (series, size) for row in stored):
             continue
         with tempfile.TemporaryDirectory(prefix="satpipe-scale-") as folder:
             command = [sys.executable, str(HERE), "one", series, str(size), f"{folder}/x"]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        known.append(json.loads(done.stdout.splitlines()[-1]))
-        results.write_text(json.dumps(known, indent=1))
-    return sorted((one for one in known if one["series"] == series), key=lambda one: one["size"])
+        stored.append(json.loads(done.stdout.splitlines()[-1]))
+        results.write_text(json.dumps(stored, indent=1))
+    return sorted((row for row in stored if row["series"] == series), key=lambda row: row["size"])
 
 
 def said(*pieces: str) -> str:
@@ -237,9 +237,9 @@ def machine() -> str:
     return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
+def growth_table(results: Sequence[dict[str, Any]], what: str) -> list[str]:
     """Return a Markdown table: stages down, sizes along."""
-    sizes = [f"{one['size']:,}" for one in found]
+    sizes = [f"{result['size']:,}" for result in results]
     lines = []
     units = {
         "seconds": ("s, with 2 workers", lambda row: f"{row['seconds']:.1f}"),
@@ -251,24 +251,24 @@ def growth_table(found: Sequence[dict[str, Any]], what: str) -> list[str]:
         lines += [f"| {title} ({unit}) | " + " | ".join(f"{size} {what}" for size in sizes) + " |"]
         lines += ["|---|" + "---:|" * len(sizes)]
         for stage in NAMES:
-            cells = [shown(one["stages"][stage]) if stage in one["stages"] else "" for one in found]
+            cells = [shown(result["stages"][stage]) if stage in result["stages"] else "" for result in results]
             lines.append(f"| {stage} | " + " | ".join(cells) + " |")
         lines.append("")
-    own = ", ".join(f"{max(row['own_mb'] for row in one['stages'].values()):.0f}" for one in found)
-    plans = ", ".join(f"{one['plan_seconds']:.1f}" for one in found if one["plan_seconds"] is not None)
+    own = ", ".join(f"{max(row['own_mb'] for row in result['stages'].values()):.0f}" for result in results)
+    plans = ", ".join(f"{result['plan_seconds']:.1f}" for result in results if result["plan_seconds"] is not None)
     lines.append(
         f"Memory of the planning process: {own} MB. Planning the whole run again with nothing to do: {plans} s."
     )
     return lines
 
 
-def slope(found: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> float:
+def slope(results: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> float:
     """Return the cost of one more scene or chip, between the two largest sizes."""
-    last = found[-1]
+    last = results[-1]
     per = "chips" if last["series"] == "chips" else "size"
-    if len(found) == 1:
+    if len(results) == 1:
         return value(last) / float(last[per])
-    before = found[-2]
+    before = results[-2]
     return max(0.0, (value(last) - value(before)) / (last[per] - before[per]))
 
 
@@ -278,12 +278,12 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     chip_bytes = CHIP_SIDE * CHIP_SIDE * 3
 
     def seconds(*tasks: str) -> Callable[[dict[str, Any]], float]:
-        return lambda one: sum(
-            taken for stage in one["stages"].values() for name, taken in stage["work"].items() if name in tasks
+        return lambda result: sum(
+            taken for stage in result["stages"].values() for name, taken in stage["work"].items() if name in tasks
         )
 
     def of(stage: str, name: str) -> Callable[[dict[str, Any]], float]:
-        return lambda one: float(one["stages"][stage][name])
+        return lambda result: float(result["stages"][stage][name])
 
     rows = [
         ("cutting chips (`cut`)", slope(chips, seconds("cut")) * wanted_chips, True),
@@ -314,7 +314,7 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
     memory = {stage: growing[stage] * wanted_chips / 1e3 for stage in ("chips", hungry)}
     table = (slope(chips, of("chips", "bytes")) - chip_bytes) * wanted_chips / 1e9
     most = 64e3 / max(growing[hungry], 1e-9) / 1e6
-    planner = slope(chips, lambda one: max(row["own_mb"] for row in one["stages"].values())) * wanted_chips / 1e3
+    planner = slope(chips, lambda result: max(row["own_mb"] for row in result["stages"].values())) * wanted_chips / 1e3
     pictures = (scenes or chips)[-1]
     pairs_s = seconds("duplicates")(pictures) / max(pictures["textured"] ** 1.5, 1)
     textured = wanted_chips // 100

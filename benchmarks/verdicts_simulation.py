@@ -126,24 +126,24 @@ def margins(
     chips, replicates = len(unit), size.replicates
     true = (rng.random(chips) < components.positives).astype(np.int64)
     sign = np.where(true == 1, np.float32(1), np.float32(-1))
-    here = fold[unit]
+    fold_of_unit = fold[unit]
 
     def normal(scale: float, *shape: int) -> Margins:
         return np.float32(scale) * rng.standard_normal(shape, np.float32)
 
     shared = np.float32(components.mean) + normal(components.chip, chips) + normal(components.unit, size.units)[unit]
-    shared = shared + normal(components.fold, size.folds)[here]
+    shared = shared + normal(components.fold, size.folds)[fold_of_unit]
     common = normal(components.shared_rest, replicates, chips)
     arms = []
     for gain in (0.0, effect):
         by_class = normal(components.arm_unit, 2, size.units)
         lasting = shared + np.float32(gain) + normal(components.arm_chip, chips) + by_class[true, unit]
-        lasting = lasting + normal(components.arm_fold, size.folds)[here]
+        lasting = lasting + normal(components.arm_fold, size.folds)[fold_of_unit]
         training = normal(components.quality, replicates, size.folds) + normal(components.replicate, replicates, 1)
         leaning = normal(components.bias, replicates, size.folds)
         moment = (
-            training[:, here]
-            + leaning[:, here] * sign
+            training[:, fold_of_unit]
+            + leaning[:, fold_of_unit] * sign
             + normal(components.training_unit, replicates, size.units)[:, unit]
         )
         arms.append(lasting + common + moment + normal(components.rest, replicates, chips))
@@ -178,7 +178,7 @@ def estimate(predictions: pd.DataFrame, arms: tuple[str, str], background: str) 
     lasting = lasting.assign(own=centred["own"], shared=centred["shared"])
     arm_chip, arm_unit = _nested(lasting, ["unit", "true"], "own")
     all_chips, unit = _nested(lasting, ["unit"], "shared")
-    found = {
+    summary = {
         "chip": all_chips - arm_chip / 2,
         "unit": unit - arm_unit / 2,
         "fold": by_fold["shared"].var() if len(by_fold) > 1 else 0.0,
@@ -189,14 +189,14 @@ def estimate(predictions: pd.DataFrame, arms: tuple[str, str], background: str) 
         "training_unit": inflate * training_unit,
         "rest": inflate * rest,
     }
-    found["arm_fold"] = 0.0
+    summary["arm_fold"] = 0.0
     if len(by_fold) > 1:
         units = rows.groupby("fold")["unit"].nunique().mean()
-        expected = found["quality"] / replicates + (arm_unit + found["training_unit"] / replicates) / units
-        found["arm_fold"] = by_fold["own"].var() - expected
-    own = found["quality"] + found["bias"] + found["training_unit"] + found["rest"]
-    found["shared_rest"] = inflate * float(np.mean(np.square(wide["shared"]))) - own / 2
-    deviations = {name: float(np.sqrt(max(variance, 0.0))) for name, variance in found.items()}
+        expected = summary["quality"] / replicates + (arm_unit + summary["training_unit"] / replicates) / units
+        summary["arm_fold"] = by_fold["own"].var() - expected
+    own = summary["quality"] + summary["bias"] + summary["training_unit"] + summary["rest"]
+    summary["shared_rest"] = inflate * float(np.mean(np.square(wide["shared"]))) - own / 2
+    deviations = {name: float(np.sqrt(max(variance, 0.0))) for name, variance in summary.items()}
     return Components(mean=float(rows["margin"].mean()), positives=float(true.mean()), **deviations)
 
 
@@ -207,8 +207,8 @@ def _logit(score: Floats) -> Floats:
 
 def _nested(table: pd.DataFrame, groups: list[str], value: str) -> tuple[float, float]:
     """Return the variance within groups, and between them beyond what that explains."""
-    found = table.groupby(groups)[value].agg(["mean", "var", "count"])
-    found = found[found["count"] > 1]
-    within = float((found["var"] * (found["count"] - 1)).sum() / (found["count"] - 1).sum())
-    between = float((found["mean"] ** 2 - within / found["count"]).mean())
+    summary = table.groupby(groups)[value].agg(["mean", "var", "count"])
+    summary = summary[summary["count"] > 1]
+    within = float((summary["var"] * (summary["count"] - 1)).sum() / (summary["count"] - 1).sum())
+    between = float((summary["mean"] ** 2 - within / summary["count"]).mean())
     return within, max(between, 0.0)

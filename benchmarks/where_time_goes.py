@@ -21,8 +21,8 @@ def kind(stage: str, name: str) -> str:
     """Return what a task does without the split, the source's number and the shard it does it for."""
     if stage == "classify":
         return name.split("-")[-1]  # its arm
-    found = re.sub(r"(split-)?(fold\d+|random|final)\S*", "", re.sub(r"-?\d+(of\d+)?$", "", name)).strip("-")
-    return found or "each split"
+    title = re.sub(r"(split-)?(fold\d+|random|final)\S*", "", re.sub(r"-?\d+(of\d+)?$", "", name)).strip("-")
+    return title or "each split"
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     )
     total = frame["seconds"].sum()
     print("| stage | tasks | number | s | share |\n|---|---|---|---|---|")
-    for stage in sorted(set(frame["stage"]), key=lambda one: -frame.loc[frame["stage"] == one, "seconds"].sum()):
+    for stage in sorted(set(frame["stage"]), key=lambda name: -frame.loc[frame["stage"] == name, "seconds"].sum()):
         own = frame[frame["stage"] == stage]
         rows = [("all", own), *own.groupby("task")]
         for task, some in sorted(rows, key=lambda row: -row[1]["seconds"].sum()):

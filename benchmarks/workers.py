@@ -44,28 +44,28 @@ class Clock(Quiet):
 def machines_own(processes: int) -> float:
     """Time the same convolutions in each of so many processes, without anything of satpipe around them; seconds."""
     context = multiprocessing.get_context("spawn")
-    together, told = context.Barrier(processes), context.Queue()
-    started = [context.Process(target=_convolve, args=(together, told)) for _ in range(processes)]
+    barrier, seconds_queue = context.Barrier(processes), context.Queue()
+    started = [context.Process(target=_convolve, args=(barrier, seconds_queue)) for _ in range(processes)]
     for process in started:
         process.start()
-    seconds = max(told.get() for _ in started)
+    seconds = max(seconds_queue.get() for _ in started)
     for process in started:
         process.join()
     return float(seconds)
 
 
-def _convolve(together: Barrier, told: Queue[float]) -> None:
+def _convolve(barrier: Barrier, seconds_queue: Queue[float]) -> None:
     import torch
 
     torch.set_num_threads(1)
     layer = torch.nn.Conv2d(32, 32, 3, padding=1)
     chips = torch.ones(32, 32, 40, 40).contiguous(memory_format=torch.channels_last)
     torch.autograd.backward(layer(chips).sum())
-    together.wait()
+    barrier.wait()
     began = time.monotonic()
     for _ in range(CONVOLUTIONS):
         torch.autograd.backward(layer(chips).sum())
-    told.put(time.monotonic() - began)
+    seconds_queue.put(time.monotonic() - began)
 
 
 def _timed_run(given: argparse.Namespace, compute: dict[str, Any]) -> tuple[Clock, float]:
@@ -106,7 +106,7 @@ def measure(given: argparse.Namespace) -> list[str]:
             for stage, took in (clock.seconds | {"all of the run": whole}).items():
                 seconds[place][stage] = seconds[place].get(stage, 0.0) + took / given.rounds
             print(place, clock.seconds, file=sys.stderr, flush=True)
-    one, two, dask = (seconds[place] for place in places)
+    alone, two, dask = (seconds[place] for place in places)
     lines = [
         said(
             "One complete run, including starting and stopping workers, planning, committing, and stages with a single",
@@ -120,9 +120,9 @@ def measure(given: argparse.Namespace) -> list[str]:
     ]
     tasks = clock.tasks | {"all of the run": sum(clock.tasks.values())}
     lines += [
-        f"| {stage} | {tasks[stage]} | {one[stage]:.1f} s | {two[stage]:.1f} s | {one[stage] / two[stage]:.2f} x |"
+        f"| {stage} | {tasks[stage]} | {alone[stage]:.1f} s | {two[stage]:.1f} s | {alone[stage] / two[stage]:.2f} x |"
         f" {dask[stage]:.1f} s | {100 * (dask[stage] / two[stage] - 1):+.0f} % |"
-        for stage in one
+        for stage in alone
     ]
     return lines
 

@@ -206,7 +206,7 @@ class ChipGenerator:
             label: Their class; None divides them evenly among all classes, in the order of the classes.
             seed: What they follow from.
             screen: Whether to leave out chips that look like another class, unlike any real chip, or like a copy of
-                one. None does as the run did, which is to screen unless it was told otherwise.
+                one. None does as the run did; by default runs screen.
             truncation: Standard deviation of z; below 1 gives more typical and less varied chips. None takes the run's.
 
         Raises:

@@ -50,7 +50,7 @@ def command(
 
     overrides += ("ingest.strict=true",) if strict else ()
     config = load(config_path, overrides, name)
-    done, failed = made(root, config, quiet=as_json)
+    done, failed = make_chips(root, config, quiet=as_json)
     chips = done["chips"]
     if "index" in chips:
         metadata = {name: task.metadata for name, task in chips.items()}
@@ -67,16 +67,16 @@ def command(
         raise failed
 
 
-def made(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str, Artifact]], Exception | None]:
+def make_chips(root: Path, config: RunConfig, quiet: bool) -> tuple[dict[str, dict[str, Artifact]], Exception | None]:
     """Make the chips of a run, where they are not up to date.
 
     Args:
         root: Folder that holds data/ and reports/.
         config: The run's configuration.
-        quiet: Whether what is made is told on standard error instead of standard output.
+        quiet: Whether progress is reported on standard error instead of standard output.
 
     Returns:
-        Committed parts by stage and name; and what kept splits from being made where the chips themselves were.
+        Committed artifacts by stage and name; and the error that prevented the splits, if the chips were made.
 
     Raises:
         SatpipeError: If there are no chips.

@@ -141,7 +141,7 @@ def _source(
     root: Path, config_path: Path | None, overrides: tuple[str, ...], name: str | None, needs_splits: bool
 ) -> tuple[str, tuple[str, ...], Artifact, Mapping[str, Artifact]]:
     """Return the name and classes of the run to export, its tables, and the artifacts of its chips by task."""
-    from .chips import made
+    from .chips import make_chips
 
     if name is not None and config_path is None and not overrides:
         # As the run was made. Nothing is run: its record may be somebody else's, and names code.
@@ -152,7 +152,7 @@ def _source(
         chips = {artifact.ref.name: artifact for artifact in artifacts if artifact is not None}
         return name, run.config.ingest.classes, tables, chips
     config = load(config_path, overrides, name)
-    done, failed = made(root, config, quiet=False)
+    done, failed = make_chips(root, config, quiet=False)
     if failed is not None and needs_splits:
         raise failed
     return config.name, config.ingest.classes, done["ingest"]["tables"], done["chips"]
@@ -176,7 +176,7 @@ def labels(run_name: str | None, to: Path, kind: str, images: str, root: Path) -
 
 
 @command.command("detections")
-@click.argument("found", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", metavar="DETECTIONS", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...", type=click.Path(path_type=Path))
 @run_option
 @to_option
@@ -184,22 +184,22 @@ def labels(run_name: str | None, to: Path, kind: str, images: str, root: Path) -
 @images_option
 @root_option
 def detections(
-    found: Path, scenes: tuple[Path, ...], run_name: str | None, to: Path, kind: str, images: str, root: Path
+    path: Path, scenes: tuple[Path, ...], run_name: str | None, to: Path, kind: str, images: str, root: Path
 ) -> None:
     """Write the detections of `satpipe detect` as labels for detectors, beside the scenes.
 
-    FOUND is its .geojson, .gpkg or .parquet file. A box is the window that shows an object, as large as a chip. Only
-    COCO includes the scores.
+    DETECTIONS is its .geojson, .gpkg or .parquet file. A box is the window that shows an object, as large as a chip.
+    Only COCO includes the scores.
     """
     from ..inference.export.detections import export_detections
 
-    _say_set(export_detections(find(run_name, root), found, scenes, to, kind, images == "link"), to)
+    _say_set(export_detections(find(run_name, root), path, scenes, to, kind, images == "link"), to)
 
 
-def _say_set(made: LabelSet, to: Path) -> None:
-    objects = ", ".join(f"{count:,} {name}" for name, count in made.objects.items()) or "no object"
-    say(f"{plural(made.images, 'scene')} in {to} with {objects}")
-    _say_left_out(made.left_out)
+def _say_set(labels: LabelSet, to: Path) -> None:
+    objects = ", ".join(f"{count:,} {name}" for name, count in labels.objects.items()) or "no object"
+    say(f"{plural(labels.images, 'scene')} in {to} with {objects}")
+    _say_left_out(labels.left_out)
 
 
 def _say_left_out(reasons: Mapping[str, int]) -> None:

@@ -41,7 +41,7 @@ class Preset:
         deviation_group: Chips whose deviation from each other the discriminator sees (Karras et al. 2018,
             arXiv:1710.10196, section 3); 0 leaves it out.
         balanced: Equal class shares in a batch; otherwise the shares of the training chips.
-        symmetries: Real chips are shown flipped and turned by quarters; from above there is no upright.
+        symmetries: Real chips are shown flipped and rotated by 90 degrees; from above there is no upright.
         colour: Strength of differentiable brightness, saturation and contrast, 0 to 1 (Zhao et al. 2020,
             arXiv:2006.10738).
         translation: Greatest differentiable shift, as a share of the side.

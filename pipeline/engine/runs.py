@@ -153,7 +153,7 @@ def _run(record: Result | Attempt | Damaged | None, name: str, root: Path, store
     except (ConfigError, ValidationError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the configuration of run {name} in {store.root} is not valid in this version of satpipe"
-            f" ({one_line(str(error), 120)}); `satpipe run all` with the run's configuration brings it up to date"
+            f" ({one_line(str(error), 120)}); `satpipe run all` with the run's configuration updates it"
         ) from None
     digests = record.digests if isinstance(record, Result) else {}
     return Run(name, root, store, config, record.keys, digests)

@@ -102,7 +102,7 @@ class Watch:
 # ---------------------------------------------------------------------------------------------- the first rank
 
 _reason: list[str] = []
-"""Why this process was told to end, if that is known."""
+"""Why this process was asked to end, if that is known."""
 
 
 def why_ended() -> str | None:

@@ -67,14 +67,16 @@ def write_chips(chips: pd.DataFrame, run: str, when: Period, folder: Path) -> in
     columns = [name for name in ("class", "source_scene", "kind", "licence", "role") if name in placed]
     items = []
     for row in placed.to_dict("records"):
-        facts = {f"satpipe:{name}": row[name] for name in columns if not pd.isna(row[name]) and row[name] != ""}
+        properties = {f"satpipe:{name}": row[name] for name in columns if not pd.isna(row[name]) and row[name] != ""}
         outline = shapely.from_wkt(row["footprint"])
-        items.append(item_of(str(row["chip_id"]), outline, when, {"satpipe:run": run, **facts}, {"chip": row["file"]}))
+        items.append(
+            item_of(str(row["chip_id"]), outline, when, {"satpipe:run": run, **properties}, {"chip": row["file"]})
+        )
     write_items(items, folder / ITEMS)
     return len(items)
 
 
-def item_of(name: str, outline: Any, when: Period, facts: Mapping[str, Any], assets: Mapping[str, str]) -> Any:
+def item_of(name: str, outline: Any, when: Period, properties: Mapping[str, Any], assets: Mapping[str, str]) -> Any:
     """Return an item of a place, a time and files, whose paths are relative to the file of items."""
     import pystac
 
@@ -86,7 +88,7 @@ def item_of(name: str, outline: Any, when: Period, facts: Mapping[str, Any], ass
         datetime=start if start == end else None,
         start_datetime=None if start == end else start,
         end_datetime=None if start == end else end,
-        properties=dict(facts),
+        properties=dict(properties),
     )
     for key, file in assets.items():
         item.add_asset(key, pystac.Asset(href=f"./{file}", media_type=_MEDIA.get(Path(file).suffix), roles=["data"]))

@@ -94,7 +94,7 @@ class Ranks:
             )
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """Add up a contiguous tensor over the ranks, in place, and return it."""
         if self.size > 1:
             import torch.distributed as dist

@@ -330,8 +330,8 @@ def _check_size(dataset: DatasetReader, name: str, max_pixels: int | None) -> No
 
 def _block_bytes(dataset: DatasetReader) -> int:
     height, width = dataset.block_shapes[0]
-    together = dataset.count if dataset.interleaving != Interleaving.band else 1
-    return int(height * width * together * _itemsize(dataset))
+    interleaved_bands = dataset.count if dataset.interleaving != Interleaving.band else 1
+    return int(height * width * interleaved_bands * _itemsize(dataset))
 
 
 def _itemsize(dataset: DatasetReader) -> int:

@@ -1,4 +1,4 @@
-"""What the scenes and labels of a source are, told by the code that ingest reads them with."""
+"""What the scenes and labels of a source are, determined by the code that ingest reads them with."""
 
 from __future__ import annotations
 

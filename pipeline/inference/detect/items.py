@@ -39,8 +39,8 @@ def write_detections(
         corners = [scene.to_map(row, col) for row, col in ((0, 0), (height, 0), (height, width), (0, width))]
         outline = shapely.Polygon(to_lonlat(corners, scene.file.crs))
         count = sum(detection.scene == scene.name for detection in detections)
-        facts = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": count}
-        items.append(stac.item_of(scene.name, outline, when, facts, {"detections": file}))
+        properties = {"satpipe:run": run.name, "satpipe:scene": scene.name, "satpipe:detections": count}
+        items.append(stac.item_of(scene.name, outline, when, properties, {"detections": file}))
     if not items:
         raise ConfigError("--stac: no scene is georeferenced, so items would have no location")
     stac.write_items(items, path)

@@ -99,8 +99,8 @@ def export_labels(run: Run, to: Path, kind: str, link: bool = False) -> LabelSet
             shown = _objects(by_scene.get(file.scene_id), file)
             objects.update(item.class_name for item in shown)
             shape = file.height, file.width, len(file.bands)
-            facts = {"satpipe_scene": file.scene_id}
-            writer.add(LabelledImage(name, shape, shown, file.crs, file.transform, facts))
+            properties = {"satpipe_scene": file.scene_id}
+            writer.add(LabelledImage(name, shape, shown, file.crs, file.transform, properties))
         writer.close()
     return LabelSet(len(chosen), objects, left_out)
 

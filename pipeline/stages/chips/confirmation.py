@@ -3,8 +3,8 @@
 Bright ships of one size on calm water correlate with up to 0.99 although they are different ships: one strong shape
 rules the correlation, and many chips share it. What two chips of different ground do not share is the texture around
 that shape. So the picture is divided into tiles, the half of them with the strongest common structure is set aside, and
-the fine detail of the others has to agree. Where they hold no detail, as on water without a wave, nothing can be told,
-and the pair is no near-duplicate.
+the fine detail of the others has to agree. Where they hold no detail, as on water without a wave, nothing can be
+decided, and the pair is no near-duplicate.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str
 def _numbered(windows: pd.DataFrame) -> pd.DataFrame:
     """Return the windows with slots counted from 0 and a column ``at``, the position in the table."""
     codes, _ = pd.factorize(windows["slot"])
-    return windows.assign(slot=codes, at=np.arange(len(windows))).reset_index(drop=True)
+    return windows.assign(slot=codes, position=np.arange(len(windows))).reset_index(drop=True)
 
 
 def _cut_scene(
@@ -155,7 +155,7 @@ def _cut_scene(
         kept: Valid share of each slot's chip, -1 while it has none; updated.
         chosen: Position in the table of each slot's window; updated.
     """
-    slot, rank, at = (part[name].to_numpy(np.int64) for name in ("slot", "rank", "at"))
+    slot, rank, ordinal = (part[name].to_numpy(np.int64) for name in ("slot", "rank", "position"))
     textured = (part["kind"] == "textured").to_numpy()
     first = int(slot.min())
     alone = np.bincount(slot - first)[slot - first] == 1
@@ -165,7 +165,7 @@ def _cut_scene(
         good = piece.valid >= settings["min_valid_fraction"]
         single = np.flatnonzero(good & alone[piece.windows])
         numbers = piece.windows[single]
-        kept[slot[numbers]], chosen[slot[numbers]] = piece.valid[single], at[numbers]
+        kept[slot[numbers]], chosen[slot[numbers]] = piece.valid[single], ordinal[numbers]
         for start, stop in _runs(single, slot[numbers]):
             places = slice(int(single[start]), int(single[stop - 1]) + 1)
             writer.write(int(slot[numbers[start]]), piece.chips[places])
@@ -175,7 +175,7 @@ def _cut_scene(
             value = float(texture(piece.chips[position])) if textured[number] else -float(rank[number])
             if value > merit[place - first]:
                 merit[place - first] = value
-                kept[place], chosen[place] = piece.valid[position], at[number]
+                kept[place], chosen[place] = piece.valid[position], ordinal[number]
                 writer.write(place, piece.chips[position : position + 1])
 
 

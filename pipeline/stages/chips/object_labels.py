@@ -88,8 +88,8 @@ class ChipObjects:
         """Return an object as a chip shows it, with the share of it; None where its box is not known."""
         name = str(label["class"])
         if label["kind"] != "box":
-            facts = {"box_source": "estimated", **ESTIMATED}
-            item = None if mask is None else masked_object(name, mask >= 128, size, properties=facts)
+            properties = {"box_source": "estimated", **ESTIMATED}
+            item = None if mask is None else masked_object(name, mask >= 128, size, properties=properties)
             return None if item is None else (item, 1.0)
         top, left, bottom, right = (float(label[edge]) for edge in _EDGES)
         outline = None if pd.isna(label["outline"]) else str(label["outline"])

@@ -151,11 +151,11 @@ def with_synthetic(real: ChipSet, context: TaskContext, arm: Arm, classes: tuple
     labels = class_indices(store.index["class"], classes)
     if arm.shuffled:
         labels = shuffled(labels, len(classes), training_seed(context.config))
-    made = np.ones(len(labels), bool)
+    is_synthetic = np.ones(len(labels), bool)
     return ChipSet(
         with_store_after(real.chips, store),
         np.concatenate([real.labels, labels]),
-        np.concatenate([real.synthetic, made]),
+        np.concatenate([real.synthetic, is_synthetic]),
     )
 
 

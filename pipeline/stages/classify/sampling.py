@@ -64,15 +64,15 @@ def schedule(
     places: list[list[Rows]] = [[] for _ in range(steps)]
     for number in range(classes):
         real = np.flatnonzero((labels == number) & ~synthetic)
-        made = np.flatnonzero((labels == number) & synthetic)
+        fake = np.flatnonzero((labels == number) & synthetic)
         # Cumulative rounding: the share holds over the training although places are whole.
-        wanted = np.cumsum(slots[:, number] * shares) if len(made) else np.zeros(steps)
-        from_made = np.diff(np.round(wanted + 1e-9), prepend=0).astype(np.int64).clip(0, slots[:, number])
-        from_real = slots[:, number] - from_made
+        wanted = np.cumsum(slots[:, number] * shares) if len(fake) else np.zeros(steps)
+        from_fake = np.diff(np.round(wanted + 1e-9), prepend=0).astype(np.int64).clip(0, slots[:, number])
+        from_real = slots[:, number] - from_fake
         real_rows = np.split(stream(real, int(from_real.sum()), [seed, number, 0]), np.cumsum(from_real)[:-1])
-        made_rows = np.split(
-            stream(made, int(from_made.sum()), [seed, number, 1]) if len(made) else made, np.cumsum(from_made)[:-1]
+        fake_rows = np.split(
+            stream(fake, int(from_fake.sum()), [seed, number, 1]) if len(fake) else fake, np.cumsum(from_fake)[:-1]
         )
         for step in range(steps):
-            places[step] += [real_rows[step], made_rows[step]]
+            places[step] += [real_rows[step], fake_rows[step]]
     return np.stack([np.concatenate(place) for place in places])

@@ -24,7 +24,7 @@ LIBRARIES = ("torch", "numpy", "albumentations", "opencv-python-headless", "scip
 def plan(context: PlanContext) -> Plan:
     """Plan a training for each split of the experiment and each arm, and for each random split the arm shown beside.
 
-    Reads the facts of the splits.
+    Reads the metadata of the splits.
     """
     config = context.config
     arms = [parse(name) for name in config.classify.arms]

@@ -27,11 +27,11 @@ class Inputs(Protocol):
 InputsT = TypeVar("InputsT", bound=Inputs)
 
 
-class Recording(Generic[InputsT]):
+class GraphedStep(Generic[InputsT]):
     """Takes the steps of one training on the current CUDA device.
 
     Everything else that a step reads or writes has to stay where it is: weights, optimiser states, learning rates as
-    tensors. Whoever replaces them begins a new recording.
+    tensors. Whoever replaces them begins a new one.
     """
 
     def __init__(self, device: torch.device) -> None:

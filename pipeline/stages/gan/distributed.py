@@ -47,7 +47,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, ranks: Ranks) -> Tensor:
         context.ranks = ranks
-        return ranks.sum_(x.detach().clone(memory_format=torch.contiguous_format))
+        return ranks.all_reduce(x.detach().clone(memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -112,7 +112,7 @@ def average_gradients(network: nn.Module, ranks: Ranks) -> None:
     if ranks.size == 1:
         return
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    flat = ranks.sum_(torch.cat([gradient.reshape(-1) for gradient in gradients])).div_(ranks.size)
+    flat = ranks.all_reduce(torch.cat([gradient.reshape(-1) for gradient in gradients])).div_(ranks.size)
     for gradient, mean in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view(gradient.shape))
 

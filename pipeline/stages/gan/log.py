@@ -1,4 +1,4 @@
-"""The course of a training: what it has logged, which generator is its best, and when it has gone wrong or far enough.
+"""The log of a training: what it has measured, which generator is its best, and when it has gone wrong or far enough.
 
 Pure logic on the lines of the log; :mod:`satpipe.stages.gan.train` acts on it.
 """

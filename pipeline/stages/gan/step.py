@@ -14,7 +14,7 @@ from ...models.discriminator import DiscriminatorNetwork
 from ...models.networks import GeneratorNetwork
 from .augment import Changes, augment, draw
 from .batches import CHANGES
-from .cuda_graph import Recording
+from .cuda_graph import GraphedStep
 from .distributed import average_gradients, rows_of
 from .losses import LOSSES, gradient_penalty, logistic_discriminator, logistic_generator
 from .training_config import TrainingConfig
@@ -33,7 +33,7 @@ class Networks:
         discriminator: Learns.
         generator_adam: The generator's optimiser.
         discriminator_adam: The discriminator's.
-        recording: The step as it was recorded on a GPU; None where its operations are launched one by one.
+        graph: The step as it was recorded on a GPU; None where its operations are launched one by one.
     """
 
     generator: GeneratorNetwork
@@ -41,7 +41,7 @@ class Networks:
     discriminator: DiscriminatorNetwork
     generator_adam: torch.optim.Optimizer
     discriminator_adam: torch.optim.Optimizer
-    recording: Recording[StepInputs] | None = None
+    graph: GraphedStep[StepInputs] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,27 +75,27 @@ class StepInputs:
         )
 
 
-def train_step(setting: TrainingConfig, networks: Networks, step: int, device: torch.device) -> Tensor:
+def train_step(config: TrainingConfig, networks: Networks, step: int, device: torch.device) -> Tensor:
     """Take one step of both networks.
 
     Returns:
         :data:`~satpipe.stages.gan.log.MEASURES` of the step, (6,).
     """
-    preset = setting.preset
-    shown = draw_step(setting, step)
+    preset = config.preset
+    inputs = draw_step(config, step)
     penalised = preset.r1 > 0 and step % preset.r1_every == 0
-    if networks.recording is not None:
-        return networks.recording.play(shown, penalised, lambda held: learn(setting, networks, held, penalised))
+    if networks.graph is not None:
+        return networks.graph.play(inputs, penalised, lambda held: learn(config, networks, held, penalised))
     # Of float64 is the weight alone, which stays on the host: Apple's MPS has no such numbers.
-    on_device = shown.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
-    return learn(setting, networks, on_device, penalised)
+    on_device = inputs.each(lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(device))
+    return learn(config, networks, on_device, penalised)
 
 
-def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
+def draw_step(config: TrainingConfig, step: int) -> StepInputs:
     """Draw everything random about a step, and its chips; on the host, so that it is the same with every device."""
-    preset, batches, rows = setting.preset, setting.batches, setting.ranks.rows(setting.preset.batch)
+    preset, batches, rows = config.preset, config.batches, config.ranks.rows(config.preset.batch)
     chips, labels = batches.real(step, rows)
-    rng, sides = batches.rng(CHANGES, step), setting.shape[:2]
+    rng, sides = batches.rng(CHANGES, step), config.shape[:2]
     return StepInputs(
         torch.from_numpy(chips),
         torch.from_numpy(labels),
@@ -105,27 +105,27 @@ def draw_step(setting: TrainingConfig, step: int) -> StepInputs:
     )
 
 
-def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penalised: bool) -> Tensor:
+def learn(config: TrainingConfig, networks: Networks, inputs: StepInputs, penalised: bool) -> Tensor:
     """Update both networks from the step inputs; nothing in it leaves the device, so that a GPU can record it."""
-    preset, profile, ranks = setting.preset, setting.profile, setting.ranks
-    labels, (of_real, of_fake, of_turn) = shown.labels, shown.changes
-    real = shown.chips.permute(0, 3, 1, 2)
+    preset, profile, ranks = config.preset, config.profile, config.ranks
+    labels, (of_real, of_fake, of_turn) = inputs.labels, inputs.changes
+    real = inputs.chips.permute(0, 3, 1, 2)
     if profile.memory_format == "contiguous":
         real = real.contiguous()
 
     with profile.autocast():
-        fake = networks.generator(shown.z, labels)
+        fake = networks.generator(inputs.z, labels)
 
     # The discriminator learns; the generated chips are data to it.
     networks.discriminator.requires_grad_(True)
-    layer = setting.layer
-    inputs = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
+    layer = config.layer
+    augmented = augment(real, of_real, layer), augment(fake.detach(), of_fake, layer)
     with profile.autocast():
-        real_logits, fake_logits = discriminate(networks.discriminator, *inputs, labels)
+        real_logits, fake_logits = discriminate(networks.discriminator, *augmented, labels)
     loss = LOSSES[preset.loss]
     loss_d = loss.discriminator(real_logits, fake_logits)
     if penalised:
-        penalty = gradient_penalty(networks.discriminator, inputs[0], labels)
+        penalty = gradient_penalty(networks.discriminator, augmented[0], labels)
         torch.autograd.backward(loss_d + 0.5 * preset.r1 * preset.r1_every * penalty)
     else:
         torch.autograd.backward(loss_d)
@@ -142,7 +142,7 @@ def learn(setting: TrainingConfig, networks: Networks, shown: StepInputs, penali
     average_gradients(networks.generator, ranks)
     networks.generator_adam.step()
     networks.generator_adam.zero_grad(set_to_none=True)
-    update_average(networks, shown.average_weight)
+    update_average(networks, inputs.average_weight)
     real_logits, fake_logits, logits = real_logits.detach(), fake_logits.detach(), logits.detach()
     return torch.stack(
         [

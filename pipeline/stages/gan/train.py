@@ -23,7 +23,7 @@ from ...models.networks import GeneratorNetwork
 from ...utils.errors import TrainingError
 from ...utils.plural import plural
 from . import checkpoint
-from .cuda_graph import Recording
+from .cuda_graph import GraphedStep
 from .distributed import broadcast_state, check, share_statistics
 from .log import LOWER, MEASURES, Line, Log, divergence, is_better, over_trained, training_failure
 from .step import Networks, StepInputs, train_step
@@ -37,60 +37,60 @@ LATEST = "latest.safetensors"
 BEST = "best.safetensors"
 
 
-def train(setting: TrainingConfig, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
-    """Train, or resume from a checkpoint in ``setting.folder``, and return the best generator.
+def train(config: TrainingConfig, measure: Measure, progress: Progress) -> tuple[GeneratorNetwork, Log]:
+    """Train, or resume from a checkpoint in ``config.folder``, and return the best generator.
 
     Args:
-        setting: Data, preset, profile, folder.
+        config: Data, preset, profile, folder.
         measure: Evaluates the generator.
         progress: Where to say how far it is.
 
     Raises:
-        TrainingError: If the training diverged more often than ``setting.most_restarts``.
+        TrainingError: If the training diverged more often than ``config.most_restarts``.
     """
-    check(setting.preset, setting.ranks)
-    device = prepare(setting.profile)
-    networks = start(setting, device)
-    log = agree(setting, networks, resume(setting, networks) if setting.ranks.first else Log())
-    size, steps = setting.preset.batch, setting.steps
+    check(config.preset, config.ranks)
+    device = prepare(config.profile)
+    networks = start(config, device)
+    log = agree(config, networks, resume(config, networks) if config.ranks.first else Log())
+    size, steps = config.preset.batch, config.steps
     sums, since = torch.zeros(len(MEASURES), device=device), log.step
     while log.stopped is None:
-        _set_learning_rate(networks, learning_rate(setting, log))
-        sums += train_step(setting, networks, log.step, device)
+        _set_learning_rate(networks, learning_rate(config, log))
+        sums += train_step(config, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
-        if not setting.evaluates_at(log.step):
+        if not config.evaluates_at(log.step):
             continue
-        means = setting.ranks.sum_(sums) / ((log.step - since) * setting.ranks.size)
-        if setting.ranks.first:
+        means = config.ranks.all_reduce(sums) / ((log.step - since) * config.ranks.size)
+        if config.ranks.first:
             line = _line(log.step * size, means.tolist())
-            log.lines.append(validate(networks.average, setting.batches, line, measure))
-            reason = divergence(log.lines, setting.images)
+            log.lines.append(validate(networks.average, config.batches, line, measure))
+            reason = divergence(log.lines, config.images)
             if reason is None:
-                keep(setting, networks, log)
+                keep(config, networks, log)
             else:
-                networks, log = restart(setting, log, reason, device)
-            show(setting, log)
-        log = agree(setting, networks, log)
+                networks, log = restart(config, log, reason, device)
+            show(config, log)
+        log = agree(config, networks, log)
         sums, since = torch.zeros(len(MEASURES), device=device), log.step
-    if not setting.ranks.first:
+    if not config.ranks.first:
         return networks.average.eval(), log
-    best = checkpoint.read(setting.folder / BEST)
+    best = checkpoint.read(config.folder / BEST)
     assert best is not None, "every training that ends has kept one"
     checkpoint.load_module("generator", networks.average, best[0])
     return networks.average.eval(), log
 
 
-def start(setting: TrainingConfig, device: torch.device) -> Networks:
+def start(config: TrainingConfig, device: torch.device) -> Networks:
     """Build networks and optimisers as they are before the first step."""
-    preset = setting.preset
-    seed = int(np.random.default_rng(setting.batches.seed).integers(2**31))
-    pair = build(preset, setting.shape, setting.classes, seed, setting.layer)
-    layout = setting.profile.torch_format()
+    preset = config.preset
+    seed = int(np.random.default_rng(config.batches.seed).integers(2**31))
+    pair = build(preset, config.shape, config.classes, seed, config.layer)
+    layout = config.profile.torch_format()
     generator, discriminator = (network.to(device, memory_format=layout).train() for network in pair)  # type: ignore[call-overload]
 
     # Several processes exchange messages within a step, which a GPU cannot record with the rest.
-    recorded = device.type == "cuda" and setting.ranks.size == 1
+    recorded = device.type == "cuda" and config.ranks.size == 1
 
     def adam(network: nn.Module) -> torch.optim.Optimizer:
         rate = torch.tensor(preset.learning_rate, device=device) if recorded else preset.learning_rate
@@ -99,64 +99,64 @@ def start(setting: TrainingConfig, device: torch.device) -> Networks:
 
     average = copy.deepcopy(generator).requires_grad_(False)
     for network in (generator, discriminator):
-        share_statistics(network, setting.ranks)
-    recording = Recording[StepInputs](device) if recorded else None
-    return Networks(generator, average, discriminator, adam(generator), adam(discriminator), recording)
+        share_statistics(network, config.ranks)
+    graph = GraphedStep[StepInputs](device) if recorded else None
+    return Networks(generator, average, discriminator, adam(generator), adam(discriminator), graph)
 
 
-def keep(setting: TrainingConfig, networks: Networks, log: Log) -> None:
+def keep(config: TrainingConfig, networks: Networks, log: Log) -> None:
     """Save the generator if it is the best, draw it, and write a checkpoint, after an evaluation without failure."""
     line, generator = log.lines[-1], networks.average
-    if is_better(log.lines, log.best, setting.images):
+    if is_better(log.lines, log.best, config.images):
         log.best = line
-        checkpoint.write(setting.folder / BEST, checkpoint.prefixed("generator", generator), line)
-    if log.step >= setting.steps:
+        checkpoint.write(config.folder / BEST, checkpoint.prefixed("generator", generator), line)
+    if log.step >= config.steps:
         log.stopped = "length"
-    elif over_trained(log, setting.patience_images):
+    elif over_trained(log, config.patience_images):
         log.stopped = "patience"
     evaluations = len(log.lines)
     if evaluations & (evaluations - 1) == 0 or log.stopped:  # 1, 2, 4, 8 ...: most changes early
-        sheet = setting.folder / SHEETS / f"{line['images']:08d}.png"
+        sheet = config.folder / SHEETS / f"{line['images']:08d}.png"
         write_sheet(generator, sheet)
         checkpoint.settle(sheet)
-    save(networks, log, setting.folder / (GOOD if training_failure(log.lines, setting.images) is None else LATEST))
+    save(networks, log, config.folder / (GOOD if training_failure(log.lines, config.images) is None else LATEST))
 
 
-def restart(setting: TrainingConfig, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
+def restart(config: TrainingConfig, log: Log, reason: str, device: torch.device) -> tuple[Networks, Log]:
     """Go back to the latest good state and lower the learning rate.
 
     Raises:
-        TrainingError: If that has been done as often as ``setting.most_restarts`` allows.
+        TrainingError: If that has been done as often as ``config.most_restarts`` allows.
     """
     images, done = log.lines[-1]["images"], log.restarts
-    if len(done) >= setting.most_restarts:
+    if len(done) >= config.most_restarts:
         raise TrainingError(
-            f"{setting.name}: the training diverged at {images:,} images ({reason}) after"
+            f"{config.name}: the training diverged at {images:,} images ({reason}) after"
             f" {plural(len(done), 'restart')}; lower"
             " gan.learning_rate, raise gan.r1, or allow more gan.restarts"
         )
-    networks = start(setting, device)
-    good = _load(networks, setting.folder / GOOD) or Log()
-    rate = setting.preset.learning_rate * LOWER ** (len(done) + 1)
+    networks = start(config, device)
+    good = _load(networks, config.folder / GOOD) or Log()
+    rate = config.preset.learning_rate * LOWER ** (len(done) + 1)
     good.restarts = [
         *done,
-        {"images": images, "reason": reason, "resumed_from": good.step * setting.preset.batch, "learning_rate": rate},
+        {"images": images, "reason": reason, "resumed_from": good.step * config.preset.batch, "learning_rate": rate},
     ]
-    save(networks, good, setting.folder / GOOD)
+    save(networks, good, config.folder / GOOD)
     return networks, good
 
 
-def show(setting: TrainingConfig, log: Log) -> None:
+def show(config: TrainingConfig, log: Log) -> None:
     """Leave the log where whoever watches the training finds it; nothing is read back from there."""
-    path = setting.folder / METRICS
+    path = config.folder / METRICS
     temporary = path.with_suffix(".tmp")
     temporary.write_text(log.as_text(), "utf-8")
     os.replace(temporary, path)
 
 
-def agree(setting: TrainingConfig, networks: Networks, log: Log) -> Log:
+def agree(config: TrainingConfig, networks: Networks, log: Log) -> Log:
     """Go on from the first rank's state and log on all ranks; the log also says how many there were."""
-    ranks = setting.ranks
+    ranks = config.ranks
     if ranks.size == 1:
         return log
     log.ranks = sorted({*log.ranks, ranks.size})
@@ -181,15 +181,15 @@ def state(networks: Networks) -> dict[str, Tensor]:
     return tensors | checkpoint.optimiser_tensors("discriminator_adam", networks.discriminator_adam)
 
 
-def resume(setting: TrainingConfig, networks: Networks) -> Log:
+def resume(config: TrainingConfig, networks: Networks) -> Log:
     """Fill the networks from the latest checkpoint; without one, nothing has happened yet."""
-    states = {name: checkpoint.read_state(setting.folder / name) for name in (GOOD, LATEST)}
+    states = {name: checkpoint.read_state(config.folder / name) for name in (GOOD, LATEST)}
     # After a restart the good state is the later one, though it has fewer steps.
     progress_of = {name: (len(state["restarts"]), state["step"]) for name, state in states.items() if state is not None}
     latest = max(progress_of, key=lambda name: progress_of[name]) if progress_of else None
-    if latest is not None and (states[latest] or {})["best"] and checkpoint.read(setting.folder / BEST) is None:
+    if latest is not None and (states[latest] or {})["best"] and checkpoint.read(config.folder / BEST) is None:
         latest = None  # the best generator so far is damaged: it comes back when all is done again
-    log = _load(networks, setting.folder / latest) if latest else None
+    log = _load(networks, config.folder / latest) if latest else None
     return log or Log()
 
 
@@ -210,11 +210,11 @@ def fill(networks: Networks, tensors: dict[str, Tensor]) -> None:
     checkpoint.load_optimiser("discriminator_adam", networks.discriminator_adam, tensors)
 
 
-def learning_rate(setting: TrainingConfig, log: Log) -> float:
+def learning_rate(config: TrainingConfig, log: Log) -> float:
     """Return the rate of the next step: the preset's, lowered by restarts and towards the end of the training."""
-    preset = setting.preset
+    preset = config.preset
     rate = float(log.restarts[-1]["learning_rate"]) if log.restarts else preset.learning_rate
-    return rate * min(1.0, (setting.steps - log.step) / (preset.decay * setting.steps)) if preset.decay else rate
+    return rate * min(1.0, (config.steps - log.step) / (preset.decay * config.steps)) if preset.decay else rate
 
 
 def _set_learning_rate(networks: Networks, rate: float) -> None:

@@ -175,11 +175,11 @@ def _without_labels(item: PlannedSource, scenes: Listing) -> Listing:
     """
     labels = find(getattr(item.source, "labels"), IMAGES, f"{item.key}.labels")  # noqa: B009 - such sources have it
     masks = {labels.path(name) for name in labels.files}
-    kept = [position for position, name in enumerate(scenes.files) if scenes.path(name) not in masks]
-    if not kept:
+    own = [row for row in zip(scenes.files, scenes.sizes, strict=True) if scenes.path(row[0]) not in masks]
+    if not own:
         raise InputError(f"{item.key}: `path` and `labels` name the same files; put the masks into their own folder")
-    files, sizes = [scenes.files[at] for at in kept], [scenes.sizes[at] for at in kept]
-    return Listing(scenes.root, tuple(files), tuple(sizes), scenes.refused)
+    files, sizes = zip(*own, strict=True)
+    return Listing(scenes.root, files, sizes, scenes.refused)
 
 
 def _files_beside(item: PlannedSource, scenes: Listing, fingerprint: Fingerprint) -> LabelFiles:

@@ -18,7 +18,7 @@ from ...utils.errors import InputError
 def run(context: TaskContext) -> dict[str, Any]:
     """Read the images into the chip store: chips.npy, index.parquet, sheet.png.
 
-    The part's files are named ``class/image``.
+    The task's files are named ``class/image``.
 
     Raises:
         InputError: If an image cannot be read or differs from the run's chips in shape or dtype.

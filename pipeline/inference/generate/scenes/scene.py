@@ -122,9 +122,11 @@ class SceneWriter:
         own = [outlined_object(item.class_name, item.box, item.outline, properties={"synthetic": False})
                for item in given.labels if item.kind == "box"]  # fmt: skip
         shown = [item for whole in own if (item := cropped_object(whole, shape[:2])[0]) is not None]
-        facts = {"synthetic_objects": len(placed)}
+        properties = {"synthetic_objects": len(placed)}
         for writer in self._labels:
-            image = LabelledImage(path.name, shape, [*objects, *shown], scene.file.crs, scene.file.transform, facts)
+            image = LabelledImage(
+                path.name, shape, [*objects, *shown], scene.file.crs, scene.file.transform, properties
+            )
             writer.add(image)
         entry = {"scene": scene.name, "file": path.name, "synthetic_objects": len(placed)}
         self._entries.append(entry | {"labelled_objects": len(own), "gsd_m": scene.file.gsd_m})
@@ -162,8 +164,8 @@ class SceneWriter:
         objects = []
         for item, patch in zip(items, patches, strict=True):
             name = self.loaded.generator.classes[item.label]
-            facts = {"synthetic": True, "seed": item.seed}
-            objects.append(masked_object(name, patch.alpha > 0.5, size, patch.row, patch.col, properties=facts))
+            properties = {"synthetic": True, "seed": item.seed}
+            objects.append(masked_object(name, patch.alpha > 0.5, size, patch.row, patch.col, properties=properties))
         return [item for item in objects if item is not None]
 
     def _file(self, name: str) -> str:
