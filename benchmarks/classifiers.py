@@ -106,7 +106,7 @@ class Trial:
 
     @property
     def key(self) -> list[Any]:
-        """What names the result in the file of results: the training, and a digest of all that it depends on."""
+        """Return what names the result in the file of results: the training, and a digest of all that it depends on."""
         classify = {name: value for name, value in self.config["classify"].items() if name != "arms"}
         tasks = {name: Path(folder).name for name, folder in self.folders.items()}
         depends = [code(), classify | self.candidate.changes, self.candidate.arm, tasks, self.profile.as_json()]

@@ -73,7 +73,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """What names the result in the file of results."""
+        """Return what names the result in the file of results."""
         return f"{self.preset} {self.task.config['training']['images']} {self.task.name}"
 
     @property

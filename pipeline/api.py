@@ -1,4 +1,4 @@
-"""What a run left, from Python: its chips, its final generator, its final classifier.
+"""Access to a run from Python: its chips, its final generator, its final classifier.
 
 Each function takes the name of a run (without one, the only run there is) and the folder that holds ``data/``::
 

@@ -1,4 +1,4 @@
-"""The command line: the group, its commands and ``main``.
+"""Command line: the group, its commands and ``main``.
 
 Each module here whose name does not begin with an underscore is the command of that name: it defines ``command``, a
 click command, and imports nothing heavy at its top, so that ``satpipe --help`` answers at once.
@@ -34,7 +34,7 @@ if shutil.get_terminal_size().columns < NARROW:
 
 
 class Commands(click.RichGroup):
-    """The group of all commands; a command's module is imported when it is asked for."""
+    """Group of all commands; a command's module is imported when it is asked for."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the name of every command."""

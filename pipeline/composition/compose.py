@@ -29,7 +29,7 @@ SIZE_SPREAD = 0.12
 
 @dataclass(frozen=True)
 class Settings:
-    """How objects are composed.
+    """Settings of the composition of objects.
 
     Attributes:
         in_place: Share of the objects in the open that take the place of a labelled one, the rest of whose chip stays;
@@ -83,7 +83,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Law:
-    """How the objects of a class lie in their chips; holds no pixel of them.
+    """Poses and surroundings of the objects of a class in their chips; holds no pixel of them.
 
     Attributes:
         poses: Poses of the labelled objects.
@@ -155,13 +155,13 @@ class Composites:
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
-        """(N, 4): row_min, col_min, row_max, col_max of the main object in pixel edges; NaN where it shows none."""
+        """Return the box (N, 4) of the main object: row_min, col_min, row_max, col_max in pixel edges, or NaN."""
         return np.array([box_of(alpha) for alpha in self.alphas]).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a composite is made: what lies behind, the layer and where it goes, and from which labelled object."""
+    """Plan of a composite: what lies behind, the layer and where it goes, and from which labelled object."""
 
     ground: Floats
     layer: Floats
@@ -225,7 +225,7 @@ class Composer:
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Rows and columns of a layer."""
+        """Return the rows and columns of a layer."""
         return self.layers.shape[1], self.layers.shape[2]
 
     def compose(self, numbers: Sequence[int] | npt.NDArray[np.int64], layers: Layers | None = None) -> Composites:

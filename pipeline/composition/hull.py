@@ -30,7 +30,7 @@ EDGE_WEIGHT = 8.0
 
 @dataclass(frozen=True)
 class Form:
-    """What the objects of a class have in common: mean and standard deviation of ln(width / length)."""
+    """Prior on the shape of a class's objects: mean and standard deviation of ln(width / length)."""
 
     log_aspect: float
     deviation: float

@@ -56,7 +56,7 @@ def find_hull(image: npt.NDArray[np.uint8], form: Form, has_data: npt.NDArray[np
 
 @dataclass(frozen=True)
 class _Search:
-    """The half lengths a, half widths b and centres that :func:`find_hull` tries at each angle, as index arrays."""
+    """Half lengths a, half widths b and centres that :func:`find_hull` tries at each angle, as index arrays."""
 
     a: npt.NDArray[np.int64]
     b: npt.NDArray[np.int64]

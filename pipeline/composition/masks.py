@@ -65,7 +65,7 @@ LEARNED_FROM = 64
 
 @dataclass(frozen=True)
 class ObjectMask:
-    """The mask of one labelled object.
+    """Mask of one labelled object.
 
     Attributes:
         alpha: (H, W). Zero everywhere where nothing was found; what was found where ``reason`` is given.

@@ -1,4 +1,4 @@
-"""What real objects of a class are like in figures, and how far generated ones are from that.
+"""Statistics of the real objects of a class, and how far generated ones are from them.
 
 A generator that has learned little paints blobs: too soft at the edge, in pieces, or not filling the rectangle of their
 own extent. On real backgrounds a network of few labels takes them for objects; these figures do not.
@@ -77,7 +77,7 @@ def _texture(grey: Floats, alpha: Floats, brightness: float) -> tuple[float, flo
 
 @dataclass(frozen=True)
 class TypicalObject:
-    """What the labelled objects of a class are like.
+    """Statistics of the labelled objects of a class.
 
     Attributes:
         middle: Median of each figure.

@@ -1,4 +1,4 @@
-"""How an object lies in its chip, from its mask or its outline.
+"""Pose of an object in its chip, from its mask or its outline.
 
 All coordinates are (row, col) in pixel edges of the chip: the middle of the upper left pixel is (0.5, 0.5).
 """
@@ -22,7 +22,7 @@ AXIS_RATIO = 1.4
 
 @dataclass(frozen=True)
 class Pose:
-    """How an object lies in its chip.
+    """Pose of an object in its chip.
 
     Attributes:
         row: Centre.

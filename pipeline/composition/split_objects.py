@@ -1,4 +1,4 @@
-"""The labelled objects of a split's training chips, and what composes them."""
+"""Labelled objects of a split's training chips, and what composes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds objects, and backgrounds that look like it.
+"""Surroundings of objects, and backgrounds that look like them.
 
 Chips are compared by cells of :data:`CELL` pixels: the mean of each band and the local contrast. What lies under an
 object, beside it and at its ends is the mean over the cells there.

@@ -1,1 +1,1 @@
-"""What a run is: its configuration, one frozen model per stage, read from YAML and --set."""
+"""Configuration of a run: one frozen model per stage, read from YAML and --set."""

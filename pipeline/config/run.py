@@ -1,4 +1,4 @@
-"""What a run is: one frozen pydantic model per stage.
+"""Configuration of a run: one frozen pydantic model per stage.
 
 A configuration file is YAML with the sections of :class:`RunConfig`. Every key has a default except the sources, so a
 file states only what differs. :mod:`satpipe.config.load` reads files and turns what pydantic says into one sentence.
@@ -22,7 +22,7 @@ Resampling = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
 
 
 class IngestConfig(Section):
-    """Which scenes and labels."""
+    """Scenes and labels to read."""
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """Where scenes and labels come from."""
@@ -63,7 +63,7 @@ class IngestConfig(Section):
 
 
 class NegativesConfig(Section):
-    """How background chips are chosen in scenes with object labels."""
+    """Choice of background chips in scenes with object labels."""
 
     method: Literal["sampled", "grid"] = "sampled"
     """Drawn windows, `per_positive` for each object, or every window of a grid that holds no object."""
@@ -106,7 +106,7 @@ class DuplicatesConfig(Section):
 
 
 class ScalingConfig(Section):
-    """How chip values are scaled to the networks' range, band by band; fitted on each split's training chips."""
+    """Scaling of chip values to the networks' range, band by band; fitted on each split's training chips."""
 
     method: Literal["auto", "percentiles", "deviation"] = "auto"
     """The whole range of bytes and percentiles of other types (`auto`), percentiles, or mean and deviation."""
@@ -123,7 +123,7 @@ class ScalingConfig(Section):
 
 
 class ChipsConfig(Section):
-    """How chips are cut."""
+    """Cutting of chips."""
 
     size_px: Annotated[int, Field(ge=16, multiple_of=16)] = 80
     """Height and width of a chip in pixels."""
@@ -150,7 +150,7 @@ class ChipsConfig(Section):
 
 
 class SplitConfig(Section):
-    """How chips are split into training, validation and test."""
+    """Division of chips into training, validation and test."""
 
     by: str = "scene_id"
     """Group column whose groups are never split between training and test: `scene_id`, or a column such as"
@@ -200,7 +200,7 @@ class SplitConfig(Section):
 
 
 class GanConfig(Section):
-    """The conditional GAN. Null means the preset's value."""
+    """Conditional GAN. Null means the preset's value."""
 
     preset: str = "layers"
     """Named set of values: see `pipeline/config/gan_presets.py`."""
@@ -323,7 +323,7 @@ class ExternalFolder(Section):
 
 
 class ClassifyConfig(Section):
-    """The ship ConvNet and the arms of the experiment."""
+    """Ship ConvNet and the arms of the experiment."""
 
     arms: Annotated[tuple[ArmName, ...], Field(min_length=2)] = ("real", "classic", "gan", "classic+gan")
     """Training sets to compare: only `real` chips, with `classic` augmentation, with synthetic chips of the `gan`,
@@ -377,7 +377,7 @@ class ClassifyConfig(Section):
 
 
 class ReportConfig(Section):
-    """The question and the page that answers it."""
+    """Question and the page that answers it."""
 
     metric: Literal["accuracy", "balanced_accuracy", "f1", "average_precision"] = "accuracy"
     """The metric of the verdict."""
@@ -401,7 +401,7 @@ class ReportConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and how the run is computed; only settings that change results are part of a key."""
+    """Place and manner of the computation; only settings that change results are part of a key."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device for training; auto chooses CUDA, else MPS, else the CPU."""

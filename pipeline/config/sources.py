@@ -1,4 +1,4 @@
-"""Where scenes and labels can come from: one model per label format, and what is simulated or downloaded."""
+"""Sources of scenes and labels: one model per label format, and what is simulated or downloaded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What stages exchange: tables, chip stores, value scaling."""
+"""Data that stages exchange: tables, chip stores, value scaling."""

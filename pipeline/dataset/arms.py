@@ -1,4 +1,4 @@
-"""The arms of the experiment, and what each trains the classifier on; configuration, classify and report read it.
+"""Arms of the experiment, and what each trains the classifier on; configuration, classify and report read it.
 
 A new arm is a line of :data:`ARMS`; one with an augmentation of its own also needs the function that the line names, in
 :data:`satpipe.stages.classify.augment.AUGMENTATIONS`.

@@ -1,4 +1,4 @@
-"""The eight orientations of a square chip: from above there is no upright, so each of them shows the same thing.
+"""Eight orientations of a square chip: from above there is no upright, so each of them shows the same thing.
 
 Orientations 0 to 3 are rotations by so many times 90 degrees, counter-clockwise; from 4 on the columns of the rotated
 chip are flipped too.

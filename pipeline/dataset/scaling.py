@@ -36,7 +36,7 @@ class Scaling:
 
     @property
     def width(self) -> float:
-        """Difference between the ends of the range, mean over the bands."""
+        """Return the difference between the ends of the range, mean over the bands."""
         return float(np.mean(np.subtract(self.high, self.low)))
 
     def apply(self, chips: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

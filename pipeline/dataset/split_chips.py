@@ -1,4 +1,4 @@
-"""The real chips of a split, by role."""
+"""Real chips of a split, by role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def class_indices(names: Iterable[str], classes: tuple[str, ...]) -> Labels:
 
 @dataclass(frozen=True)
 class RealChips:
-    """The chips that a split assigns roles to.
+    """Chips that a split assigns roles to.
 
     Attributes:
         store: All real chips of the run, without what trainings do not need, such as places and outlines.

@@ -1,4 +1,4 @@
-"""The tables between stages: their columns, types and checks.
+"""Tables between stages: their columns, types and checks.
 
 A table is a pandas frame with the columns that its :class:`Table` names, in that order, and group columns after them,
 each prefixed ``group_``. Tables are written as Parquet without an index and without anything that differs from run to

@@ -1,4 +1,4 @@
-"""The key of a task: a digest over everything that decides its artifact, and the difference between two of them."""
+"""Key of a task: a digest over everything that decides its artifact, and the difference between two of them."""
 
 from __future__ import annotations
 

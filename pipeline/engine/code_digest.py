@@ -1,4 +1,4 @@
-"""The digest of the code that a task function uses.
+"""Digest of the code that a task function uses.
 
 It is read from syntax trees and never by importing: a digest is needed to find out that nothing has to be imported.
 From a task function the names it uses are followed through this package, definition by definition, so that a changed
@@ -24,7 +24,7 @@ FILE = "code.json"
 
 @dataclass(frozen=True)
 class Alias:
-    """The definition of this package that a name stands for.
+    """Definition of this package that a name stands for.
 
     Attributes:
         module: Full name of a module.
@@ -37,7 +37,7 @@ class Alias:
 
 @dataclass
 class Module:
-    """The top level of one source file.
+    """Top level of one source file.
 
     Attributes:
         definitions: Statements that bind each name.

@@ -1,4 +1,4 @@
-"""Where tasks run: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` executors.
+"""Executors of tasks: processes of this machine or workers of a Dask cluster, as ``concurrent.futures`` has them.
 
 Every task is run by ``run_task`` in a worker process, never in the calling one, with as many threads as the profile
 says, so that neither the number of workers nor what the caller did before can change a byte.

@@ -1,4 +1,4 @@
-"""How long tasks will take, before they run."""
+"""Forecast of how long tasks will take, before they run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _kind(components: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much a run has to do, as far as that is known before anything is read.
+    """Amount of work in a run, as far as that is known before anything is read.
 
     Attributes:
         splits: Splits of the experiment: folds, fractions and replicates, without the final one.
@@ -61,7 +61,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What a stage is expected to take.
+    """Expected duration of a stage.
 
     Attributes:
         stage: Its name.

@@ -22,7 +22,7 @@ UNKNOWN = "no run that is known"
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can be deleted.
+    """Artifacts and files that can be deleted.
 
     Attributes:
         run_records: Records of the runs to forget.

@@ -1,4 +1,4 @@
-"""The manifest of an artifact: its files with size and SHA-256 each."""
+"""Manifest of an artifact: its files with size and SHA-256 each."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ InnerPath = Annotated[str, AfterValidator(_inside)]
 
 
 class Schema(BaseModel):
-    """What metadata hold; keys that are not declared are let through."""
+    """Declaration of an artifact's metadata; keys that are not declared are let through."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""What a published page says of how it was made: date, duration, machine, version and command line.
+"""Provenance of a published page: date, duration, machine, version and command line.
 
 These differ between equal runs, so they are no part of the committed page: it has marked places for them, which are
 filled in where it is published, and which do not count when two pages are compared.

@@ -98,7 +98,7 @@ class Result(_Record):
 
 
 class Attempt(_Record):
-    """What the last command that made something did under a run's name.
+    """Record of the last command that made something under a run's name.
 
     Attributes:
         state: ``running``, ``finished``, ``failed`` or ``interrupted``.
@@ -130,7 +130,7 @@ class Damaged:
 
 
 class Results:
-    """The results and attempts of all runs of a store."""
+    """Results and attempts of all runs of a store."""
 
     def __init__(self, root: Path) -> None:
         """Look at the store at ``root``, without making anything."""

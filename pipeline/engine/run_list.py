@@ -1,4 +1,4 @@
-"""The list of runs, for people: results, what the last attempt came to, and records that are damaged."""
+"""List of runs, for people: results, what the last attempt came to, and records that are damaged."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages to run.
+    """Selection of the stages to run.
 
     Attributes:
         first: First stage whose tasks may run; those of earlier ones must be complete.
@@ -70,7 +70,7 @@ class Selection:
 
 @dataclass
 class Outcome:
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
         made: Tasks run now.

@@ -1,4 +1,4 @@
-"""The pipeline as a table of six rows."""
+"""Pipeline as a table of six rows."""
 
 from __future__ import annotations
 

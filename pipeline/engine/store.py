@@ -56,7 +56,7 @@ _VERIFIED: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a committed artifact.
+    """Record of a committed artifact.
 
     Attributes:
         key: Digest of ``components``.
@@ -113,7 +113,7 @@ def refuse_link(path: Path) -> None:
 
 
 class Store:
-    """The store of artifacts below one folder; several runs share it."""
+    """Store of artifacts below one folder; several runs share it."""
 
     def __init__(self, root: Path) -> None:
         """Open the store at ``root``, without making it.

@@ -118,7 +118,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a task function gets.
+    """Context of a task: what its function gets.
 
     Attributes:
         task: The task.
@@ -162,7 +162,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class PlanContext:
-    """What a stage's planner may read: the configuration, and what earlier stages committed.
+    """Input of a stage's planner: the configuration, and what earlier stages committed.
 
     Attributes:
         config: The run's configuration.

@@ -1,4 +1,4 @@
-"""What a label format consists of: its configuration model, how `satpipe init` recognises it, and how it is read.
+"""Definition of a label format: its configuration model, how `satpipe init` recognises it, and how it is read.
 
 Each format is a module of this package that ends with ``FORMAT = LabelFormat(...)``, and a line of the table in
 :mod:`.registry`. Planning imports these modules in every command, so they import nothing heavy at their top.
@@ -29,7 +29,7 @@ SourceType = TypeVar("SourceType", bound="SourceBase")
 
 
 class SourceBase(Section):
-    """What every source of scenes and labels has in common."""
+    """Keys that all sources of scenes and labels have in common."""
 
     type: str
     """Format of the labels."""
@@ -65,7 +65,7 @@ class SourceBase(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the source says of its labels beyond where they are, as plain JSON types."""
+        """Return what the source says of its labels beyond where they are, as plain JSON types."""
         return self.model_dump(mode="json", exclude={*SourceBase.model_fields, "path", "labels"})
 
 
@@ -93,7 +93,7 @@ class SharedSource(ImageSource):
 
 @dataclass(frozen=True)
 class LabelInput:
-    """What a reader of labels gets.
+    """Input of a reader of labels.
 
     Attributes:
         scenes: Rows of the catalogue of the source, quarantined ones too.
@@ -142,18 +142,18 @@ class LabelInput:
 
     @cached_property
     def _indexes(self) -> tuple[PathIndex, PathIndex]:
-        """The scenes' paths, with and without their suffixes."""
+        """Return the scenes' paths, with and without their suffixes."""
         paths = [str(scene["path"]) for scene in self.scenes]
         return PathIndex(paths), PathIndex([path.rpartition(".")[0] for path in paths])
 
     @property
     def by_scene(self) -> dict[str, Path]:
-        """The label file of each scene that has one of its own."""
+        """Return the label file of each scene that has one of its own."""
         return {scene: self.files[name] for scene, name in self.own.items()}
 
     @property
     def usable(self) -> list[Mapping[str, Any]]:
-        """Scenes that are not quarantined."""
+        """Return the scenes that are not quarantined."""
         return [scene for scene in self.scenes if scene["quarantined"] is None]
 
     def source(self, model: type[SourceType]) -> SourceType:
@@ -189,7 +189,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class ChipSource:
-    """How the scenes of a format are listed whose images are chips that arrived cut, one label each.
+    """Listing of the scenes of a format whose images are chips that arrived cut, one label each.
 
     Attributes:
         columns: Columns of the catalogue for an image, by its name below the source's folder and its row.
@@ -231,17 +231,17 @@ class LabelFormat:
 
     @property
     def name(self) -> str:
-        """The value of `type` in a configuration."""
+        """Return the value of `type` in a configuration."""
         return str(self.source.model_fields["type"].default)
 
     @property
     def is_recognised(self) -> bool:
-        """Whether `init` can tell that a folder is of the format."""
+        """Return whether `init` can tell that a folder is of the format."""
         return self.recognise is not None or self.holds is not None
 
     @property
     def per_image(self) -> bool:
-        """Whether label files are named like their images."""
+        """Return whether label files are named like their images."""
         return issubclass(self.source, PerImageSource)
 
 

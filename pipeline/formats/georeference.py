@@ -44,7 +44,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Layer:
-    """The features of one file and their CRS; None where it does not say."""
+    """Features of one file and their CRS; None where it does not say."""
 
     name: str
     crs: str | None
@@ -152,7 +152,7 @@ def _label(
 
 
 class _Cloud:
-    """The vertices of many features; projected once per CRS, since scenes share few of them."""
+    """Vertices of many features; projected once per CRS, since scenes share few of them."""
 
     def __init__(self, features: Sequence[Feature], crs: str) -> None:
         self.features = features

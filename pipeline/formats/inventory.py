@@ -1,4 +1,4 @@
-"""What lies in a folder, and what its files hold."""
+"""Inventory of a folder, and of what its files hold."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Inventory:
 
     @cached_property
     def images(self) -> list[str]:
-        """Rasters and pictures; of a Sentinel product (SAFE folder) those of :attr:`products` alone."""
+        """Return rasters and pictures; of a Sentinel product (SAFE folder) those of :attr:`products` alone."""
         return [name for name in self.suffixed(IMAGES) if ".SAFE/" not in name or name in self.products]
 
     @cached_property
     def products(self) -> set[str]:
-        """Images of Sentinel products: measurements, or the true-colour image, at 10 m where a product has several."""
+        """Return the images of Sentinel products: measurements, or true colour, at 10 m if there are several."""
         measured = {name for name in self.suffixed((".tif", ".tiff")) if ".SAFE/measurement/" in name}
         names = [name for name in self.by_suffix.get(".jp2", []) if ".SAFE/" in name and "_TCI" in name]
         finest = [name for name in names if name.endswith("_TCI_10m.jp2")]
@@ -49,7 +49,7 @@ class Inventory:
 
     @cached_property
     def by_suffix(self) -> dict[str, list[str]]:
-        """Files by their suffix in small letters."""
+        """Return the files by their suffix in small letters."""
         files: dict[str, list[str]] = {}
         for name in self.files:
             files.setdefault(Path(name).suffix.lower(), []).append(name)
@@ -57,7 +57,7 @@ class Inventory:
 
     @cached_property
     def tables(self) -> dict[str, list[str]]:
-        """CSV files with the names of their columns."""
+        """Return the CSV files with the names of their columns."""
         return {name: columns(self.path(name)) for name in self.by_suffix.get(".csv", [])}
 
     def suffixed(self, suffixes: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What every reader of labels returns, and the checks that every label passes."""
+"""Labels as every reader returns them, and the checks that every label passes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class PixelObject:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The objects of one image.
+    """Objects of one image.
 
     Attributes:
         objects: The objects.
@@ -94,7 +94,7 @@ class ImageLabels:
 
 @dataclass
 class Labels:
-    """What a reader of labels found.
+    """Labels and scenes that a reader found.
 
     Attributes:
         labels: The labels.

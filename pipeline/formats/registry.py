@@ -1,4 +1,4 @@
-"""The one table of label formats: configuration, `satpipe init`, ingest, `detect --truth` and the docs read it."""
+"""Table of label formats: configuration, `satpipe init`, ingest, `detect --truth` and the docs read it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ CACHE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Reading:
-    """How the scenes of a source are read.
+    """Settings with which the scenes of a source are read.
 
     Attributes:
         source: Name of the source; the first part of each scene's name.

@@ -33,7 +33,7 @@ MAX_JSON_BYTES = 4 << 30
 
 
 class ShipsnetSource(ImageSource):
-    """The layout of Kaggle's "Ships in Satellite Imagery": named chips, a planar JSON, or both."""
+    """Layout of Kaggle's "Ships in Satellite Imagery": named chips, a planar JSON, or both."""
 
     type: Literal["shipsnet"] = "shipsnet"
     path: Paths
@@ -44,7 +44,7 @@ class ShipsnetSource(ImageSource):
 
 @dataclass(frozen=True)
 class Named:
-    """What the name of a chip, or its entry in the JSON, says of it; the label as text."""
+    """Content of a chip's name, or of its entry in the JSON; the label as text."""
 
     label: str
     scene: str | None = None

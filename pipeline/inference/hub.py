@@ -1,4 +1,4 @@
-"""What the heads of cards say in the words of the Hugging Face Hub."""
+"""Heads of cards in the words of the Hugging Face Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ship ConvNet, and a trained classifier on disk: what training writes and what detection and screening read."""
+"""Ship ConvNet, and a trained classifier on disk: what training writes and what detection and screening read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ size_px) in [-1, 1] to logits (N, classes)."""
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides the shape of the network's weights.
+    """Settings that decide the shape of the network's weights.
 
     Attributes:
         name: :data:`SHIP_CONVNET`, or the user's ``package.module:factory``.

@@ -51,7 +51,7 @@ _M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 1 << 30
 
 @dataclass(frozen=True)
 class Profile:
-    """How a training computes.
+    """Device, precision, memory format and threads of a training.
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -314,7 +314,7 @@ def _trial(profile: Profile) -> Callable[[], float]:
 
 
 class _Machine(BaseModel):
-    """What is remembered of a machine: its devices, and seconds of a step by device, precision and memory format."""
+    """Stored timings of a machine: its devices, and seconds of a step by device, precision and memory format."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 

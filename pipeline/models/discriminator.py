@@ -1,4 +1,4 @@
-"""The conditional discriminator; the generator is in :mod:`satpipe.models.generator`."""
+"""Conditional discriminator; the generator is in :mod:`satpipe.models.generator`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conditional generator p(x|y): its files, and sampling from it.
+"""Conditional generator p(x|y): its files, and sampling from it.
 
 Training (:mod:`satpipe.stages.gan`) writes a folder with ``generator.safetensors``, ``generator.json`` (the card) and
 ``scaling.json``, and for classes of objects ``layers.safetensors`` and ``layers.json``; whoever needs synthetic chips
@@ -59,18 +59,18 @@ class Generator:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a chip."""
+        """Return the shape (H, W, C) of a chip."""
         architecture = self.network.architecture
         return (*architecture.sides, architecture.bands)
 
     @property
     def z_dim(self) -> int:
-        """Length of a latent vector."""
+        """Return the length of a latent vector."""
         return self.network.architecture.z_dim
 
     @cached_property
     def composers(self) -> Mapping[int, Composer]:
-        """What composes layers on generated backgrounds, by class index."""
+        """Return what composes layers on generated backgrounds, by class index."""
         if self.layers is None:
             return {}
         scaling = self.layers.scaling

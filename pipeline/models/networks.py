@@ -1,4 +1,4 @@
-"""The generator's network: a conditional DCGAN of chips, or of layers, and sampling from it."""
+"""Generator's network: a conditional DCGAN of chips, or of layers, and sampling from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK = 32
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides the shape of a generator.
+    """Settings that decide the shape of a generator.
 
     Attributes:
         size_px: Height of what it makes: of a chip a multiple of 16, of a layer one of 8.
@@ -51,12 +51,12 @@ class Architecture:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Return height and width in pixels."""
         return self.size_px, self.width_px or self.size_px
 
     @property
     def channels(self) -> int:
-        """Channels of what it makes: the bands, and the alpha of a layer."""
+        """Return the channels of what it makes: the bands, and the alpha of a layer."""
         return self.bands + self.layer
 
 

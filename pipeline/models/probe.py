@@ -1,4 +1,4 @@
-"""How much a classifier learns from chips: the ship ConvNet, trained for a fixed number of steps, and its grade."""
+"""Measure of what a classifier learns from chips: the ship ConvNet, trained for a fixed number of steps, and graded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a generator learned its data, from what was measured of it; report, cards and `load_generator` say it alike.
+"""Rules on whether a generator learned its data; report, cards and `load_generator` state the result alike.
 
 The thresholds are wide on purpose: a generator that merely is not good passes. On simulated harbours and on real tiles,
 generators of up to 1,200 images have kernel distances 6 to 5,400 above that of real chips and a third of their coverage
@@ -28,7 +28,7 @@ has above chance (balanced accuracy on real chips)."""
 
 @dataclass(frozen=True)
 class GeneratorVerdict:
-    """Whether a generator learned its data.
+    """Assessment of whether a generator learned its data.
 
     Attributes:
         learned: False where it did not, by measured rules; None where too little was measured to say.

@@ -63,7 +63,7 @@ def open_store() -> Any:
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that train one network together, seen from one of them.
+    """Processes that train one network together, seen from one of them.
 
     Attributes:
         rank: This one's number; the first evaluates, decides and writes for all.
@@ -77,7 +77,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this one evaluates, decides and writes."""
+        """Return whether this one evaluates, decides and writes."""
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
@@ -139,7 +139,7 @@ ALONE = Ranks()
 
 @dataclass
 class _Session:
-    """What :mod:`satpipe.engine.torchrun` set up for this process."""
+    """State that :mod:`satpipe.engine.torchrun` set up for this process."""
 
     place: Place | None = None
     store: Any = None

@@ -1,4 +1,4 @@
-"""Where chips lie on the ground: their outlines as polygons in longitude and latitude (WGS 84)."""
+"""Footprints of chips on the ground: their outlines as polygons in longitude and latitude (WGS 84)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entry point to scenes: open untrusted rasters safely, and tell which of their pixels are valid.
+"""Entry point to scenes: open untrusted rasters safely, and tell which of their pixels are valid.
 
 A ``.tif`` can be a VRT that reads any file on disk or on the network, a small file can claim billions of pixels, and a
 truncated one opens without an error. Therefore: plain local paths only; the content decides the driver, and only that
@@ -102,7 +102,7 @@ _SAFE: dict[str, str | int | bool] = {
 
 @dataclass(frozen=True)
 class SceneFile:
-    """The part of a row of the scene table that a reader needs.
+    """Part of a row of the scene table that a reader needs.
 
     Attributes:
         scene_id: Name of the scene.

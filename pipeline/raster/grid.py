@@ -1,4 +1,4 @@
-"""The target grid of a scene: its size at the chips' GSD, and whether it must be resampled to that GSD.
+"""Target grid of a scene: its size at the chips' GSD, and whether it must be resampled to that GSD.
 
 Row and column scales are *scene pixels per target pixel*: a target coordinate times the scale is a scene coordinate.
 """

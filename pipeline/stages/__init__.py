@@ -1,1 +1,1 @@
-"""The pipeline, one package a stage."""
+"""Pipeline, one package a stage."""

@@ -1,4 +1,4 @@
-"""The plot of a sweep: every measure over every key, as SVG and PNG."""
+"""Plot of a sweep: every measure over every key, as SVG and PNG."""
 
 from __future__ import annotations
 

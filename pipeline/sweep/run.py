@@ -31,7 +31,7 @@ from .request import Point, Sweep
 
 @dataclass
 class PointState:
-    """How far a point is.
+    """Progress of a point.
 
     Attributes:
         point: The point.

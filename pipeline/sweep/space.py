@@ -1,4 +1,4 @@
-"""The values that a sweep tries: the grid of all combinations, or draws that follow from a seed. Pure logic."""
+"""Values that a sweep tries: the grid of all combinations, or draws that follow from a seed. Pure logic."""
 
 from __future__ import annotations
 

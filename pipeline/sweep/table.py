@@ -1,4 +1,4 @@
-"""The table of a sweep: best points first, as text, CSV and JSON."""
+"""Table of a sweep: best points first, as text, CSV and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The family of errors, and how they are worded.
+"""Errors, and how they are worded.
 
 Every error that a user can cause is a :class:`SatpipeError`: one sentence on what happened, where, and what to do.
 The command line prints that sentence and ends with ``exit_code``; anything else is a bug and shows a traceback.
@@ -54,7 +54,7 @@ class SatpipeError(Exception):
 
 
 class SatpipeWarning(FutureWarning):
-    """What users should know though all goes well, such as a key that has changed its name; one sentence."""
+    """Warning of something that users should know though all goes well, such as a renamed key; one sentence."""
 
 
 class ConfigError(SatpipeError):
@@ -66,11 +66,11 @@ class InputError(SatpipeError):
 
 
 class TooLittleDataError(SatpipeError):
-    """What was read is valid, but too few groups, classes or chips for the experiment that was asked for."""
+    """Valid data, but too few groups, classes or chips for the experiment that was asked for."""
 
 
 class StoreError(SatpipeError):
-    """The store of artifacts cannot be read or written: tampered with, of another version, full, or not permitted."""
+    """Failure to read or write the store: tampered with, of another version, full, or not permitted."""
 
 
 class CorruptedError(StoreError):

@@ -1,4 +1,4 @@
-"""What all sections of a configuration have in common: how they are checked, and the kinds of numbers in them."""
+"""Rules that all sections of a configuration share: how they are checked, and the kinds of numbers in them."""
 
 from __future__ import annotations
 

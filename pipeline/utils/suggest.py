@@ -1,4 +1,4 @@
-"""The nearest valid name to one that is not valid."""
+"""Nearest valid name to one that is not valid."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What lies in a folder of the user's, and a configuration for it: what `satpipe init` does."""
+"""Inspection of a user's folder, and a configuration for it: what `satpipe init` does."""

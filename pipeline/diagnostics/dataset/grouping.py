@@ -1,4 +1,4 @@
-"""Which groups the scenes of a folder have, and how chips should be split by them."""
+"""Groups of a folder's scenes, and how chips should be split by them."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _tile_patterns(files: Sequence[str], classes: set[str]) -> list[tuple[str, s
 
 @dataclass
 class Split:
-    """The `split` section, a comment for each key, and what is to be said of it."""
+    """`split` section, a comment for each key, and what is to be said of it."""
 
     keys: dict[str, Any]
     why: dict[str, str] = field(default_factory=dict)

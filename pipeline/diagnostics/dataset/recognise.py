@@ -1,4 +1,4 @@
-"""Which label format a folder is of: each format says whether the folder is of it."""
+"""Recognition of a folder's label format: each format says whether the folder is of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scenes and labels of a source are, determined by the code that ingest reads them with."""
+"""Summary of the scenes and labels of a source, made by the code that ingest reads them with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHANCE = 1e-3
 
 @dataclass
 class SourceSummary:
-    """What a source holds.
+    """Summary of what a source holds.
 
     Attributes:
         source: Its keys, with what was settled on the way.
@@ -65,12 +65,12 @@ class SourceSummary:
 
     @property
     def good(self) -> list[Row]:
-        """Scenes that can be used as far as their headers tell."""
+        """Return how many scenes can be used as far as their headers tell."""
         return [row for row in self.scenes if row["quarantined"] is None]
 
     @property
     def cut(self) -> bool:
-        """Whether the source is of chips that arrived cut."""
+        """Return whether the source is of chips that arrived cut."""
         return FORMATS[self.source["type"]].chips is not None
 
 

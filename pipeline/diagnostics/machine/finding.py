@@ -1,4 +1,4 @@
-"""The result of one check of the environment."""
+"""Result of one check of the environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
+    """Result of one check.
 
     Attributes:
         topic: What was checked, in a word or two.

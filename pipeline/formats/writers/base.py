@@ -1,4 +1,4 @@
-"""What writers of labels get: images and the objects that they show, by box, outline or mask."""
+"""Input of the writers of labels: images and the objects that they show, by box, outline or mask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Marks:
-    """What is written into every file that has room for it.
+    """Provenance that is written into every file that has room for it.
 
     Attributes:
         description: One sentence that says what the images are, and that they are synthetic where they are.
@@ -188,7 +188,7 @@ class LabelledImage:
 
     @property
     def stem(self) -> str:
-        """The file's name without its suffix."""
+        """Return the file's name without its suffix."""
         return Path(self.file).stem
 
     def clipped(self, box: Box) -> Box:

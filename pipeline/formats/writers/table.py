@@ -1,4 +1,4 @@
-"""The one table of formats in which labels are written: `generate --format` and `export` read it."""
+"""Table of formats in which labels are written: `generate --format` and `export` read it."""
 
 from __future__ import annotations
 

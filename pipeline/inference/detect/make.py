@@ -47,7 +47,7 @@ NEAR = 0.125
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for.
+    """Request of the user.
 
     Attributes:
         score: Score that a detection must exceed; None takes :func:`usual_score`.
@@ -78,7 +78,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class SceneObjects:
-    """What was found in one scene.
+    """Detections in one scene.
 
     Attributes:
         scene: The scene.
@@ -96,7 +96,7 @@ class SceneObjects:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Which objects (N,) are labelled ones."""
+        """Return which objects (N,) are labelled ones."""
         return self.matched >= 0
 
     def above(self, score: float) -> SceneObjects:
@@ -107,7 +107,7 @@ class SceneObjects:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in all scenes.
+    """Detections in all scenes.
 
     Attributes:
         score: The score that detections exceed.

@@ -1,4 +1,4 @@
-"""How good detections are: matched with labelled objects, precision and recall. Pure NumPy."""
+"""Quality of detections: matched with labelled objects, precision and recall. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Quality:
 
     @property
     def precision(self) -> float:
-        """Share of the detections that are right; NaN without any."""
+        """Return the share of the detections that are right; NaN without any."""
         return self.right / self.detected if self.detected else float("nan")
 
     @property
     def recall(self) -> float:
-        """Share of the objects that were found; NaN without any."""
+        """Return the share of the objects that were found; NaN without any."""
         return self.right / self.objects if self.objects else float("nan")
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of the two; 0 where nothing is right."""
+        """Return the harmonic mean of the two; 0 where nothing is right."""
         return 2 * self.right / (self.detected + self.objects) if self.right else 0.0
 
 

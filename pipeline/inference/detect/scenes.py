@@ -1,4 +1,4 @@
-"""The scenes of a call: opened by their header, on the grid that the model learned at."""
+"""Scenes of a call: opened by their header, on the grid that the model learned at."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a model takes, and what is known of scenes that do not say.
+    """Input that a model takes, and what is known of scenes that do not say.
 
     Attributes:
         bands: Number of bands.

@@ -20,7 +20,7 @@ from .scenes import Scene
 
 @dataclass(frozen=True)
 class Truth:
-    """The labelled objects of one scene.
+    """Labelled objects of one scene.
 
     Attributes:
         ids: Name of each (N,).

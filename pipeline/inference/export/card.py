@@ -1,4 +1,4 @@
-"""The card of an exported model: a README.md with the YAML head that the Hugging Face Hub reads."""
+"""Card of an exported model: a README.md with the YAML head that the Hugging Face Hub reads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Page:
-    """What a card says, apart from the files beside it.
+    """Content of a card, apart from the files beside it.
 
     Attributes:
         about: What ``model.json`` says.
@@ -248,7 +248,7 @@ def of_classifier(run: Run, classifier: Classifier, about: Mapping[str, Any]) ->
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a report answered: its sentence, the treatment's gain, and the confidence of intervals."""
+    """Answer of a report: its sentence, the treatment's gain, and the confidence of intervals."""
 
     sentence: str
     gain: Metric

@@ -26,7 +26,7 @@ BOX = "box"
 
 @dataclass(frozen=True)
 class LabelSet:
-    """What was written.
+    """Summary of what was written.
 
     Attributes:
         images: Images.

@@ -36,7 +36,7 @@ _SCREENING = (screenings.WEIGHTS, screenings.CARD)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Summary of what was written.
 
     Attributes:
         files: Names of the files.

@@ -1,4 +1,4 @@
-"""The card of a set of generated chips: what they are, from which data, with which settings, under which licence."""
+"""Card of a set of generated chips: what they are, from which data, with which settings, under which licence."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SYNTHETIC = {"synthetic": True}
 
 @dataclass(frozen=True)
 class Layout:
-    """What the chips of a set have in common.
+    """Properties that the chips of a set have in common.
 
     Attributes:
         folder: Where they go.
@@ -258,7 +258,7 @@ FORMATS: dict[str, Callable[[Layout], Files]] = {
 
 
 class LabelTable:
-    """The table of labels: a row for each chip, written one by one."""
+    """Table of labels: a row for each chip, written one by one."""
 
     def __init__(self, folder: Path, within: str | None = None) -> None:
         """Begin ``labels.csv``; or, for chips below ``within``, ``metadata.csv`` there with paths from there."""

@@ -39,7 +39,7 @@ MEANINGS = (
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for.
+    """Request of the user.
 
     Attributes:
         labels: Class names; empty for all classes.

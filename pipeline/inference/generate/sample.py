@@ -57,7 +57,7 @@ class Block:
 
 @dataclass
 class Tally:
-    """What was made and why some was not kept, by class number.
+    """Counts of what was made and of what was rejected, by class index.
 
     Attributes:
         wanted: Chips wanted.
@@ -82,7 +82,7 @@ class Tally:
 
     @property
     def short(self) -> list[int]:
-        """Classes of which fewer chips were kept than wanted."""
+        """Return the classes of which fewer chips were accepted than wanted."""
         return [label for label, count in self.wanted.items() if self.kept.get(label, 0) < count]
 
 

@@ -1,4 +1,4 @@
-"""The task ``windows``: assign the scenes to batches, and plan the windows of each, so that each is cut on its own."""
+"""Task ``windows``: assign the scenes to batches, and plan the windows of each, so that each is cut on its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two chips are one picture: their pixels correlate, and so does what lies outside the object.
+"""Test of whether two chips are one picture: their pixels correlate, and so does what lies outside the object.
 
 Bright ships of one size on calm water correlate with up to 0.99 although they are different ships: one strong shape
 rules the correlation, and many chips share it. What two chips of different ground do not share is the texture around
@@ -50,7 +50,7 @@ _BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Comparison:
-    """What speaks for some pairs of chips being one picture.
+    """Evidence that some pairs of chips are one picture.
 
     Attributes:
         correlation: Of the pictures (M,), averaged to :data:`THUMB` pixels along a side.
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def detailed(self) -> npt.NDArray[np.bool_]:
-        """Which pairs (M,) hold enough detail beside their strongest structure."""
+        """Return which pairs (M,) hold enough detail beside their strongest structure."""
         return np.asarray((self.tiles >= _LEAST_TILES) & (self.share >= _LEAST_SHARE))
 
     def same(self, min_correlation: float) -> npt.NDArray[np.bool_]:

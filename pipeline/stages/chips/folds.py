@@ -30,7 +30,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The first group's name stands for all."""
+        """Return the first group's name, which stands for all."""
         return self.groups[0]
 
 
@@ -60,7 +60,7 @@ def group_column(groups: Mapping[str, Mapping[str, Counts]], column: str, key: s
 
 @dataclass(frozen=True)
 class Rule:
-    """How groups are assigned to folds; see ``SplitConfig``.
+    """Rules by which groups are assigned to folds; see ``SplitConfig``.
 
     Attributes:
         by: The group column, for messages.

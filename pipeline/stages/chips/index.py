@@ -1,4 +1,4 @@
-"""The index of all chips: the batches' indexes as one table, with the scenes' groups and a contact sheet."""
+"""Index of all chips: the batches' indexes as one table, with the scenes' groups and a contact sheet."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def build(
 
 @dataclass(frozen=True)
 class _RowGroups:
-    """What the index of a batch holds of which scenes.
+    """Content of a batch's index, and the scenes that it covers.
 
     Attributes:
         folder: The committed batch.

@@ -1,4 +1,4 @@
-"""The artifacts ``duplicates`` and ``split-<split>``: find leaks once, keep them out of every split."""
+"""Artifacts ``duplicates`` and ``split-<split>``: find leaks once, keep them out of every split."""
 
 from __future__ import annotations
 

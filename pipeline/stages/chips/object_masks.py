@@ -65,7 +65,7 @@ class Case:
 
     @property
     def neighbours(self) -> int:
-        """Other labelled objects that the chip shows."""
+        """Return the other labelled objects that the chip shows."""
         quarter, end = len(self.window) // 4, 3 * len(self.window) // 4
         return sum(min(box[2:]) > quarter and max(box[:2]) < end for box in self.others)
 

@@ -23,7 +23,7 @@ COLUMNS = ["chip_id", "scene_id", "class", "kind", "label_id", "row", "col", "sl
 
 @dataclass(frozen=True)
 class Settings:
-    """The part of the configuration that the planner needs; see ``ChipsConfig`` and ``NegativesConfig``."""
+    """Part of the configuration that the planner needs; see ``ChipsConfig`` and ``NegativesConfig``."""
 
     size: int
     jitter: int
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Planned:
-    """The windows of some scenes.
+    """Windows of some scenes.
 
     Attributes:
         windows: One row per candidate window, with `COLUMNS`, in the order of scenes, slots and ranks. Candidates of

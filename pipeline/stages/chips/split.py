@@ -40,7 +40,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Request:
-    """What decides a split, apart from the chips.
+    """Settings that decide a split, apart from the chips.
 
     Attributes:
         test_groups: Groups that are tested; none for the final split.
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Chips:
-    """The chips to split, as arrays of one length.
+    """Chips to split, as arrays of one length.
 
     Attributes:
         chip_id: Names, all different.

@@ -1,4 +1,4 @@
-"""Which windows are cut from a scene: geometry and seeded draws, no input or output.
+"""Windows to cut from a scene: geometry and seeded draws, no input or output.
 
 All coordinates are (row, col) pixels of the *target grid*: the scene at the chips' GSD (see :mod:`.target`), rows
 downwards from the upper edge. A window is named by its upper left pixel, may start at a negative one, and is
@@ -201,7 +201,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Policy:
-    """How background chips are drawn; see ``NegativesConfig`` for what each value means."""
+    """Settings for drawing background chips; see ``NegativesConfig`` for what each value means."""
 
     textured_share: float
     near_miss_share: float

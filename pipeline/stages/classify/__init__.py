@@ -1,1 +1,1 @@
-"""The ship classifier and the arms of the experiment."""
+"""Ship classifier and the arms of the experiment."""

@@ -1,4 +1,4 @@
-"""What of the configuration decides the training of an arm. Pure, and free of NumPy."""
+"""Configuration that decides the training of an arm. Pure, and free of NumPy."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ INDEX = "index.parquet"
 
 @dataclass(frozen=True)
 class SplitChips:
-    """The real chips of a split.
+    """Real chips of a split.
 
     Attributes:
         rows: The split table with the class of each chip.

@@ -1,4 +1,4 @@
-"""What the metadata of this stage's artifacts hold."""
+"""Metadata of this stage's artifacts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...engine.metadata import Count, Counts, Number, Numbers, Schema
 
 
 class Profile(Schema):
-    """How it was trained."""
+    """Device and precision of a training."""
 
     device: str
     precision: str

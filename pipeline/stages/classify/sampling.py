@@ -1,4 +1,4 @@
-"""Which chips a training sees at each step: classes in equal shares, synthetic chips in a share fixed beforehand.
+"""Chips of each training step: classes in equal shares, synthetic chips in a share fixed beforehand.
 
 The whole schedule is drawn before the training starts. It depends on nothing but labels, origin and seed, so arms of
 one split see the same real chips in the same order as far as their shares allow.

@@ -42,7 +42,7 @@ class ChipSet:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves.
+    """Result of a training.
 
     Attributes:
         network: The moving average of the weights at the chosen step.

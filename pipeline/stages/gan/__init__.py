@@ -1,1 +1,1 @@
-"""The gan stage: one conditional generator per split."""
+"""Gan stage: one conditional generator per split."""

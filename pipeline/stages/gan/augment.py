@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Changes:
-    """What happens to each chip of a batch; float32 and int64 tensors.
+    """Random changes to each chip of a batch; float32 and int64 tensors.
 
     Attributes:
         brightness: Added, (N,).

@@ -1,4 +1,4 @@
-"""Which chips and latents a step sees: a function of (seed, step), so that a resumed training sees the same."""
+"""Chips and latents of each step: a function of (seed, step), so that a resumed training sees the same."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def rows_of(changes: Changes | None, rows: slice) -> Changes | None:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over the ranks; its gradient is summed over them too, as each rank's loss depends on it."""
+    """Sum of a tensor over the ranks; its gradient is summed over them too, as each rank's loss depends on it."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, ranks: Ranks) -> Tensor:

@@ -43,7 +43,7 @@ COLLAPSED = 0.3
 
 @dataclass(frozen=True)
 class ClassFloor:
-    """What real chips of one class score against each other, and what is needed to evaluate generated ones.
+    """Scores of the real chips of one class against each other, and what is needed to evaluate generated ones.
 
     Attributes:
         number: Class number.

@@ -1,4 +1,4 @@
-"""What a training is given: a split's chips."""
+"""Input of a training: a split's chips."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Inputs:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a chip."""
+        """Return the shape (H, W, C) of a chip."""
         height, width, bands = self.train.shape[1:]
         return height, width, bands
 

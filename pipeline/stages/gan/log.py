@@ -1,4 +1,4 @@
-"""The log of a training: what it has measured, which generator is its best, and when it has gone wrong or far enough.
+"""Log of a training: what it has measured, which generator is its best, and when it has gone wrong or far enough.
 
 Pure logic on the lines of the log; :mod:`satpipe.stages.gan.train` acts on it.
 """
@@ -37,7 +37,7 @@ LOWER = 0.5
 
 @dataclass
 class Log:
-    """What a training has seen so far; part of every checkpoint.
+    """Measurements of a training so far; part of every checkpoint.
 
     Attributes:
         step: Steps done.

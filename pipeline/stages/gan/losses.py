@@ -18,7 +18,7 @@ from ...models.discriminator import DiscriminatorNetwork
 
 
 class Loss(NamedTuple):
-    """What each network minimises.
+    """Loss functions of both networks.
 
     Attributes:
         discriminator: Of the logits of real and of generated chips.

@@ -1,4 +1,4 @@
-"""What the metadata of this stage's artifacts hold."""
+"""Metadata of this stage's artifacts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...engine.metadata import Count, Counts, Number, Numbers, Schema
 
 
 class Grade(Schema):
-    """What a classifier scores: average precision by class, and balanced accuracy."""
+    """Scores of a classifier: average precision by class, and balanced accuracy."""
 
     average_precision: Numbers
     balanced_accuracy: Number

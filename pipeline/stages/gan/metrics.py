@@ -1,4 +1,4 @@
-"""How near generated chips are to real ones, computed on features: arrays (N, D) float64, no networks, no files.
+"""Distances between generated and real chips, computed on features: arrays (N, D) float64, no networks, no files.
 
 None of this is called FID: that name belongs to the Inception network's features. The features here come from
 :mod:`.features`, trained on training chips only, so values compare within one split and not across data.

@@ -21,7 +21,7 @@ WHOLE_METRICS = "metrics-whole.jsonl"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a split's trainings gave.
+    """Results of a split's trainings.
 
     Attributes:
         network: Makes whole chips.

@@ -1,4 +1,4 @@
-"""The gan stage: plans one generator per split, and makes them. Importable without torch."""
+"""Gan stage: plans one generator per split, and makes them. Importable without torch."""
 
 from __future__ import annotations
 

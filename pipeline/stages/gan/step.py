@@ -25,7 +25,7 @@ EMA_RAMP = 0.05
 
 @dataclass
 class Networks:
-    """What is trained, and what it is trained with.
+    """Networks in training, and their optimisers.
 
     Attributes:
         generator: Learns.
@@ -46,7 +46,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What the networks see in a step.
+    """Input of both networks in a step.
 
     Attributes:
         chips: Real chips (B, H, W, C) float32 in [-1, 1].

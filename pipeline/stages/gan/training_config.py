@@ -1,4 +1,4 @@
-"""What is fixed about a training of the GAN before it begins."""
+"""Configuration of a training of the GAN, fixed before it begins."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class TrainingConfig:
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Return the number of steps."""
         return -(-self.preset.images // self.preset.batch)
 
     @property
     def images(self) -> int:
-        """Real images shown in all, in whole steps."""
+        """Return how many real images are shown, in whole steps."""
         return self.steps * self.preset.batch
 
     @property
     def steps_between(self) -> int:
-        """Steps between evaluations."""
+        """Return the steps between evaluations."""
         return max(1, round(self.every_images / self.preset.batch))
 
     def evaluates_at(self, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a classifier learns from generated chips: train on synthetic, test on real, and the reverse."""
+"""Usefulness of generated chips to a classifier: train on synthetic, test on real, and the reverse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metadata of this stage's artifacts hold."""
+"""Metadata of this stage's artifacts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Catalogue(Schema):
 
 
 class Labels(Schema):
-    """The labels of a source, by class and by reason to leave them out."""
+    """Labels of a source, by class and by reason to leave them out."""
 
     labels: Counts
     labels_quarantined_by_reason: Counts
@@ -38,7 +38,7 @@ class Labels(Schema):
 
 
 class Tables(Schema):
-    """The scenes with their digests and the labels of all sources; and what was left out, with reasons."""
+    """Scenes with their digests and the labels of all sources; and what was left out, with reasons."""
 
     scenes: list[tuple[str, str]]
     quarantined: list[tuple[str, str]]

@@ -51,12 +51,12 @@ class PlannedSource:
 
     @property
     def key(self) -> str:
-        """Its place in the configuration, for messages."""
+        """Return its place in the configuration, for messages."""
         return f"ingest.sources.{self.position}"
 
     @property
     def label_format(self) -> LabelFormat:
-        """How its scenes and labels are read; simulated scenes have GeoJSON beside them."""
+        """Return how its scenes and labels are read; simulated scenes have GeoJSON beside them."""
         if isinstance(self.source, KaggleSource):
             return FORMATS[self.source.layout]
         return FORMATS["geojson" if isinstance(self.source, SimulatedSource) else self.source.type]
@@ -64,7 +64,7 @@ class PlannedSource:
 
 @dataclass
 class LabelFiles:
-    """What a source's labels are read from.
+    """Files that a source's labels are read from.
 
     Attributes:
         files: Label files by name.

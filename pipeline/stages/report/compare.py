@@ -69,7 +69,7 @@ class _Gan(BaseModel):
 
 
 class _Needed(BaseModel):
-    """What of a report a comparison reads; a report that was damaged since it was written may lack it."""
+    """Content of a report that a comparison reads; a report that was damaged since it was written may lack it."""
 
     run: str
     answer: _Answer
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def tested(self) -> pd.DataFrame:
-        """Test predictions at the fraction of the run's verdict."""
+        """Return the test predictions at the fraction of the run's verdict."""
         rows = self.predictions
         same = np.isclose(rows["fraction"].to_numpy(float), self.question["fraction"])
         chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
@@ -108,7 +108,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What comparing runs gave.
+    """Result of comparing runs.
 
     Attributes:
         runs: The runs, the first one is what the others are compared with.

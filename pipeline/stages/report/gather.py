@@ -1,4 +1,4 @@
-"""What the page shows, read from the artifacts of a run; no analysis."""
+"""Data that the page shows, read from the artifacts of a run; no analysis."""
 
 from __future__ import annotations
 

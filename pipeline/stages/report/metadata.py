@@ -1,4 +1,4 @@
-"""What the metadata of this stage's artifacts hold."""
+"""Metadata of this stage's artifacts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...engine.metadata import Schema
 
 
 class Verdict(Schema):
-    """The answer, and the arm that the final classifier is trained with."""
+    """Answer, and the arm that the final classifier is trained with."""
 
     verdict: str
     sentence: str
@@ -14,7 +14,7 @@ class Verdict(Schema):
 
 
 class Page(Verdict):
-    """The answer, and whether the scenes are simulated."""
+    """Answer, and whether the scenes are simulated."""
 
     simulated: bool
 

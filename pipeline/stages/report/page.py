@@ -1,4 +1,4 @@
-"""The page: sections in the order in which a person asks, one HTML file, and the same in JSON."""
+"""Page: sections in the order in which a person asks, one HTML file, and the same in JSON."""
 
 from __future__ import annotations
 

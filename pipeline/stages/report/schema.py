@@ -1,4 +1,4 @@
-"""The published form of report.json; ``report.schema.json`` is written from these models, and a test keeps it so."""
+"""Published form of report.json; ``report.schema.json`` is written from these models, and a test keeps it so."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Model(BaseModel):
 
 
 class Question(Model):
-    """What the verdict is on."""
+    """Question that the verdict answers."""
 
     metric: str
     """Name of the metric."""
@@ -68,7 +68,7 @@ class Difference(Model):
 
 
 class Bootstrap(Model):
-    """The crossed bootstrap of the same difference, as a second opinion."""
+    """Crossed bootstrap of the same difference, as a second opinion."""
 
     draws: int
     low: Number
@@ -82,7 +82,7 @@ class Bootstrap(Model):
 
 
 class RandomSplit(Model):
-    """What a random split of the chips would have claimed."""
+    """Result that a random split of the chips would have claimed."""
 
     fraction: float
     values: dict[str, Number]
@@ -92,7 +92,7 @@ class RandomSplit(Model):
 
 
 class GeneratorQuality(Model):
-    """Whether the generators behind the treatment learned, by measured rules."""
+    """Assessment of whether the generators behind the treatment learned, by measured rules."""
 
     learned: bool | None
     """False where at least half of them did not; null where too little was measured."""
@@ -101,7 +101,7 @@ class GeneratorQuality(Model):
 
 
 class Answer(Model):
-    """The verdict and what stands behind it."""
+    """Verdict and what stands behind it."""
 
     question: Question
     verdict: Literal["helps", "hurts", "no detectable difference", "too little data to tell"]
@@ -135,7 +135,7 @@ class Answer(Model):
 
 
 class Gain(Model):
-    """How many labels more the baseline would need to do as well.
+    """Number of further labels that the baseline would need to do as well.
 
     Null lies beyond the baseline's curve: more than there are, or, where ``loss``, less than with the fewest measured.
     """
@@ -185,7 +185,7 @@ class Errors(Model):
 
 
 class Gan(Model):
-    """The generators of the experiment."""
+    """Generators of the experiment."""
 
     generators: int
     quality: dict[str, dict[str, Number]]
@@ -214,7 +214,7 @@ class Screened(Model):
 
 
 class Screening(Model):
-    """What the screening of synthetic chips let through."""
+    """Acceptance of synthetic chips by screening."""
 
     classes: dict[str, Screened]
     not_accepted: dict[str, int]
@@ -231,7 +231,7 @@ class Recall(Model):
 
 
 class Data(Model):
-    """What there was, and what was left out."""
+    """Data that there was, and what was left out."""
 
     scenes: dict[str, str]
     """SHA-256 by scene."""
@@ -248,7 +248,7 @@ class Data(Model):
 
 
 class Provenance(Model):
-    """What it takes to get the same again."""
+    """Everything that is needed to reproduce the figures."""
 
     seed: int
     profile: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The report's door: the verdict, the final classifier that it favours, and the page."""
+"""Entry point of the report stage: the verdict, the final classifier that it favours, and the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a report says what its run wrote: checked against the store, and computed again from its predictions."""
+"""Check of a report: compared with the store, and computed again from its predictions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLAIMED_FAILURE = "Its report says that its generator did not learn."
 
 @dataclass(frozen=True)
 class Verification:
-    """What is known of a report.
+    """Result of checking a report.
 
     Attributes:
         verified: Whether the store holds the same report as its run wrote it.

@@ -61,17 +61,17 @@ class Candidates:
 
     @property
     def alphas(self) -> npt.NDArray[np.float32] | None:
-        """Alpha of the object of each (N, S, S), where they are composites."""
+        """Return the alpha of the object of each (N, S, S), where they are composites."""
         return None if self.made.composites is None else self.made.composites.alphas
 
     @property
     def background_ids(self) -> Sequence[str | None]:
-        """Real chip that each lies on; None where it is a whole chip or took an object's place."""
+        """Return the real chip that each lies on; None where it is a whole chip or took an object's place."""
         return self.made.background_ids or [None] * len(self.labels)
 
     @property
     def poses(self) -> Sequence[Pose | None]:
-        """Pose of the object of each; None where they are whole chips."""
+        """Return the pose of the object of each; None where they are whole chips."""
         return [None] * len(self.labels) if self.made.composites is None else self.made.composites.poses
 
 

@@ -1,4 +1,4 @@
-"""Which candidates are kept, and why the others are not. Pure NumPy; no torch."""
+"""Rules by which candidates are accepted, and the reasons where they are not. Pure NumPy; no torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = 2048
 
 @dataclass(frozen=True)
 class Measures:
-    """What screening knows of candidates.
+    """Measurements of candidates that screening uses.
 
     Attributes:
         label_score: Probability of the candidate's own class (N,).
@@ -47,7 +47,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a candidate must keep to.
+    """Limits that a candidate must keep to.
 
     Attributes:
         min_label_score: Least probability of its own class.

@@ -1,4 +1,4 @@
-"""The synthetic chips of one split: make candidates, screen them, write them, and see what the accepted ones train."""
+"""Synthetic chips of one split: make candidates, screen them, write them, and see what the accepted ones train."""
 
 from __future__ import annotations
 

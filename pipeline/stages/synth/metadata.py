@@ -1,4 +1,4 @@
-"""What the metadata of this stage's artifacts hold."""
+"""Metadata of this stage's artifacts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...engine.metadata import Count, Counts, Number, Numbers, Schema
 
 
 class Grade(Schema):
-    """What a classifier of the chips alone scores on real ones; empty where that was not measured."""
+    """Scores of a classifier of the chips alone on real ones; empty where they were not measured."""
 
     average_precision: Numbers = Field(default_factory=dict)
     balanced_accuracy: Number | None = None
@@ -29,7 +29,7 @@ class Chips(Schema):
 
 
 class Screening(Schema):
-    """What candidates are held against: the share of unseen real chips of each class that it would accept."""
+    """Standards for candidates: the share of unseen real chips of each class that they would accept."""
 
     unseen_real_accepted: Numbers = Field(default_factory=dict)
     note: str = ""

@@ -1,4 +1,4 @@
-"""What a split's training chips alone say about candidates: their label, and how far they are from the real.
+"""Scores of candidates that follow from a split's training chips alone: label, and distance from the real ones.
 
 A network that has seen a chip cannot say how it would score an unseen one. So the training chips are split into folds,
 one small network is trained without each fold, and the chips left out say what scores and distances *unseen real*
@@ -63,7 +63,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The networks of all folds, and how unseen real chips fare with them.
+    """Networks of all folds, and how unseen real chips fare with them.
 
     Attributes:
         scorers: One for each fold.

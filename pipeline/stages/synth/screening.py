@@ -44,7 +44,7 @@ MIN_TEXTURE = 0.02
 
 @dataclass(frozen=True)
 class Screening:
-    """What candidates are held against.
+    """Screening model and limits, as candidates are compared with them.
 
     Attributes:
         ensemble: Networks that were trained on the training chips, or None where they were too few.

@@ -1,4 +1,4 @@
-"""The door of the synth stage: labelled synthetic chips for each split, generated here or external."""
+"""Entry point of the synth stage: labelled synthetic chips for each split, generated here or external."""
 
 from __future__ import annotations
 

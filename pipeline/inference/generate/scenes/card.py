@@ -1,4 +1,4 @@
-"""The card of a set of synthetic scenes: what was put where, from which generator, under which licences."""
+"""Card of a set of synthetic scenes: what was put where, from which generator, under which licences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's scenes, the labels in them, and the areas in which objects may lie."""
+"""User's scenes, the labels in them, and the areas in which objects may lie."""
 
 from __future__ import annotations
 

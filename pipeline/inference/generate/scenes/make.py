@@ -27,7 +27,7 @@ from .scene import SceneInput, SceneWriter
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for.
+    """Request of the user.
 
     Attributes:
         scenes: Paths and glob patterns of scenes.
@@ -56,7 +56,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was made.
+    """Summary of what was made.
 
     Attributes:
         placed: Synthetic objects by class name.

@@ -45,13 +45,13 @@ class SceneObject:
 
     @property
     def radius(self) -> float:
-        """Pixels of the chips' grid from its centre that it reaches."""
+        """Return how many pixels of the chips' grid it reaches from its centre."""
         return math.hypot(self.length, self.width) / 2 + 1
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How layers are sampled.
+    """Settings with which layers are sampled.
 
     Attributes:
         generator: The generator.

@@ -1,4 +1,4 @@
-"""Where objects may lie in a scene: on ground like that of labelled ones, clear of labels, inside valid pixels.
+"""Placement of objects in a scene: on ground like that of labelled ones, clear of labels, inside valid pixels.
 
 Places are drawn at random, and looked at in one pass over the scene, in windows on the grid of the generator's chips.
 Of those that look like the surroundings of some labelled object, an object takes the one that looks most like those of
@@ -50,7 +50,7 @@ UNLIKE = "with no surroundings like those of labelled ones"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What surrounds the labelled objects of a class, and how unlike it the ground of another one may be.
+    """Surroundings of a class's labelled objects, and how unlike them the ground of another one may be.
 
     Attributes:
         around: (N, 5, C + 1), what is under and around each, in chip values.
@@ -168,7 +168,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the objects of a scene lie.
+    """Places of the objects of a scene.
 
     Attributes:
         centres: Row and column of each object (N, 2) on the generator's grid; NaN where it found no place.

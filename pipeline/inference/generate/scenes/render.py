@@ -37,7 +37,7 @@ class Patch:
 
     @property
     def stop(self) -> tuple[int, int]:
-        """Row and column after the last ones."""
+        """Return the row and column after the last ones."""
         return self.row + self.alpha.shape[0], self.col + self.alpha.shape[1]
 
 

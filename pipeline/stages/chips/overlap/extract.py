@@ -1,4 +1,4 @@
-"""The artifacts ``features-<batch>``: pictures and keypoints of a batch of scenes."""
+"""Artifacts ``features-<batch>``: pictures and keypoints of a batch of scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The artifact ``scene-pairs``: which scenes show the same ground, and by which transform."""
+"""Artifact ``scene-pairs``: which scenes show the same ground, and by which transform."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMED = 100
 
 @dataclass(frozen=True)
 class Pool:
-    """The scenes to compare, and their keypoints one after the other.
+    """Scenes to compare, and their keypoints one after the other.
 
     Attributes:
         names: Names of the scenes, sorted.
@@ -53,12 +53,12 @@ class Pool:
 
     @property
     def scene(self) -> npt.NDArray[np.int32]:
-        """The scene (N,) of each keypoint."""
+        """Return the scene (N,) of each keypoint."""
         return np.repeat(np.arange(len(self.names), dtype=np.int32), np.diff(self.ends))
 
     @property
     def plain(self) -> npt.NDArray[np.bool_]:
-        """Whether each scene (S,) holds too few keypoints."""
+        """Return whether each scene (S,) holds too few keypoints."""
         return np.asarray(np.diff(self.ends) < FEWEST_KEYPOINTS)
 
     def of(self, scene: int) -> Features:

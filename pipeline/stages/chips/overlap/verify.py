@@ -1,4 +1,4 @@
-"""Whether two scenes show the same ground: more matches under a proposed transform, then the pixels themselves."""
+"""Test whether two scenes show the same ground: more matches under a proposed transform, then the pixels themselves."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SMALLEST_SIDE = 12
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for two scenes showing the same ground.
+    """Evidence that two scenes show the same ground.
 
     Attributes:
         matrix: From column and row (2, 3) of the first scene to those of the second, in chip pixels.
@@ -67,7 +67,7 @@ class Evidence:
 
     @property
     def sure(self) -> bool:
-        """Whether it is enough; that enough places match is a condition of there being any evidence."""
+        """Return whether it is enough; that enough places match is a condition of there being any evidence."""
         least = max(MIN_CORRELATION, _NOISE / max(self.pixels, 1) ** 0.5)
         ruled_by_objects = self.tiles < LEAST_TILES or self.share < LEAST_SHARE
         return self.correlation >= least and self.prominence >= MIN_PROMINENCE and not ruled_by_objects

@@ -1,4 +1,4 @@
-"""The buffer of a simulated scene and how things are drawn on it: polygons, shadows, textures and noise.
+"""Buffer of a simulated scene and how things are drawn on it: polygons, shadows, textures and noise.
 
 Positions are metres from the upper left corner of the scene, x to the right (east), y down (south). Headings are
 degrees clockwise from north. Colours are linear light in [0, 1]; :func:`linear` makes them from 8-bit display values.
@@ -103,7 +103,7 @@ def _filtered(rng: np.random.Generator, shape: tuple[int, int], gain: Callable[[
 
 @dataclass(frozen=True)
 class Sun:
-    """Where the light comes from."""
+    """Direction and height of the light."""
 
     azimuth_deg: float
     elevation_deg: float

@@ -1,4 +1,4 @@
-"""Which ships a simulated scene holds: their form, and where they lie (alongside, at anchor or under way)."""
+"""Ships of a simulated scene: their form, and where they lie (alongside, at anchor or under way)."""
 
 from __future__ import annotations
 

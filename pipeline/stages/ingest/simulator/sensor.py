@@ -1,4 +1,4 @@
-"""What lies between the scene and the file: cloud, haze, optics, noise, tone curve and the edge of the swath."""
+"""Effects between the scene and the file: cloud, haze, optics, noise, tone curve and the edge of the swath."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Area = tuple[float, float, float, float]
 
 @dataclass
 class Shore:
-    """What the shores of a scene offer to ships.
+    """Berths and other places that the shores of a scene offer to ships.
 
     Attributes:
         berths: Waterfronts: start and end (2, 2), with water to the left of the way between them.

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of blocks, as plain data that the template lays out."""
+"""Elements of a page: sections of blocks, as plain data that the template lays out."""
 
 from __future__ import annotations
 

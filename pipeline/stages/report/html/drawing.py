@@ -1,4 +1,4 @@
-"""How the report draws: matplotlib figures as SVG whose colours are the page's, so that they follow light and dark.
+"""Drawing for the report: matplotlib figures as SVG whose colours are the page's, so that they follow light and dark.
 
 Figures are drawn in stand-in colours. On the way into SVG these become CSS variables with a light fallback: inside the
 page a figure takes the page's colours, and as a file of its own it is an ordinary light figure.

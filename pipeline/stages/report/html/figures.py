@@ -1,4 +1,4 @@
-"""The figures of the answer: each takes plain numbers and gives an SVG element."""
+"""Figures of the answer: each takes plain numbers and gives an SVG element."""
 
 from __future__ import annotations
 

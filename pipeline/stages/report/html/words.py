@@ -1,4 +1,4 @@
-"""The verdict and its figures in words."""
+"""Verdict and its figures in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the synthetic chips look like beside real ones."""
+"""Synthetic chips beside real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data: what there was, and what was left out and why."""
+"""Data: what there was, and what was left out and why."""
 
 from __future__ import annotations
 

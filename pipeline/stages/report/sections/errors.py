@@ -1,4 +1,4 @@
-"""Which test chips are wrong, by arm and kind, which changed sides, and whose labels should be checked."""
+"""Errors on test chips by arm and kind, chips that changed sides, and labels that should be checked."""
 
 from __future__ import annotations
 

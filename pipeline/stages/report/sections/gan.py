@@ -1,4 +1,4 @@
-"""How good the GAN is, and where it was over-trained."""
+"""Quality of the GAN, and where it was over-trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the synthetic chips are worth in labels: the learning curve, and how many labels would do as much."""
+"""Worth of the synthetic chips in labels: the learning curve, and how many labels would do as much."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Gain:
-    """How many labels more the baseline would need at one real fraction to do as well as the treatment.
+    """Number of further labels with which the baseline would do as well as the treatment at one real fraction.
 
     Attributes:
         fraction: Real fraction.

@@ -1,4 +1,4 @@
-"""Where the scenes and chips are, where there is georeference."""
+"""Map of the scenes and chips, where there is georeference."""
 
 from __future__ import annotations
 

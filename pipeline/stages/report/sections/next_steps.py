@@ -1,4 +1,4 @@
-"""What to do now: by verdict, each step with a command to paste."""
+"""Next steps by verdict, each with a command to paste."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to get these figures again: configuration, seeds, digests, versions."""
+"""Reproduction of the figures: configuration, seeds, digests, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scores are worth: precision against recall, calibration, confusion, and what a random split would claim."""
+"""Worth of the scores: precision against recall, calibration, confusion, and what a random split would claim."""
 
 from __future__ import annotations
 

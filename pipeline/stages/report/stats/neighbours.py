@@ -1,4 +1,4 @@
-"""The nearest training chip of a synthetic chip, by the correlation of pixels over the eight orientations."""
+"""Nearest training chip of a synthetic chip, by the correlation of pixels over the eight orientations."""
 
 from __future__ import annotations
 

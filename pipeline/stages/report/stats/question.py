@@ -1,4 +1,4 @@
-"""The question of an experiment: two arms, one metric."""
+"""Question of an experiment: two arms, one metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """What the verdict is on.
+    """Question that the verdict answers.
 
     Attributes:
         metric: The one metric.

@@ -81,7 +81,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer, and the interval that it follows from.
+    """Answer, and the interval that it follows from.
 
     Attributes:
         answer: One of the four answers.
