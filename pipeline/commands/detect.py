@@ -95,6 +95,7 @@ def command(
 
     Scenes are GeoTIFF, PNG or JPEG of any size, and are resampled if their GSD differs. Detections are written to
     --to in the scenes' own CRS (or with --lonlat), or as columns and rows if they have none.
+    `centre_row` and `centre_col` are the object's centre in the scene's pixels, from its upper left corner.
     """
     from ..config.quick import caution
     from ..inference.detect.make import Wish, detect

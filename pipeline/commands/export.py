@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..formats.writers import DETECTORS
 from ..utils.plural import plural
 from ._common import config_options, find, load, root_option, run_option, say
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ..engine.task import Artifact
     from ..inference.export.labels import LabelSet
 
-DETECTORS = ("coco", "yolo", "voc", "dota")
-"""Formats of labels for detectors that have images of their own."""
 to_option = click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to; empty or new."
 )

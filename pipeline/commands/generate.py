@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ..formats.writers import DETECTORS
 from ..utils.errors import ConfigError
 from ..utils.plural import plural
 from ._common import find, progress, root_option, run_option, say, scene_options
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..inference.generate import make as of_chips
     from ..inference.generate.scenes import make as of_scenes
 
-FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
+FORMATS = ("png", "tif", "npy", "parquet", *DETECTORS)
 
 
 @click.command("generate")
@@ -38,7 +39,7 @@ FORMATS = ("png", "tif", "npy", "parquet", "coco", "yolo", "voc", "dota")
     type=click.Choice(FORMATS),
     show_default="png",
     help="One file per chip (png, tif), one for all (npy, parquet), or with boxes and masks for detectors (coco,"
-    " yolo, voc, dota).",
+    " yolo, yolo-seg, voc, dota).",
 )
 @click.option(
     "--layout",

@@ -186,6 +186,22 @@ def test_ultralytics_reads_yolo(layout: str, bay: Run, boxes, tmp_path: Path) ->
     assert_same(read, boxes)
 
 
+def test_ultralytics_reads_polygons(bay: Run, boxes, tmp_path: Path) -> None:
+    pytest.importorskip("ultralytics", reason=TRIED)
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    export(bay, tmp_path / "out", "yolo-seg")
+    data = check_det_dataset(str(tmp_path / "out" / "data.yaml"), autodownload=False)
+    loaded = YOLODataset(img_path=data["train"], imgsz=SIZE, data=data, task="segment", augment=False)
+    read = {}
+    for item in loaded.labels:
+        assert len(item["segments"]) == len(item["cls"])
+        edges = [(ring.min(axis=0) * SIZE, ring.max(axis=0) * SIZE) for ring in item["segments"]]
+        read[Path(item["im_file"]).stem] = [[*first, *(last - first)] for first, last in edges]
+    assert_same(read, boxes)
+
+
 @pytest.mark.parametrize("kind", ["coco", "yolo", "voc"])
 def test_fiftyone_reads_labels(kind: str, bay: Run, boxes, tmp_path: Path) -> None:
     pytest.importorskip("fiftyone", reason=TRIED)

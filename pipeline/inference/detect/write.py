@@ -1,4 +1,8 @@
-"""Write detections as GeoJSON, GeoPackage or GeoParquet, in the scenes' CRS or in longitude and latitude, and CSV."""
+"""Write detections as GeoJSON, GeoPackage or GeoParquet, in the scenes' CRS or in longitude and latitude, and CSV.
+
+``centre_row`` and ``centre_col`` are in pixels of the scene as it is. ``row`` and ``col`` of chips, in other tables,
+are the upper left pixel on the grid of the chips.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ LONLAT = "EPSG:4326"
 DEGREES = 8
 """Decimals of degrees: a millimetre on the ground."""
 METRES = 3
-CSV_COLUMNS = ("scene", "class", "score", "row", "col", "x", "y", "lon", "lat")
+CSV_COLUMNS = ("scene", "class", "score", "centre_row", "centre_col", "x", "y", "lon", "lat")
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Detection:
         scene: Name of its scene.
         class_name: Its class.
         score: Calibrated probability of not being background.
-        row: Row of its centre in the scene's own pixels.
-        col: Column of its centre.
+        centre_row: Row of its centre in the scene's own pixels, from the upper edge.
+        centre_col: Column of its centre, from the left edge.
         centre: x and y of its centre in the scene's CRS; column and row where it has none.
         ring: x and y of the corners of the window that shows it, the first one again at the end.
         crs: CRS of the scene, as WKT or EPSG code; None without georeference.
@@ -43,8 +47,8 @@ class Detection:
     scene: str
     class_name: str
     score: float
-    row: float
-    col: float
+    centre_row: float
+    centre_col: float
     centre: tuple[float, float]
     ring: tuple[tuple[float, float], ...]
     crs: str | None
@@ -141,8 +145,8 @@ def _properties(detection: Detection) -> dict[str, Any]:
         "scene": detection.scene,
         "class": detection.class_name,
         "score": round(detection.score, 4),
-        "row": round(detection.row, 1),
-        "col": round(detection.col, 1),
+        "centre_row": round(detection.centre_row, 1),
+        "centre_col": round(detection.centre_col, 1),
     }
     return (
         properties
@@ -195,7 +199,7 @@ def _frame(detections: Sequence[Detection], columns: Sequence[str], crs: str | N
     rows = [_properties(detection) for detection in detections]
     table = {name: [row[name] for row in rows] for name in columns}
     frame = geopandas.GeoDataFrame(table, geometry=[_shape(detection, points) for detection in detections], crs=crs)
-    kinds = {"scene": str, "class": str, "score": float, "row": float, "col": float}
+    kinds = {"scene": str, "class": str, "score": float, "centre_row": float, "centre_col": float}
     return frame if detections else frame.astype(kinds)
 
 
@@ -210,7 +214,7 @@ def write_csv(detections: Sequence[Detection], path: Path) -> None:
             degrees = detection.crs is not None and _is_degrees(detection.crs)
             x, y = _rounder(DEGREES if degrees else METRES)(detection.centre) if detection.crs else ("", "")
             row: list[Any] = [csv_escaped(detection.scene), csv_escaped(detection.class_name), f"{detection.score:.4f}"]
-            row += [f"{detection.row:.1f}", f"{detection.col:.1f}", x, y]
+            row += [f"{detection.centre_row:.1f}", f"{detection.centre_col:.1f}", x, y]
             row += ["", ""] if place is None else [f"{place[0]:.7f}", f"{place[1]:.7f}"]
             writer.writerow(
                 [*row, *((csv_escaped(detection.label or ""), "yes" if detection.label else "no") if labelled else ())]

@@ -12,13 +12,11 @@ from affine import Affine
 
 from ...engine.runs import Run
 from ...formats.scenes import Reading, header
-from ...formats.writers.base import LabelledImage, LabelledObject, cropped_object
-from ...formats.writers.table import WRITERS
+from ...formats.writers.base import LabelledObject, cropped_object
 from ...raster.gdal import SceneFile, scene_file
-from ...utils.atomic_files import new_folder
 from ...utils.errors import InputError, first_line
 from ..detect.scenes import distinct_names
-from .labels import LabelSet, marks_of, place_images
+from .labels import LabelSet, write_labelled
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -48,19 +46,17 @@ def export_detections(
     unknown = sorted({str(name) for layer in layers for name in layer["class"]} - set(classes[1:]))
     if unknown:
         raise InputError(f"{path.name} has detections of {unknown[0]!r}, no class of run {run.name}; name its run")
-    objects: Counter[str] = Counter()
     left_out = Counter({ELSEWHERE: sum(int((~layer["scene"].isin(names)).sum()) for layer in layers)})
-    with new_folder(to) as folder:
-        writer = WRITERS[kind](folder, classes[1:], marks_of(run.name, run.licences, "Detections in satellite scenes"))
-        files = place_images(scenes, folder / writer.images, link)
-        for scene, name, file in zip(scenes, names, files, strict=True):
-            row = header(scene, name, Reading("detect", None, run.config.ingest.max_pixels, None))
-            known = scene_file(row | {"path": str(scene.absolute())}, scene.parent)
-            shown = [item for layer in layers for item in _objects(layer[layer["scene"] == name], known)]
-            objects.update(item.class_name for item in shown)
-            shape = known.height, known.width, len(known.bands)
-            writer.add(LabelledImage(file, shape, shown, known.crs, known.transform))
-        writer.close()
+    reading = Reading("detect", None, run.config.ingest.max_pixels, None)
+    files = [
+        scene_file(header(scene, name, reading) | {"path": str(scene.absolute()), "scene_id": name}, scene.parent)
+        for scene, name in zip(scenes, names, strict=True)
+    ]
+
+    def objects_of(scene: SceneFile) -> list[LabelledObject]:
+        return [item for layer in layers for item in _objects(layer[layer["scene"] == scene.scene_id], scene)]
+
+    objects = write_labelled(run, to, kind, "Detections in satellite scenes", files, objects_of, link)
     return LabelSet(len(scenes), objects, +left_out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,44 @@ class LabelSet:
 def marks_of(run: str, licences: Sequence[str], what: str) -> Marks:
     """Return what is written into files with room for it: ``what`` of a run, the licences, and the software."""
     return Marks(f"{what} (satpipe run {run}).", "; ".join(licences), f"satpipe {version('satpipe')}")
+
+
+def write_labelled(
+    run: Run,
+    to: Path,
+    kind: str,
+    what: str,
+    scenes: Sequence[SceneFile],
+    objects_of: Callable[[SceneFile], Sequence[LabelledObject]],
+    link: bool,
+) -> Counter[str]:
+    """Write scenes with their objects into a new folder, and return how many objects of each class those are.
+
+    Args:
+        run: The run that the objects are of.
+        to: Folder to make; it must be empty or not exist.
+        kind: One of :data:`~satpipe.formats.writers.table.WRITERS`.
+        what: What the scenes and objects are, for the files' descriptions.
+        scenes: The scenes.
+        objects_of: What gives the objects of a scene, in its pixels.
+        link: Whether images are links to the scenes.
+
+    Raises:
+        InputError: If a scene is gone.
+        StoreError: If the folder holds files, or cannot be written.
+    """
+    counts: Counter[str] = Counter()
+    with new_folder(to) as folder:
+        writer = WRITERS[kind](folder, run.config.ingest.classes[1:], marks_of(run.name, run.licences, what))
+        names = place_images([scene.path for scene in scenes], folder / writer.images, link)
+        for scene, name in zip(scenes, names, strict=True):
+            objects = objects_of(scene)
+            counts.update(item.class_name for item in objects)
+            shape = scene.height, scene.width, len(scene.bands)
+            properties = {"satpipe_scene": scene.scene_id}
+            writer.add(LabelledImage(name, shape, objects, scene.crs, scene.transform, properties))
+        writer.close()
+    return counts
 
 
 def place_images(paths: Sequence[Path], folder: Path, link: bool) -> list[str]:
@@ -90,18 +128,12 @@ def export_labels(run: Run, to: Path, kind: str, link: bool = False) -> LabelSet
             f"run {run.name} has no scene whose objects all have boxes ({why}); `satpipe export chips` writes chips"
         )
     by_scene = {str(name): frame for name, frame in usable.groupby("scene_id", sort=False)}
-    objects: Counter[str] = Counter()
-    with new_folder(to) as folder:
-        writer = WRITERS[kind](folder, classes[1:], marks_of(run.name, run.licences, "Satellite scenes with labels"))
-        files = [scene_file(row, run.store.artifacts) for row in chosen]
-        names = place_images([file.path for file in files], folder / writer.images, link)
-        for file, name in zip(files, names, strict=True):
-            shown = _objects(by_scene.get(file.scene_id), file)
-            objects.update(item.class_name for item in shown)
-            shape = file.height, file.width, len(file.bands)
-            properties = {"satpipe_scene": file.scene_id}
-            writer.add(LabelledImage(name, shape, shown, file.crs, file.transform, properties))
-        writer.close()
+    files = [scene_file(row, run.store.artifacts) for row in chosen]
+
+    def objects_of(scene: SceneFile) -> list[LabelledObject]:
+        return _objects(by_scene.get(scene.scene_id), scene)
+
+    objects = write_labelled(run, to, kind, "Satellite scenes with labels", files, objects_of, link)
     return LabelSet(len(chosen), objects, left_out)
 
 

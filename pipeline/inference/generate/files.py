@@ -15,6 +15,7 @@ from ...dataset import png
 from ...dataset.chip_store import ShardWriter
 from ...dataset.image_parquet import ImageParquet
 from ...dataset.scaling import Scaling
+from ...formats.writers import DETECTORS
 from ...formats.writers.base import LabelledImage, Marks, masked_object
 from ...formats.writers.table import WRITERS
 from ...utils.csv_safety import csv_escaped
@@ -246,14 +247,12 @@ class Labelled(Files):
 
 CLASS_FOLDERS = ("png", "tif")
 """Formats with a file for each chip in a folder for its class."""
-LABELLED = ("coco", "yolo", "voc", "dota")
-"""Formats with labels for detectors."""
 FORMATS: dict[str, Callable[[Layout], Files]] = {
     "png": Png,
     "tif": Tif,
     "npy": Npy,
     "parquet": Parquet,
-    **{kind: partial(Labelled, kind=kind) for kind in LABELLED},
+    **{kind: partial(Labelled, kind=kind) for kind in DETECTORS},
 }
 
 

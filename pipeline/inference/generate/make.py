@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.runs import Run
+from ...formats.writers import DETECTORS
 from ...formats.writers.base import TRAIN
 from ...models.device import cores, threads
 from ...models.generator import Generator
@@ -21,7 +22,7 @@ from ...stages.synth.screening import Screening
 from ...utils.atomic_files import new_folder
 from ...utils.errors import ConfigError
 from . import card, pictures
-from .files import CLASS_FOLDERS, COLUMNS, FORMATS, LABELLED, Files, LabelTable, Layout
+from .files import CLASS_FOLDERS, COLUMNS, FORMATS, Files, LabelTable, Layout
 from .loaded import of_run
 from .sample import Tally, kept, shares
 
@@ -113,7 +114,7 @@ def make(run: Run, wish: Wish, to: Path, tick: Callable[[int, int], None], worke
     labels = class_numbers(wish.labels, generator.classes)
     if wish.by_split and wish.file_format not in CLASS_FOLDERS:
         raise ConfigError(f"--layout split/class needs --format {' and '.join(CLASS_FOLDERS)}, not {wish.file_format}")
-    if wish.file_format in LABELLED:
+    if wish.file_format in DETECTORS:
         check_outlined(generator, labels)
     screening = loaded.screening(wish.screen)
     truncation = loaded.truncation if wish.truncation is None else wish.truncation

@@ -62,7 +62,7 @@ def find(done: Finished, scene: Path | list[Path], to: Path, **wish: Any) -> Out
 def places(path: Path) -> list[tuple[float, float]]:
     """Row and column of each detection in a GeoJSON file, by place."""
     features = json.loads(path.read_text())["features"]
-    return sorted((one["properties"]["row"], one["properties"]["col"]) for one in features)
+    return sorted((one["properties"]["centre_row"], one["properties"]["centre_col"]) for one in features)
 
 
 def same_places(found: list[tuple[float, float]], expected: list[tuple[float, float]], most: float = 2) -> None:
@@ -89,7 +89,7 @@ def test_every_spot_is_found_once_and_written_in_the_scenes_crs(done: Finished, 
     frame = geopandas.read_file(tmp_path / "out" / "ships.geojson")
     assert frame.crs == UTM
     assert (frame["score"] > 0.5).all()
-    for row, col, shape in zip(frame["row"], frame["col"], frame.geometry, strict=True):
+    for row, col, shape in zip(frame["centre_row"], frame["centre_col"], frame.geometry, strict=True):
         np.testing.assert_allclose((shape.centroid.x, shape.centroid.y), CORNER @ (col, row), atol=0.2)
         assert shape.area == pytest.approx((SIZE * GSD_M) ** 2)
     table = list(csv.DictReader((tmp_path / "out" / "ships.csv").open(encoding="utf-8")))
@@ -179,7 +179,9 @@ def test_a_scene_without_georeference_needs_its_gsd_and_gives_columns_and_rows(d
     for one in data["features"]:
         (left, top), *_ = one["geometry"]["coordinates"][0]
         properties = one["properties"]
-        np.testing.assert_allclose((left, top), (properties["col"] - SIZE / 2, properties["row"] - SIZE / 2), atol=0.1)
+        np.testing.assert_allclose(
+            (left, top), (properties["centre_col"] - SIZE / 2, properties["centre_row"] - SIZE / 2), atol=0.1
+        )
 
 
 def test_what_has_no_data_shows_no_object(done: Finished, tmp_path: Path) -> None:
@@ -252,7 +254,7 @@ def test_geoparquet_names_its_crs(done: Finished, tmp_path: Path) -> None:
         find(done, scene, tmp_path / f"{name}.parquet", lonlat=lonlat)
         frame = geopandas.read_parquet(tmp_path / f"{name}.parquet")
         assert frame.crs == crs
-        same_places(sorted(zip(frame["row"], frame["col"], strict=True)), SPOTS)
+        same_places(sorted(zip(frame["centre_row"], frame["centre_col"], strict=True)), SPOTS)
 
 
 def test_each_scene_has_an_item_of_stac(done: Finished, tmp_path: Path) -> None:
