@@ -22,7 +22,7 @@ CELL, BINS, COLOURS = 8, 9, 16
 
 
 def wider(bands: int, classes: int, size_px: int) -> nn.Module:
-    """Build the ship ConvNet with twice its channels."""
+    """Build the ship ConvNet with three times its channels."""
     return ShipConvNet(bands, classes, size_px, WIDER)
 
 

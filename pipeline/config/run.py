@@ -336,7 +336,9 @@ class ClassifyConfig(Section):
     torch module from chips (N, bands, size_px, size_px) in [-1, 1] to logits (N, classes). Null takes the ship
     ConvNet."""
     steps: PositiveCount = 600
-    """Optimiser steps, the same for every arm."""
+    """Optimiser steps at most, the same for every arm."""
+    patience: Count = 200
+    """Steps without a lower loss on the validation chips after which a training stops; 0 takes all steps."""
     batch: Annotated[int, Field(ge=4)] = 64
     """Chips in a step, with equal class shares."""
     learning_rate: Positive = 2e-3
@@ -347,7 +349,7 @@ class ClassifyConfig(Section):
     """Share of a label's weight that is spread over all classes; helps if some labels are wrong."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay per step of the moving average of the weights, which is saved."""
-    base_channels: PositiveCount = 24
+    base_channels: PositiveCount = 16
     """Channels of the first layer; each further stage doubles them."""
     synthetic_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.33
     """Share of synthetic chips in a batch of the arms with them; of the steps, for `pretraining`."""

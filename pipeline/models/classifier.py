@@ -62,9 +62,9 @@ class ShipConvNet(nn.Module):
 
     Each chip is standardised first, so that haze, sun and season of a scene matter less than what the chip shows. A
     strided 5 x 5 convolution then halves it, which saves three quarters of the work where chips are large against what
-    they show. Stages of convolution, batch normalisation and ReLU follow, each half as high and wide and twice as deep,
-    until four to seven pixels are left on a side. All positions of the last maps enter the decision, each with weights
-    of its own: a labelled chip is centred on its object, so where something lies matters.
+    they show. Stages of maximum, batch normalisation, ReLU and convolution follow, each half as high and wide and twice
+    as deep, until four to seven pixels are left on a side. All positions of the last maps enter the decision, each with
+    weights of its own: a labelled chip is centred on its object, so where something lies matters.
     """
 
     def __init__(self, bands: int, classes: int, size_px: int, base_channels: int) -> None:
@@ -80,8 +80,8 @@ class ShipConvNet(nn.Module):
         widths, side = layout(size_px, base_channels)
         layers: list[nn.Module] = [nn.Conv2d(bands, widths[0], 5, stride=2, padding=2, bias=False)]
         for narrow, wide in pairwise(widths):
-            # A maximum of rectified values is the rectified maximum, which is a quarter of the work.
-            layers += [nn.BatchNorm2d(narrow), nn.MaxPool2d(2), nn.ReLU(inplace=True)]
+            # The maximum comes first: normalisation and ReLU then have a quarter of the values to work on.
+            layers += [nn.MaxPool2d(2), nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)]
             layers += [nn.Conv2d(narrow, wide, 3, padding=1, bias=False)]
         self.body = nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True))
         self.head = nn.Linear(widths[-1] * side**2, classes)

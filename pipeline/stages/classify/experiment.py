@@ -119,7 +119,7 @@ def fit(context: TaskContext, split: SplitChips) -> tuple[Classifier, Trained, d
     metadata = {
         "arm": arm.name,
         "profile": context.profile.as_json(),
-        "steps": config.steps,
+        "steps": int(trained.history[-1]["step"]),
         "best_step": trained.step,
         "temperature": temperature,
         "threshold": threshold,

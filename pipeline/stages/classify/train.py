@@ -69,6 +69,8 @@ def train(
 ) -> Trained:
     """Train one classifier and keep the weights that do best on the validation chips.
 
+    The training stops early where they have not improved for ``config.patience`` steps.
+
     Args:
         training: Real chips, and synthetic ones where the arm has them.
         validation: Real chips that choose the step; may be empty, then the last step is taken.
@@ -116,6 +118,8 @@ def train(
             measured = row.get("validation_loss", -float(step))
             if best is None or measured < best[0]:
                 best = (measured, step, {name: value.clone() for name, value in average.state_dict().items()})
+            elif config.patience and step - best[1] >= config.patience:
+                break
     assert best is not None  # the last step always evaluates
     average.load_state_dict(best[2])
     return Trained(average, best[1], history)
