@@ -290,7 +290,7 @@ class Composer:
             scale *= 1 + 0.25 * change
         else:
             pose = self._turned(labelled, draw[6])
-            drawn = rng.integers(0, len(self.backgrounds.chips), self.settings.candidates)
+            drawn = self.backgrounds.draw(self.settings.candidates, rng)
             background = self.backgrounds.most_alike(drawn, pose, self.law.around[source])
             ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
             rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours

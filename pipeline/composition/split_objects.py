@@ -53,7 +53,12 @@ def layered_classes(store: ChipStore, labels: Labels, classes: Sequence[str]) ->
 
 
 def composers(
-    store: ChipStore, labels: Labels, layered: Sequence[int], seed: int, settings: Settings
+    store: ChipStore,
+    labels: Labels,
+    layered: Sequence[int],
+    seed: int,
+    settings: Settings,
+    unlabelled: ChipStore | None = None,
 ) -> dict[int, Composer]:
     """Return what composes the objects of each class on the split's own backgrounds, with one canvas for all.
 
@@ -63,20 +68,30 @@ def composers(
         layered: Class indices that have layers.
         seed: Seed of all draws.
         settings: How objects are composed.
+        unlabelled: Windows of scenes without labels that objects are composed on, too; None where there are none.
     """
-    grounds = np.flatnonzero(labels == 0)
-    if len(grounds) > MOST_BACKGROUNDS:
-        grounds = grounds[np.linspace(0, len(grounds) - 1, MOST_BACKGROUNDS).astype(np.int64)]
-    chips = store.read(grounds)
-    # From above there is no upright: where backgrounds are few, each is there in all orientations.
-    turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
-    chip_ids = [str(name) for name in store.index["chip_id"].iloc[grounds]] * len(turns)
-    backgrounds = Backgrounds.of(np.concatenate([oriented(chips, turn) for turn in turns]), chip_ids)
+    chips, chip_ids = _grounds(store, np.flatnonzero(labels == 0))
+    windows, window_ids = _grounds(unlabelled, np.arange(len(unlabelled))) if unlabelled else (chips[:0], [])
+    backgrounds = Backgrounds.of(np.concatenate([chips, windows]), chip_ids + window_ids, len(windows))
     masked = store.has_masks
     objects = {label: objects_of(store, np.flatnonzero(masked & (labels == label))) for label in layered}
     size_px = int(backgrounds.chips.shape[1])
     canvas = canvas_size([pose for own in objects.values() for pose in own.poses], size_px)
     return {label: Composer.fit(own, backgrounds, canvas, seed + label, settings) for label, own in objects.items()}
+
+
+def _grounds(store: ChipStore, rows: npt.NDArray[np.int64]) -> tuple[Chips, list[str]]:
+    """Return some chips of a store and their names, at most :data:`MOST_BACKGROUNDS`.
+
+    From above there is no upright: where they are few, each is there in all orientations.
+    """
+    if len(rows) > MOST_BACKGROUNDS:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_BACKGROUNDS).astype(np.int64)]
+    chips = store.read(rows)
+    turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
+    return np.concatenate([oriented(chips, turn) for turn in turns]), [
+        str(name) for name in store.index["chip_id"].iloc[rows]
+    ] * len(turns)
 
 
 def behind(by_class: Mapping[int, Composer], count: int, seed: int) -> Chips:

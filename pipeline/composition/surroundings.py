@@ -31,6 +31,8 @@ CROWDED = 0.18
 """Share of edges around an object from which it lies beside structures or other objects."""
 LEAST_RING = 40
 """Pixels around an object that tell whether it lies beside something."""
+UNLABELLED_SHARE = 0.5
+"""Share of the composites that lie on scenes without labels, where there are any."""
 REACH_PX = 9.0
 """How far surroundings reach from an object's edge, beyond a gap of two pixels."""
 
@@ -112,6 +114,7 @@ class Backgrounds:
         spread: Standard deviation of each feature.
         cells: Rows and columns of cells in a chip.
         chip_ids: Chip that each is, perhaps in another orientation; empty where they are generated.
+        labelled: How many are of labelled scenes; those after them are of scenes without labels.
     """
 
     chips: Chips
@@ -120,15 +123,24 @@ class Backgrounds:
     spread: Floats
     cells: tuple[int, int]
     chip_ids: tuple[str, ...] = ()
+    labelled: int = 0
 
     @classmethod
-    def of(cls, chips: Chips, chip_ids: Sequence[str] = ()) -> Backgrounds:
-        """Return backgrounds from chips (N, H, W, C) without objects, at least one, and their names."""
+    def of(cls, chips: Chips, chip_ids: Sequence[str] = (), unlabelled: int = 0) -> Backgrounds:
+        """Return backgrounds from chips (N, H, W, C), at least one, their names, and how many at the end are unlabelled."""
         raw = cell_features(chips)
         flat = raw.reshape(-1, raw.shape[-1])
         middle, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-6)
         features = ((raw - middle) / spread).reshape(len(raw), -1, raw.shape[-1])
-        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids))
+        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids), len(raw) - unlabelled)
+
+    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Draw the positions (count,) of candidates: where there are unlabelled scenes, of those in half of the draws."""
+        every = len(self.chips)
+        if self.labelled in (0, every):
+            return rng.integers(0, every, count)
+        first, stop = (self.labelled, every) if rng.random() < UNLABELLED_SHARE else (0, self.labelled)
+        return rng.integers(first, stop, count)
 
     def surroundings(self, chips: Chips, poses: list[Pose]) -> Floats:
         """Return what surrounds the objects of chips (N, H, W, C), in raw values: (N, 5, C + 1).

@@ -52,6 +52,13 @@ class RealChips:
 
     def of(self, role: str) -> tuple[ChipStore, Labels]:
         """Return the chips of a role, and their class indices (N,)."""
-        rows = self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)]
-        chips = self.store.take(rows)
+        chips = self._chips(role)
         return chips, class_indices(chips.index["class"], self.classes)
+
+    @property
+    def unlabelled(self) -> ChipStore:
+        """Return the windows of scenes without labels, on which objects may be composed."""
+        return self._chips("unlabelled")
+
+    def _chips(self, role: str) -> ChipStore:
+        return self.store.take(self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)])

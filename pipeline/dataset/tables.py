@@ -236,13 +236,16 @@ OBJECT_COLUMNS = {
 }
 """The mask and the pose of the object that a chip is labelled for; tables of runs without masks lack them."""
 
+UNLABELLED = "(unlabelled)"
+"""Class of windows of scenes without labels: nobody knows it."""
+
 CHIPS = Table(
     "chip",
     {
         "chip_id": "string",
         "scene_id": "string",
         "class": "string",
-        "kind": "string",  # `label`, `random`, `textured`, `near_miss`, `grid`; `synthetic`
+        "kind": "string",  # `label`, `random`, `textured`, `near_miss`, `grid`, `unlabelled`; `synthetic`
         "label_id": "string",
         "row": "Int64",  # top left pixel in the scene at the chips' GSD; may be negative at an edge
         "col": "Int64",
@@ -280,7 +283,8 @@ def write_synthetic(columns: Mapping[str, Any], path: Path) -> None:
 
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
-"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction) or `dropped` (a leak)."""
+"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction), `dropped` (a leak) or `unlabelled` (of a
+scene without labels: objects may be composed on it)."""
 
 PREDICTIONS = Table(
     "prediction",

@@ -18,6 +18,7 @@ from . import (
     labelme,
     masks,
     shipsnet,
+    unlabelled,
     vector,
     via,
     voc,
@@ -47,6 +48,7 @@ FORMATS: dict[str, LabelFormat] = {
         csv,
         masks,
         class_folders,
+        unlabelled,
         custom,
     )
 }

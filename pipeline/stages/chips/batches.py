@@ -19,7 +19,7 @@ from ...raster.grid import Extent, pixel_size_m, targets
 from ...utils.errors import TooLittleDataError
 from .cut import records
 from .hashing import number, numbers
-from .plan_windows import Settings, background_counts, plan
+from .plan_windows import Settings, background_counts, plan, unlabelled_counts
 
 BATCH_PIXELS = 64_000_000
 """Approximate scene pixels of a batch; one scene may be larger."""
@@ -35,7 +35,8 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
 
     Args:
         tables: The committed tables of ingest.
-        config: ``chips``, ``classes`` and ``seed``.
+        config: ``chips``, ``classes`` and ``seed``, and ``unlabelled`` where sources without labels give windows: how many, by
+            the name of the source.
         store: Root of the committed artifacts.
         out: Folder of the artifact.
 
@@ -63,12 +64,14 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
     chips = config["chips"]
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
     settings = Settings.of(chips, config["classes"], config["seed"])
+    unlabelled: dict[str, int] = config.get("unlabelled", {})
     scenes = scenes[_READ].assign(
         target_height=[grid.height for grid in grids],
         target_width=[grid.width for grid in grids],
         scale_row=[grid.scale_row for grid in grids],
         scale_col=[grid.scale_col for grid in grids],
-        background=background_counts(scenes, labels, grids, settings),
+        background=background_counts(scenes, labels, grids, settings, unlabelled),
+        unlabelled=unlabelled_counts(scenes, grids, unlabelled),
     )
     batch = assign_batches((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
     batches = []
@@ -79,11 +82,12 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         rows = np.flatnonzero(batch == name)
         chosen, own = scenes.iloc[rows], [grids[row] for row in rows]
         labelled, blocked = (table[table["scene_id"].isin(chosen["scene_id"])] for table in (labels, set_aside))
-        plans = plan(chosen, labelled, blocked, own, chosen["background"].tolist(), settings)
+        counts = chosen["background"].tolist(), chosen["unlabelled"].tolist()
+        plans = plan(chosen, labelled, blocked, own, *counts, settings)
         dropped.update(plans.dropped)
         if plans.windows.empty:
             continue
-        _write(chosen.drop(columns="background"), out / f"scenes-{name}.parquet")
+        _write(chosen.drop(columns=["background", "unlabelled"]), out / f"scenes-{name}.parquet")
         _write(plans.windows, out / f"windows-{name}.parquet")
         _write(_objects(pd.concat([labels, spare]), chosen, config["classes"][0]), out / f"objects-{name}.parquet")
         megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6

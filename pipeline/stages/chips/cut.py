@@ -123,7 +123,8 @@ def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str
     """Return why each of the windows is not used."""
     sides = scenes.set_index("scene_id")[["target_height", "target_width"]].min(axis=1)
     small = missing["scene_id"].map(sides) < size
-    groups = ("labelled" if kind == "label" else "background" for kind in missing["kind"])
+    names = {"label": "labelled", "unlabelled": "unlabelled"}
+    groups = (names.get(kind, "background") for kind in missing["kind"])
     return [f"{group}: {TOO_SMALL if is_small else TOO_FEW}" for group, is_small in zip(groups, small, strict=True)]
 
 

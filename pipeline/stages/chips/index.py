@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ...dataset.chip_store import SHARD_COLUMNS, ChipStore
 from ...dataset.contact_sheet import COLUMNS, chosen, draw_sheet, enlarged, viewable
 from ...dataset.parquet import checked
-from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, write_pieces
+from ...dataset.tables import CHIPS, GROUP_PREFIX, ROW_GROUP, UNLABELLED, write_pieces
 from ...utils.errors import TooLittleDataError
 
 SCENE = "scene_id"
@@ -195,12 +195,13 @@ def _counts(names: Sequence[str], codes: npt.NDArray[np.int32]) -> dict[str, int
 
 
 def _crossed(first: _Codes, second: _Codes) -> dict[str, dict[str, int]]:
-    """Return how many rows have each pair of texts of two columns, sorted by text."""
+    """Return how many labelled chips have each pair of texts of two columns, a group and the class, sorted by text."""
     pairs, counts = np.unique(first[1] * np.int64(len(second[0])) + second[1], return_counts=True)
     groups: dict[str, dict[str, int]] = {}
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
         code, second_code = divmod(pair, len(second[0]))
-        groups.setdefault(first[0][code], {})[second[0][second_code]] = count
+        if second[0][second_code] != UNLABELLED:
+            groups.setdefault(first[0][code], {})[second[0][second_code]] = count
     return {name: dict(sorted(own.items())) for name, own in sorted(groups.items())}
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
-from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT
+from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT, UNLABELLED
 from ...engine.task import read_metadata
 from . import split as splitting
 from .components import components
@@ -54,13 +54,14 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
     pairs = pd.concat([frame for frame in (ground, alike) if len(frame)] or [ground], ignore_index=True)
     table = pa.Table.from_pandas(pairs.astype({"score": "float64"}), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), out / PAIRS, compression="zstd")
+    labelled = _among_labelled(ground, path, chips.index["chip_id"])
     return {
         "overlaps": len(ground),
         "seen_overlaps": len(by_pixels),
         "scenes": scenes,
         "duplicates": len(alike),
         **counts,
-        "joined": {column: _joined(chips.index, ground, column) for column in group_columns(chips.index)},
+        "joined": {column: _joined(chips.index, labelled, column) for column in group_columns(chips.index)},
     }
 
 
@@ -73,6 +74,15 @@ def _seen(index: pd.DataFrame, scene_pairs: pd.DataFrame, by_place: pd.DataFrame
     )
     both = pd.MultiIndex.from_frame(leaking[["chip_a", "chip_b"]])
     return leaking[~both.isin(pd.MultiIndex.from_frame(by_place[["chip_a", "chip_b"]]))]
+
+
+def _among_labelled(pairs: pd.DataFrame, index: Path, names: pd.Series[str]) -> pd.DataFrame:
+    """Return the pairs of which neither chip is a window of a scene without labels: those join no groups."""
+    texts, codes = CHIPS.read_codes(index, "class")
+    if UNLABELLED not in texts:
+        return pairs
+    windows = names[codes == texts.index(UNLABELLED)]
+    return pairs[~pairs["chip_a"].isin(windows) & ~pairs["chip_b"].isin(windows)]
 
 
 def _joined(index: pd.DataFrame, ground: pd.DataFrame, column: str) -> list[list[str]]:
@@ -117,8 +127,12 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     result = splitting.split(chips, request)
     frame = pd.DataFrame({"chip_id": chips.chip_id, "role": result.role, "unit": chips.unit})
     SPLIT.write(frame, out / "split.parquet")
-    roles = sorted(pd.unique(result.role))
-    counted = {role: pd.Series(chips.label[result.role == role]).value_counts().to_dict() for role in roles}
+    unlabelled = int((result.role == splitting.UNLABELLED_ROLE).sum())
+    roles = sorted(set(pd.unique(result.role)) - {splitting.UNLABELLED_ROLE})
+    labelled = chips.label != UNLABELLED
+    counted = {
+        role: pd.Series(chips.label[labelled & (result.role == role)]).value_counts().to_dict() for role in roles
+    }
     return {
         "fold": config["fold"],
         "fraction": config["fraction"],
@@ -131,6 +145,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "drawn_by": result.drawn_by,
         "validated_by": result.validated_by,
         "dropped": result.dropped,
+        **({"unlabelled": unlabelled} if not labelled.all() else {}),
     }
 
 
@@ -147,7 +162,8 @@ def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting
     places, number = involved.index.to_numpy(np.int64), pd.Index(involved)
     leaks = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
     copies = (pairs["kind"] == "duplicate").to_numpy(bool)
-    ground = leaks[~copies] if config["join"] else leaks[:0]
+    among_labelled = (label[leaks] != UNLABELLED).all(axis=1)
+    ground = leaks[~copies & among_labelled] if config["join"] else leaks[:0]
     corner = CHIPS.read_columns(path, ["row", "col"])
     return splitting.Chips(
         chip_id=chip_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...dataset.tables import UNLABELLED
 from ...raster.grid import Target, Windows
 from . import windows as geometry
 from .hashing import number
 from .windows import Boxes, Policy
 
-LETTERS = {"label": "l", "random": "r", "textured": "t", "near_miss": "n", "grid": "g"}
+LETTERS = {"label": "l", "random": "r", "textured": "t", "near_miss": "n", "grid": "g", "unlabelled": "u"}
 """Letter of each kind in a chip's name."""
 COLUMNS = ["chip_id", "scene_id", "class", "kind", "label_id", "row", "col", "slot", "rank"]
 
@@ -85,6 +86,7 @@ def plan(
     set_aside: pd.DataFrame,
     targets: Sequence[Target],
     counts: Sequence[int],
+    unlabelled: Sequence[int],
     settings: Settings,
 ) -> Planned:
     """Plan the windows of some scenes.
@@ -95,18 +97,22 @@ def plan(
         set_aside: Labels that cannot be used: no chip is cut for them, and no background where they lie.
         targets: Target grid of each scene.
         counts: Background chips to draw from each scene, see :func:`background_counts`.
+        unlabelled: Windows to draw from each scene of a source without labels, 0 for all others.
         settings: What is wanted.
     """
     dropped: Counter[str] = Counter()
     columns: list[Columns] = []
     slots = 0
-    for scene_id, frame, blocked, target, count in zip(
-        scenes["scene_id"], _by_scene(labels, scenes), _by_scene(set_aside, scenes), targets, counts, strict=True
+    blocked_by_scene = _by_scene(set_aside, scenes)
+    for scene_id, frame, blocked, target, count, drawn in zip(
+        scenes["scene_id"], _by_scene(labels, scenes), blocked_by_scene, targets, counts, unlabelled, strict=True
     ):
         scale = np.array([target.scale_row, target.scale_col] * 2)
         boxes = frame[_BOX].to_numpy(np.float64) / scale
         own = [_labelled(frame, boxes, target, settings)] if len(frame) else []
-        if not _ready_cut(frame):
+        if drawn:
+            own.append(_unlabelled(str(scene_id), target, drawn, settings, dropped))
+        elif not _ready_cut(frame):
             objects = np.concatenate([_objects(frame, boxes, settings), _blocked(blocked, scale, settings)])
             own.append(_background(str(scene_id), objects, target, count, settings, dropped))
         for part in own:
@@ -120,11 +126,36 @@ def plan(
     return Planned(_named(windows), dict(dropped))
 
 
+def unlabelled_counts(scenes: pd.DataFrame, targets: Sequence[Target], windows: Mapping[str, int]) -> list[int]:
+    """Return how many windows to draw from each scene without labels: shares of those of its source, by area.
+
+    Args:
+        scenes: Scenes with their ``source``.
+        targets: Target grid of each scene.
+        windows: Windows of each source without labels, by its name.
+    """
+    counts = np.zeros(len(scenes), np.int64)
+    areas = np.array([target.height * target.width for target in targets], np.int64)
+    for name, count in windows.items():
+        own = (scenes["source"] == name).to_numpy(bool)
+        if own.any():
+            counts[own] = geometry.shares(areas[own], count)
+    return [int(count) for count in counts]
+
+
 def background_counts(
-    scenes: pd.DataFrame, labels: pd.DataFrame, targets: Sequence[Target], settings: Settings
+    scenes: pd.DataFrame,
+    labels: pd.DataFrame,
+    targets: Sequence[Target],
+    settings: Settings,
+    unlabelled: Collection[str] = (),
 ) -> list[int]:
-    """Return how many background chips to draw from each scene: shares of the whole by area."""
+    """Return how many background chips to draw from each scene: shares of the whole by area.
+
+    No background is drawn from the sources ``unlabelled``.
+    """
     ready_cut = scenes["scene_id"].isin(labels.loc[labels["kind"] == "scene", "scene_id"])
+    ready_cut |= scenes["source"].isin(unlabelled)
     areas = [target.height * target.width * (not cut) for target, cut in zip(targets, ready_cut, strict=True)]
     drawn = labels["scene_id"].isin(scenes.loc[~ready_cut, "scene_id"])
     positive = int((drawn & (labels["class"] != settings.classes[0])).sum())
@@ -202,6 +233,20 @@ def _background(
     return columns | {
         "class": np.full(count, settings.classes[0], dtype=object),
         "label_id": np.full(count, None, dtype=object),
+    }
+
+
+def _unlabelled(scene_id: str, target: Target, count: int, settings: Settings, dropped: Counter[str]) -> Columns:
+    """Return windows of a scene without labels, anywhere in it."""
+    rng = np.random.default_rng([settings.seed, number(scene_id)])
+    windows = geometry.free_windows((target.height, target.width), settings.size, np.empty((0, 4)), count, rng)[:count]
+    if len(windows) < count:
+        dropped["unlabelled: no room"] += count - len(windows)
+    each = np.arange(len(windows))
+    kinds = np.full(len(windows), "unlabelled", dtype=object)
+    return _columns(windows, kinds, each, each, np.zeros(len(windows), np.int64)) | {
+        "class": np.full(len(windows), UNLABELLED, dtype=object),
+        "label_id": np.full(len(windows), None, dtype=object),
     }
 
 

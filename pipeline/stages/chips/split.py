@@ -6,7 +6,8 @@ A split is made in this order, each step only from what is left by the one befor
 2. training chips that are a leak (a near-duplicate of a tested chip, or one that overlaps it) are dropped;
 3. a fraction of the others is drawn, the same for each class;
 4. a part of what is drawn validates, by unit: validation chips count towards the fraction;
-5. training chips that are a leak of a validation chip are dropped.
+5. training chips that are a leak of a validation chip are dropped;
+6. of windows without labels, those are dropped that are a leak of a test or validation chip or of the same unit.
 
 Draws go by name (see :mod:`.hashing`): order units and chips once per seed and replicate, then take the first ones. A
 smaller fraction is therefore part of a larger one, and more chips do not reshuffle the others.
@@ -24,12 +25,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from ...dataset.tables import UNLABELLED
 from ...utils.errors import TooLittleDataError
 from ...utils.plural import plural
 from .components import components
 from .hashing import numbers
 
 TRAIN, VALIDATION, TEST, UNUSED, DROPPED = "train", "validation", "test", "unused", "dropped"
+UNLABELLED_ROLE = "unlabelled"
+"""Windows of scenes without labels, which only serve as backgrounds of composites."""
 LEAST = {TRAIN: 8, VALIDATION: 2, TEST: 4}
 """Background and foreground chips that a role must have at least: with fewer there is nothing to learn or to score."""
 MIN_UNITS = 4
@@ -113,14 +117,15 @@ def split(chips: Chips, request: Request) -> Split:
         TooLittleDataError: If training, validation or test has too few background or foreground chips.
     """
     result = Split(np.full(len(chips.chip_id), UNUSED, dtype=object))
-    test = _test(chips, request)
+    labelled = chips.label != UNLABELLED
+    test = _test(chips, request) & labelled
     result.role[test] = TEST
-    pool = ~test
+    pool = labelled & ~test
     leaked = _beside(chips.leaks, test) & pool
     overlapping = _beside(chips.leaks[~chips.copies], test) & pool
     result.role[leaked] = DROPPED
     pool &= ~leaked
-    foreground = chips.label != request.background
+    foreground = labelled & (chips.label != request.background)
     used, result.drawn_by = _draw(chips, pool, foreground, request)
     validation, result.validated_by = _validation(chips, used, foreground, request)
     result.role[used] = TRAIN
@@ -135,8 +140,19 @@ def split(chips: Chips, request: Request) -> Split:
         if (which & kind).any()
     }
     result.copies_dropped = (leaked | beside) & ~overlapping
+    if not labelled.all():
+        _assign_unlabelled(chips, result, ~labelled)
     _check(chips, result, foreground, request)
     return result
+
+
+def _assign_unlabelled(chips: Chips, result: Split, unlabelled: Flags) -> None:
+    """Assign the windows without labels, but for those that show ground or a unit of chips that are evaluated."""
+    evaluated = (result.role == TEST) | (result.role == VALIDATION)
+    near = _beside(chips.leaks, evaluated) | pd.Series(chips.unit).isin(pd.unique(chips.unit[evaluated])).to_numpy(bool)
+    result.role[unlabelled] = np.where(near[unlabelled], DROPPED, UNLABELLED_ROLE)
+    if (near & unlabelled).any():
+        result.dropped["unlabelled, of a place that is evaluated"] = int((near & unlabelled).sum())
 
 
 def _test(chips: Chips, request: Request) -> Flags:

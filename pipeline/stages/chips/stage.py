@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...dataset.names import FINAL, FINAL_REPLICATE, split_name
 from ...engine.task import Artifact, ArtifactRef, Plan, PlanContext, Task, TaskContext, read_metadata
+from ...formats.unlabelled import UnlabelledSource
 from ...utils.errors import HostError
 from ...utils.section import as_json
 from .folds import Rule, assign_folds, bundled, group_column
@@ -32,6 +33,7 @@ def plan(context: PlanContext) -> Plan:
     chips = as_json(config.chips)
     classes, seed = list(config.ingest.classes), config.seed
     tables = context.artifact("ingest", "tables")
+    unlabelled = _unlabelled_windows(config, tables)
     later = ("min_valid_fraction", "duplicates", "scaling", "masks")
     windows_config = {name: value for name, value in chips.items() if name not in later}
     [windows] = yield [
@@ -39,7 +41,7 @@ def plan(context: PlanContext) -> Plan:
             "chips",
             "windows",
             _MAKE + "windows",
-            config={"chips": windows_config, "classes": classes, "seed": seed},
+            config={"chips": windows_config, "classes": classes, "seed": seed, **unlabelled},
             inputs={"tables": tables.ref},
             libraries=_TABLES,
         )
@@ -85,6 +87,13 @@ def plan(context: PlanContext) -> Plan:
         )
     ]
     yield _splits(config, index, duplicates)
+
+
+def _unlabelled_windows(config: RunConfig, tables: Artifact) -> dict[str, dict[str, int]]:
+    """Return how many windows each source without labels gives, by its name, as a part of a task's configuration."""
+    named = zip(tables.metadata["sources"], config.ingest.sources, strict=True)
+    windows = {name: source.windows for name, source in named if isinstance(source, UnlabelledSource)}
+    return {"unlabelled": windows} if windows else {}
 
 
 SCENE_S, SEARCH_S = 0.5, 1.5

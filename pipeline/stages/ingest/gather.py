@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...formats.base import LabelInput
 from ...formats.label import WITH_ITS_SCENE, check, row_of
 from ...formats.registry import read
 from ...formats.scenes import CATALOGUE, is_square
+from ...formats.unlabelled import FORMAT as UNLABELLED
 from ...utils.bounded_files import read_json
 from .catalogue import FILE
 from .sources import SIDECAR
@@ -107,7 +108,8 @@ def tables(context: TaskContext) -> dict[str, Any]:
     for row in scenes:
         if row["quarantined"] is None:
             row["quarantined"] = refused.get(row["scene_id"]) or _not_square(row, context.config["square"])
-    copies = _refuse_copies(scenes)
+    unlabelled = {source["name"] for source in context.config["sources"] if source["type"] == UNLABELLED.name}
+    copies = _refuse_copies(scenes, unlabelled)
     _refuse_odd_ones(scenes)
     names = [*SCENES.columns, *sorted({name for row in scenes for name in row if name.startswith(GROUP_PREFIX)})]
     frame = SCENES.write([{name: row.get(name) for name in names} for row in scenes], context.out / "scenes.parquet")
@@ -192,14 +194,15 @@ def _not_square(row: Row, needed: bool) -> str | None:
     return f"its pixels are {across:.3g} m wide and {down:.3g} m high; set chips.gsd_m and chips.resampling"
 
 
-def _refuse_copies(scenes: Sequence[Row]) -> set[str]:
+def _refuse_copies(scenes: Sequence[Row], unlabelled: Collection[str] = ()) -> set[str]:
     """Refuse scenes that repeat another one: a copy would land on both sides of a split.
 
-    shipsnet has every chip twice, in its JSON and in its folder; the one whose groups are known is kept.
+    shipsnet has every chip twice, in its JSON and in its folder; the one whose groups are known is kept. One of the
+    sources ``unlabelled`` gives way to one with labels.
     """
     first: dict[str, str] = {}
     copies = set()
-    for row in sorted(scenes, key=lambda row: row.get(f"{GROUP_PREFIX}scene") is None):
+    for row in sorted(scenes, key=lambda row: (row["source"] in unlabelled, row.get(f"{GROUP_PREFIX}scene") is None)):
         if row["quarantined"] is not None:
             continue
         digest = row["pixels_sha256"] or row["sha256"]
