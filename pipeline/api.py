@@ -32,6 +32,7 @@ from .dataset import scaling as scalings
 from .dataset.chip_store import ChipStore, LazyChips
 from .dataset.names import FINAL
 from .dataset.scaling import Scaling
+from .dataset.split_chips import labelled
 from .dataset.tables import CHIPS, SPLIT, SYNTHETIC
 from .engine.runs import Run, find_run
 from .inference.generate import loaded as sources
@@ -346,7 +347,7 @@ def load_chips(
     if label is not None:
         make.class_numbers((label,), classes)
     index = finished.artifact("chips/index", "chips", "chips").path
-    real = ChipStore.open(CHIPS.read, index / "index.parquet", finished.store.artifacts)
+    real = labelled(ChipStore.open(CHIPS.read, index / "index.parquet", finished.store.artifacts))
     roles = _roles(finished, split)
     training = real.of(list(roles.index[roles == "train"]))
     fitted_on = training if len(training) else real.of(list(real.index["chip_id"][:1]))

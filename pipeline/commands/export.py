@@ -93,6 +93,7 @@ def chips(
 
     from ..dataset.chip_store import ChipStore
     from ..dataset.parquet import checked
+    from ..dataset.split_chips import labelled
     from ..dataset.tables import CHIPS, LABELS, SCENES
     from ..engine.store import Store
     from ..inference import stac
@@ -114,7 +115,7 @@ def chips(
     licences = SCENES.read(store.open(tables.ref) / "scenes.parquet")[["scene_id", "licence"]]
     grids = pd.concat([pd.read_parquet(checked(path)) for path in sorted(tasks["windows"].glob("scenes-*.parquet"))])
     scenes = grids.merge(licences, on="scene_id", how="left")
-    chips_store = ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts)
+    chips_store = labelled(ChipStore.open(CHIPS.read, tasks["index"] / "index.parquet", store.artifacts))
     by_split, left_out = layout != "class", Counter[str]()
     if file_format in DETECTORS:
         labels = LABELS.read(store.open(tables.ref) / "labels.parquet")

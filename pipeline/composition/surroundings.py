@@ -127,15 +127,17 @@ class Backgrounds:
 
     @classmethod
     def of(cls, chips: Chips, chip_ids: Sequence[str] = (), unlabelled: int = 0) -> Backgrounds:
-        """Return backgrounds from chips (N, H, W, C), at least one, their names, and how many at the end are unlabelled."""
+        """Return backgrounds from chips (N, H, W, C), at least one, and their names; the last ``unlabelled`` are that."""
         raw = cell_features(chips)
         flat = raw.reshape(-1, raw.shape[-1])
         middle, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-6)
         features = ((raw - middle) / spread).reshape(len(raw), -1, raw.shape[-1])
-        return cls(chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids), len(raw) - unlabelled)
+        return cls(
+            chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids), len(raw) - unlabelled
+        )
 
     def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draw the positions (count,) of candidates: where there are unlabelled scenes, of those in half of the draws."""
+        """Draw the positions (count,) of candidates; in half of the draws of unlabelled scenes, where there are any."""
         every = len(self.chips)
         if self.labelled in (0, every):
             return rng.integers(0, every, count)

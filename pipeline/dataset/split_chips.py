@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .chip_store import SHARD_COLUMNS, ChipStore
-from .tables import CHIPS, SPLIT
+from .tables import CHIPS, SPLIT, UNLABELLED
 
 Labels = npt.NDArray[np.int64]
 
@@ -20,6 +20,11 @@ def class_indices(names: Iterable[str], classes: tuple[str, ...]) -> Labels:
     """Return the class indices (N,) of class names: their positions in ``classes``."""
     position = {name: index for index, name in enumerate(classes)}
     return np.array([position[name] for name in names], np.int64)
+
+
+def labelled(chips: ChipStore) -> ChipStore:
+    """Return the chips of a run without the windows of scenes that nobody has labelled."""
+    return chips.where((chips.index["class"] != UNLABELLED).to_numpy(bool))
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
 
     Args:
         tables: The committed tables of ingest.
-        config: ``chips``, ``classes`` and ``seed``, and ``unlabelled`` where sources without labels give windows: how many, by
-            the name of the source.
+        config: ``chips``, ``classes`` and ``seed``, and ``unlabelled`` where sources without labels give windows: how
+            many, by the name of the source.
         store: Root of the committed artifacts.
         out: Folder of the artifact.
 

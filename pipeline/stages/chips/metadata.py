@@ -78,7 +78,7 @@ class Duplicates(Schema):
 
 
 class Split(Schema):
-    """A split: which it is, and its chips by role and class."""
+    """A split: which it is, its chips by role and class, and how many windows of scenes without labels it may use."""
 
     fold: Count
     fraction: Share
@@ -91,6 +91,7 @@ class Split(Schema):
     drawn_by: str
     validated_by: str
     dropped: Counts
+    unlabelled: Count = 0
 
 
 SCHEMAS = {

@@ -152,7 +152,7 @@ def _assign_unlabelled(chips: Chips, result: Split, unlabelled: Flags) -> None:
     near = _beside(chips.leaks, evaluated) | pd.Series(chips.unit).isin(pd.unique(chips.unit[evaluated])).to_numpy(bool)
     result.role[unlabelled] = np.where(near[unlabelled], DROPPED, UNLABELLED_ROLE)
     if (near & unlabelled).any():
-        result.dropped["unlabelled, of a place that is evaluated"] = int((near & unlabelled).sum())
+        result.dropped["unlabelled window of a place that is evaluated"] = int((near & unlabelled).sum())
 
 
 def _test(chips: Chips, request: Request) -> Flags:

@@ -91,9 +91,10 @@ def plan(context: PlanContext) -> Plan:
 
 def _unlabelled_windows(config: RunConfig, tables: Artifact) -> dict[str, dict[str, int]]:
     """Return how many windows each source without labels gives, by its name, as a part of a task's configuration."""
+    if not any(isinstance(source, UnlabelledSource) for source in config.ingest.sources):
+        return {}
     named = zip(tables.metadata["sources"], config.ingest.sources, strict=True)
-    windows = {name: source.windows for name, source in named if isinstance(source, UnlabelledSource)}
-    return {"unlabelled": windows} if windows else {}
+    return {"unlabelled": {name: source.windows for name, source in named if isinstance(source, UnlabelledSource)}}
 
 
 SCENE_S, SEARCH_S = 0.5, 1.5

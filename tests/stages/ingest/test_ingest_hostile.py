@@ -346,6 +346,17 @@ def test_the_same_picture_under_two_names_is_used_once(tmp_path: Path) -> None:
     assert found.metadata["labels_quarantined_by_reason"] == {"its scene is quarantined": 1}
 
 
+def test_a_labelled_picture_wins_over_an_unlabelled_copy(tmp_path: Path) -> None:
+    for folder, name in (("scenes", "a"), ("scenes", "b"), ("labelled", "c")):
+        write_image(tmp_path / folder / f"{name}.png", pixels(seed=ord(name) % 2))
+    (tmp_path / "labelled" / "c.txt").write_text("0 0.5 0.5 0.1 0.1")
+    unlabelled = {"type": "unlabelled", "path": str(tmp_path / "scenes")}
+    found = ingest(tmp_path, unlabelled, {"type": "yolo", "path": str(tmp_path / "labelled")})
+    assert found.scene("a.png")["quarantined"] == "it is the same image as yolo/c.png"
+    assert [name for name, _ in found.metadata["scenes"]] == ["unlabelled/b.png", "yolo/c.png"]
+    assert found.metadata["labels"] == {"ship": 1}
+
+
 def test_names_with_spaces_and_letters_of_any_script_are_names(tmp_path: Path) -> None:
     name = "Hafen Süd 東京 #1%.png"
     write_image(tmp_path / "in" / name)

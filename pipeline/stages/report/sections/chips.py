@@ -127,7 +127,7 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
         blocks.heading("How composites are made"),
-        blocks.text(f"Left to right: {'; '.join(columns)}. Drawn at random from one split."),
+        blocks.text(f"Left to right: {'; '.join(columns)}. Drawn at random from one split.{_unlabelled(data)}"),
         blocks.rows(
             [
                 {"pictures": list(zip(row, columns, strict=True)), "text": str(label)}
@@ -135,6 +135,17 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
             ]
         ),
     ]
+
+
+def _unlabelled(data: ReportData) -> str:
+    """Return a sentence on the scenes without labels that composites lie on, or nothing."""
+    windows = max((split.metadata.get("unlabelled", 0) for split in data.splits.values()), default=0)
+    if not windows:
+        return ""
+    return (
+        f" Half of the objects that are not in the place of a labelled one lie on up to {plural(windows, 'window')} of"
+        " scenes without labels; none of them shows ground on which the classifier is evaluated."
+    )
 
 
 def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:

@@ -134,7 +134,7 @@ def section_map(data: ReportData) -> blocks.Section | None:
     caption = f"The {plural(len(outlines), 'scene')} with georeference, in lon/lat. Rings: scenes with errors, which a"
     drawings = [blocks.figure("map", overview(outlines, errors), f"{caption} click shows.")]
     index = data.chips.index
-    objects = index[(index["class"] != data.classes[0]) & index["scene_id"].isin(list(outlines))]
+    objects = index[index["class"].isin(data.classes[1:]) & index["scene_id"].isin(list(outlines))]
     if len(objects):
         counts = objects["scene_id"].value_counts()
         busiest = str(sorted(counts[counts == counts.max()].index)[0])
