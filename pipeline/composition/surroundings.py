@@ -127,7 +127,7 @@ class Backgrounds:
 
     @classmethod
     def of(cls, chips: Chips, chip_ids: Sequence[str] = (), unlabelled: int = 0) -> Backgrounds:
-        """Return backgrounds from chips (N, H, W, C), at least one, and their names; the last ``unlabelled`` are that."""
+        """Return backgrounds from chips (N, H, W, C), at least one, and their names; the last are unlabelled."""
         raw = cell_features(chips)
         flat = raw.reshape(-1, raw.shape[-1])
         middle, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-6)
