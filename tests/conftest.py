@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 from fixtures.letters_project import LettersProject
+from hypothesis import settings
+
+# Examples take as long as a busy machine needs.
+settings.register_profile("satpipe", deadline=None)
+settings.load_profile("satpipe")
 
 FAST = (
     *("composition", "config", "dataset", "raster", "utils", "stages/chips", "stages/report/test_report_statistics.py"),
@@ -25,9 +30,9 @@ SLOW = ("stages/chips/test_chips_stage.py",)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that a quick run leaves out."""
-    here = Path(__file__).parent
+    tests = Path(__file__).parent
     for item in items:
-        name = item.path.relative_to(here).as_posix()
+        name = item.path.relative_to(tests).as_posix()
         if not name.startswith(FAST) or name.startswith(SLOW):
             item.add_marker("slow")
 

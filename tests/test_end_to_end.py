@@ -112,7 +112,7 @@ def test_kaggle_layout_goes_from_folder_and_json_to_a_report(shipsnet: Path, tmp
     assert "everything is up to date" in again.stdout
 
 
-def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Path) -> None:
+def test_too_few_groups_end_in_one_sentence_after_chips(tmp_path: Path) -> None:
     random = np.random.default_rng(6)
     (tmp_path / "few").mkdir()
     for number in range(6):
@@ -128,7 +128,7 @@ def test_too_few_groups_end_in_one_sentence_after_ingest_and_chips(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-def test_simulated_demo_says_so_in_its_report_and_its_results_can_be_used(tmp_path: Path) -> None:
+def test_the_demo_says_that_it_is_simulated_and_can_be_used(tmp_path: Path) -> None:
     few = {"ingest.sources.0.scenes": 8, "ingest.sources.0.size_px": 256, "split.fractions": [1.0]}
     small = settings(**{"split.by": "scene_id", **few})
     done = satpipe(tmp_path, "run", "all", *small)

@@ -53,8 +53,10 @@ def say(text: str, error: bool = False) -> None:
     console(error).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
     """Print a table as wide as the terminal, with long cells on several lines; elsewhere a row is one line.
+
+    Columns of integers are aligned to the right.
 
     On a terminal that is too narrow for columns whose words stay whole each row becomes a few lines, cell by cell.
     """
@@ -64,11 +66,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from ..utils.errors import without_controls
 
     terminal = console()
-    rows = [[without_controls(cell) for cell in row] for row in rows]
+    given = [list(row) for row in rows]
+    numeric = [bool(given) and isinstance(given[0][number], int) for number in range(len(columns))]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else without_controls(cell) for cell in row] for row in given]
     width = terminal.width if terminal.is_terminal else WIDE
-    widths = _column_widths(columns, rows, width) if width >= NARROW else None
+    widths = _column_widths(columns, cells, width) if width >= NARROW else None
     if widths is None:
-        for row in rows:
+        for row in cells:
             terminal.print(Text(row[0], "bold"))
             for column, cell in zip(columns[1:], row[1:], strict=False):
                 if cell:
@@ -76,9 +80,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         return
     terminal.width = width
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for column, column_width in zip(columns, widths, strict=True):
-        table.add_column(Text(column), width=column_width, overflow="fold")
-    for row in rows:
+    for column, column_width, right in zip(columns, widths, numeric, strict=True):
+        table.add_column(Text(column), width=column_width, overflow="fold", justify="right" if right else "left")
+    for row in cells:
         table.add_row(*map(Text, row))
     terminal.print(table)
 

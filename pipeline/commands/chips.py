@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from ..utils.plural import plural
-from ._common import committed, config_options, console, load, reports, root_option, say
+from ._common import committed, config_options, console, load, print_table, reports, root_option, say
 
 if TYPE_CHECKING:
     from ..config.run import RunConfig
@@ -127,18 +128,14 @@ def _show(run: str, report: Mapping[str, Any], failed: Exception | None) -> None
     )
     classes = list(report["chips"])
     rows = [(group, *(counts.get(name, 0) for name in classes)) for group, counts in report["groups"].items()]
-    for table in (
-        _table(("class", "chips"), report["chips"].items()),
-        _table(("cut as", "chips"), report["kinds"].items()),
-        _table((report["by"], *classes), rows),
-        _table(("split", "class", *_ROLES), _split_rows(report["splits"], classes)),
-    ):
-        if table:
-            say(table)
+    _print(("class", "chips"), report["chips"].items())
+    _print(("cut as", "chips"), report["kinds"].items())
+    _print((report["by"], *classes), rows)
+    _print(("split", "class", *_ROLES), _split_rows(report["splits"], classes))
     for line in _folds(report["splits"]):
         say(line)
     for title, reasons in (
-        ("scenes left out", _counted(scenes["left_out"].values())),
+        ("scenes left out", Counter(scenes["left_out"].values())),
         ("labels left out", labels["left_out"]),
         ("windows dropped", report["dropped"]),
         *([] if failed else [("training chips dropped, over all splits", report["leaks"].get("dropped", {}))]),
@@ -223,14 +220,6 @@ def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[s
     )
 
 
-def _counted(reasons: Iterable[str]) -> dict[str, int]:
-    """Return the reasons, each with how often it occurs; those that name their file stay apart."""
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        counts[reason] = counts.get(reason, 0) + 1
-    return counts
-
-
 def _some(names: Sequence[str], count: int | None = None) -> str:
     """Return the first of some names, and how many more there are of ``count``; None takes as many as are given."""
     count = len(names) if count is None else count
@@ -238,17 +227,12 @@ def _some(names: Sequence[str], count: int | None = None) -> str:
     return ", ".join(names[:NAMED]) + rest
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Lay out rows below a header: numbers to the right, columns as wide as what they hold, nothing cut."""
-    cells = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows]
-    shown, more = cells[:MOST], len(cells) - MOST
-    if not shown:
-        return ""
-    widths = [max(len(row[column]) for row in (tuple(header), *shown)) for column in range(len(header))]
-    numeric = [shown[0][column].replace(",", "").isdigit() for column in range(len(header))]
-    lines = [
-        "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(*line, strict=True))
-        for line in ((row, widths, numeric) for row in (tuple(header), *shown))
-    ]
-    rest = [f"... and {plural(more, 'more row')}; --json prints all"] if more > 0 else []
-    return "\n".join([*(line.rstrip() for line in lines), *rest, ""])
+def _print(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print the first rows of a table, and how many more there are."""
+    cells = list(rows)
+    if not cells:
+        return
+    print_table(header, cells[:MOST])
+    if (more := len(cells) - MOST) > 0:
+        say(f"... and {plural(more, 'more row')}; --json prints all")
+    say("")

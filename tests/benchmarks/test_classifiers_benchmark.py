@@ -39,7 +39,7 @@ def some_split(fraction: float) -> SplitChips:
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_evaluated_chips_are_neither_of_training_units_nor_test_chips(classifiers, fraction):
+def test_evaluated_chips_are_of_neither_training_nor_test(classifiers, fraction):
     before = some_split(fraction)
     after = classifiers.evaluation_split(before, fraction, [1, 0], "non-ship").rows
     role = after.set_index("chip_id")["role"]
@@ -60,7 +60,7 @@ def test_with_all_labels_validation_chips_are_evaluated(classifiers):
     assert set(was[after.loc[after["role"] == "validation", "chip_id"]]) == {"train"}
 
 
-def test_histograms_of_gradients_tell_directions_apart_and_not_brightness(classifiers):
+def test_histograms_of_gradients_ignore_brightness(classifiers):
     networks = importlib.import_module("classifier_networks")
     stripes = np.tile(np.sin(np.arange(32) / 2), (32, 1))[None]
     upright, lying = networks.hog(stripes), networks.hog(stripes.transpose(0, 2, 1))

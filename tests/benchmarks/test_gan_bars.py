@@ -16,9 +16,7 @@ from satpipe.utils.section import as_json
 BENCHMARKS = REPOSITORY / "benchmarks"
 
 
-def test_all_chips_and_accepted_ones_are_judged_and_a_made_generator_is_not_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_chips_and_accepted_ones_are_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr("satpipe.stages.gan.features.STEPS", 3)
     monkeypatch.setattr("satpipe.models.probe.STEPS", 3)

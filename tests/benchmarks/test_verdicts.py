@@ -62,7 +62,7 @@ def test_variances_that_were_planted_are_found_again(verdicts):
         assert mean == pytest.approx(getattr(planted, name), rel=0.2), name
 
 
-def test_without_a_difference_verdicts_are_rarely_false_and_claimed_errors_are_true(verdicts):
+def test_without_a_difference_verdicts_are_rarely_false(verdicts):
     """Folds alike: where they are not, three of them cannot say by how much, and the interval errs on the wide side."""
     alike = replace(verdicts.Components(), arm_fold=0.0)
     size = verdicts.Size(6, 12, 1, 30)

@@ -101,7 +101,7 @@ def satpipe(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     return int(ended.value.code or 0), said.out, said.err
 
 
-def test_chips_are_counted_per_class_group_and_split_with_what_was_dropped(bay):
+def test_chips_are_counted_by_class_group_and_split(bay):
     said = (bay / "said.txt").read_text()
     assert re.search(r"bay: \d+ chips of 16 x 16 x 3 uint8 from 7 scenes", said)
     # The ships of the first scene's right half lie in the last scene too.
@@ -148,7 +148,7 @@ def test_json_says_the_same_and_nothing_else(bay, capsys):
     assert found["leaks"]["joined_groups"] == [["geojson/pier0.tif", "geojson/pier6.tif"]]
 
 
-def test_chips_come_out_as_folders_of_their_class_and_go_in_again(bay, tmp_path, capsys):
+def test_exported_class_folders_can_be_ingested_again(bay, tmp_path, capsys):
     out = tmp_path / "out"
     code, said, _ = satpipe(capsys, "export", "chips", *words(bay, "--to", str(out), "--split", "fold0-f100-r0"))
     assert code == 0
@@ -176,7 +176,7 @@ def test_chips_come_out_as_folders_of_their_class_and_go_in_again(bay, tmp_path,
     assert set(found["groups"]) == {f"geojson/pier{number}.tif" for number in range(7)}
 
 
-def test_chips_of_a_run_are_exported_by_its_name_alone_and_a_name_that_is_none_is_refused(bay, tmp_path, capsys):
+def test_chips_are_exported_by_the_name_of_a_run_alone(bay, tmp_path, capsys):
     satpipe(capsys, "chips", *words(bay))
     root = ["--root", str(bay / "root")]
     code, said, _ = satpipe(capsys, "export", "chips", "--name", "bay", *root, "--to", str(tmp_path / "bay"))
@@ -238,7 +238,7 @@ def test_what_cannot_be_exported_is_one_sentence(bay, tmp_path, capsys, more, se
     assert not (tmp_path / "out").exists()
 
 
-def test_chips_are_told_and_exported_also_where_the_splits_lack_data(bay, tmp_path, capsys):
+def test_chips_are_exported_also_where_splits_lack_data(bay, tmp_path, capsys):
     too_many = ("--set", "split.folds=9")
     code, said, error = satpipe(capsys, "chips", *words(bay, *too_many))
     assert code == 2

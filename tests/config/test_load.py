@@ -75,9 +75,7 @@ def test_missing_file_names_what_there_is(tmp_path: Path) -> None:
         load.load(tmp_path / "nothing.yaml")
 
 
-def test_configuration_that_travels_with_the_package_is_found_by_name_and_an_own_one_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundled_configurations_are_found_after_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("demo.yaml", "configs/demo.yaml"):
         assert load.load(Path(name)) == load.load()
@@ -87,9 +85,7 @@ def test_configuration_that_travels_with_the_package_is_found_by_name_and_an_own
         load.load(tmp_path / "elsewhere" / "demo.yaml")
 
 
-def test_paths_are_relative_to_the_file_and_in_overrides_to_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "configs").mkdir()
     path = write(tmp_path / "configs", "ingest:\n  sources:\n    - {type: folders, path: ../chips}\n")
     assert Path(load.load(path).ingest.sources[0].path).resolve() == tmp_path / "chips"  # type: ignore[union-attr]
@@ -138,9 +134,7 @@ def test_wrong_override_ends_in_one_sentence(tmp_path: Path, text: str, said: st
         (["ingest.sources.0.scenes=0"], "--set ingest.sources.0.scenes=0: `ingest"),
     ],
 )
-def test_what_is_wrong_with_an_override_is_said_of_it_and_not_of_the_file(
-    tmp_path: Path, overrides: list[str], said: str
-) -> None:
+def test_a_wrong_override_is_blamed_and_not_the_file(tmp_path: Path, overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load.load(write(tmp_path, SMALLEST), overrides)
     assert str(caught.value).startswith(said)
@@ -172,7 +166,7 @@ def test_any_text_is_a_configuration_or_one_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["shipsnet.yaml", "shipsnet", "configs/shipsnet.yaml"])
-def test_a_configuration_is_found_by_name_beside_a_folder_that_is_called_so(
+def test_a_configuration_is_found_beside_a_folder_of_its_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shipsnet").mkdir()

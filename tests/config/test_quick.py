@@ -52,7 +52,7 @@ def test_quick_takes_as_many_chips_whatever_the_classes() -> None:
         assert short.synth.per_class * count <= max(400, 24 * count)
 
 
-def test_quick_trains_less_on_larger_chips_and_keeps_lower_limits() -> None:
+def test_quick_trains_less_and_keeps_lower_limits() -> None:
     small, large = (quick(load(None, [f"chips.size_px={side}"])) for side in (48, 256))
     assert large.gan.images is not None
     assert small.gan.images is not None

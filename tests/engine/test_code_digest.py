@@ -157,7 +157,7 @@ def test_code_that_is_not_reached_leaves_the_digest(digest: Digest, file: str, b
     assert digest({file: (before, after)}) == digest()
 
 
-def test_missing_maker_is_refused() -> None:
+def test_missing_task_function_is_refused() -> None:
     with pytest.raises(ValueError, match="no function nothing"):
         code_digest.definitions_used("satpipe.engine.runner:nothing")
 

@@ -141,7 +141,7 @@ def test_clean_says_what_it_forgets_and_keeps_the_newest_result(finished: Letter
     assert "did you mean letters?" in wrong.stderr
 
 
-def test_clean_says_by_run_what_goes_and_which_result_was_the_last(finished: LettersProject) -> None:
+def test_clean_says_by_run_what_is_deleted(finished: LettersProject) -> None:
     finished.run("--set", "seed=2", "--name", "other")
     finished.call("run", "gan", "--config", "letters.yaml", "--set", "seed=7")
     finished.run("--name", "other", "--set", "seed=2")

@@ -49,7 +49,7 @@ def test_a_public_layout_gives_the_same_boxes(layout: str, tmp_path: Path) -> No
     assert set(found.labels[found.labels["quarantined"].isna()]["class"]) <= {"ship", "vessel", "Dry Cargo Ship"}
 
 
-def test_a_part_without_label_files_is_left_out(tmp_path: Path) -> None:
+def test_a_split_folder_without_label_files_is_left_out(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     yolo_folders(folder)

@@ -65,7 +65,7 @@ def test_the_network_takes_any_size_that_is_a_multiple_of_16(size):
     assert network(torch.zeros(2, 4, size, size)).shape == (2, 3)
 
 
-def test_initial_weights_follow_from_the_seed_and_leave_the_global_state_alone():
+def test_initial_weights_follow_from_the_seed_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -95,7 +95,7 @@ def test_a_damaged_folder_is_one_sentence(trained, tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-def test_a_card_cannot_name_a_function_that_the_caller_did_not_name(trained, tmp_path):
+def test_a_card_cannot_name_a_function_to_call(trained, tmp_path):
     trained.save(tmp_path)
     card = tmp_path / "classifier.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"architecture": "os:system"}))
@@ -103,7 +103,7 @@ def test_a_card_cannot_name_a_function_that_the_caller_did_not_name(trained, tmp
         load(tmp_path)
 
 
-def test_scores_over_eight_orientations_do_not_depend_on_how_a_chip_is_turned(trained):
+def test_scores_over_orientations_ignore_how_a_chip_is_turned(trained):
     averaged = replace(trained, orientations=8)
     turned = np.rot90(some_chips(), axes=(1, 2))[:, ::-1].copy()
     np.testing.assert_allclose(averaged.scores(turned), averaged.scores(some_chips()), atol=1e-6)

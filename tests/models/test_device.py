@@ -110,7 +110,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeps memory where malloc is glibc's")
-def test_a_training_gets_the_memory_back_that_its_last_step_freed() -> None:
+def test_a_training_gets_back_freed_memory() -> None:
     def fresh_pages(how: str) -> int:
         done = subprocess.run([sys.executable, "-c", STEPS, how], capture_output=True, text=True, check=True)
         return int(done.stdout)

@@ -24,7 +24,7 @@ def test_every_class_is_drawn_equally_from_its_own_pool() -> None:
     assert len(drawn_equally(np.random.default_rng(0), pools, 31)) == 33
 
 
-def test_a_taught_network_knows_the_class_and_the_same_seed_teaches_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trained_probe_knows_the_class_and_follows_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "STEPS", 30)
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from fixtures import REPOSITORY
 
@@ -16,13 +17,24 @@ NO_VERB = re.compile(
 NO_NOUN_PHRASE = re.compile(r"(How|The|What|When|Where|Whether|Which|Who|Why)\b")
 
 
+@cache
+def nodes(folder: str) -> list[tuple[str, ast.AST]]:
+    """Every definition and module below a folder, by file."""
+    paths = sorted((REPOSITORY / folder).rglob("*.py"))
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Module)
+    return [
+        (str(path.relative_to(REPOSITORY)), node)
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, kinds)
+    ]
+
+
 def docstrings(kinds: type[ast.AST] | tuple[type[ast.AST], ...], folders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Docstrings by file and line."""
-    for folder in folders:
-        for path in sorted((REPOSITORY / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, kinds):
-                    yield f"{path.relative_to(REPOSITORY)}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
+    for path, node in (found for folder in folders for found in nodes(folder)):
+        if isinstance(node, kinds):
+            yield f"{path}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
 
 
 def test_docstrings_of_functions_begin_with_a_verb() -> None:

@@ -148,7 +148,7 @@ def make_targets() -> set[str]:
     return targets
 
 
-def test_make_targets_in_documents_and_continuous_integration_exist() -> None:
+def test_make_targets_in_documents_exist() -> None:
     lines = [said.text for said in [*shell_lines(), *inline()]] + (REPOSITORY / ".ci/run").read_text(
         "utf-8"
     ).splitlines()

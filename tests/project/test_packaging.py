@@ -79,7 +79,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_wheel_has_code_templates_schemas_and_configurations_and_nothing_else(wheel: Path) -> None:
+def test_wheel_has_code_templates_and_configurations_alone(wheel: Path) -> None:
     tracked = run("git", "ls-files", "-co", "--exclude-standard", cwd=REPOSITORY).stdout.splitlines()
     there = [name for name in tracked if (REPOSITORY / name).is_file()]
     expected = {name.replace("pipeline/", "satpipe/", 1) for name in there if name.startswith("pipeline/")}
@@ -111,7 +111,7 @@ def test_wheel_names_its_command_licence_and_python(wheel: Path) -> None:
     assert metadata["Version"] == pyproject()["project"]["version"]
 
 
-def test_installed_wheel_runs_from_a_folder_with_spaces_and_accents(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_runs_from_a_folder_with_spaces_and_accents(installed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mes données à moi"
     folder.mkdir()
     where = run(installed, "-c", "import satpipe; print(satpipe.__file__)", cwd=folder).stdout
@@ -152,7 +152,7 @@ def of(distributions: set[str], modules: set[str]) -> set[str]:
     return {name for name in modules if distributions & {canonicalize_name(one) for one in owners.get(name, [])}}
 
 
-def test_everything_imported_is_a_declared_dependency_and_extras_are_imported_where_they_are_used() -> None:
+def test_everything_imported_is_a_declared_dependency() -> None:
     project = pyproject()["project"]
     needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     extras = [text for name, texts in project["optional-dependencies"].items() if name != "dev" for text in texts]

@@ -64,7 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     return {path: Page(path.read_text("utf-8")) for path in (folder / "site").rglob("*.html")}
 
 
-def test_the_site_builds_strictly_without_a_network_and_holds_every_page(site: dict[Path, Page]) -> None:
+def test_the_site_builds_without_a_network(site: dict[Path, Page]) -> None:
     names = {path.name for path in site}
     missing = [path for path in (REPOSITORY / "docs").rglob("*.md") if f"{path.stem}.html" not in names]
     assert not missing

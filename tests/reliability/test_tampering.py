@@ -112,7 +112,7 @@ def test_store_that_lost_its_version_is_not_written_to(tmp_path: Path) -> None:
     assert not (tmp_path / "store.json").exists()
 
 
-def test_part_whose_folder_is_gone_is_named(tmp_path: Path) -> None:
+def test_an_artifact_whose_folder_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorruptedError, match="the folder is missing") as caught:
         Store(tmp_path).open(ArtifactRef("gan", "fold0", "0" * 32))
     assert json.dumps(caught.value.args[1:]) == json.dumps(["gan", "0" * 32])

@@ -133,7 +133,7 @@ def test_a_sweep_in_which_every_point_fails_is_one_sentence(project: LettersProj
     assert done.stderr.strip() == "satpipe: sweep s: every point failed, the first with: it diverged; lower something"
 
 
-def test_a_sweep_to_the_gan_leaves_out_what_nothing_judges(project: LettersProject) -> None:
+def test_a_sweep_to_the_gan_leaves_out_what_is_not_evaluated(project: LettersProject) -> None:
     project.edit("satpipe/stages/gan/stage.py", 'Task("gan", f"r{replicate}"', 'Task("gan", ("final", "r1")[replicate]')
     done = project.call(*SWEEP, "--grid", "seed=1,2", "--to", "gan")
     assert done.returncode == 0, done.stderr

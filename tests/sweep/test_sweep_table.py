@@ -44,7 +44,7 @@ def test_measures_are_means_relative_to_their_floors() -> None:
     assert (found["generators"], found["restarts"], found["seconds"]) == (2, 2, 15)
 
 
-def test_generators_that_could_not_be_judged_have_no_measures() -> None:
+def test_generators_without_evaluation_have_no_measures() -> None:
     found = of_generators([{"best_images": 5, "quality": {}, "usefulness": {}}], [1.0])
     assert set(found) == {"generators", "restarts", "best images", "seconds"}
 

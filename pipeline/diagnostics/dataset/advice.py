@@ -17,23 +17,10 @@ from .grouping import Grouping, Split, choose_split
 from .summary import SourceSummary, lengths_px, quantile, uneven
 
 BACKGROUND = (
-    *("non-ship", "background", "no-ship", "noship", "no_ship", "non_ship", "not-ship", "negative", "neg"),
-    *("nothing", "none", "empty", "clear", "negatives", "sea", "open-sea", "ocean", "water", "no-object", "nonship"),
-    *(
-        "no-vessel",
-        "non-vessel",
-        "false",
-        "no",
-        "hintergrund",
-        "fond",
-        "fondo",
-        "背景",
-        "other",
-        "others",
-        "clutter",
-        "0",
-    ),
-)
+    "non-ship", "background", "no-ship", "noship", "no_ship", "non_ship", "not-ship", "negative", "neg", "nothing",
+    "none", "empty", "clear", "negatives", "sea", "open-sea", "ocean", "water", "no-object", "nonship", "no-vessel",
+    "non-vessel", "false", "no", "hintergrund", "fond", "fondo", "背景", "other", "others", "clutter", "0",
+)  # fmt: skip
 """Class names that mean that nothing of interest is there."""
 NEGATED = re.compile(r"(no|non|not|without|kein|keine|sans|sin)-.+")
 """Class names that deny an object."""

@@ -18,54 +18,18 @@ from ...utils.plural import plural
 from .summary import SourceSummary, own_groups
 
 PLACES = (
-    *("aoi", "area", "region", "city", "port", "harbour", "harbor", "site", "place", "location", "folder", "hafen"),
-    *("ort", "gebiet", "stadt", "puerto", "porto", "ville", "lieu", "bay", "coast", "country", "zone", "town"),
-)
+    "aoi", "area", "region", "city", "port", "harbour", "harbor", "site", "place", "location", "folder", "hafen", "ort",
+    "gebiet", "stadt", "puerto", "porto", "ville", "lieu", "bay", "coast", "country", "zone", "town",
+)  # fmt: skip
 TIMES = ("scene", "source_scene", "acquisition", "date", "day", "datum", "fecha", "time", "product", "pass")
 FINE = ("overlap_group", "id", "index", "tile", "chip_id", "item")
 """Columns that say too little: tiles of one place are spread over many of their groups."""
 NO_GROUPS = (
-    *(
-        "role",
-        "split",
-        "set",
-        "subset",
-        "fold",
-        "licence",
-        "license",
-        "attribution",
-        "season",
-        "month",
-        "year",
-        "weather",
-    ),
-    *(
-        "sensor",
-        "satellite",
-        "platform",
-        "polarisation",
-        "polarization",
-        "orbit",
-        "quality",
-        "cloud",
-        "clouds",
-        "notes",
-    ),
-    *(
-        "sea_state",
-        "annotator",
-        "author",
-        "format",
-        "crs",
-        "kind",
-        "footprint",
-        "geometry",
-        "bands",
-        "comment",
-        "dtype",
-    ),
-    *("reason", "accepted", "row", "col", "width", "height", "seed", "url", "sha256", "md5", "checksum"),
-)
+    "role", "split", "set", "subset", "fold", "licence", "license", "attribution", "season", "month", "year", "weather",
+    "sensor", "satellite", "platform", "polarisation", "polarization", "orbit", "quality", "cloud", "clouds", "notes",
+    "sea_state", "annotator", "author", "format", "crs", "kind", "footprint", "geometry", "bands", "comment", "dtype",
+    "reason", "accepted", "row", "col", "width", "height", "seed", "url", "sha256", "md5", "checksum",
+)  # fmt: skip
 """Columns that name no place and no time: chips of one place would be on two sides."""
 TILE = r"[_-](?:r?\d{1,4}|r\d+[_-]?c\d+|\d+[_-]\d+)\.[A-Za-z0-9]+$"
 """The end of a tile's name: its number, or its row and column; before it stands the name of its scene."""

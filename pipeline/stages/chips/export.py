@@ -20,8 +20,9 @@ from PIL import Image
 from ...dataset.chip_store import ChipStore
 from ...dataset.image_parquet import ImageParquet
 from ...dataset.tables import GROUP_PREFIX, SPLIT
+from ...utils.atomic_files import new_folder
 from ...utils.csv_safety import csv_escaped_table
-from ...utils.errors import ConfigError, StoreError
+from ...utils.errors import ConfigError
 from ...utils.file_names import distinct_file_names
 from ...utils.plural import plural
 
@@ -74,8 +75,6 @@ def export_chips(
         raise ConfigError(f"chips cannot be exported as {file_format!r}; use one of {', '.join(FORMATS)}")
     if by_split and (roles is None or file_format == "parquet"):
         raise ConfigError("--layout split/class needs --split NAME and a format with one file per chip")
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise StoreError(f"{to} is not an empty folder; name an empty or a new one")
     if file_format == "png":
         _check_png(store)
     if by_split and roles is not None:
@@ -83,20 +82,15 @@ def export_chips(
     frame = table_of(store.index, file_format, roles, scenes)
     if by_split:
         frame["file"] = frame["role"] + "/" + frame["file"]
-    try:
-        to.mkdir(parents=True, exist_ok=True)
+    with new_folder(to) as folder:
         if file_format == "parquet":
-            _write_parquet(store, frame, to / PARQUET)
+            _write_parquet(store, frame, folder / PARQUET)
         else:
-            _write_files(
-                store, frame, to, file_format, {} if scenes is None else scenes.set_index("scene_id").to_dict("index")
-            )
+            places = {} if scenes is None else scenes.set_index("scene_id").to_dict("index")
+            _write_files(store, frame, folder, file_format, places)
             for split in sorted(set(frame["role"])) if by_split else [""]:
-                _write_metadata(frame, to / split, split)
-        # Last: a table says that all of its files are there.
-        write_csv(frame, to / TABLE)
-    except OSError as error:
-        raise StoreError(f"{to} cannot be written: {error.strerror or error}") from None
+                _write_metadata(frame, folder / split, split)
+        write_csv(frame, folder / TABLE)
     return frame
 
 

@@ -29,23 +29,9 @@ from .stats.statistics import (
 )
 
 COLUMNS = (
-    "kind",
-    "role",
-    "fraction",
-    "fold",
-    "arm",
-    "baseline",
-    "metric",
-    "estimate",
-    "low",
-    "high",
-    "se",
-    "df",
-    "replicates",
-    "units",
-    "chips",
-    "sign_flip_p",
-)
+    "kind", "role", "fraction", "fold", "arm", "baseline", "metric", "estimate", "low", "high", "se", "df",
+    "replicates", "units", "chips", "sign_flip_p",
+)  # fmt: skip
 """Columns of metrics.csv. `kind`: `arm` or `difference`; `role`: `primary` in one row only; no fold: all folds."""
 OTHER_SEEDS = "other seeds"
 MIN_HALF = 2
@@ -93,11 +79,7 @@ def _row(result: Interval, view: PredictionArrays, **what: Any) -> dict[str, Any
         **dict.fromkeys(COLUMNS),
         "role": "exploration",
         **what,
-        "estimate": result.estimate,
-        "low": result.low,
-        "high": result.high,
-        "se": result.se,
-        "df": result.df,
+        **{name: getattr(result, name) for name in ("estimate", "low", "high", "se", "df")},
         "replicates": len(view.replicates),
         "units": len(view.units),
         "chips": len(view.chip_id),
@@ -119,13 +101,8 @@ def rows_of(view: PredictionArrays, question: Question, fraction: float, fold: i
             score = difference(scorers[arm], scorers[other])
             result = interval(score, stratum, question.confidence, view.share, question.folds)
             rng = np.random.default_rng([question.seed, 1])
-            primary = (arm, other, metric, fraction, fold) == (
-                question.treatment,
-                question.baseline,
-                question.metric,
-                question.fraction,
-                None,
-            )
+            asked = (question.treatment, question.baseline, question.metric, question.fraction, None)
+            primary = (arm, other, metric, fraction, fold) == asked
             row = _row(result, view, kind="difference", arm=arm, baseline=other, metric=metric, **where)
             row["role"] = "primary" if primary else "exploration"
             row["sign_flip_p"] = sign_flip_test(score(np.ones((1, len(stratum))))[0], rng)

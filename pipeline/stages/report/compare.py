@@ -20,11 +20,11 @@ from ...utils.bounded_files import read_json
 from ...utils.errors import InputError, StoreError, first_line
 from ...utils.plural import plural
 from .analysis import finite
-from .html.words import number, points
+from .html.words import ends, number, points
 from .schema import FORMAT
 from .sections.gan import MEASURES, shown_measure
 from .stats.metrics import METRICS
-from .stats.predictions import prediction_arrays
+from .stats.predictions import prediction_arrays, tested
 from .stats.statistics import MIN_REPLICATES, MIN_UNITS, Interval, decide, detectable_effect, difference, interval
 from .verify import Verification, verify
 
@@ -100,10 +100,7 @@ class Run:
     @property
     def tested(self) -> pd.DataFrame:
         """Return the test predictions at the fraction of the run's verdict."""
-        rows = self.predictions
-        same = np.isclose(rows["fraction"].to_numpy(float), self.question["fraction"])
-        chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
-        return chosen
+        return tested(self.predictions, self.question["fraction"])
 
 
 @dataclass(frozen=True)
@@ -155,9 +152,7 @@ class Comparison:
         rows = []
         for row in self.differences:
             values = [number(row["values"].get(run.name)) if run.name in row["values"] else "" for run in self.runs]
-            ends = f"{points(row['low'])} to {points(row['high'])}"
-            outcome = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
-            rows.append([row["arm"], *values, points(row["estimate"]), ends, outcome])
+            rows.append([row["arm"], *values, points(row["estimate"]), ends(row), outcome(row)])
         return head, rows
 
     def quality_table(self) -> tuple[list[str], list[list[str]]]:
@@ -183,6 +178,11 @@ class Comparison:
                     for value, floor in zip(values, floors, strict=True)
                 ]
                 yield label, MEASURES.get(name, name), shown
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """Return the answer of a row of differences in words."""
+    return f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else str(row["answer"])
 
 
 def load(folder: Path, root: Path | None = None) -> Run:

@@ -12,10 +12,10 @@ from PIL import Image
 from ...utils.atomic_files import write_atomic
 from ...utils.bounded_files import read_bytes
 from ...utils.plural import plural
-from .compare import WORDS, Comparison, Run
+from .compare import Comparison, Run, outcome
 from .html import blocks, figures
 from .html.pictures import data_uri
-from .html.words import number, points
+from .html.words import ends, number, points
 from .page import environment, stylesheet
 from .stats.metrics import METRICS
 
@@ -60,18 +60,9 @@ def section_differences(comparison: Comparison) -> blocks.Section:
     ]
     rows = []
     for row in comparison.differences:
-        outcome = f"{row['run']} is {row['answer']}" if row["answer"] in WORDS.values() else row["answer"]
-        rows.append(
-            blocks.row(
-                [
-                    f"{row['run']}: {row['arm']}",
-                    blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"),
-                    outcome,
-                    number(row["values"][first.name]),
-                    number(row["values"][row["run"]]),
-                ]
-            )
-        )
+        values = (number(row["values"][name]) for name in (first.name, row["run"]))
+        change = blocks.cell(points(row["estimate"]), ends(row))
+        rows.append(blocks.row([f"{row['run']}: {row['arm']}", change, outcome(row), *values]))
     section.blocks = [
         blocks.bullets(
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from ...dataset.tables import CHIPS, SPLIT, SYNTHETIC
 from ...engine.task import ArtifactRef, TaskContext, read_metadata
 from ...utils.bounded_files import read_json
 from ...utils.csv_safety import unescaped_table
+from .stats.predictions import tested
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,33 @@ class ReportData:
         """Return class names, background first."""
         return tuple(self.config["ingest"]["classes"])
 
+    @property
+    def arms(self) -> list[str]:
+        """Return the arms in the order of the experiment."""
+        return list(dict.fromkeys(self.metrics.loc[self.metrics["kind"] == "arm", "arm"]))
+
+    @property
+    def two_arms(self) -> tuple[str, str]:
+        """Return the two arms of the verdict, baseline first."""
+        question = self.answer["question"]
+        return question["baseline"], question["treatment"]
+
+    @property
+    def tested(self) -> pd.DataFrame:
+        """Return the test predictions at the verdict's fraction."""
+        return tested(self.predictions, self.answer["question"]["fraction"])
+
+    def verdict_splits(self) -> list[Split]:
+        """Return the splits of the verdict's fraction."""
+        fraction = self.answer["question"]["fraction"]
+        return [split for split in self.splits.values() if math.isclose(split.metadata["fraction"], fraction)]
+
     def shown_splits(self) -> list[Split]:
         """Return the splits that pictures come from: one per fold, the verdict's fraction, first replicate."""
-        fraction = self.answer["question"]["fraction"]
-        rows = [split for split in self.splits.values() if np.isclose(split.metadata["fraction"], fraction)]
-        first = min((split.metadata["replicate"] for split in rows), default=0)
+        splits = self.verdict_splits()
+        first = min((split.metadata["replicate"] for split in splits), default=0)
         return sorted(
-            (split for split in rows if split.metadata["replicate"] == first), key=lambda item: item.metadata["fold"]
+            (split for split in splits if split.metadata["replicate"] == first), key=lambda item: item.metadata["fold"]
         )
 
 
@@ -130,9 +152,10 @@ def _row(ref: ArtifactRef) -> tuple[str, str, str]:
     return ref.stage, ref.name, ref.digest
 
 
-def roles(split: Split) -> pd.DataFrame:
-    """Return the split's table: chip_id, role, unit."""
-    return SPLIT.read(split.folder / "split.parquet")
+def of_role(data: ReportData, split: Split, role: str) -> ChipStore:
+    """Return the real chips of a role in a split, such as ``train``."""
+    table = SPLIT.read(split.folder / "split.parquet")
+    return data.chips.of(table.loc[table["role"] == role, "chip_id"])
 
 
 def synthetic(split: Split, store: Path) -> ChipStore | None:

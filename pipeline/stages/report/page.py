@@ -20,9 +20,9 @@ from .gather import ReportData
 from .html import blocks, figures
 from .html.glossary import section_words
 from .html.pictures import png
-from .html.words import NOT_ABOUT_GANS, number, points, unit_name
+from .html.words import NOT_ABOUT_GANS, ends, number, points, unit_name
 from .schema import Report, json_schema
-from .sections.answer import arms_of, section_sure, section_where, verdict_figure
+from .sections.answer import section_sure, section_where, verdict_figure
 from .sections.chips import examples, scaling_of, section_chips
 from .sections.data import section_counts, section_left_out
 from .sections.errors import contradicted, error_table, section_errors
@@ -60,14 +60,14 @@ def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]
         section_chips(data, scaling),
         section_gan(data),
         section_errors(data, scaling),
-        section_scores(data, arms_of(data)),
-        section_surroundings(data, arms_of(data)),
-        section_training(data, arms_of(data)),
+        section_scores(data),
+        section_surroundings(data),
+        section_training(data),
         section_leakage(data),
         section_left_out(data),
         section_counts(data),
         section_map(data),
-        section_words(data.answer, arms_of(data)),
+        section_words(data.answer, data.arms),
         section_run(data, libraries),
     ]
     return [section for section in content if section is not None]
@@ -75,9 +75,7 @@ def sections(data: ReportData, libraries: Sequence[str]) -> list[blocks.Section]
 
 def training_chips(data: ReportData) -> str:
     """Return the number of real training chips of each class at the verdict's fraction, mean over splits."""
-    fraction = data.answer["question"]["fraction"]
-    splits = [split.metadata for split in data.splits.values() if math.isclose(split.metadata["fraction"], fraction)]
-    means = mean_of([metadata.get("counts", {}).get("train", {}) for metadata in splits])
+    means = mean_of([split.metadata.get("counts", {}).get("train", {}) for split in data.verdict_splits()])
     return " + ".join(f"{means.get(name, 0):,.0f} {name}" for name in reversed(data.classes))
 
 
@@ -87,66 +85,33 @@ def key_figures(data: ReportData, gains: Sequence[Mapping[str, Any]] = ()) -> li
     question, content = answer["question"], answer["difference"]
     before, after = answer["values"][question["baseline"]], answer["values"][question["treatment"]]
     unit = unit_name(question["unit"])
+    title = question["title"].capitalize()
     entries = [
-        {
-            "name": f"{question['title'].capitalize()}, {question['baseline']}",
-            "value": number(before),
-            "note": "the baseline",
-        },
-        {
-            "name": f"{question['title'].capitalize()}, {question['treatment']}",
-            "value": number(after),
-            "note": "the treatment",
-        },
-        {
-            "name": "Difference",
-            "value": f"{points(content['estimate'])} points",
-            "note": f"{100 * content['confidence']:g} % interval {points(content['low'])} to {points(content['high'])}",
-        },
+        (f"{title}, {question['baseline']}", number(before), "the baseline"),
+        (f"{title}, {question['treatment']}", number(after), "the treatment"),
+        (
+            "Difference",
+            f"{points(content['estimate'])} points",
+            f"{100 * content['confidence']:g} % interval {ends(content)}",
+        ),
     ]
     if before < 1:
-        share = 100 * content["estimate"] / (1 - before)
-        entries.append(
-            {
-                "name": "Change in the remaining error",
-                "value": f"{points(-share / 100, 0)} %",
-                "note": f"of {number(1 - before)} that the baseline leaves",
-            }
-        )
-    entries.append(
-        {
-            "name": "Smallest detectable effect",
-            "value": f"{number(100 * answer['detectable'], 1)} points" if answer["detectable"] else "–",
-            "note": "8 times in 10",
-        }
-    )
+        share = content["estimate"] / (1 - before)
+        left = f"of {number(1 - before)} that the baseline leaves"
+        entries.append(("Change in the remaining error", f"{points(-share, 0)} %", left))
+    effect = f"{number(100 * answer['detectable'], 1)} points" if answer["detectable"] else "–"
+    entries.append(("Smallest detectable effect", effect, "8 times in 10"))
     # The curve says nothing at its end, where the verdict may be; there the smallest fraction speaks.
     finite = [gain for gain in gains if gain["gain"] < math.inf]
     if finite:
         worth = min(finite, key=lambda gain: (gain["fraction"] != question["fraction"], gain["fraction"]))
-        entries.append(
-            {
-                "name": "Worth in labels",
-                "value": labels_text(worth["gain"]),
-                "note": f"with {100 * worth['fraction']:g} % of the labels, {worth['labels']:,.0f}",
-            }
-        )
-    entries.append(
-        {
-            "name": "Rests on",
-            "value": plural(answer["replicates"], "replicate"),
-            "note": f"× {plural(answer['units'], f'test {unit}')}, {plural(answer['chips'], 'chip')},"
-            f" {plural(answer['folds'], 'fold')}",
-        }
-    )
-    entries.append(
-        {
-            "name": "Real training chips",
-            "value": training_chips(data),
-            "note": f"of a split, mean; {100 * question['fraction']:g} % of the labels",
-        }
-    )
-    return entries
+        labels = f"with {100 * worth['fraction']:g} % of the labels, {worth['labels']:,.0f}"
+        entries.append(("Worth in labels", labels_text(worth["gain"]), labels))
+    tested = (plural(answer["units"], f"test {unit}"), plural(answer["chips"], "chip"), plural(answer["folds"], "fold"))
+    entries.append(("Rests on", plural(answer["replicates"], "replicate"), f"× {', '.join(tested)}"))
+    note = f"of a split, mean; {100 * question['fraction']:g} % of the labels"
+    entries.append(("Real training chips", training_chips(data), note))
+    return [{"name": name, "value": value, "note": note} for name, value, note in entries]
 
 
 def environment() -> jinja2.Environment:

@@ -168,7 +168,7 @@ def test_a_coarse_scene_gets_a_note(done: Finished, tmp_path: Path) -> None:
     assert "coarse" in find(done, scene, tmp_path / "out.geojson").notes[0]
 
 
-def test_a_scene_without_georeference_needs_its_gsd_and_gives_columns_and_rows(done: Finished, tmp_path: Path) -> None:
+def test_a_scene_without_georeference_needs_its_gsd(done: Finished, tmp_path: Path) -> None:
     Image.fromarray(sea(160, 192, SPOTS)).save(tmp_path / "scene.png")
     code, said = invoke(done, tmp_path / "scene.png", "--to", tmp_path / "out.geojson")
     assert (code, "give --gsd" in said) == (2, True)
@@ -362,7 +362,7 @@ def test_a_truncated_scene_is_one_sentence_and_leaves_nothing(done: Finished, tm
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
 
 
-def test_a_run_without_classifier_names_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_a_run_without_classifier_names_the_command_for_it(tmp_path: Path) -> None:
     done = Finished(tmp_path, "demo").write()
     scene = write(tmp_path / "scene.tif", sea(64, 64, []))
     code, said = invoke(done, scene, "--to", tmp_path / "out.geojson")

@@ -21,7 +21,7 @@ def test_a_detection_finds_the_object_whose_box_holds_its_centre() -> None:
     assert match(centres, np.array([0.9, 0.8, 0.7]), BOXES, tolerance=6).tolist() == [0, 1, -1]
 
 
-def test_a_second_detection_of_an_object_is_wrong_and_the_surest_one_counts() -> None:
+def test_of_two_detections_of_an_object_the_surest_counts() -> None:
     centres = np.array([[20, 15], [21, 15]], float)
     assert match(centres, np.array([0.6, 0.9]), BOXES, 0).tolist() == [-1, 0]
 
@@ -47,7 +47,7 @@ def test_counts_by_hand() -> None:
     assert average_precision(scores, right, 5) == pytest.approx((1 + 3 / 4 + 3 / 4) / 5)
 
 
-def test_without_detections_or_objects_there_is_no_precision_or_recall() -> None:
+def test_precision_needs_detections_and_recall_objects() -> None:
     nothing, none = np.zeros(0), np.zeros(0, bool)
     assert math.isnan(quality(nothing, none, 3, 0.5).precision)
     assert quality(nothing, none, 3, 0.5).recall == 0

@@ -80,7 +80,7 @@ def test_chips_labels_card_and_pictures(done: Finished, tmp_path: Path) -> None:
     assert len(previews(tmp_path / "out")) == 3
 
 
-def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(done: Finished, tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_threads(done: Finished, tmp_path: Path) -> None:
     wish = {"count": 70, "labels": ("non-ship",), "screen": True}
     one = generate(done, tmp_path / "1", **wish)
     assert one == generate(done, tmp_path / "3", workers=3, **wish)
@@ -170,7 +170,7 @@ def test_the_same_z_under_each_label_differs_by_the_label_alone(done: Finished, 
     assert np.abs(sheet[:half] - sheet[-half:]).max() > 0
 
 
-def test_other_types_of_chips_are_refused_as_png_and_written_as_tif(tmp_path: Path) -> None:
+def test_chips_that_png_cannot_hold_are_written_as_tif(tmp_path: Path) -> None:
     done = Finished(tmp_path).generator(dtype="float32", bands=4).write()
     with pytest.raises(ConfigError, match="--format tif, npy or parquet"):
         generate(done, tmp_path / "png")
@@ -180,7 +180,7 @@ def test_other_types_of_chips_are_refused_as_png_and_written_as_tif(tmp_path: Pa
         assert (file.count, file.dtypes[0]) == (4, "float32")
 
 
-def test_a_run_without_generator_names_the_command_that_makes_one(tmp_path: Path) -> None:
+def test_a_run_without_generator_names_the_command_for_it(tmp_path: Path) -> None:
     done = Finished(tmp_path, "demo").write()
     code, said = invoke(done, "--to", tmp_path / "out")
     assert code == 2
@@ -205,7 +205,7 @@ def test_without_anything_to_screen_with_the_way_out_is_named(tmp_path: Path) ->
     assert "--no-screen" in said
 
 
-def test_before_there_is_screening_chips_are_made_and_said_to_be_unscreened(tmp_path: Path) -> None:
+def test_without_screening_chips_are_said_to_be_unscreened(tmp_path: Path) -> None:
     done = Finished(tmp_path).generator().write()
     code, said = invoke(done, "--count", 2, "--to", tmp_path / "out")
     assert code == 0

@@ -53,7 +53,7 @@ def chips_of(project, done, split=None):
     return store, SPLIT.read(done[f"split-{split}"].path / "split.parquet")
 
 
-def test_labelled_chips_show_their_ship_in_the_middle_and_background_shows_none(project, tmp_path):
+def test_labelled_chips_show_their_ship_in_the_middle(project, tmp_path):
     done = project.run(*harbour(tmp_path), **FOLDS)
     store, _ = chips_of(project, done)
     chips, labels = store.read(), store.index["class"].to_numpy()
@@ -66,14 +66,14 @@ def test_labelled_chips_show_their_ship_in_the_middle_and_background_shows_none(
     assert store.index["chip_id"].is_unique
 
 
-def test_textured_chips_have_more_texture_than_those_taken_anywhere(project, tmp_path):
+def test_textured_chips_have_more_texture_than_others(project, tmp_path):
     done = project.run(*harbour(tmp_path), **FOLDS)
     store, _ = chips_of(project, done)
     spread = pd.Series(store.read().astype(float).std(axis=(1, 2, 3))).groupby(store.index["kind"].to_numpy()).mean()
     assert spread["textured"] > 1.5 * spread["random"]
 
 
-def test_every_fold_fraction_and_replicate_gets_a_split_that_leaks_nothing(project, tmp_path):
+def test_every_split_leaks_nothing(project, tmp_path):
     done = project.run(*harbour(tmp_path), **FOLDS)
     names = [name for name in done if name.startswith(("split-fold", "split-final"))]
     assert len(names) == 3 * 2 * 2 + 1
@@ -93,7 +93,7 @@ def test_every_fold_fraction_and_replicate_gets_a_split_that_leaks_nothing(proje
     assert "test" not in done["split-final"].metadata["counts"]
 
 
-def test_a_random_split_tests_as_many_chips_and_mixes_every_scene(project, tmp_path):
+def test_a_random_split_mixes_every_scene(project, tmp_path):
     done = project.run(*harbour(tmp_path), **FOLDS)
     store, split = chips_of(project, done, "random-r0")
     role, scenes = split["role"].to_numpy(), store.index["scene_id"].to_numpy()
@@ -111,7 +111,7 @@ def test_a_random_split_has_as_many_labels_as_the_verdict_is_on(project, tmp_pat
     assert metadata["counts"]["unused"] == {"non-ship": 56, "ship": 28}
 
 
-def test_a_scene_more_leaves_the_windows_on_other_scenes_as_they_were(tmp_path):
+def test_a_further_scene_leaves_the_windows_of_others(tmp_path):
     scenes, labels = harbour(tmp_path, 6)
     few, more = ChipProject(tmp_path / "few"), ChipProject(tmp_path / "more")
     chosen = [row for row in labels if row["scene_id"] != "s5.tif"]
@@ -122,7 +122,7 @@ def test_a_scene_more_leaves_the_windows_on_other_scenes_as_they_were(tmp_path):
     assert (before.of(sorted(same)).read() == after.of(sorted(same)).read()).all()
 
 
-def test_the_same_configuration_gives_the_same_bytes_whatever_the_number_of_threads(tmp_path, monkeypatch):
+def test_the_number_of_threads_does_not_change_the_bytes(tmp_path, monkeypatch):
     scenes, labels = harbour(tmp_path)
     digests = []
     for cores in (1, 4):
@@ -132,7 +132,7 @@ def test_the_same_configuration_gives_the_same_bytes_whatever_the_number_of_thre
     assert digests[0] == digests[1]
 
 
-def test_labels_beyond_the_most_of_a_class_are_counted_and_keep_their_ground(project, tmp_path):
+def test_labels_beyond_the_maximum_are_counted(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     done = project.run(scenes, labels, chips={"size_px": 16, "max_per_class": 60}, **FOLDS)
     metadata = done["index"].metadata
@@ -157,7 +157,7 @@ def test_chips_that_arrive_cut_are_limited_too(project, tmp_path):
     assert set(again["label_id"]) == set(kept["label_id"])
 
 
-def test_groups_and_licences_that_change_do_not_cut_the_chips_again(project, tmp_path):
+def test_changed_groups_and_licences_do_not_cut_chips_again(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     project.run(scenes, labels, **FOLDS)
     project.run([row | {"group_site": "elsewhere", "licence": "other"} for row in scenes], labels, **FOLDS)
@@ -165,7 +165,7 @@ def test_groups_and_licences_that_change_do_not_cut_the_chips_again(project, tmp
     assert "index" in project.made
 
 
-def test_chips_at_another_gsd_are_resampled_and_lie_where_they_did(project, tmp_path):
+def test_chips_at_another_gsd_lie_where_they_did(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     done = project.run(scenes, labels, chips={"size_px": 16, "gsd_m": 6, "resampling": "average"}, **FOLDS)
     store, _ = chips_of(project, done)
@@ -197,7 +197,7 @@ def test_windows_without_data_are_dropped_and_counted(project, tmp_path):
     assert (here.read() != 0).all()
 
 
-def test_a_scene_that_is_smaller_than_a_chip_gives_none_and_says_so(project, tmp_path):
+def test_a_scene_smaller_than_a_chip_gives_none_and_says_so(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     small = np.full((12, 40, 3), 80, np.uint8)
     path = write_tif(tmp_path / "small.tif", small)
@@ -215,7 +215,7 @@ def test_a_scene_that_is_smaller_than_a_chip_gives_none_and_says_so(project, tmp
     assert (padded.read() == 80).all()
 
 
-def test_three_classes_are_cut_dealt_and_counted_apart(project, tmp_path):
+def test_three_classes_are_cut_assigned_and_counted_apart(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     for number, row in enumerate(labels):
         row["class"] = ("tanker", "cargo")[number % 2]
@@ -241,7 +241,7 @@ def test_grid_background_covers_what_holds_no_ship(project, tmp_path):
     assert not (store.read()[(store.index["class"] == "non-ship").to_numpy()] == SHIP).all(axis=-1).any()
 
 
-def test_near_misses_become_background_where_the_configuration_says_so(project, tmp_path):
+def test_near_misses_can_become_background(project, tmp_path):
     chips = {"size_px": 16, "negatives": {"near_miss": "background", "near_miss_share": 0.5, "textured_share": 0.5}}
     done = project.run(*harbour(tmp_path), chips=chips, **FOLDS)
     store, _ = chips_of(project, done)
@@ -251,7 +251,7 @@ def test_near_misses_become_background_where_the_configuration_says_so(project, 
     assert (near.read() == SHIP).all(axis=-1).any(axis=(1, 2)).mean() > 0.9
 
 
-def test_scenes_that_arrived_cut_are_chips_and_nothing_is_drawn_from_them(project, tmp_path):
+def test_scenes_that_arrived_cut_are_taken_as_they_are(project, tmp_path):
     scenes, labels = [], []
     for number in range(120):
         pixels = np.random.default_rng(number).integers(0, 255, (20, 20, 3)).astype(np.uint8)
@@ -267,7 +267,7 @@ def test_scenes_that_arrived_cut_are_chips_and_nothing_is_drawn_from_them(projec
     assert store.index["footprint"].isna().all()
 
 
-def test_overlapping_scenes_are_joined_or_their_training_copies_dropped(tmp_path):
+def test_overlapping_scenes_are_joined_or_copies_dropped(tmp_path):
     scenes, labels = harbour(tmp_path)
     # Scene 1 lies on scene 0, half a scene to the side.
     scenes[1] |= {"transform": json.dumps([3, 0, 550_000 + 240, 0, -3, 4_180_000])}
@@ -301,7 +301,7 @@ def test_no_background_is_cut_where_a_crowd_is(project, tmp_path):
     assert (background["col"] + 16 <= 80).all()
 
 
-def test_a_scene_that_a_host_does_not_see_is_left_to_another_host(project, tmp_path):
+def test_a_scene_that_a_host_lacks_is_left_to_another(project, tmp_path):
     scenes, labels = harbour(tmp_path)
     (tmp_path / "s3.tif").unlink()
     with pytest.raises(HostError, match=r"s3\.tif does not exist on .*: it was moved since it was ingested, or"):

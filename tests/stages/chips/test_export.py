@@ -53,7 +53,7 @@ def rows(table):
         return list(csv.DictReader(file))
 
 
-def test_pictures_lie_in_folders_of_their_class_and_hold_the_chips(tmp_path):
+def test_pictures_lie_in_folders_of_their_class(tmp_path):
     chips, pixels = store(tmp_path)
     export_chips(chips, tmp_path / "out", roles={"c": "test"})
     found = rows(tmp_path / "out" / "labels.csv")

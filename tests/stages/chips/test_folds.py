@@ -23,7 +23,7 @@ def bundles(**ships):
 SIX = bundles(a=10, b=9, c=1, d=2, e=3, f=8)
 
 
-def test_leave_one_out_tests_each_group_with_both_classes_in_turn():
+def test_leave_one_out_tests_each_group_in_turn():
     groups = [*bundles(a=3, b=1), Bundle(("empty",), {"sea": 9})]
     assert assign_folds(groups, rule("leave-one-out")) == [("a",), ("b",)]
 
@@ -45,7 +45,7 @@ def test_every_fold_tests_and_trains_on_both_classes(ships):
             assert set(fold) < set(ships)
 
 
-def test_holdout_takes_its_fraction_of_the_groups_and_another_seed_another_one():
+def test_holdout_takes_its_fraction_of_the_groups():
     groups = bundles(**{f"g{number}": 5 for number in range(10)})
     chosen = [assign_folds(groups, rule("holdout", seed=seed)) for seed in range(5)]
     assert {len(folds[0]) for folds in chosen} == {4}
@@ -112,7 +112,7 @@ def test_a_missing_group_column_names_what_there_is():
         [Bundle(("a",), {"ship": 5}), Bundle(("b",), {"ship": 5})],
     ],
 )
-def test_too_little_data_is_one_sentence_that_counts_what_is_there(scheme, groups):
+def test_too_little_data_is_a_sentence_with_counts(scheme, groups):
     with pytest.raises(TooLittleDataError, match=r"too little data .* groups?.*at least \d of these are needed: add"):
         assign_folds(groups, rule(scheme))
 

@@ -58,7 +58,7 @@ def test_all_labels_of_the_other_groups_train_or_validate():
 
 
 @pytest.mark.parametrize(("units", "smallest", "by"), [(4, 0.25, "unit"), (4, 0.1, "chip"), (20, 0.1, "unit")])
-def test_fractions_are_drawn_by_unit_where_the_smallest_one_reaches_enough_of_them(units, smallest, by):
+def test_fractions_are_drawn_by_unit_where_there_are_enough(units, smallest, by):
     data = chips(units=units, ships=12, sea=24)
     found = s.split(data, request(fraction=0.5, smallest=smallest))
     assert found.drawn_by == by
@@ -75,9 +75,7 @@ def test_fractions_are_drawn_by_unit_where_the_smallest_one_reaches_enough_of_th
     fractions=st.lists(st.floats(0.2, 1), min_size=2, max_size=4, unique=True),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_smaller_fraction_lies_inside_a_larger_one_and_keeps_the_class_ratio(
-    units, ships, seed, replicate, fractions
-):
+def test_a_smaller_fraction_lies_inside_a_larger_one(units, ships, seed, replicate, fractions):
     data = chips(groups=5, units=units, ships=ships, sea=3 * ships)
     before: set[str] = set()
     for fraction in sorted(fractions):
@@ -94,7 +92,7 @@ def test_a_smaller_fraction_lies_inside_a_larger_one_and_keeps_the_class_ratio(
 
 @given(seed=st.integers(0, 100), fraction=st.floats(0.2, 1), share=st.floats(0.1, 0.5))
 @settings(max_examples=60, deadline=None)
-def test_no_unit_trains_and_validates_and_no_group_is_on_two_sides(seed, fraction, share):
+def test_no_unit_or_group_is_on_two_sides(seed, fraction, share):
     data = chips(units=3, ships=10)
     try:
         found = s.split(data, request(fraction=fraction, seed=seed, validation=share))

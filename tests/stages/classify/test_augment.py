@@ -30,7 +30,7 @@ def test_views_keep_shape_type_and_range_for_any_number_of_bands(bands, dtype):
     assert (seen != batch).mean() > 0.5
 
 
-def test_the_same_seed_gives_the_same_views_whatever_was_drawn_elsewhere():
+def test_views_follow_from_the_seed_alone():
     first, second = (Views(chips(), AugmentConfig(), seed=5) for _ in range(2))
     for step in (1, 2, 3):
         once = first.batch(step, np.array([0, 1, 1, 4]))
@@ -50,7 +50,7 @@ def test_the_chips_themselves_are_not_changed():
     np.testing.assert_array_equal(batch, before)
 
 
-def test_with_nothing_allowed_to_vary_a_view_is_the_chip_in_one_of_eight_orientations():
+def test_a_view_without_variation_is_one_of_eight_orientations():
     batch = chips()
     seen = Views(batch, STILL, seed=1).batch(1, np.arange(6))
     for chip, view in zip(batch, seen, strict=True):
@@ -74,7 +74,7 @@ def test_albumentations_does_the_drawing():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_a_band_gain_is_one_factor_for_each_band_as_in_multiplicative_noise(dtype):
+def test_a_band_gain_is_one_factor_for_each_band(dtype):
     batch = (chips(5, bands=3, dtype=dtype) * 0.5 + (40 if dtype == "uint8" else 0.2)).astype(dtype)
     draw = albumentations.Compose([BandGain(0.1, p=1.0)], seed=3)
     seen = draw(images=batch)["images"]

@@ -21,14 +21,14 @@ def test_loss_and_balanced_accuracy_are_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
-def test_many_chips_give_back_the_temperature_their_labels_were_drawn_with(true):
+def test_many_chips_recover_the_temperature_of_their_labels(true):
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, (20_000, 2))
     labels = (rng.random(20_000) < softmax(logits, true)[:, 1]).astype(int)
     assert fit_temperature(logits, labels) == pytest.approx(true, rel=0.06)
 
 
-def test_a_few_chips_that_are_all_right_do_not_drive_the_temperature_to_zero():
+def test_few_chips_do_not_drive_the_temperature_to_zero():
     logits = np.array([[2.0, -2.0], [-2.0, 2.0]] * 5)
     assert 0.3 < fit_temperature(logits, np.array([0, 1] * 5)) < 1.0
 
@@ -62,7 +62,7 @@ def test_many_chips_lose_as_many_objects_as_they_keep_background():
     assert lost == pytest.approx(kept, abs=0.002)
 
 
-def test_with_equal_classes_the_threshold_makes_the_mean_probability_that_of_the_labels():
+def test_the_threshold_matches_the_share_of_the_labels():
     rng = np.random.default_rng(6)
     odds = np.concatenate([rng.normal(-1, 2, 3000), rng.normal(2, 2, 3000)])
     labels = np.repeat([0, 1], 3000)
@@ -81,7 +81,7 @@ def test_a_few_chips_hardly_move_the_threshold():
     assert -0.8 < few < 0
 
 
-def test_the_threshold_does_not_depend_on_how_many_background_chips_there_are():
+def test_the_threshold_does_not_depend_on_the_class_ratio():
     rng = np.random.default_rng(3)
     background, ships = expit(rng.normal(-2, 1.5, 100)), expit(rng.normal(1, 1.5, 60))
     once = fit_threshold(np.concatenate([background, ships]), np.repeat([0, 1], [100, 60]))

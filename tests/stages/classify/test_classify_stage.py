@@ -29,7 +29,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def test_a_part_for_each_arm_and_only_gan_arms_read_synthetic_chips(project):
+def test_only_gan_arms_read_synthetic_chips(project):
     tasks = project.planned()
     assert list(tasks) == ["real", "classic", "gan", "classic+gan"]
     assert {arm: "synth" in task.inputs for arm, task in tasks.items()} == {
@@ -69,7 +69,7 @@ def test_a_random_split_never_asks_for_a_generator(project, arms, baseline, besi
     assert forecast(config, Extent(6, 0.0))[0] == 6 * len(arms) + config.split.random_replicates * len(beside) + 1
 
 
-def test_chip_values_are_scaled_as_the_configuration_says_by_what_the_training_chips_hold(project):
+def test_scaling_is_fitted_on_the_training_chips(project):
     project.run_settings["chips"] = {"scaling": {"method": "deviation", "deviations": 2}}
     context = project.task_context(project.planned()["real"])
     make_classifier(context)
@@ -79,21 +79,21 @@ def test_chip_values_are_scaled_as_the_configuration_says_by_what_the_training_c
     assert known.high == pytest.approx(train.mean(axis=0) + 2 * train.std(axis=0))
 
 
-def test_a_changed_synthetic_share_leaves_arms_without_synthetic_chips_as_they_are(project):
+def test_the_synthetic_share_changes_only_synthetic_arms(project):
     before = {arm: task.config for arm, task in project.planned().items()}
     project.settings["synthetic_share"] = 0.6
     after = {arm: task.config for arm, task in project.planned().items()}
     assert {arm for arm in before if before[arm] != after[arm]} == {"gan", "classic+gan"}
 
 
-def test_a_changed_augmentation_leaves_arms_without_it_as_they_are(project):
+def test_augmentation_changes_only_the_arms_that_use_it(project):
     before = {arm: task.config for arm, task in project.planned().items()}
     project.settings["augment"] = {"scale": 0.3}
     after = {arm: task.config for arm, task in project.planned().items()}
     assert {arm for arm in before if before[arm] != after[arm]} == {"classic", "classic+gan"}
 
 
-def test_an_arm_leaves_a_prediction_for_each_validation_and_test_chip(project):
+def test_an_arm_predicts_each_validation_and_test_chip(project):
     context = project.task_context(project.planned()["classic"])
     metadata = make_classifier(context)
     assert {path.name for path in context.out.iterdir()} == FILES
@@ -117,7 +117,7 @@ def test_an_arm_learns_what_can_be_learnt(project):
     assert (test["predicted"] == test["class"]).mean() > 0.9
 
 
-def test_the_same_part_gives_the_same_bytes(project):
+def test_the_same_task_gives_the_same_bytes(project):
     project.write_synthetic([0, 1] * 10, [True] * 20)
     task = project.planned()["classic+gan"]
     jobs = [project.task_context(task, folder) for folder in ("a", "b")]
@@ -132,7 +132,7 @@ def test_only_accepted_synthetic_chips_are_trained_on(project):
     assert metadata["synthetic"] == {"non-ship": 1, "ship": 3}
 
 
-def test_without_an_accepted_chip_the_gan_arm_says_so_and_equals_the_arm_without(project):
+def test_without_accepted_chips_the_gan_arm_is_the_arm_without(project):
     project.write_synthetic([0, 1], [False, False])
     tasks = project.planned()
     metadata = {}
@@ -205,7 +205,7 @@ def test_shuffled_labels_are_the_negative_control(project):
 
 
 @pytest.mark.parametrize("arm", ["gan", "classic"])
-def test_chips_that_stay_in_their_shards_train_as_those_in_memory_do(project, monkeypatch, arm):
+def test_chips_in_shards_train_as_those_in_memory_do(project, monkeypatch, arm):
     if arm == "classic":
         # Views are not kept across steps then; used once they are the same.
         project.settings["augment"] = {"steps_per_view": 1}
@@ -317,7 +317,7 @@ def test_a_missing_module_is_noticed_before_anything_starts(project):
         project.planned()
 
 
-def test_the_final_classifier_is_made_like_an_arm_but_predicts_nothing(project):
+def test_the_final_classifier_predicts_nothing(project):
     task = project.planned()["classic"]
     context = project.task_context(replace(task, name="final", config={**task.config, "fold": 0, "replicate": 7}))
     metadata = make_final(context)

@@ -51,7 +51,7 @@ def test_the_share_of_synthetic_chips_holds_over_the_training(share, use, batch,
         assert set(per_step.tolist()) <= {batch // 2, batch // 2 + 1}
 
 
-def test_pretraining_shows_synthetic_chips_alone_and_then_real_ones_alone():
+def test_pretraining_shows_synthetic_chips_then_real_ones():
     labels = np.array([0, 1] * 10)
     synthetic = np.arange(20) >= 12
     rows = schedule(labels, synthetic, synthetic_shares("pretraining", 0.5, 10), 8, 3)

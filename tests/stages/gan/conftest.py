@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.gan_project import job_in, write_store
+from fixtures.gan_project import context_in, write_store
 from satpipe.engine.task import TaskContext
 from satpipe.models.device import Profile
 
@@ -27,13 +27,13 @@ def context(tmp_path: Path) -> Callable[..., TaskContext]:
     write_store(store)
 
     def make(folder: str = "a", profile: Profile | None = None, **gan: Any) -> TaskContext:
-        return job_in(store, tmp_path / folder, profile, **gan)
+        return context_in(store, tmp_path / folder, profile, **gan)
 
     return make
 
 
 @pytest.fixture
-def with_part() -> Callable[..., TaskContext]:
+def with_config() -> Callable[..., TaskContext]:
     """A job whose part has other configuration values."""
 
     def change(context: TaskContext, **config: Any) -> TaskContext:

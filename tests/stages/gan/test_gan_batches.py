@@ -38,13 +38,13 @@ def test_each_chip_is_shown_once_before_any_is_shown_again(balanced: bool) -> No
         assert sorted(seen) == list(range(12))
 
 
-def test_without_balance_a_batch_has_the_shares_of_the_training_chips() -> None:
+def test_without_balance_a_batch_has_the_shares_of_the_data() -> None:
     drawn = batches((90, 10), size=10, balanced=False)
     labels = np.concatenate([drawn.labels[drawn.choose(step)] for step in range(10)])
     assert labels.mean() == pytest.approx(0.1)
 
 
-def test_a_step_is_drawn_alike_in_any_order_and_differently_with_another_seed() -> None:
+def test_a_step_follows_from_the_seed_and_its_number() -> None:
     drawn = batches(symmetries=True)
     late, early = drawn.real(9), drawn.real(2)
     again = batches(symmetries=True)
@@ -59,7 +59,7 @@ def chips(count: int = 3, bands: int = 3) -> torch.Tensor:
     return torch.rand(count, bands, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def test_colour_is_brightness_then_saturation_then_contrast_one_by_one() -> None:
+def test_colour_is_brightness_then_saturation_then_contrast() -> None:
     x = chips()
     b, s, c = (torch.tensor(v) for v in ([0.3, -0.2, 0.0], [0.0, 1.7, 1.0], [0.6, 1.0, 1.4]))
     found = colour(x, Changes(b, s, c, torch.zeros(3, 2, dtype=torch.int64)))
@@ -71,7 +71,7 @@ def test_colour_is_brightness_then_saturation_then_contrast_one_by_one() -> None
     torch.testing.assert_close(found, mean + tc * (step - mean))
 
 
-def test_translation_moves_content_and_fills_with_the_middle_of_the_range() -> None:
+def test_translation_fills_with_the_middle_of_the_range() -> None:
     x = chips(2)
     moved = translate(x, torch.tensor([[3, -2], [0, 0]]))
     torch.testing.assert_close(moved[0, :, 3:, :-2], x[0, :, :-3, 2:])

@@ -84,7 +84,7 @@ def test_two_ranks_have_the_loss_curve_of_one_process(trained: Path, case: str) 
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "bf16" not in case])
-def test_two_ranks_end_with_the_weights_and_statistics_of_one_process(trained: Path, case: str) -> None:
+def test_two_ranks_end_with_the_weights_of_one_process(trained: Path, case: str) -> None:
     one = load_file(trained / "one" / case / "end.safetensors")
     two = load_file(trained / "two" / case / "end.safetensors")
     assert list(one) == list(two)
@@ -99,7 +99,7 @@ def test_first_rank_alone_writes(trained: Path) -> None:
     assert not (trained / "two" / "nobody writes here").exists()
 
 
-def test_part_made_by_two_ranks_is_one_part_and_says_so(trained: Path) -> None:
+def test_an_artifact_of_two_ranks_is_one_and_says_so(trained: Path) -> None:
     first, second = (json.loads((trained / "two" / f"facts{rank}.json").read_text()) for rank in range(2))
     assert first["ranks"] == [2]
     assert first["images"] == 32
@@ -131,7 +131,7 @@ def test_batch_that_ranks_cannot_share_is_one_sentence(tmp_path: Path) -> None:
         run(setting(tmp_path, Ranks(0, 3), preset="dcgan"))
 
 
-def test_rows_that_would_break_up_the_groups_of_the_deviation_are_refused(tmp_path: Path) -> None:
+def test_rows_that_divide_a_deviation_group_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gan\.deviation_group = 4; set gan\.batch to a multiple of 32"):
         run(setting(tmp_path, Ranks(0, 8), preset="dcgan-lowdata"))
 
@@ -151,7 +151,7 @@ def test_one_process_keeps_torchs_own_batch_norm(tmp_path: Path) -> None:
         assert not any(isinstance(module, SharedBatchNorm) for module in network.modules())
 
 
-def test_shared_batch_norm_is_torchs_in_evaluation_and_keeps_its_names() -> None:
+def test_shared_batch_norm_is_torchs_in_evaluation() -> None:
     norm = torch.nn.BatchNorm2d(3)
     x = torch.randn(4, 3, 5, 5)
     norm(x)

@@ -60,7 +60,7 @@ def fresh(label: int, count: int) -> Chips:
     return pictures(count, 3, bool(label))
 
 
-def test_a_generator_that_repeats_training_chips_is_caught_however_they_are_turned(
+def test_copied_training_chips_are_caught_in_any_orientation(
     evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def repeats(label: int, count: int) -> Chips:
@@ -90,7 +90,7 @@ def test_flat_chips_are_no_copies_of_each_other(inputs: Inputs) -> None:
     )  # all training chips flat
 
 
-def test_one_chip_for_every_latent_of_a_class_raises_the_alarm_for_that_class_alone(
+def test_a_collapsed_class_raises_the_alarm_for_itself_alone(
     evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collapsed(label: int, count: int) -> Chips:
@@ -125,7 +125,7 @@ def test_chips_as_good_as_real_ones_score_what_real_ones_score(
         assert noise[name]["coverage"] == 0
 
 
-def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
+def test_the_score_is_kernel_distance_plus_the_tstr_gap(
     evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 40)
@@ -141,7 +141,7 @@ def test_the_score_adds_what_the_chips_do_not_teach_to_the_mean_kernel_distance(
     assert line["score"] == pytest.approx(np.mean(distances) + module.USE_WEIGHT * missing, rel=2e-3)
 
 
-def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
+def test_a_generator_that_ignores_the_label_scores_worse(
     evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "STEPS", 60)
@@ -151,7 +151,7 @@ def test_a_generator_that_ignores_the_label_teaches_nothing_and_scores_worse(
     assert right["score"] < wrong["score"]
 
 
-def test_a_class_with_too_few_validation_chips_is_not_judged(inputs: Inputs) -> None:
+def test_a_class_with_too_few_validation_chips_is_not_evaluated(inputs: Inputs) -> None:
     few = np.r_[:30, 30:33]  # three ships
     short = Inputs(
         inputs.train,

@@ -72,7 +72,7 @@ def test_the_stronger_a_generators_flaw_the_larger_the_distance(told, how, dista
     assert found[0] < found[1] < found[2]
 
 
-def test_features_of_training_chips_are_uncorrelated_with_variance_one(told):
+def test_features_of_training_chips_are_whitened(told):
     embedding, chips, _ = told
     values = embedding(chips)
     assert values.shape == (160, 160 // features.CHIPS_A_DIMENSION)

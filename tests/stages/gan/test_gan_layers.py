@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.gan_project import digests, job_in, write_store
+from fixtures.gan_project import context_in, digests, write_store
 from satpipe.models.generator import generate, load
 from satpipe.stages.gan.stage import make_generator
 
@@ -23,7 +23,7 @@ def masked(tmp_path: Path) -> Path:
 
 
 def test_objects_with_masks_become_layers(masked: Path, tmp_path: Path) -> None:
-    made = job_in(masked, tmp_path / "a", **FAST)
+    made = context_in(masked, tmp_path / "a", **FAST)
     metadata = make_generator(made)
     assert metadata["layers"] == ["ship"]
     assert metadata["whole"] == {"non-ship": "it is the background"}
@@ -36,7 +36,7 @@ def test_objects_with_masks_become_layers(masked: Path, tmp_path: Path) -> None:
 
 
 def test_a_generator_of_layers_needs_no_training_chips(masked: Path, tmp_path: Path) -> None:
-    made = job_in(masked, tmp_path / "a", **FAST)
+    made = context_in(masked, tmp_path / "a", **FAST)
     make_generator(made)
     shutil.rmtree(masked / "chips")
     generator = load(made.out)
@@ -47,7 +47,7 @@ def test_a_generator_of_layers_needs_no_training_chips(masked: Path, tmp_path: P
 
 
 def test_layers_have_no_colour_without_alpha(masked: Path, tmp_path: Path) -> None:
-    made = job_in(masked, tmp_path / "a", **FAST)
+    made = context_in(masked, tmp_path / "a", **FAST)
     make_generator(made)
     generator = load(made.out).layers
     assert generator is not None
@@ -60,7 +60,7 @@ def test_layers_have_no_colour_without_alpha(masked: Path, tmp_path: Path) -> No
 
 def test_too_few_masks_leave_a_class_whole(tmp_path: Path) -> None:
     write_store(tmp_path / "store", train=14, masks=True)  # seven ships
-    made = job_in(tmp_path / "store", tmp_path / "a", **FAST)
+    made = context_in(tmp_path / "store", tmp_path / "a", **FAST)
     metadata = make_generator(made)
     assert metadata["layers"] == []
     assert "8 are needed" in metadata["whole"]["ship"]
@@ -69,19 +69,19 @@ def test_too_few_masks_leave_a_class_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"layers": "never"}, {"preset": "dcgan-lowdata"}])
 def test_whole_chips_can_be_asked_for(masked: Path, tmp_path: Path, settings: dict[str, object]) -> None:
-    metadata = make_generator(job_in(masked, tmp_path / "a", **FAST, **settings))
+    metadata = make_generator(context_in(masked, tmp_path / "a", **FAST, **settings))
     assert metadata["layers"] == []
 
 
 def test_the_same_task_gives_the_same_bytes(masked: Path, tmp_path: Path) -> None:
-    made = [job_in(masked, tmp_path / name, **FAST) for name in ("a", "b")]
+    made = [context_in(masked, tmp_path / name, **FAST) for name in ("a", "b")]
     for one in made:
         make_generator(one)
     assert digests(made[0].out) == digests(made[1].out)
 
 
 def test_a_training_that_goes_on_gives_the_same_bytes(masked: Path, tmp_path: Path) -> None:
-    whole, again = (job_in(masked, tmp_path / name, **FAST) for name in ("a", "b"))
+    whole, again = (context_in(masked, tmp_path / name, **FAST) for name in ("a", "b"))
     make_generator(whole)
     make_generator(again)
     shutil.rmtree(again.out)
@@ -93,7 +93,7 @@ def test_a_training_that_goes_on_gives_the_same_bytes(masked: Path, tmp_path: Pa
 
 
 def test_layers_log_is_that_of_the_layers(masked: Path, tmp_path: Path) -> None:
-    made = job_in(masked, tmp_path / "a", **FAST)
+    made = context_in(masked, tmp_path / "a", **FAST)
     make_generator(made)
     lines = [json.loads(line) for line in (made.out / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [64, 128]

@@ -29,7 +29,7 @@ from satpipe.stages.gan.training_config import TrainingConfig
 from satpipe.stages.gan.utility import Sampler, whole_sampler
 from satpipe.utils.errors import TrainingError
 
-MakeJob = Callable[..., TaskContext]
+MakeContext = Callable[..., TaskContext]
 
 
 def line(
@@ -70,7 +70,7 @@ def test_divergence_is_what_lasts_and_what_is_no_number(lines: list[dict[str, An
     assert found is None if expected is None else found is not None and expected in found
 
 
-def test_chips_that_are_alike_at_the_start_are_no_collapse_and_from_half_of_the_training_on_they_are() -> None:
+def test_alike_chips_are_a_collapse_from_half_of_the_training_on() -> None:
     alike = [line(images, collapsed=("ship",)) for images in (100, 200, 300, 400, 500, 600, 700)]
     assert divergence(alike[:4], 1000) is None
     assert divergence(alike[:6], 1000) is None
@@ -87,9 +87,7 @@ def test_a_class_that_loses_its_variety_early_has_collapsed() -> None:
     ("score", "best", "better"),
     [(1.0, 2.0, True), (2.0, 1.0, False), (1.0, 1.0, False), (None, 1.0, True), (math.nan, 1.0, False)],
 )
-def test_the_best_has_the_lowest_score_and_without_scores_the_last_one_is(
-    score: float | None, best: float, better: bool
-) -> None:
+def test_the_best_has_the_lowest_score_or_is_the_last_one(score: float | None, best: float, better: bool) -> None:
     lines = [line(100, score=best), line(200, score=score)]
     assert is_better(lines, lines[0], 1000) is better
     assert is_better(lines, None, 1000)
@@ -98,7 +96,7 @@ def test_the_best_has_the_lowest_score_and_without_scores_the_last_one_is(
 @pytest.mark.parametrize(
     "ill", [{"cross_entropy_discriminator": 0.001}, {"cross_entropy_generator": 0.001}, {"collapsed": ["ship"]}]
 )
-def test_a_look_at_which_something_is_wrong_is_never_better_than_a_sound_one(ill: dict[str, Any]) -> None:
+def test_an_evaluation_with_a_failure_is_never_the_best(ill: dict[str, Any]) -> None:
     sound, wrong = line(600, score=2.0), line(700, score=1.0) | ill
     assert not is_better([sound, wrong], sound, 1000)
     assert is_better([wrong, line(800, score=3.0)], wrong, 1000)
@@ -110,7 +108,7 @@ def test_patience_counts_images_since_the_best_look(patience: int | None, stops:
     assert over_trained(log, patience) is stops
 
 
-def test_a_training_past_its_best_stops_and_says_so(context: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_past_its_best_stops_and_says_so(context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     made = context(images=640, patience_images=64)
     scores = iter([3.0, 1.0, 2.0, 2.0, 2.0])
     evaluate = "satpipe.stages.gan.evaluate.Evaluator.evaluate"
@@ -137,7 +135,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: set[int], once: bool = True) -> 
 
 
 def test_a_diverged_training_goes_back_and_records_the_change(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(learning_rate=2e-4)
     poison(monkeypatch, {6})
@@ -151,7 +149,7 @@ def test_a_diverged_training_goes_back_and_records_the_change(
 
 
 def test_a_training_that_keeps_diverging_fails_with_a_sentence(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(restarts=1)
     poison(monkeypatch, {6}, once=False)
@@ -160,7 +158,7 @@ def test_a_training_that_keeps_diverging_fails_with_a_sentence(
 
 
 def test_a_kill_after_a_restart_changes_no_byte(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     whole, killed = context("whole", images=96), context("killed", images=96)
     with monkeypatch.context() as patch:
@@ -198,9 +196,7 @@ def test_what_a_device_may_lack_stays_on_the_host(monkeypatch: pytest.MonkeyPatc
     assert [tensor.dtype for tensor in there if tensor.device.type == "cpu"] == [torch.float64]
 
 
-def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_discriminator_that_wins_fails_with_a_sentence(context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     made = context(**FAST, restarts=1)
     still = LOSSES["logistic"]._replace(generator=without_gradient(LOSSES["logistic"].generator))
     monkeypatch.setitem(LOSSES, "logistic", still)
@@ -208,8 +204,8 @@ def test_a_discriminator_that_wins_for_good_is_noticed_and_fails_with_a_sentence
         make_generator(made)
 
 
-def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+def test_a_generator_that_wins_for_good_fails_with_a_sentence(
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(**FAST, restarts=1)
     loss = LOSSES["logistic"]
@@ -224,7 +220,7 @@ def test_a_generator_that_wins_for_good_is_noticed_and_fails_with_a_sentence(
         make_generator(made)
 
 
-def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_restart() -> None:
+def test_the_learning_rate_is_lower_after_a_restart() -> None:
     preset = replace(PRESETS["dcgan-lowdata"], learning_rate=4e-4, decay=0.5, images=1600, batch=16)
     setting = cast("TrainingConfig", SimpleNamespace(preset=preset, steps=100))
     rates = [train.learning_rate(setting, Log(step=step)) for step in (0, 49, 50, 75, 99)]
@@ -239,7 +235,7 @@ def test_the_learning_rate_falls_over_the_last_part_and_stays_lower_after_a_rest
     ("steps", "every", "looks"),
     [(100, 25, [25, 50, 75, 100]), (101, 25, [25, 50, 75, 101]), (113, 25, [25, 50, 75, 100, 113]), (10, 25, [10])],
 )
-def test_looks_come_regularly_and_at_the_end_and_never_two_in_a_row(steps: int, every: int, looks: list[int]) -> None:
+def test_evaluations_come_regularly_and_at_the_end(steps: int, every: int, looks: list[int]) -> None:
     preset = replace(PRESETS["dcgan-lowdata"], images=16 * steps, batch=16)
     profile, batches = Profile(), cast("Batches", None)
     setting = TrainingConfig(preset, batches, (32, 32, 3), 2, profile, 16 * every, None, 0, Path())
@@ -279,8 +275,8 @@ def collapse_generator(monkeypatch: pytest.MonkeyPatch, steps: Callable[[int], b
     )  # so short a training leaves little variety anyway
 
 
-def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+def test_a_collapsed_generator_restarts_from_a_checkpoint(
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(images=160, checkpoint_images=16)
     seen: list[int] = []
@@ -298,8 +294,8 @@ def test_a_generator_that_gives_one_chip_for_every_latent_goes_back_and_goes_on(
     assert not any(entry["collapsed"] for entry in lines)
 
 
-def test_a_generator_that_never_gains_variety_fails_with_a_sentence(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
+def test_a_generator_without_variety_fails_with_a_sentence(
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = context(images=160, checkpoint_images=16, restarts=1)
     collapse_generator(monkeypatch, lambda number: True)
@@ -307,9 +303,7 @@ def test_a_generator_that_never_gains_variety_fails_with_a_sentence(
         make_generator(made)
 
 
-def test_the_generator_that_is_kept_is_the_best_one_and_not_a_later_ill_one(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_saved_generator_is_the_best_one(context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = {"score": 1.0, "quality": {}, "collapsed": []}
     looks = iter([sound, sound | {"score": 2.0}, *([sound | {"score": 0.5, "collapsed": ["ship"]}] * 2)])
     seen = []

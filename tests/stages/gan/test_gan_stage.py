@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures import REPOSITORY
-from fixtures.gan_project import digests, job_in, planned, write_store
+from fixtures.gan_project import context_in, digests, planned, write_store
 from PIL import Image
 from satpipe.dataset.scaling import Scaling
 from satpipe.engine.task import TaskContext
@@ -28,10 +28,10 @@ from satpipe.stages.gan.training_config import TrainingConfig
 from satpipe.sweep.measures import of_generators
 from satpipe.utils.errors import ConfigError, TooLittleDataError
 
-MakeJob = Callable[..., TaskContext]
+MakeContext = Callable[..., TaskContext]
 
 
-def test_every_split_and_the_final_one_get_a_generator_and_the_random_split_none(tmp_path: Path) -> None:
+def test_every_split_but_the_random_one_gets_a_generator(tmp_path: Path) -> None:
     write_store(tmp_path)
     assert [task.name for task in planned(tmp_path)] == ["fold0-f100-r0", "final"]
 
@@ -55,7 +55,7 @@ def test_values_of_the_configuration_replace_the_presets(tmp_path: Path) -> None
     assert task.config["training"]["batch"] == 128
 
 
-def test_a_maker_leaves_a_generator_that_samples_chips(context: MakeJob) -> None:
+def test_the_task_function_leaves_a_generator_that_samples(context: MakeContext) -> None:
     made = context()
     metadata = make_generator(made)
     assert metadata["images"] == 64
@@ -78,7 +78,7 @@ def test_a_maker_leaves_a_generator_that_samples_chips(context: MakeJob) -> None
     assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
 
 
-def test_chips_are_scaled_as_the_configuration_says(context: MakeJob) -> None:
+def test_chips_are_scaled_as_the_configuration_says(context: MakeContext) -> None:
     made = context(chips={"scaling": {"method": "percentiles", "percentiles": [5, 95]}})
     fitted = read_inputs(made).scaling
     low, high = np.percentile(read_inputs(made).train.reshape(-1, 3), [5, 95], axis=0)
@@ -89,7 +89,7 @@ def test_chips_are_scaled_as_the_configuration_says(context: MakeJob) -> None:
 @pytest.mark.parametrize("preset", ["dcgan", "dcgan-lowdata"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_killed_and_resumed_training_gives_the_same_bytes(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
 ) -> None:
     profile = Profile(precision=precision)
     whole = context("whole", profile, preset=preset)
@@ -115,7 +115,7 @@ def test_a_killed_and_resumed_training_gives_the_same_bytes(
     assert digests(killed.out) == digests(whole.out)
 
 
-def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(context: MakeJob) -> None:
+def test_a_damaged_checkpoint_restarts_to_the_same_bytes(context: MakeContext) -> None:
     first, second = context("first"), context("second")
     make_generator(first)
     (second.scratch / train.GOOD).write_bytes(b"half of a file")
@@ -123,24 +123,22 @@ def test_a_damaged_checkpoint_starts_again_and_gives_the_same_bytes(context: Mak
     assert digests(first.out) == digests(second.out)
 
 
-def test_another_replicate_is_another_generator(context: MakeJob, with_part: Callable[..., TaskContext]) -> None:
-    first, second = context("first"), with_part(context("second"), seed=[1, 1])
+def test_another_replicate_is_another_generator(context: MakeContext, with_config: Callable[..., TaskContext]) -> None:
+    first, second = context("first"), with_config(context("second"), seed=[1, 1])
     make_generator(first)
     make_generator(second)
     assert digests(first.out)["generator.safetensors"] != digests(second.out)["generator.safetensors"]
 
 
 def test_a_class_without_training_chips_is_one_sentence(
-    context: MakeJob, with_part: Callable[..., TaskContext]
+    context: MakeContext, with_config: Callable[..., TaskContext]
 ) -> None:
-    made = with_part(context(), classes=["non-ship", "ship", "cloud"])
+    made = with_config(context(), classes=["non-ship", "ship", "cloud"])
     with pytest.raises(TooLittleDataError, match="0 training chips of class 'cloud'"):
         make_generator(made)
 
 
-def test_training_that_streams_from_its_shards_gives_the_same_bytes(
-    context: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_from_shards_gives_the_same_bytes(context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, streamed = context("whole"), context("streamed")
     make_generator(whole)
     monkeypatch.setattr("satpipe.dataset.chip_store.IN_MEMORY_BYTES", 0)
@@ -153,12 +151,12 @@ def test_training_that_streams_from_its_shards_gives_the_same_bytes(
     ("size", "bands", "classes"),
     [(16, 1, ("sea", "ship", "cloud")), (48, 4, ("sea", "ship")), (80, 1, ("sea", "ship"))],
 )
-def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
+def test_chips_of_any_size_bands_and_classes_are_learned(
     tmp_path: Path, preset: str, size: int, bands: int, classes: tuple[str, ...]
 ) -> None:
     store = tmp_path / "parts"
     write_store(store, train=24, validation=15, classes=classes, size=size, bands=bands)
-    made = job_in(store, tmp_path / "a", classes=classes, preset=preset, images=16, checkpoint_images=8)
+    made = context_in(store, tmp_path / "a", classes=classes, preset=preset, images=16, checkpoint_images=8)
     metadata = make_generator(made)
     assert (
         set(metadata["quality"])
@@ -175,7 +173,7 @@ def test_chips_of_any_size_bands_and_classes_are_learned_and_given_back(
     assert sheet.size == (10 * (size + 2) + 2, 2 * len(classes) * (size + 2) + 2)
 
 
-def test_a_forced_profile_is_what_the_card_says(context: MakeJob) -> None:
+def test_a_forced_profile_is_what_the_card_says(context: MakeContext) -> None:
     profile = Profile("cpu", "bf16", "contiguous", 2)
     made = context(profile=profile, images=16, checkpoint_images=8)
     before = torch.get_num_threads()
@@ -193,13 +191,13 @@ from pathlib import Path
 from satpipe.models import probe
 from satpipe.stages.gan import features
 features.STEPS = probe.STEPS = 3
-from fixtures.gan_project import job_in
+from fixtures.gan_project import context_in
 from satpipe.stages.gan.stage import make_generator
-make_generator(job_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))
+make_generator(context_in(Path(sys.argv[1]), Path(sys.argv[2]), images=int(sys.argv[3]), checkpoint_images=16))
 """
 
 
-def test_a_training_process_killed_in_the_middle_of_its_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     store = tmp_path / "parts"
     write_store(store)
     inherited = os.environ.get("PYTHONPATH", "")

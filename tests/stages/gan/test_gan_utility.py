@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fixtures.gan_project import toy_chips
+from fixtures.gan_project import striped_chips
 from satpipe.models import probe
 from satpipe.models.device import Profile
 from satpipe.stages.gan.utility import usefulness
 
 
-def test_synthetic_chips_with_information_teach_and_noise_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_informative_chips_train_and_noise_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "STEPS", 40)
-    real, held_out, alike = ((toy_chips(60, seed=seed)[0] / 127.5 - 1).astype(np.float32) for seed in (1, 2, 3))
+    real, held_out, alike = ((striped_chips(60, seed=seed)[0] / 127.5 - 1).astype(np.float32) for seed in (1, 2, 3))
     labels = np.arange(60) % 2
     noise = np.random.default_rng(0).uniform(-1, 1, alike.shape).astype(np.float32)
     found = [

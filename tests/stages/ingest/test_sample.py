@@ -18,7 +18,7 @@ def test_all_are_taken_where_nothing_limits_them() -> None:
     assert sample(NAMES, [1] * 300, (), 400, 1000) == set(NAMES)
 
 
-def test_folders_share_the_scenes_and_each_is_covered_from_end_to_end() -> None:
+def test_a_sample_covers_each_folder_from_end_to_end() -> None:
     taken = sample(NAMES, [1] * 300, (), 30, None)
     assert Counter(name[0] for name in taken) == {"a": 10, "b": 10, "c": 10}
     places = sorted(int(name[2:5]) for name in taken if name[0] == "a")
@@ -42,7 +42,7 @@ def test_bytes_are_limited_but_the_smallest_six_are_taken_anyway() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_scenes_left_out_are_counted_and_their_labels_go_with_them(strict: bool, tmp_path: Path) -> None:
+def test_scenes_left_out_are_counted_with_their_labels(strict: bool, tmp_path: Path) -> None:
     for number in range(12):
         write_image(tmp_path / "set" / f"s{number:02}.png", pixels(seed=number))
         (tmp_path / "set" / f"s{number:02}.txt").write_text("0 .5 .5 .2 .2\n" if number < 8 else "")

@@ -250,7 +250,7 @@ def test_every_estimate_follows_from_the_predictions(page_folder: Path, metric: 
         assert row["estimate"] == pytest.approx(value, abs=2e-6)
 
 
-def test_the_verdicts_standard_error_can_be_recomputed_from_the_predictions(page_folder, report):
+def test_the_standard_error_can_be_recomputed_from_predictions(page_folder, report):
     """The crossed jackknife as docs/report.md tells it, with groups left out one at a time by weights."""
     rows = pd.read_parquet(page_folder / "predictions.parquet").query("role == 'test'")
     wide = rows.pivot_table(

@@ -332,7 +332,7 @@ def test_accepted_chips_have_no_row_where_a_split_has_none(tmp_path):
 
     grade = {"balanced_accuracy": 0.9, "average_precision": {"ship": 0.8}}
     splits = {"a": split(0, grade), "b": split(1, grade | {"balanced_accuracy": 0.7})}
-    data = SimpleNamespace(answer={"question": {"fraction": 1.0}}, splits=splits)
+    data = SimpleNamespace(splits=splits, verdict_splits=lambda: list(splits.values()))
     assert mean_usefulness(data)["accepted_to_real"]["balanced accuracy"] == pytest.approx(0.8)
     assert ungraded_in_words(accepted_grades(data)) is None
     splits["c"] = split(2, {})

@@ -42,7 +42,7 @@ def crossed(rng, replicates, units, effect=0.0, replicate=1.0, unit=1.0, rest=1.
 # ------------------------------------------------------------------------------------------------------ variance
 
 
-def test_variance_components_are_those_of_a_two_way_analysis_of_variance():
+def test_variance_components_are_those_of_a_two_way_anova():
     replicates, units = 6, 11
     values = crossed(np.random.default_rng(0), replicates, units)
     frame = pd.DataFrame(
@@ -71,7 +71,7 @@ def test_variance_is_unbiased_for_crossed_effects_in_strata():
     assert np.mean(variances) == pytest.approx(np.var(estimates), rel=0.06)
 
 
-def test_a_difference_between_folds_is_no_variance_of_their_units():
+def test_fold_differences_are_no_variance_of_units():
     stratum = np.repeat([0, 1], 6)
     values = crossed(np.random.default_rng(2), 6, 12)
     shifted = values + np.where(stratum == 0, 5.0, -5.0)
@@ -79,7 +79,7 @@ def test_a_difference_between_folds_is_no_variance_of_their_units():
     assert statistics.crossed_variance(*there, stratum) == pytest.approx(statistics.crossed_variance(*here, stratum))
 
 
-def test_folds_that_disagree_and_nothing_else_give_the_t_interval_of_scipy_over_folds():
+def test_folds_that_disagree_give_the_t_interval_of_scipy():
     fold = np.array([0.3, 1.1, -0.4, 0.6])
     stratum = np.repeat(np.arange(4), 5)
     values = np.repeat(fold[stratum][None], 6, axis=0)
@@ -123,7 +123,7 @@ def test_folds_that_agree_widen_nothing():
     assert found.variance_folds == 0.0
 
 
-def test_the_interval_of_replicates_alone_is_the_t_interval_of_scipy():
+def test_an_interval_of_replicates_is_the_t_interval_of_scipy():
     replicate = np.random.default_rng(3).normal(size=8)
     values = np.repeat(replicate[:, None], 12, axis=1)
     found = statistics.interval(mean_of(values), one_stratum(12), 0.9)
@@ -202,7 +202,7 @@ def test_degrees_of_freedom_are_those_of_simulated_variances(share):
     assert statistics.jackknife_df(one_stratum(len(share)), share) == pytest.approx(expected, rel=0.03)
 
 
-def test_equal_units_have_as_many_degrees_of_freedom_as_units_less_strata():
+def test_degrees_of_freedom_are_units_less_strata():
     stratum = np.array([0, 0, 0, 1, 1, 1])
     assert statistics.jackknife_df(stratum, np.full(6, 1 / 6)) == pytest.approx(4.0)
     assert statistics.jackknife_df(one_stratum(2), np.array([0.9, 0.1])) == pytest.approx(1.0)
@@ -281,7 +281,7 @@ def test_no_stratum_is_of_one_unit_where_there_are_more(fold):
     assert len(fold) == 1 or (counts > 1).all()
 
 
-def test_leaving_one_scene_out_at_a_time_still_counts_the_variance_of_scenes():
+def test_leave_one_out_still_counts_the_variance_of_scenes():
     values = np.repeat(np.random.default_rng(9).normal(size=(1, 12)), 6, axis=0)
     stratum = statistics.strata(np.arange(12))
     assert statistics.interval(mean_of(values), stratum).se > 0.1
@@ -319,7 +319,7 @@ def test_the_detectable_effect_is_that_of_statsmodels(replicates):
     assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_difference_that_never_varied_says_nothing_of_what_could_be_seen():
+def test_a_constant_difference_has_no_detectable_effect():
     assert math.isnan(statistics.detectable_effect(0.0, 5))
 
 
@@ -337,7 +337,7 @@ def test_the_verdict_follows_from_the_interval(effect, answer):
 
 
 @pytest.mark.parametrize(("replicates", "units"), [(5, 12), (6, 9), (1, 1)])
-def test_too_little_data_gives_no_other_verdict_however_clear_it_looks(replicates, units):
+def test_too_little_data_gives_no_other_verdict(replicates, units):
     values = 5 + 0.01 * np.random.default_rng(12).normal(size=(replicates, units))
     assert verdict_on(values).answer == "too little data to tell"
 
@@ -375,7 +375,7 @@ def test_ten_thousand_draws_of_a_full_experiment_are_one_product():
     assert calls == [(10_000, 80)]
 
 
-def test_false_verdicts_are_rare_where_percentiles_are_wrong_about_replicates():
+def test_false_verdicts_are_rare_where_percentiles_are_wrong():
     """300 experiments without effect whose replicates differ: the t interval keeps its word, percentiles do not."""
     rng = np.random.default_rng(15)
     wrong = percentile = 0

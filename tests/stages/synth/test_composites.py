@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.gan_project import job_in, write_store
+from fixtures.gan_project import context_in, write_store
 from satpipe.config.run import RunConfig
 from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.orientations import ORIENTATIONS, oriented
@@ -29,7 +29,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
     monkeypatch.setattr("satpipe.models.probe.STEPS", 3)
     store = tmp_path / "store"
     write_store(store, masks=True)
-    gan = job_in(store, tmp_path / "gan", images=64, checkpoint_images=64)
+    gan = context_in(store, tmp_path / "gan", images=64, checkpoint_images=64)
     make_generator(gan)
     config = RunConfig.model_validate(
         {"ingest": {"sources": [{"type": "simulated"}]}, "synth": {"screen": False, "per_class": 20}}

@@ -41,7 +41,7 @@ def planned(project, path):
     return {task.name: task for task in project.planned({"folders": [{"name": "other", "path": str(path)}]})}
 
 
-def job_for(project, task) -> TaskContext:
+def context_for(project, task) -> TaskContext:
     (project.store / "chips" / "index" / "metadata.json").write_text(
         json.dumps({"shape": [16, 16, 3], "dtype": "uint8"})
     )
@@ -50,7 +50,7 @@ def job_for(project, task) -> TaskContext:
 
 def test_an_external_folder_is_read_with_its_labels(project, folder):
     root, chips = folder
-    context = job_for(project, planned(project, root)[f"external-other-{NAME}"])
+    context = context_for(project, planned(project, root)[f"external-other-{NAME}"])
     metadata = import_external(context)
     assert metadata["accepted"] == {"non-ship": 2, "ship": 3}
     index = SYNTHETIC.read(context.out / "index.parquet")
@@ -68,7 +68,7 @@ def test_the_split_in_a_path_stands_for_its_name(project, folder):
     assert len(task.files) == 5
 
 
-def test_an_edited_chip_changes_what_the_part_is_made_from(project, folder):
+def test_an_edited_chip_changes_the_inputs_of_the_task(project, folder):
     root, chips = folder
     before = planned(project, root)[f"external-other-{NAME}"].files
     Image.fromarray(255 - chips[3]).save(root / "non-ship" / "3.png")
@@ -79,7 +79,7 @@ def test_an_edited_chip_changes_what_the_part_is_made_from(project, folder):
 def test_chips_of_another_size_are_one_sentence(project, folder):
     root, _ = folder
     Image.new("RGB", (20, 20)).save(root / "ship" / "9.png")
-    context = job_for(project, planned(project, root)[f"external-other-{NAME}"])
+    context = context_for(project, planned(project, root)[f"external-other-{NAME}"])
     with pytest.raises(InputError, match=r"ship/9\.png.*\(20, 20, 3\).*\(16, 16, 3\)"):
         import_external(context)
 

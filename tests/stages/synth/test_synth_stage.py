@@ -72,7 +72,7 @@ def test_at_most_the_oversampled_number_of_candidates_is_made(project, monkeypat
     assert "ship" in metadata["note"]
 
 
-def test_new_chips_of_the_class_pass_and_the_default_number_is_the_largest_class(project, monkeypatch):
+def test_the_default_number_of_chips_is_the_largest_class(project, monkeypatch):
     use_chips(monkeypatch, lambda labels, seeds: bars(labels, seed=int(seeds[0]) % 1000))
     metadata = make_synthetic(project.task_context())
     assert metadata["accepted"] == {"non-ship": 20, "ship": 20}
@@ -111,7 +111,7 @@ def test_chips_unlike_anything_real_are_dropped(project, monkeypatch):
     assert set(metadata["reasons"]) <= {LABEL, DISTANCE}
 
 
-def test_the_same_part_gives_the_same_bytes(project):
+def test_the_same_task_gives_the_same_bytes(project):
     digests = []
     for folder in ("a", "b"):
         context = project.task_context(folder)
@@ -159,7 +159,7 @@ def test_what_accepted_chips_teach_is_graded_on_validation_chips(tmp_path, monke
     assert make_synthetic(project.task_context("wrong"))["tstr"]["average_precision"]["ship"] < 0.6
 
 
-def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_path):
+def test_grades_without_screening_follow_the_profile(tmp_path):
     project = SynthProject(tmp_path, validation=20)
     project.settings = {"screen": False, "per_class": 8}
     torch.use_deterministic_algorithms(False)
@@ -167,7 +167,7 @@ def test_what_is_graded_without_screening_is_computed_as_the_profile_says(tmp_pa
     assert torch.are_deterministic_algorithms_enabled()
 
 
-def test_nothing_is_graded_where_a_class_has_no_validation_chips_or_no_accepted_ones(tmp_path, monkeypatch):
+def test_classes_without_chips_get_no_grade(tmp_path, monkeypatch):
     assert make_synthetic(SynthProject(tmp_path / "none").task_context())["tstr"] == {}
     assert make_synthetic(SynthProject(tmp_path / "one", validation=1).task_context())["tstr"] == {}
     use_chips(monkeypatch, lambda labels, seeds: np.full((len(labels), 16, 16, 3), 128, np.uint8))

@@ -21,17 +21,12 @@ INK, MUTED, GRID, GROUND, ACCENT, SOFT, BAD = (f"#f0000{number}" for number in r
 SERIES = ("#f00011", "#f00012", "#f00013", "#f00014", "#f00015", "#f00016", "#f00017", "#f00018", "#f00019", "#f00020")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
-    "-",
-    (0, (5, 2)),
-    (0, (1.5, 1.5)),
-    (0, (6, 2, 1, 2)),
-    (0, (3, 1)),
-    (0, (8, 3)),
-    (0, (1, 3)),
-    (0, (4, 1, 1, 1, 1, 1)),
-    (0, (10, 2)),
-    (0, (2, 1)),
-)
+    "-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)), (0, (1, 3)),
+    (0, (4, 1, 1, 1, 1, 1)), (0, (10, 2)), (0, (2, 1)),
+)  # fmt: skip
+LIGHT = (
+    "#6b7280", "#0b6bcb", "#c2570c", "#0b8158", "#8a3fb0", "#946200", "#b3245b", "#0e7c86", "#4a5fc1", "#7a6a53",
+)  # fmt: skip
 VARIABLES = {
     INK: ("ink", "#1b2126"),
     MUTED: ("muted", "#59636e"),
@@ -40,29 +35,7 @@ VARIABLES = {
     ACCENT: ("accent", "#0b5cad"),
     SOFT: ("soft", "#eef1f4"),
     BAD: ("bad", "#b3261e"),
-    **{
-        colour: (f"series-{number}", fallback)
-        for number, (colour, fallback) in enumerate(
-            zip(
-                SERIES,
-                (
-                    "#6b7280",
-                    "#0b6bcb",
-                    "#c2570c",
-                    "#0b8158",
-                    "#8a3fb0",
-                    "#946200",
-                    "#b3245b",
-                    "#0e7c86",
-                    "#4a5fc1",
-                    "#7a6a53",
-                ),
-                strict=True,
-            ),
-            start=1,
-        )
-    },
-}
+} | {colour: (f"series-{number}", light) for number, (colour, light) in enumerate(zip(SERIES, LIGHT, strict=True), 1)}
 """Name of the CSS variable and light fallback of each stand-in colour."""
 
 SCALE = 1.5

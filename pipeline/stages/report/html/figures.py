@@ -50,6 +50,17 @@ def _percent(axes: Axes, signed: bool) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
+def _rows(axes: Axes, count: int, title: str, signed: bool) -> None:
+    """Set the axes of a plot with a row for each thing, and values along the horizontal axis."""
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(True, axis="x")
+    axes.set_axisbelow(True)
+    _percent(axes, signed)
+    axes.set_xlabel(title)
+
+
 def stacked(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return a level (N,) from 0 for each value, so that equal and almost equal ones are drawn below each other."""
     levels = np.zeros(len(values))
@@ -92,13 +103,7 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
         for row, bar in enumerate(bars):
             _bar(axes, bar, row)
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
-        axes.set_ylim(len(bars) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.grid(True, axis="x")
-        axes.set_axisbelow(True)
-        _percent(axes, signed)
-        axes.set_xlabel(axis)
+        _rows(axes, len(bars), axis, signed)
         says = points if signed else (lambda value: number(100 * value, 1) if value is not None else "–")
         text = "; ".join(f"{bar.label}: {says(bar.estimate)} ({says(bar.low)} to {says(bar.high)})" for bar in bars)
         return svg(figure, name, title, f"{axis}. {text}.")
@@ -223,10 +228,8 @@ def lines(
         axes.set_ylabel(y_axis)
         named = [curve for curve in curves if not curve.plain]
         if len(named) > 1:
-            if len(named) > CROWDED:
-                axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=2.8)
-            else:
-                axes.legend(loc="best", handlelength=2.8)
+            above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}
+            axes.legend(handlelength=2.8, **(above if len(named) > CROWDED else {"loc": "best"}))
         ends = "; ".join(_ends(curve) for curve in named)
         return svg(figure, name, title, f"{y_axis} over {x_axis}. {ends}.")
 
@@ -251,23 +254,11 @@ def _curve(axes: Axes, curve: Line) -> None:
         if curve.note is not None:
             right = curve.x[ringed_at] > (min(curve.x) + max(curve.x)) / 2
             axes.annotate(
-                curve.note,
-                (curve.x[ringed_at], values[ringed_at]),
-                (-8 if right else 8, 14),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                color=MUTED,
-                fontsize=8.5,
-            )
-        axes.plot(
-            curve.x[ringed_at],
-            values[ringed_at],
-            marker="o",
-            markersize=8,
-            color=SERIES[kind],
-            markerfacecolor=GROUND,
-            markeredgewidth=2,
-        )
+                curve.note, (curve.x[ringed_at], values[ringed_at]), (-8 if right else 8, 14),
+                textcoords="offset points", ha="right" if right else "left", color=MUTED, fontsize=8.5,
+            )  # fmt: skip
+        ring: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": GROUND, "markeredgewidth": 2}
+        axes.plot(curve.x[ringed_at], values[ringed_at], color=SERIES[kind], **ring)
 
 
 def _ends(curve: Line) -> str:
@@ -311,13 +302,7 @@ def stems(name: str, title: str, rows: Sequence[Stem], axis: str, series: int) -
         axes.hlines(places, 0, values, color=SERIES[series], linewidth=1.1, alpha=0.55)
         axes.scatter(values, places, s=sizes, color=SERIES[series], zorder=3, linewidths=0)
         axes.set_yticks(places if labelled else [], [row.label for row in rows] if labelled else [])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.grid(True, axis="x")
-        axes.set_axisbelow(True)
-        _percent(axes, signed=True)
-        axes.set_xlabel(axis)
+        _rows(axes, len(rows), axis, signed=True)
         better, worse = int((values > 0).sum()), int((values < 0).sum())
         text = f"{axis}: {better} above zero, {worse} below, {len(rows) - better - worse} equal."
         return svg(figure, name, title, text)

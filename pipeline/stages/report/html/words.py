@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....dataset.arms import ARMS
 from ....utils.plural import plural
@@ -34,6 +34,11 @@ def points(value: float | None, digits: int = 1) -> str:
         return "–"
     text = number(100 * value, digits)
     return text if text.startswith(MINUS) or not float(text) else f"+{text}"
+
+
+def ends(row: Mapping[Any, Any]) -> str:
+    """Return the ends of an interval (`low` and `high`) in percentage points."""
+    return f"{points(row['low'])} to {points(row['high'])}"
 
 
 def unit_name(column: str) -> str:

@@ -12,7 +12,7 @@ from ....utils.plural import plural
 from ..gather import ReportData
 from ..html import blocks, figures
 from ..html.drawing import number_of
-from ..html.words import number, points, short_names, unit_name
+from ..html.words import ends, number, points, short_names, unit_name
 from ..stats.metrics import METRICS
 from .scores import right_shares
 
@@ -28,14 +28,9 @@ def _value(row: Mapping[str, Any]) -> dict[str, str]:
     return blocks.cell(number(row["estimate"]), f"{number(row['low'])} – {number(row['high'])}")
 
 
-def arms_of(data: ReportData) -> list[str]:
-    """Return arms in the order of the experiment."""
-    return list(dict.fromkeys(data.metrics.loc[data.metrics["kind"] == "arm", "arm"]))
-
-
 def arms_table(data: ReportData) -> blocks.Block:
     """Return every arm and metric at the verdict's fraction, with intervals."""
-    question, arms = data.answer["question"], arms_of(data)
+    question, arms = data.answer["question"], data.arms
     order = [question["metric"], *(name for name in METRICS if name != question["metric"])]
     selected = _of(data.metrics, kind="arm", fold=None, fraction=question["fraction"]).set_index(["arm", "metric"])
     rows = [
@@ -66,7 +61,7 @@ def verdict_figure(answer: Mapping[str, Any]) -> blocks.Block:
 
 def arms_figure(data: ReportData) -> blocks.Block:
     """Return the verdict's metric of each arm."""
-    question, arms = data.answer["question"], arms_of(data)
+    question, arms = data.answer["question"], data.arms
     selected = _of(
         data.metrics, kind="arm", fold=None, fraction=question["fraction"], metric=question["metric"]
     ).set_index("arm")
@@ -83,7 +78,7 @@ def _bar(row: Any, label: str, series: int, dots: Sequence[float] = (), strong: 
 
 def differences_figure(data: ReportData) -> blocks.Block:
     """Return differences between arms on the verdict's metric, the primary one first."""
-    question, arms = data.answer["question"], arms_of(data)
+    question, arms = data.answer["question"], data.arms
     selected = _of(data.metrics, kind="difference", fold=None, fraction=question["fraction"], metric=question["metric"])
     bars = [
         _bar(
@@ -113,7 +108,7 @@ def differences_table(data: ReportData) -> blocks.Block:
         by_metric = group.set_index("metric")
         for metric in order:
             row = by_metric.loc[metric].to_dict()
-            cells.append(blocks.cell(points(row["estimate"]), f"{points(row['low'])} to {points(row['high'])}"))
+            cells.append(blocks.cell(points(row["estimate"]), ends(row)))
         cells.append(number(by_metric.loc[question["metric"], "sign_flip_p"]))
         primary = (arm, baseline) == (question["treatment"], question["baseline"])
         rows.append(blocks.row(cells, strong=primary))
@@ -162,7 +157,7 @@ def section_sure(data: ReportData) -> blocks.Section:
                 f" {100 * interval['variance_units']:.0f} % from the choice of test groups,{folds} and"
                 f" {100 * interval['variance_rest']:.0f} % from their interaction. As a cross-check, the crossed"
                 f" bootstrap with {bootstrap['draws']:,} draws (grey in the top figure) gives"
-                f" {points(bootstrap['low'])} to {points(bootstrap['high'])} points.",
+                f" {ends(bootstrap)} points.",
                 quiet=True,
             )
         )
@@ -181,10 +176,7 @@ def composition(data: ReportData) -> list[blocks.Block]:
     if not set(steps.values()) <= set(rows):
         return []
     shares = [(name, rows[pair]) for name, pair in steps.items()]
-    text = "; ".join(
-        f"{name} {points(row['estimate'])} points ({points(row['low'])} to {points(row['high'])})"
-        for name, row in shares
-    )
+    text = "; ".join(f"{name} {points(row['estimate'])} points ({ends(row)})" for name, row in shares)
     return [
         blocks.heading("Composition or GAN"),
         blocks.text(
@@ -196,7 +188,7 @@ def composition(data: ReportData) -> list[blocks.Block]:
 
 
 def _where_row(row: Any, label: str, baseline: Any, treatment: Any, chips: int) -> dict[str, Any]:
-    ci = f"{points(row['low'])} to {points(row['high'])}" if not pd.isna(row["low"]) else ""
+    ci = "" if pd.isna(row["low"]) else ends(row)
     cells = [
         label,
         blocks.cell(points(row["estimate"]), ci),
@@ -226,7 +218,7 @@ def section_where(data: ReportData) -> blocks.Section:
         name = str(wanted["metric"]).removeprefix("recall of ")
         chips = int(of_class.get(name, 0)) if label == f"class {name}" else int(row["chips"])
         rows.append(_where_row(row, label, first, second, chips))
-        bars.append(_bar(row, label, number_of(treatment, arms_of(data))))
+        bars.append(_bar(row, label, number_of(treatment, data.arms)))
     head = ["Where", "difference", baseline, treatment, "chips", "groups"]
     caption = (
         f"{treatment} against {baseline}: {question['title']} by fold and real fraction, recall by class. All of this"
@@ -297,7 +289,7 @@ def units_blocks(data: ReportData) -> tuple[blocks.Block, blocks.Block]:
         )
         for name, row in shares.iterrows()
     ]
-    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, arms_of(data)))
+    svg = figures.stems("units", f"Difference by {unit}", stems, axis, number_of(treatment, data.arms))
     return (
         blocks.figure(
             "units", svg, f"Accuracy on each test {unit}, mean of replicates; larger dots have more chips. Exploratory."

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from ....dataset.chip_store import subsample
+from ....dataset.chip_store import ChipStore, subsample
 from ....dataset.contact_sheet import Pixels, to_rgb, viewable
 from ....dataset.scaling import Scaling, fit
 from ....engine.task import read_metadata
 from ....utils.plural import plural
-from ..gather import ReportData, Split, chosen_mask, roles, sample, synthetic
+from ..gather import ReportData, Split, chosen_mask, of_role, sample, synthetic
 from ..html import blocks
 from ..html.pictures import tiles
 from ..html.words import number
@@ -22,6 +23,7 @@ SCALING_CHIPS = 256
 COMPARED = 256
 """Synthetic chips of a class that are compared with all training chips."""
 PAIRS = 6
+NO_PICTURES = np.empty((0, 1, 1, 3), np.uint8)
 GREY = 128
 """Behind an object that is shown alone."""
 
@@ -36,32 +38,21 @@ def examples(data: ReportData, scaling: Scaling, label: str, count: int) -> tupl
     """Return real training chips and accepted synthetic chips (N, H, W, 3) of a class, folds in turn."""
     splits = [split for split in data.shown_splits() if split.synth is not None]
     share = -(-count // max(1, len(splits)))
-    real = [_real(data, scaling, split, label, share) for split in splits]
-    synthetic_chips = [_made(data, scaling, split, label, share) for split in splits]
+
+    def drawn(chips: ChipStore | None, stream: int, split: Split) -> Pixels:
+        seed = [data.config["seed"], stream, split.metadata["fold"]]
+        chosen = None if chips is None else sample(chips, label, share, seed)
+        return viewable(chosen.read(), scaling) if chosen is not None and len(chosen) else NO_PICTURES
+
+    real = [drawn(of_role(data, split, "train"), 3, split) for split in splits]
+    synthetic_chips = [drawn(synthetic(split, data.store), 4, split) for split in splits]
     return _in_turn(real)[:count], _in_turn(synthetic_chips)[:count]
 
 
 def _in_turn(groups: list[Pixels]) -> Pixels:
     turns = zip_longest(*(list(group) for group in groups))
     pictures = [picture for turn in turns for picture in turn if picture is not None]
-    return np.stack(pictures) if pictures else np.empty((0, 1, 1, 3), np.uint8)
-
-
-def _real(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
-    table = roles(split)
-    train = data.chips.of(table.loc[table["role"] == "train", "chip_id"])
-    chosen = sample(train, label, count, [data.config["seed"], 3, split.metadata["fold"]])
-    return viewable(chosen.read(), scaling) if len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
-
-
-def _made(data: ReportData, scaling: Scaling, split: Split, label: str, count: int) -> Pixels:
-    synthetic_chips = synthetic(split, data.store)
-    chosen = (
-        None
-        if synthetic_chips is None
-        else sample(synthetic_chips, label, count, [data.config["seed"], 4, split.metadata["fold"]])
-    )
-    return viewable(chosen.read(), scaling) if chosen is not None and len(chosen) else np.empty((0, 1, 1, 3), np.uint8)
+    return np.stack(pictures) if pictures else NO_PICTURES
 
 
 def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
@@ -74,18 +65,11 @@ def section_chips(data: ReportData, scaling: Scaling) -> blocks.Section | None:
         if not len(real) or not len(synthetic_chips):
             continue
         sides = [
-            {
-                "id": f"real-{place}",
-                "title": f"Real: {label}",
-                "pictures": tiles(real),
-                "what": f"real training chip of class {label}",
-            },
-            {
-                "id": f"synthetic-{place}",
-                "title": f"Synthetic: {label}",
-                "pictures": tiles(synthetic_chips),
-                "what": f"synthetic chip of class {label}",
-            },
+            {"id": f"{kind}-{place}", "title": f"{kind.capitalize()}: {label}", "pictures": tiles(chips), "what": what}
+            for kind, chips, what in (
+                ("real", real, f"real training chip of class {label}"),
+                ("synthetic", synthetic_chips, f"synthetic chip of class {label}"),
+            )
         ]
         section.blocks += [blocks.heading(label), blocks.beside(sides, "")]
     if not section.blocks:
@@ -150,28 +134,20 @@ def _unlabelled(data: ReportData) -> str:
 
 def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
     """Return how many candidates were accepted, by class, and why others were not."""
-    rows = []
-    reasons: dict[str, int] = {}
-    totals: dict[str, list[int]] = {}
+    candidates, accepted, reasons = Counter[str](), Counter[str](), Counter[str]()
     for split in data.splits.values():
-        if split.synth is None:
-            continue
-        metadata = synth_metadata(split)
-        for label, count in metadata.get("candidates", {}).items():
-            total = totals.setdefault(label, [0, 0])
-            total[0] += int(count)
-            total[1] += int(metadata.get("accepted", {}).get(label, 0))
-        for reason, count in metadata.get("reasons", {}).items():
-            reasons[reason] = reasons.get(reason, 0) + int(count)
-    for label, (candidates, accepted) in totals.items():
-        share = 100 * accepted / candidates if candidates else 0.0
-        rows.append(blocks.row([label, f"{candidates:,}", f"{accepted:,}", f"{share:.0f} %"]))
-    if not rows:
+        metadata = read_metadata(split.synth) if split.synth is not None else {}
+        candidates.update(metadata.get("candidates", {}))
+        accepted.update(metadata.get("accepted", {}))
+        reasons.update(metadata.get("reasons", {}))
+    if not candidates:
         return []
-    results["screening"] = {
-        "classes": {label: {"candidates": both[0], "accepted": both[1]} for label, both in totals.items()},
-        "not_accepted": reasons,
-    }
+    rows = [
+        blocks.row([label, f"{count:,}", f"{accepted[label]:,}", f"{100 * accepted[label] / max(1, count):.0f} %"])
+        for label, count in candidates.items()
+    ]
+    classes = {label: {"candidates": count, "accepted": accepted[label]} for label, count in candidates.items()}
+    results["screening"] = {"classes": classes, "not_accepted": dict(reasons)}
     table = blocks.table(
         "Screening of synthetic chips",
         "Synthetic chips of the experiment's splits together: candidates, and what the screening accepted.",
@@ -188,9 +164,7 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
     synthetic_chips = synthetic(split, data.store) if split is not None else None
     if split is None or synthetic_chips is None:
         return []
-    table = roles(split)
-    train = data.chips.of(table.loc[table["role"] == "train", "chip_id"])
-    held_out = data.chips.of(table.loc[table["role"] == "validation", "chip_id"])
+    train, held_out = (of_role(data, split, role) for role in ("train", "validation"))
     numbers = np.array([data.classes.index(name) for name in train.index["class"]], np.int64)
     training = train.read(subsample(numbers, train.read([0]).shape[1:]))
     entries: list[blocks.Block] = []
@@ -228,8 +202,3 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
             ),
         ]
     return entries
-
-
-def synth_metadata(split: Split) -> dict[str, dict[str, int]]:
-    """Return the metadata of a split's synthetic chips."""
-    return read_metadata(split.synth) if split.synth is not None else {}

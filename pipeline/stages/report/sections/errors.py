@@ -14,7 +14,7 @@ from ..gather import ReportData
 from ..html import blocks
 from ..html.pictures import tiles
 from ..html.words import short_names
-from .scores import right_shares, tested, two_arms
+from .scores import right_shares
 
 SHOWN = 12
 SHOWN_ERRORS = 24
@@ -30,8 +30,8 @@ KINDS = ("false positives", "false negatives", "wrong class")
 
 def contradicted(data: ReportData) -> pd.DataFrame:
     """Return test chips whose label every replicate of both arms contradicts with confidence, most certain first."""
-    rows = tested(data)
-    rows = rows[rows["arm"].isin(two_arms(data))]
+    rows = data.tested
+    rows = rows[rows["arm"].isin(data.two_arms)]
     background = data.classes[0]
     says_object = rows["predicted"] != background
     # The score is the probability of not being background: it has no opinion on which object it is.
@@ -51,8 +51,8 @@ def error_table(data: ReportData) -> pd.DataFrame:
     Columns: `arms` (``both``, or the one that is wrong), `kind` (one of :data:`KINDS`), `predicted` (what most wrong
     replicates say), the share of wrong replicates and the mean score by arm, and where the chip is.
     """
-    baseline, treatment = two_arms(data)
-    rows = tested(data)
+    baseline, treatment = data.two_arms
+    rows = data.tested
     rows = rows[rows["arm"].isin([baseline, treatment])]
     rows = rows.assign(wrong=(rows["class"] != rows["predicted"]).astype(float))
     case = ["fold", "chip_id", "unit", "class"]
@@ -85,7 +85,7 @@ def shown_errors(table: pd.DataFrame) -> pd.DataFrame:
 def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
     """Return chips that changed sides, and labels to check."""
     section = blocks.Section("errors", "Which chips are wrong, and which changed sides")
-    baseline, treatment = two_arms(data)
+    baseline, treatment = data.two_arms
     shares = right_shares(data)
     gained = shares[shares["change"] >= CHANGED].sort_values(["change", "chip_id"], ascending=[False, True])
     lost = shares[shares["change"] <= -CHANGED].sort_values(["change", "chip_id"])
@@ -100,7 +100,7 @@ def section_errors(data: ReportData, scaling: Scaling) -> blocks.Section:
     wrong = float((1 - shares["baseline"]).sum())
     still = int((always["treatment"] == 0).sum())
     share = len(always) / wrong if wrong else 0.0
-    if len(always) and tested(data)["replicate"].nunique() > 1:
+    if len(always) and data.tested["replicate"].nunique() > 1:
         section.blocks.append(
             blocks.text(
                 f"Every replicate of {baseline} gets {plural(len(always), 'test chip')} wrong: {100 * share:.0f} %"
@@ -149,7 +149,7 @@ def _gallery(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     table = error_table(data)
     if table.empty:
         return []
-    baseline, treatment = two_arms(data)
+    baseline, treatment = data.two_arms
     shown = shown_errors(table)
 
     def lines(row: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -113,21 +114,30 @@ def over_trained(history: History, best: int | None) -> str | None:
     return "over-trained from here" if len(later) >= LASTING and min(later) > reference else None
 
 
+def _curve(
+    split: Split, series: int, histories: Mapping[str, History], value_of: Callable[[Mapping[str, Any]], Any]
+) -> figures.Line | None:
+    """Return a measure of a training over the images shown; None where it was not measured twice."""
+    rows = [
+        (float(line["images"]), value)
+        for line in histories[split.name]
+        if (value := _number(value_of(line))) is not None
+    ]
+    if len(rows) < 2:
+        return None
+    x, y = zip(*rows, strict=True)
+    return figures.Line(f"fold {split.metadata['fold']}", x, y, series)
+
+
 def distance_figure(label: str, splits: Sequence[Split], histories: Mapping[str, History]) -> blocks.Block | None:
     """Return kernel distance of a class over the training, and the floor of real chips."""
     curves, floors = [], []
     for series, split in enumerate(splits):
-        rows = [
-            (float(line["images"]), value)
-            for line in histories[split.name]
-            if (value := _number(line.get("quality", {}).get(label, {}).get("kid"))) is not None
-        ]
         metadata = read_metadata(split.gan) if split.gan is not None else {}
         floor = _number(metadata.get("quality", {}).get(label, {}).get("kid_floor"))
         floors += [floor] if floor is not None else []
-        if len(rows) > 1:
-            x, y = zip(*rows, strict=True)
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=metadata.get("best_images")))
+        curve = _curve(split, series, histories, lambda line: line.get("quality", {}).get(label, {}).get("kid"))
+        curves += [replace(curve, ringed=metadata.get("best_images"))] if curve is not None else []
     if not curves:
         return None
     if floors:
@@ -143,17 +153,12 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
     """Return the score that chooses the checkpoint, and from where a training was over-trained."""
     curves, noted = [], False
     for series, split in enumerate(splits):
-        rows = [
-            (float(line["images"]), value)
-            for line in histories[split.name]
-            if (value := _number(line.get("score"))) is not None
-        ]
-        if len(rows) > 1:
-            x, y = zip(*rows, strict=True)
+        curve = _curve(split, series, histories, lambda line: line.get("score"))
+        if curve is not None:
             best = read_metadata(split.gan).get("best_images") if split.gan is not None else None
             note = None if noted else over_trained(histories[split.name], best)
             noted = noted or note is not None
-            curves.append(figures.Line(_fold(split), x, y, series, ringed=best, note=note))
+            curves.append(replace(curve, ringed=best, note=note))
     if not curves:
         return None
     svg = figures.lines("gan-score", "Score while training", curves, "real images shown", "score")
@@ -181,16 +186,10 @@ def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
     )
 
 
-def _fold(split: Split) -> str:
-    return f"fold {split.metadata['fold']}"
-
-
 def chosen(data: ReportData, stage: Literal["gan", "synth"] = "gan") -> Iterator[Mapping[str, Any]]:
     """Yield the metadata of the generators of the verdict's fraction, or of the synthetic chips that they made."""
-    fraction = data.answer["question"]["fraction"]
-    for split in data.splits.values():
-        folder = getattr(split, stage)
-        if folder is not None and abs(split.metadata["fraction"] - fraction) <= 1e-9:
+    for split in data.verdict_splits():
+        if (folder := getattr(split, stage)) is not None:
             yield read_metadata(folder)
 
 

@@ -15,8 +15,6 @@ from ..stats.curves import labels_needed
 from ..stats.metrics import Floats
 from ..stats.predictions import PredictionArrays, prediction_arrays
 from ..stats.statistics import mean_of_replicates, percentile_interval, replicate_weights, unit_weights
-from .answer import arms_of
-from .scores import two_arms
 
 DRAWS = 2000
 
@@ -55,7 +53,7 @@ def labels_of(data: ReportData) -> dict[float, float]:
 
 def gains(data: ReportData, labels: dict[float, float]) -> list[Gain]:
     """Return the gain in labels at every fraction, with intervals from one crossed bootstrap over all of them."""
-    question, arms = data.answer["question"], two_arms(data)
+    question, arms = data.answer["question"], data.two_arms
     views = [prediction_arrays(data.predictions, data.classes, arms, fraction) for fraction in labels]
     numbers = list(labels.values())
     if any(view.units != views[0].units or len(view.replicates) != len(views[0].replicates) for view in views):
@@ -100,13 +98,13 @@ def section_labels(data: ReportData) -> blocks.Section | None:
     if len(fractions) < 2 or set(fractions) - set(labels) or not all(labels.values()):
         return None
     labels = {fraction: labels[fraction] for fraction in fractions}
-    question, arms = data.answer["question"], arms_of(data)
+    question, arms = data.answer["question"], data.arms
     rows = data.metrics
     rows = rows[(rows["kind"] == "arm") & rows["fold"].isna() & (rows["metric"] == question["metric"])]
     lines = []
     for arm in arms:
         curve = rows[rows["arm"] == arm].sort_values("fraction")
-        shaded = arm in two_arms(data)
+        shaded = arm in data.two_arms
         lines.append(
             figures.Line(
                 arm,
@@ -148,7 +146,7 @@ def labels_text(gain: float) -> str:
 
 def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
     """Return the gain in labels at the smallest real fraction, where it matters most."""
-    baseline, treatment = two_arms(data)
+    baseline, treatment = data.two_arms
     gain = min(results, key=lambda result: result.fraction)
     beginning = f"With {gain.labels:,.0f} labels of class {objects}, {treatment} does"
     if gain.gain == -math.inf:
@@ -159,7 +157,7 @@ def gain_sentence(data: ReportData, results: list[Gain], objects: str) -> str:
 
 
 def _gain_table(data: ReportData, results: list[Gain], objects: str) -> blocks.Block:
-    baseline, treatment = two_arms(data)
+    baseline, treatment = data.two_arms
 
     def ends(gain: Gain) -> str:
         certain = math.isinf(gain.low) and gain.low == gain.high

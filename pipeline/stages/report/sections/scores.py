@@ -17,24 +17,9 @@ from ..stats.curves import RECALLS, precision_at_recall, reliability
 from .chips import scaling_of
 
 
-def two_arms(data: ReportData) -> tuple[str, str]:
-    """Return the two arms of the verdict, baseline first."""
-    question = data.answer["question"]
-    return question["baseline"], question["treatment"]
-
-
-def tested(data: ReportData) -> pd.DataFrame:
-    """Return the test predictions at the verdict's fraction."""
-    rows = data.predictions
-    same = np.isclose(rows["fraction"].to_numpy(float), data.answer["question"]["fraction"])
-    chosen: pd.DataFrame = rows[same & (rows["role"] == "test").to_numpy()]
-    return chosen
-
-
 def right_shares(data: ReportData) -> pd.DataFrame:
     """Return per test chip the share of replicates that are right, by arm: columns baseline, treatment, change."""
-    rows = tested(data)
-    baseline, treatment = two_arms(data)
+    rows, (baseline, treatment) = data.tested, data.two_arms
     rows = rows.assign(right=(rows["class"] == rows["predicted"]).astype(float))
     shares = rows.pivot_table(
         index=["fold", "chip_id", "unit", "class"], columns="arm", values="right", aggfunc="mean", observed=True
@@ -43,14 +28,14 @@ def right_shares(data: ReportData) -> pd.DataFrame:
     return shares.assign(change=shares["treatment"] - shares["baseline"]).reset_index()
 
 
-def section_scores(data: ReportData, arms: list[str]) -> blocks.Section:
+def section_scores(data: ReportData) -> blocks.Section:
     """Return precision-recall, calibration and confusion of the two arms of the verdict."""
-    rows, background = tested(data), data.classes[0]
+    rows, background = data.tested, data.classes[0]
     section = blocks.Section("scores", "Precision, recall and calibration")
     precision, calibration = [], []
-    for arm in two_arms(data):
+    for arm in data.two_arms:
         of_arm = rows[rows["arm"] == arm]
-        series = number_of(arm, arms)
+        series = number_of(arm, data.arms)
         curve = mean_precision(of_arm, background)
         precision.append(figures.Line(arm, RECALLS.tolist(), curve.tolist(), series))
         mean, share, count = reliability(
@@ -95,9 +80,9 @@ MOST_MASKED = 2_000
 """Test objects whose surroundings are looked at."""
 
 
-def section_surroundings(data: ReportData, arms: list[str]) -> blocks.Section | None:
+def section_surroundings(data: ReportData) -> blocks.Section | None:
     """Return the recall of objects in the open and beside structures, by arm; None where the test lacks one of them."""
-    rows = tested(data)
+    rows = data.tested
     objects = rows[(rows["class"] != data.classes[0]).to_numpy()]
     chips = data.chips.of(objects["chip_id"].drop_duplicates().sort_values())
     chips = chips.where(chips.has_masks)
@@ -115,7 +100,7 @@ def section_surroundings(data: ReportData, arms: list[str]) -> blocks.Section | 
     )
     recall = with_surroundings.groupby(["arm", "beside"], observed=True)["right"].mean()
     places = {"open": False, "structures": True}
-    values = {arm: {place: float(recall[arm, flag]) for place, flag in places.items()} for arm in arms}
+    values = {arm: {place: float(recall[arm, flag]) for place, flag in places.items()} for arm in data.arms}
     table = [blocks.row([arm, *map(number, shares.values())]) for arm, shares in values.items()]
     section = blocks.Section("surroundings", "Objects in the open and beside structures")
     shown = blocks.table(
@@ -139,14 +124,13 @@ CURVES = {
 """What is drawn of the classifiers' trainings, by its name in their logs: name of the figure, and what it is called."""
 
 
-def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None:
+def section_training(data: ReportData) -> blocks.Section | None:
     """Return the learning curves of the classifiers: each arm on validation chips, mean over its trainings."""
-    fraction = data.answer["question"]["fraction"]
-    splits = [name for name, split in data.splits.items() if np.isclose(split.metadata["fraction"], fraction)]
+    splits = data.verdict_splits()
     logs = {
-        arm: [line for name in splits if (folder := data.classifiers.get(f"{name}-{arm}")) is not None
+        arm: [line for split in splits if (folder := data.classifiers.get(f"{split.name}-{arm}")) is not None
               for line in json_lines(folder / HISTORY)]
-        for arm in arms
+        for arm in data.arms
     }  # fmt: skip
     drawings = []
     for key, (name, what) in CURVES.items():
@@ -156,7 +140,7 @@ def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None
             means = rows.groupby("step")[key].mean()
             if len(means) > 1:
                 curves.append(
-                    figures.Line(arm, means.index.tolist(), means.tolist(), number_of(arm, arms), marked=True)
+                    figures.Line(arm, means.index.tolist(), means.tolist(), number_of(arm, data.arms), marked=True)
                 )
         if curves:
             svg = figures.lines(name, f"Classifiers: {what} while training", curves, "optimiser steps", what)
@@ -167,8 +151,8 @@ def section_training(data: ReportData, arms: list[str]) -> blocks.Section | None
     section.blocks = [
         blocks.text(
             f"Each arm, mean over {plural(len(splits), 'training')}: its folds and replicates at"
-            f" {100 * fraction:g} % of the labels. Validation chips are not test chips, so levels differ from"
-            " the tables."
+            f" {100 * data.answer['question']['fraction']:g} % of the labels. Validation chips are not test chips, so"
+            " levels differ from the tables."
         ),
         blocks.figures(drawings),
     ]
@@ -190,7 +174,7 @@ def confusion_table(data: ReportData, rows: pd.DataFrame) -> blocks.Block:
     """Return chips by true and predicted class, mean of replicates, for both arms."""
     classes = data.classes
     table = []
-    for arm in two_arms(data):
+    for arm in data.two_arms:
         of_arm = rows[rows["arm"] == arm]
         replicates = of_arm["replicate"].nunique()
         counts = of_arm.groupby(["class", "predicted"], observed=True).size()
