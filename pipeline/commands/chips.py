@@ -196,7 +196,7 @@ def _leaks(leaks: Mapping[str, Any], by: str) -> Iterator[str]:
 
 
 def _scenes_compared(scenes: Mapping[str, Any] | None, pairs: int) -> Iterator[str]:
-    """Yield what was looked for in the pixels of whole scenes, and what cannot be seen there."""
+    """Yield what was searched for in the pixels of whole scenes, and what cannot be seen there."""
     if scenes is None:
         yield (
             "scenes were not compared by their pixels (chips.duplicates), only by their georeference; if"

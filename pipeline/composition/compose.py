@@ -89,7 +89,7 @@ class Law:
         poses: Poses of the labelled objects.
         around: What surrounds each (N, 5, C + 1), see :meth:`Backgrounds.surroundings`.
         neighbour_rate: Mean number of other objects in a chip.
-        typical: What the objects are like in figures, which generated ones are held against; None refuses nothing.
+        typical: What the objects are like in figures, which generated ones are compared with; None refuses nothing.
     """
 
     poses: list[Pose]

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 DUAL = 4 / 3
 SEGMENTS = 5
-"""Parts of a side that are looked at separately."""
+"""Parts of a side that are examined separately."""
 TURN_DEG = 14.0
 """How far an object may be turned from its box's diagonal: a width of about 0.45 of the length."""
 STEP_DEG = 2.0

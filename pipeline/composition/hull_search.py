@@ -19,7 +19,7 @@ END_WEIGHT = 0.7
 """Worth of an edge across an end, as a part of one along a side."""
 COARSE_DEG = 7.5
 COARSE_PX = 40
-"""Side of the reduced chip in which an outline is looked for without a box."""
+"""Side of the reduced chip in which an outline is searched for without a box."""
 LONG = 1.25
 """How much longer edges count for more, as a power of the root of their length."""
 

@@ -22,7 +22,7 @@ RIM_PX = 4
 """Width of the rim that a piece has to continue."""
 STEP_PX = 4
 FARTHEST_PX = 64
-"""How far away pieces are looked for, up and down and to both sides."""
+"""How far away pieces are searched for, up and down and to both sides."""
 SAMPLES = 80
 """Pixels of the rim, and of the place, by which pieces are compared."""
 CALM = 0.5

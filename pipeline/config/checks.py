@@ -21,7 +21,7 @@ def check_references(config: RunConfig) -> None:
     """
     resolve(as_json(config.gan))
     for folder in config.classify.folders:
-        # Folders of single splits are looked for when the splits are known.
+        # Folders of single splits are searched for when the splits are known.
         if SPLIT_PLACEHOLDER not in folder.path and not Path(folder.path).is_dir():
             raise no_folder(Path(folder.path))
     model_source(config)

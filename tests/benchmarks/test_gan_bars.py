@@ -1,4 +1,4 @@
-"""The benchmark of generators on left-out areas: what it judges, and that it goes on from what it has."""
+"""The benchmark of generators on left-out areas: what it evaluates, and that it resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors: the same parts, from processes of this machine and from a real Dask cluster, also when a worker dies."""
+"""Executors: the same artifacts from processes of this machine and a real Dask cluster, also when a worker dies."""
 
 from __future__ import annotations
 

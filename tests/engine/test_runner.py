@@ -204,7 +204,7 @@ def test_killed_run_resumes_with_the_same_bytes(project: LettersProject, tmp_pat
 
 
 def test_scratch_of_committed_artifacts_is_removed(finished: LettersProject) -> None:
-    # As a kill leaves it between a part's record and the end of its work folder.
+    # As a kill leaves it between an artifact's record and the end of its work folder.
     data = finished.folder / "data"
     keys = {stage: next((data / "records" / stage).glob("*.json")).stem for stage in ("gan", "classify")}
     for key in [*keys.values(), "unknown"]:
@@ -220,7 +220,7 @@ def test_killed_run_is_listed_as_stopped_and_kept_by_clean(project: LettersProje
     project.environment = {"LETTERS_SLEEP_S": "1.5", "LETTERS_LOG": str(log)}
     process = project.start("run", "all", "--config", "letters.yaml", "--set", "compute.workers=1")
     wait_for(project.folder, "data/records/gan/*.json")
-    # The checkpoint of the part after it: the first part's own may lie there a moment longer, but is older.
+    # The checkpoint of the artifact after it: the first artifact's own may lie there a moment longer, but is older.
     made = next(project.folder.glob("data/records/gan/*.json")).stat().st_mtime_ns
     until = time.monotonic() + 60
     while not any(written_at(step) > made for step in project.folder.glob("data/work/*/step")):
@@ -300,7 +300,7 @@ def test_dry_run_expects_what_similar_tasks_took(project: LettersProject) -> Non
     project.run()
     done = project.call("run", "all", "--config", "letters.yaml", "--dry-run", "--set", "split.replicates=3")
     assert "gan/r2: about 2 s" in done.stdout, done.stdout + done.stderr
-    # A part of another configuration is none of its like.
+    # An artifact of another configuration is none of its like.
     done = project.call("run", "all", "--config", "letters.yaml", "--dry-run", "--set", "chips.size_px=32")
     assert "chips/loud-a: about 1 s" in done.stdout
 

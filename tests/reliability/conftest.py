@@ -62,7 +62,7 @@ def project(undisturbed: Undisturbed, ground: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def finished(project: Path, undisturbed: Undisturbed) -> Path:
-    """A project as the undisturbed run left it, parts and records."""
+    """A project as the undisturbed run left it, artifacts and records."""
     shutil.copytree(undisturbed.kept, project / "data")
     return project
 

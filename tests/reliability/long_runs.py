@@ -66,7 +66,7 @@ def steps(count: int, looks: int = 20) -> list[Held]:
 
 
 def tasks(count: int, looks: int = 20) -> list[Held]:
-    """Make so many parts in this process, each of a scene that it reads whole, as a worker does."""
+    """Make so many artifacts in this process, each of a scene that it reads whole, as a worker does."""
     import rasterio
     from rasterio.transform import from_origin
     from satpipe.config.run import RunConfig

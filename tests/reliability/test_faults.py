@@ -123,7 +123,7 @@ def test_user_file_that_changes_is_not_recorded_as_it_was(
     tmp_path: Path, change: Callable[[Path], object], said: str
 ) -> None:
     project = build_project(tmp_path / "project")
-    # The key of a part names the content that was planned: nothing else may be committed under it.
+    # The key of an artifact names the content that was planned: nothing else may be committed under it.
     config = RunConfig.model_validate({"ingest": {"sources": [{"type": "yolo", "path": str(project / "images")}]}})
     walk = Planner(config, Store(project / "data"), Profile)
     image = project / "images" / "s3.png"

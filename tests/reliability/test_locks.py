@@ -1,4 +1,4 @@
-"""Two at once: one writes, who comes second is told who does, and who only reads is not kept waiting."""
+"""Two at once: one writes, the second is told who does, and who only reads is not kept waiting."""
 
 from __future__ import annotations
 

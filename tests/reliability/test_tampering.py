@@ -1,4 +1,4 @@
-"""One flipped bit in any part is found when the part is opened, also where others only refer to it."""
+"""One flipped bit in any artifact is found when the artifact is opened, also where others only refer to it."""
 
 from __future__ import annotations
 

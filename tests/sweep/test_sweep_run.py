@@ -1,4 +1,4 @@
-"""A sweep's promises, tried from outside on the letters pipeline: shared parts, failures, resuming, what it leaves."""
+"""A sweep's promises, tried on the letters pipeline: shared artifacts, failures, resuming, what it leaves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def table(project: LettersProject) -> dict[str, dict[str, str]]:
 
 
 def tasks(output: str) -> list[str]:
-    """Parts that were made; what follows a part's name says which point it was for."""
+    """Artifacts that were made; what follows an artifact's name says which point it was for."""
     return [title for title in made(output) if not title.startswith(("ingest/", "chips/"))]
 
 
@@ -159,7 +159,7 @@ def test_dry_run_lists_the_points_and_makes_nothing(project: LettersProject) -> 
     lines = done.stdout.splitlines()
     assert lines[0] == "seed=1: 2 tasks of ingest to run"
     assert lines[1] == "seed=2: 2 tasks of ingest to run, 2 of them shared with points above"
-    # Three folds of one replicate: three parts of ten minutes in each of three stages, for three points.
+    # Three folds of one replicate: three artifacts of ten minutes in each of three stages, for three points.
     assert lines[3] == "3 points, about 2.3 h in all with 2 workers"
     assert not (project.folder / "data" / "parts").exists()
 

@@ -277,7 +277,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _doubts(summary: SourceSummary) -> list[str]:
-    """Return what of the labels should be looked at before a run."""
+    """Return what of the labels should be checked before a run."""
     doubts = []
     bad = sum(summary.unusable.values())
     if bad > 0.1 * (bad + len(summary.labels)):

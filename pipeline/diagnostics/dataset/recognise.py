@@ -29,7 +29,7 @@ def fitting(folder: Inventory, name: str | None = None) -> list[Recognised]:
     # Labels beside half of the images of their folders tell more than one file that may be about something else.
     fits.sort(key=lambda fit: fit.images * 2 < len(_around(folder, fit)))
     if len(fits) > 1:
-        # Several formats in one folder: each is looked for where its own files are.
+        # Several formats in one folder: each is searched for where its own files are.
         for fit in fits:
             narrow(folder, fit)
     for fit in fits:

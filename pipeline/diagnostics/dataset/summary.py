@@ -27,7 +27,7 @@ from ...utils.errors import InputError
 MOST_SCENES = 2000
 """Headers that are read at most; of larger folders evenly spaced ones."""
 MOST_CORNERS = 300
-"""Scenes whose corners are looked at for pixels without data."""
+"""Scenes whose corners are examined for pixels without data."""
 CORNER_PX = 48
 CHANCE = 1e-3
 """Probability below which it is no chance that boxes end where the shorter images do."""
@@ -41,14 +41,14 @@ class SourceSummary:
         source: Its keys, with what was settled on the way.
         why: A comment for a key.
         scenes: Rows of the catalogue, from headers.
-        total: Scenes in all; more than ``scenes`` where only some were looked at.
+        total: Scenes in all; more than ``scenes`` where only some were examined.
         classes: Class names that the layout says.
         notes: What the user should check.
         labels: Labels that can be used.
         unusable: Labels that cannot, by reason.
         refused: Scenes whose labels cannot be read, by reason.
         unlabelled: Scenes without a label file.
-        empty_corners: Scenes with a corner that is 0 in every band, and how many were looked at.
+        empty_corners: Scenes with a corner that is 0 in every band, and how many were examined.
     """
 
     source: dict[str, Any]
@@ -140,7 +140,7 @@ def _packed(path: Path, name: str, reading: Reading) -> list[Row]:
 
 
 def _empty_corners(rows: Sequence[Row]) -> tuple[int, int]:
-    """Return how many scenes that do not say what is no data have a corner of zeros, and how many were looked at."""
+    """Return how many scenes that do not say what is no data have a corner of zeros, and how many were examined."""
     silent = [row for row in rows if row["mask"] is None and row["dtype"] in ("uint8", "uint16", "int16")]
     chosen = silent[:: max(1, math.ceil(len(silent) / MOST_CORNERS))]
     return sum(_has_empty_corner(row) for row in chosen), len(chosen)

@@ -1,4 +1,4 @@
-"""Items of STAC for scenes in which something was looked for."""
+"""Items of STAC for scenes in which something was searched for."""
 
 from __future__ import annotations
 

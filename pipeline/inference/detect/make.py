@@ -83,7 +83,7 @@ class SceneObjects:
     Attributes:
         scene: The scene.
         objects: All objects, also those of a low score.
-        windows: Windows that were looked at.
+        windows: Windows that were examined.
         labels: The labelled objects, or None where there are no labels.
         matched: Which of them (N,) each object is, -1 for none.
     """

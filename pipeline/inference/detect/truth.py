@@ -1,4 +1,4 @@
-"""Labels that detections are held against: any format that ingest reads, placed in the scenes that were looked at."""
+"""Labels that detections are compared with: any format that ingest reads, placed in the scenes that were examined."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class LoadedGenerator:
         return f"{self.name} has no screening model yet, so chips are not screened; {self.remedy}"
 
     def screening(self, wanted: bool | None) -> Screening | None:
-        """Return what candidates are held against; None where they are not to be screened.
+        """Return what candidates are compared with; None where they are not to be screened.
 
         Args:
             wanted: Whether chips are to be screened; None does as the run did, where it keeps what that takes.

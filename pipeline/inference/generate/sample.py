@@ -62,7 +62,7 @@ class Tally:
     Attributes:
         wanted: Chips wanted.
         kept: Chips kept.
-        candidates: Candidates looked at.
+        candidates: Candidates examined.
         reasons: Candidates that were not kept, by reason.
         note: What the user should know, in a sentence.
     """
@@ -115,7 +115,7 @@ def kept(
         wanted: Chips wanted by class number.
         seed: What every chip follows from.
         truncation: Standard deviation of z.
-        screening: What candidates are held against, or None to keep all.
+        screening: What candidates are compared with, or None to keep all.
         pool: Where blocks are computed.
         workers: How many of them at a time.
         tally: Counts what was made; updated with each block.

@@ -296,7 +296,7 @@ def _chained(
 ) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
     """Yield pairs of different scenes that are both pairs with a third, and were not examined yet.
 
-    Where there are more copies of a picture than neighbours are looked for, these are the others.
+    Where there are more copies of a picture than neighbours are searched for, these are the others.
     """
     back = pd.DataFrame({"one": pairs["other"], "other": pairs["one"], "turn": _INVERSES[pairs["turn"]]})
     links = pd.concat([pairs.assign(score=-pairs["score"]), back.assign(score=-pairs["score"])])

@@ -29,7 +29,7 @@ def find(index: Path, scene_pairs: Sequence[Path], settings: dict[str, Any], sto
 
     Args:
         index: The committed index.
-        scene_pairs: The committed pairs of scenes that show the same ground; none where that was not looked for.
+        scene_pairs: The committed pairs of scenes that show the same ground; none where that was not searched for.
         settings: The duplicates section, and ``size_px``.
         store: Root of the committed artifacts.
         out: Folder of the artifact.
@@ -103,7 +103,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     Args:
         index: The committed index.
         duplicates: The committed pairs.
-        config: The part's configuration, as the stage plans it.
+        config: The configuration of the task, as the stage plans it.
         out: Folder of the artifact.
 
     Returns:

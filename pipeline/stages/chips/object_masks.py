@@ -1,6 +1,6 @@
 """Masks of the objects that chips are labelled for, made while a batch is cut.
 
-An object is looked for in a *surrounding window* of twice a chip's side around the chip: many objects are larger than
+An object is searched for in a *surrounding window* of twice a chip's side around the chip: many objects are larger than
 their chip, and what is beside them shows where they end. Where the mask is usable, chip-sized and whole, both are
 written: the chip's mask says what the chip shows, the surrounding window is what layers are cut from.
 """
@@ -50,7 +50,7 @@ class Case:
 
     @property
     def labelled(self) -> Labelled:
-        """Return where the object is looked for: in the window, or without a box or outline in the chip itself."""
+        """Return where the object is searched for: in the window, or without a box or outline in the chip itself."""
         if self.box is not None or self.polygons:
             return Labelled(self.window, self.box, self.polygons, None, self.others, self.has_data)
         middle = slice(len(self.window) // 4, -(len(self.window) // 4))

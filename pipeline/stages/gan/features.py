@@ -151,7 +151,7 @@ def contrast(projected: Tensor, same: Tensor) -> Tensor:
 
     Args:
         projected: (2 B, D), the first views and then the second ones.
-        same: (B, B) true where two places of the batch hold the same chip; those are not held against each other.
+        same: (B, B) true where two places of the batch hold the same chip; those are not compared with each other.
     """
     count = len(same)
     unit = F.normalize(projected, dim=1)

@@ -40,7 +40,7 @@ def run(context: TaskContext) -> dict[str, Any]:
     """Make the synthetic chips of a split with its generator: shards, masks, index.parquet, sheet.png.
 
     Classes with layers are composed on the split's own backgrounds, as the labelled chips show them. The final split
-    also keeps what its candidates were held against, so that `satpipe generate` needs no training chips.
+    also keeps what its candidates were compared with, so that `satpipe generate` needs no training chips.
 
     Raises:
         TooLittleDataError: If the split has no training chips.

@@ -117,7 +117,7 @@ def train(
 
 
 def run(context: TaskContext) -> dict[str, Any]:
-    """Learn what candidates of a split are held against; writes screening.safetensors and screening.json.
+    """Learn what candidates of a split are compared with; writes screening.safetensors and screening.json.
 
     Raises:
         TooLittleDataError: If the split has no training chips.

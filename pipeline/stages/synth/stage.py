@@ -17,7 +17,7 @@ from ...utils.section import as_json
 
 SPLIT, SCREENING = "split-", "screening-"
 LIMITS = frozenset({"min_label_score", "distance_quantile", "copy_correlation"})
-"""Keys of the section `synth` that decide what candidates are held against."""
+"""Keys of the section `synth` that decide what candidates are compared with."""
 IMAGES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
 
 
@@ -40,7 +40,7 @@ def plan(context: PlanContext) -> Plan:
 
 
 def _screening(context: PlanContext, split: str) -> Task:
-    """Plan what the candidates of a split are held against."""
+    """Plan what the candidates of a split are compared with."""
     config = context.config
     assigned = context.artifact("chips", f"{SPLIT}{split}")
     return Task(
@@ -105,7 +105,7 @@ def expected_seconds(config: RunConfig) -> float:
 
 
 def screening_seconds(config: RunConfig) -> float:
-    """Estimate the seconds to learn what the candidates of a split are held against, on one core."""
+    """Estimate the seconds to learn what the candidates of a split are compared with, on one core."""
     return 3.0 + config.chips.size_px**2 * 2.4e-3
 
 
@@ -161,7 +161,7 @@ def images(folder: Path, classes: tuple[str, ...], context: PlanContext) -> dict
 
 
 def learn_screening(context: TaskContext) -> dict[str, Any]:
-    """Learn what the candidates of a split are held against; writes screening.safetensors and screening.json."""
+    """Learn what the candidates of a split are compared with; writes screening.safetensors and screening.json."""
     from .screening import run
 
     return run(context)

@@ -1,4 +1,4 @@
-"""The classify stage as the runner sees it: what it plans, and what its makers leave."""
+"""The classify stage as the runner sees it: what it plans, and what its task functions leave."""
 
 from __future__ import annotations
 

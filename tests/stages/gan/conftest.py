@@ -22,7 +22,7 @@ def short_judging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def context(tmp_path: Path) -> Callable[..., TaskContext]:
-    """Makes a job for the first planned part; `folder` tells jobs of one test apart."""
+    """Makes the context of the first planned task; `folder` tells contexts of one test apart."""
     store = tmp_path / "parts"
     write_store(store)
 
@@ -34,7 +34,7 @@ def context(tmp_path: Path) -> Callable[..., TaskContext]:
 
 @pytest.fixture
 def with_config() -> Callable[..., TaskContext]:
-    """A job whose part has other configuration values."""
+    """A context whose task has other configuration values."""
 
     def change(context: TaskContext, **config: Any) -> TaskContext:
         return replace(context, task=replace(context.task, config=dict(context.task.config) | config))

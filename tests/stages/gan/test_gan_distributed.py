@@ -28,7 +28,7 @@ from satpipe.utils.errors import ConfigError
 
 
 def every_case(folder: Path) -> None:
-    """Each case from its start, one from another's checkpoint, and a part; the second rank has no folders."""
+    """Each case from its start, one from another's checkpoint, and an artifact; the second rank has no folders."""
     with training_ranks("cpu") as ranks:
         home = folder if ranks.first else folder / "nobody writes here"
         for name, case in [*CASES.items(), ("resumed", CASES["lowdata"])]:

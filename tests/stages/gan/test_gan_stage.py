@@ -1,4 +1,4 @@
-"""The stage as the runner sees it: what it plans, and what a maker leaves."""
+"""The stage as the runner sees it: what it plans, and what the task function leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ingest plans: which parts a change remakes, groups of scenes, and the order of things."""
+"""What ingest plans: which artifacts a change remakes, groups of scenes, and the order of things."""
 
 from __future__ import annotations
 

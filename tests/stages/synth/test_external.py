@@ -1,4 +1,4 @@
-"""Chips that the user brings."""
+"""External chips."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Sampling:
 
     Attributes:
         generator: The generator.
-        screening: What candidates are held against, as chips; None to take all.
+        screening: What candidates are compared with, as chips; None to take all.
         truncation: Standard deviation of z.
         seed: What every object follows from.
         pool: Where blocks are computed.

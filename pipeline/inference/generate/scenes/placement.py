@@ -1,6 +1,6 @@
 """Placement of objects in a scene: on ground like that of labelled ones, clear of labels, inside valid pixels.
 
-Places are drawn at random, and looked at in one pass over the scene, in windows on the grid of the generator's chips.
+Places are drawn at random, and examined in one pass over the scene, in windows on the grid of the generator's chips.
 Of those that look like the surroundings of some labelled object, an object takes the one that looks most like those of
 the labelled object that it lies like, as composites do (:mod:`satpipe.composition.surroundings`).
 """
@@ -116,7 +116,7 @@ class Ground:
 
     Attributes:
         scene: The scene.
-        size: Side of the windows in which places are looked at.
+        size: Side of the windows in which places are examined.
         boxes: Labelled objects (N, 4).
         area: Where objects have to lie; None for anywhere.
         seed: Seed of all draws.
@@ -225,7 +225,7 @@ def _distances(
 ) -> dict[int, Floats]:
     """Return how unlike the ground of the labelled object each drawn place is, infinite where it cannot be.
 
-    ``why`` is told why an object can lie in none of its places.
+    ``why`` is filled with the reason if an object can lie in none of its places.
     """
     cells = (ground.size // CELL, ground.size // CELL)
     middle = ground.size / 2

@@ -77,7 +77,7 @@ def section_scores(data: ReportData) -> blocks.Section:
 
 
 MOST_MASKED = 2_000
-"""Test objects whose surroundings are looked at."""
+"""Test objects whose surroundings are examined."""
 
 
 def section_surroundings(data: ReportData) -> blocks.Section | None:
