@@ -105,11 +105,9 @@ def _nothing(folder: Path, inventory: Inventory, kind: str | None) -> str:
             f" `satpipe run all`; {contents_of_folder}"
         )
     return (
-        f"{folder} holds {plural(len(inventory.images), 'image')} but no labels for them;"
-        f" {contents_of_folder}; missing:"
-        " label files in a"
-        " supported format, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC .xml, COCO .json, a CSV"
-        " with coordinates, masks named like the images, or chips in one folder per class"
+        f"{folder} holds {plural(len(inventory.images), 'image')} but no labels for them; {contents_of_folder};"
+        " missing: label files in a supported format, such as GeoJSON or another vector format, YOLO .txt, Pascal VOC"
+        " .xml, COCO .json, a CSV with coordinates, masks named like the images, or chips in one folder per class"
     )
 
 

@@ -62,9 +62,8 @@ def _leave_out_unlabelled_folders(folder: Inventory, recognised: Recognised, lab
     recognised.why["path"] = "folders with label files"
     where = some(sorted({name.rpartition("/")[0] or "." for name in others}))
     recognised.notes.append(
-        f"{plural(len(others), 'image')} in folders without label files are left out ({where}), since it is"
-        " unknown whether they"
-        " hold objects; add such a folder to `path` if they hold none"
+        f"{plural(len(others), 'image')} in folders without label files are left out ({where}), since it is unknown"
+        " whether they hold objects; add such a folder to `path` if they hold none"
     )
 
 

@@ -148,8 +148,7 @@ def _bands(draft: _Draft, summary: SourceSummary) -> None:
         counted = ", ".join(f"{count} of {bands} {dtype}" for (bands, dtype), count in kinds.most_common())
         draft.warnings.append(
             f"scenes differ in bands or type ({counted}); those that differ from most are left out: write a"
-            " configuration for each"
-            " kind, or convert them"
+            " configuration for each kind, or convert them"
         )
 
 

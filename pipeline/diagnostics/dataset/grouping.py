@@ -168,9 +168,8 @@ def choose_split(summary: SourceSummary, grouping: Grouping, background: str) ->
     )
     if by != "scene_id" and rank(by) is None and "groups_csv" in grouping.keys:
         split.warnings.append(
-            f"of the columns {', '.join(grouping.columns)}, {by} was chosen as the groups to split by: check"
-            " it, and set"
-            " split.by if another column names the sites"
+            f"of the columns {', '.join(grouping.columns)}, {by} was chosen as the groups to split by: check it, and"
+            " set split.by if another column names the sites"
         )
     unit = _unit(by, counts) if len(tested) < FEW else None
     if unit:
@@ -280,15 +279,13 @@ def _warn(
     if objects < LEAST_OBJECTS or len(tested) < 2:
         groups = f"{plural(len(tested), 'group')} of `{by}`"
         split.warnings.append(
-            f"{plural(objects, 'object')} in {groups} {'is' if objects == 1 else 'are'} too few for training"
-            " and testing: `satpipe run chips` cuts"
-            " chips, but a run ends there; add scenes from other places"
+            f"{plural(objects, 'object')} in {groups} {'is' if objects == 1 else 'are'} too few for training and"
+            " testing: `satpipe run chips` cuts chips, but a run ends there; add scenes from other places"
         )
     elif units < ENOUGH:
         split.warnings.append(
-            f"with {plural(units, 'test group')} there are numbers but no verdict (at least {ENOUGH} are"
-            " needed); add scenes from other"
-            " places, or name a finer group column in split.unit"
+            f"with {plural(units, 'test group')} there are numbers but no verdict (at least {ENOUGH} are needed); add"
+            " scenes from other places, or name a finer group column in split.unit"
         )
     grouped = set(grouping.columns.get(by, {}))
     without = sum(str(row["scene_id"]) not in grouped for row in summary.good)
@@ -303,7 +300,6 @@ def _warn(
             else ""
         )
         split.warnings.append(
-            f"each {what} is its own group: if several show the same place, scores will be too"
-            f" optimistic{hidden}; name the"
-            " sites with groups_csv (columns file and, say, site) or groups_regex"
+            f"each {what} is its own group: if several show the same place, scores will be too optimistic{hidden}; name"
+            " the sites with groups_csv (columns file and, say, site) or groups_regex"
         )

@@ -119,9 +119,8 @@ def _open(path: Path, name: str, wanted: Wanted) -> Scene:
     row["path"] = name
     if len(file.bands) != wanted.bands or file.dtype != wanted.dtype:
         raise InputError(
-            f"{name} has {plural(len(file.bands), 'band')} of {file.dtype}, and the {wanted.model} was trained"
-            f" on {wanted.bands} of"
-            f" {wanted.dtype}; convert the scene, or train on scenes like it"
+            f"{name} has {plural(len(file.bands), 'band')} of {file.dtype}, and the {wanted.model} was trained on"
+            f" {wanted.bands} of {wanted.dtype}; convert the scene, or train on scenes like it"
         )
     grid, kernel, note = _grid(row, file, wanted)
     return Scene(name, row, file, grid, kernel, note)

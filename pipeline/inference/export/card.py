@@ -168,9 +168,8 @@ _FILES = {
         " `(1 - alpha) * background + bands`; pose, size and background are chosen by satpipe and not part of the file"
     ),
     "classifier.onnx": (
-        "`chips` (N, C, H, W), float32 in chip values, give calibrated `probabilities` (N, classes). Scaling"
-        " is included;"
-        " classes and threshold are in the file's metadata"
+        "`chips` (N, C, H, W), float32 in chip values, give calibrated `probabilities` (N, classes). Scaling is"
+        " included; classes and threshold are in the file's metadata"
     ),
     "model.json": "the origin of the model, machine-readable",
 }
@@ -180,9 +179,8 @@ _RARE = (
     "Its probabilities are calibrated on chips of which about half show an object; objects are rarer in whole scenes."
 )
 _FLOORS = (
-    "Measured against validation chips in a feature space learned on the training chips, relative to how"
-    " real chips score"
-    " against each other. Small kernel distances are good; of the other measures, large values are."
+    "Measured against validation chips in a feature space learned on the training chips, relative to how real chips"
+    " score against each other. Small kernel distances are good; of the other measures, large values are."
 )
 _HELD_OUT = (
     "Means over replicates of classifiers trained in the same way without the test chips; this one was trained on"
@@ -228,10 +226,8 @@ def of_classifier(run: Run, classifier: Classifier, about: Mapping[str, Any]) ->
         about,
         "image-classification",
         f"A convolutional network ({shape.name}) that classifies satellite image chips of {shape.size_px} x"
-        f" {shape.size_px}"
-        f" pixels and {plural(shape.bands, 'band')} into {', '.join(shape.classes)}. It was trained on all"
-        " labelled chips, arm"
-        f" `{arm}`.",
+        f" {shape.size_px} pixels and {plural(shape.bands, 'band')} into {', '.join(shape.classes)}. It was trained on"
+        f" all labelled chips, arm `{arm}`.",
         (
             "Classifying chips centred on an object or on background. `satpipe detect` scans whole scenes.",
             _RARE,

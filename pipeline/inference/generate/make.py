@@ -84,9 +84,8 @@ def check_outlined(generator: Generator, labels: Sequence[int]) -> None:
     for label in labels:
         if label and label in generator.whole:
             raise ConfigError(
-                f"the generator makes {generator.classes[label]} chips as a whole, so the positions of their"
-                " objects are"
-                " unknown; train one with gan.preset=layers on labels that have boxes or outlines"
+                f"the generator makes {generator.classes[label]} chips as a whole, so the positions of their objects"
+                " are unknown; train one with gan.preset=layers on labels that have boxes or outlines"
             )
 
 

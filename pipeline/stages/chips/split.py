@@ -271,9 +271,8 @@ def _check(chips: Chips, result: Split, foreground: Flags, request: Request) -> 
                 raise TooLittleDataError(
                     f"too little data: a split has {plural(held, f'{name} chip')} with role {role} and needs at least"
                     f" {LEAST[role]}; with {request.fraction:.0%} of the labels it has {int((used & wanted).sum())} in"
-                    f" {plural(units, 'unit')} for training and validation{_without(result, wanted, name)}: add"
-                    " labels, or raise"
-                    " split.fractions"
+                    f" {plural(units, 'unit')} for training and validation{_without(result, wanted, name)}: add labels,"
+                    " or raise split.fractions"
                 )
     trained, validated, tested = (result.role == role for role in (TRAIN, VALIDATION, TEST))
     held_out = validated | tested

@@ -295,9 +295,8 @@ def _batch_scenes(context: TaskContext) -> pd.DataFrame:
         path = scene_file(row, context.store).path
         if not path.exists():
             raise HostError(
-                f"scene {path} does not exist on {socket.gethostname()}: it was moved since it was ingested, or"
-                " this host"
-                " cannot see it; every host needs the scenes under the same path"
+                f"scene {path} does not exist on {socket.gethostname()}: it was moved since it was ingested, or this"
+                " host cannot see it; every host needs the scenes under the same path"
             )
     return scenes
 

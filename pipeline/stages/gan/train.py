@@ -132,8 +132,7 @@ def restart(config: TrainingConfig, log: Log, reason: str, device: torch.device)
     if len(done) >= config.most_restarts:
         raise TrainingError(
             f"{config.name}: the training diverged at {images:,} images ({reason}) after"
-            f" {plural(len(done), 'restart')}; lower"
-            " gan.learning_rate, raise gan.r1, or allow more gan.restarts"
+            f" {plural(len(done), 'restart')}; lower gan.learning_rate, raise gan.r1, or allow more gan.restarts"
         )
     networks = start(config, device)
     good = _load(networks, config.folder / GOOD) or Log()

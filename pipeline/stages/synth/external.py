@@ -62,8 +62,7 @@ def read_image(context: TaskContext, name: str, expected: tuple[int, ...], dtype
         shape, found_dtype = (dataset.height, dataset.width, len(bands)), str(dataset.dtypes[0])
         if shape != expected or found_dtype != dtype:
             raise InputError(
-                f"{name} of the external folder {context.config['name']} is {found_dtype} {shape}, but the"
-                " run's chips are"
-                f" {dtype} {expected}; use chips of that size, or set chips.size_px"
+                f"{name} of the external folder {context.config['name']} is {found_dtype} {shape}, but the run's chips"
+                f" are {dtype} {expected}; use chips of that size, or set chips.size_px"
             )
         return np.asarray(dataset.read(bands).transpose(1, 2, 0))

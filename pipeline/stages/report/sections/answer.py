@@ -43,9 +43,8 @@ def arms_table(data: ReportData) -> blocks.Block:
     ]
     caption = (
         f"Each arm over all {plural(data.answer['chips'], 'test chip')}, mean of"
-        f" {plural(data.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} %"
-        " interval. Bold: the two arms of the verdict. Intervals of single arms include variation that arms"
-        " share, so they"
+        f" {plural(data.answer['replicates'], 'replicate')}; below it the {100 * question['confidence']:g} % interval."
+        " Bold: the two arms of the verdict. Intervals of single arms include variation that arms share, so they"
         " overlap more than the differences below suggest."
     )
     return blocks.table("Arms", caption, ["Arm", *(METRICS[name] for name in order)], rows)
@@ -136,12 +135,10 @@ def section_sure(data: ReportData) -> blocks.Section:
         *composition(data),
         blocks.heading("How the interval is made"),
         blocks.text(
-            f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real"
-            " labels drawn if there are more than needed, another GAN, other synthetic chips and another"
-            " initialisation"
-            f" of the classifier, and scored once on {plural(answer['units'], f'test {unit}')} never used for training."
-            " The interval treats both replicates and test groups as random samples: it is a t interval from"
-            " the crossed"
+            f"Every arm was trained {plural(answer['replicates'], 'time')} per fold, each time with other real labels"
+            " drawn if there are more than needed, another GAN, other synthetic chips and another initialisation of the"
+            f" classifier, and scored once on {plural(answer['units'], f'test {unit}')} never used for training. The"
+            " interval treats both replicates and test groups as random samples: it is a t interval from the crossed"
             f" jackknife, with {number(interval['df'], 1)} degrees of freedom."
             if interval["df"] is not None
             else "There is no interval: it needs at least two replicates and two test groups."
@@ -180,9 +177,8 @@ def composition(data: ReportData) -> list[blocks.Block]:
     return [
         blocks.heading("Composition or GAN"),
         blocks.text(
-            "Pasting objects onto other backgrounds can help by itself. The gain of classic+gan over classic"
-            f" is divided: {text}."
-            " Exploratory."
+            "Pasting objects onto other backgrounds can help by itself. The gain of classic+gan over classic is"
+            f" divided: {text}. Exploratory."
         ),
     ]
 

@@ -185,11 +185,10 @@ def nearest_chips(data: ReportData, scaling: Scaling, results: dict[str, Any]) -
             blocks.heading(f"Nearest training chips: {label}"),
             blocks.text(
                 f"Of {plural(len(drawn), f'synthetic {label} chip')} the {len(closest)} nearest to a training chip"
-                " (left), with that training chip (right): by the correlation of small grey thumbnails, the best"
-                " of eight orientations. A copy would be close and look the same; faint chips can be close"
-                " without being copies."
-                " Median correlation with the nearest training chip:"
-                f" {number(median, 2)} of a synthetic chip, {number(real, 2)} of a real chip held out of training."
+                " (left), with that training chip (right): by the correlation of small grey thumbnails, the best of"
+                " eight orientations. A copy would be close and look the same; faint chips can be close without being"
+                f" copies. Median correlation with the nearest training chip: {number(median, 2)} of a synthetic chip,"
+                f" {number(real, 2)} of a real chip held out of training."
             ),
             blocks.rows(
                 [

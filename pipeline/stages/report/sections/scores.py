@@ -105,10 +105,9 @@ def section_surroundings(data: ReportData) -> blocks.Section | None:
     section = blocks.Section("surroundings", "Objects in the open and beside structures")
     shown = blocks.table(
         "Recall by surroundings",
-        f"Share of {' or '.join(data.classes[1:])} chips that are recognised, mean of replicates: those with"
-        " no structures"
-        f" near them, and those with more than {100 * CROWDED:g} % edges in the ring around their mask, such as"
-        " quays or other objects. Objects without a mask are left out.",
+        f"Share of {' or '.join(data.classes[1:])} chips that are recognised, mean of replicates: those with no"
+        f" structures near them, and those with more than {100 * CROWDED:g} % edges in the ring around their mask, such"
+        " as quays or other objects. Objects without a mask are left out.",
         ["Arm", f"in the open ({(~beside).sum()})", f"beside structures ({beside.sum()})"],
         table,
     )
