@@ -30,6 +30,30 @@ _READ = ["scene_id", "path", "item", "width", "height", "crs", "transform", "gsd
 _READ += ["sha256"]
 
 
+def _usable(
+    tables: Path, max_per_class: int | None, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the usable scenes, the labels to cut chips for, those beyond the maximum, and all whose place is kept.
+
+    Raises:
+        TooLittleDataError: If there is no scene.
+    """
+    scenes = SCENES.read(tables / "scenes.parquet")
+    scenes = scenes[scenes["quarantined"].isna()].reset_index(drop=True)
+    labels = LABELS.read(tables / "labels.parquet")
+    labels = labels[labels["scene_id"].isin(scenes["scene_id"])]
+    set_aside, labels = labels[labels["quarantined"].notna()], labels[labels["quarantined"].isna()]
+    labels, spare = draw_labels(labels, max_per_class, seed)
+    # A chip that arrived cut is its scene: without its label there is nothing left of it.
+    whole = spare.loc[spare["kind"] == "scene", "scene_id"]
+    scenes = scenes[~scenes["scene_id"].isin(whole)].reset_index(drop=True)
+    if scenes.empty:
+        raise TooLittleDataError(
+            "no scene is left to cut chips from; see the reasons for which ingest quarantined them"
+        )
+    return scenes, labels, spare, pd.concat([set_aside, spare]) if len(spare) else set_aside
+
+
 def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -> dict[str, Any]:
     """Write ``scenes-<batch>.parquet`` and ``windows-<batch>.parquet`` for each batch.
 
@@ -47,21 +71,8 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         ConfigError: If scenes have several GSDs and no resampling is named.
         TooLittleDataError: If there is no scene.
     """
-    scenes = SCENES.read(tables / "scenes.parquet")
-    scenes = scenes[scenes["quarantined"].isna()].reset_index(drop=True)
-    labels = LABELS.read(tables / "labels.parquet")
-    labels = labels[labels["scene_id"].isin(scenes["scene_id"])]
-    set_aside, labels = labels[labels["quarantined"].notna()], labels[labels["quarantined"].isna()]
-    labels, spare = draw_labels(labels, config["chips"]["max_per_class"], config["seed"])
-    # A chip that arrived cut is its scene: without its label there is nothing left of it.
-    whole = spare.loc[spare["kind"] == "scene", "scene_id"]
-    scenes = scenes[~scenes["scene_id"].isin(whole)].reset_index(drop=True)
-    set_aside = pd.concat([set_aside, spare]) if len(spare) else set_aside
-    if scenes.empty:
-        raise TooLittleDataError(
-            "no scene is left to cut chips from; see the reasons for which ingest quarantined them"
-        )
     chips = config["chips"]
+    scenes, labels, spare, set_aside = _usable(tables, chips["max_per_class"], config["seed"])
     grids = targets(_extents(scenes, chips["resampling"] is not None, store), chips["gsd_m"], chips["resampling"])
     settings = Settings.of(chips, config["classes"], config["seed"])
     unlabelled: dict[str, int] = config.get("unlabelled", {})

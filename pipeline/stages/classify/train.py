@@ -100,11 +100,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for dropout and the like in a network of the user's
         for step, rows in enumerate(batches, start=1):
-            chips, targets = (
-                batch_of(step, rows).to(device, memory_format=profile.torch_format()),
-                labels[rows].to(device),
-            )
-            loss = _loss(network, chips, targets, config.label_smoothing, profile)
+            chips = batch_of(step, rows).to(device, memory_format=profile.torch_format())
+            loss = _loss(network, chips, labels[rows].to(device), config.label_smoothing, profile)
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimiser.step()
