@@ -62,10 +62,10 @@ def _command(path: tuple[str, ...], command: click.Command) -> list[str]:
     context = click.Context(command, info_name=name)
     lines = [f"## {name}", "", _paragraphs(command.help or ""), ""]
     lines += ["```text", " ".join(command.get_usage(context).removeprefix("Usage: ").split()), "```", ""]
-    options = [one for one in command.params if isinstance(one, click.Option)]
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     if options:
         lines += ["| option | what it does |", "|---|---|"]
-        lines += [_option(one, context) for one in options]
+        lines += [_option(option, context) for option in options]
         lines += [""]
     return lines
 
@@ -130,10 +130,10 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
     inner: list[tuple[str, type[BaseModel]]] = []
     rows = []
     for name, key in model.model_fields.items():
-        here = f"{place}.{name}" if place else name
+        key_path = f"{place}.{name}" if place else name
         models = list(_models(key.annotation))
         if models:
-            inner += [(here, one) for one in models] if place else []
+            inner += [(key_path, inner_model) for inner_model in models] if place else []
             if not key.description:
                 continue
         inherited = own and name in sources.SourceBase.model_fields and name not in model.__annotations__
@@ -146,10 +146,10 @@ def _section(place: str, model: type[BaseModel], depth: str) -> list[str]:
         lines += ["| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
     if own:
         lines += ["And the keys of every source.", ""]
-    if any("type" in one.model_fields for _, one in inner):
+    if any("type" in inner_model.model_fields for _, inner_model in inner):
         lines += [f"{depth}# Keys of every source", "", *_common_keys(), ""]
-    for here, one in inner:
-        lines += _section(here, one, depth + "#")
+    for key_path, inner_model in inner:
+        lines += _section(key_path, inner_model, depth + "#")
     return lines
 
 
@@ -165,7 +165,9 @@ def _common_keys() -> list[str]:
 
 def _formats() -> list[str]:
     """Return the table of label formats."""
-    rows = [f"| `{name}` | {known.title} | {_cell(known.files)} |" for name, known in FORMATS.items()]
+    rows = [
+        f"| `{name}` | {label_format.title} | {_cell(label_format.files)} |" for name, label_format in FORMATS.items()
+    ]
     return ["| type | format | files |", "|---|---|---|", *rows]
 
 
@@ -204,7 +206,7 @@ def _words(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_words(arguments[0])} to {_words(arguments[1])}"
     if arguments:
-        return " or ".join(dict.fromkeys(_words(one) for one in arguments))
+        return " or ".join(dict.fromkeys(_words(argument) for argument in arguments))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(annotation, str(annotation))
@@ -213,13 +215,13 @@ def _words(annotation: Any) -> str:
 def _bounds(metadata: list[Any]) -> str:
     """Describe the limits of a number or length."""
     said = []
-    for one in metadata:
-        for part in [one, *getattr(one, "metadata", [])]:
+    for item in metadata:
+        for limit in [item, *getattr(item, "metadata", [])]:
             for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
-                if getattr(part, name, None) not in (None, EXACT):
-                    said.append(f"{words} {_number(getattr(part, name))}")
-            if getattr(part, "multiple_of", None) is not None:
-                said.append(f"a multiple of {_number(part.multiple_of)}")
+                if getattr(limit, name, None) not in (None, EXACT):
+                    said.append(f"{words} {_number(getattr(limit, name))}")
+            if getattr(limit, "multiple_of", None) is not None:
+                said.append(f"a multiple of {_number(limit.multiple_of)}")
     return f" ({', '.join(dict.fromkeys(said))})" if said else ""
 
 
@@ -240,7 +242,7 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple):
-        return "[" + ", ".join(_shown(one) for one in value) + "]"
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value) if value != "" else '""'
 
 

@@ -123,7 +123,7 @@ class ScalingConfig(Section):
 
 
 class ChipsConfig(Section):
-    """Cutting of chips."""
+    """Chips and how they are cut."""
 
     size_px: Annotated[int, Field(ge=16, multiple_of=16)] = 80
     """Height and width of a chip in pixels."""
@@ -403,7 +403,7 @@ class ReportConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Place and manner of the computation; only settings that change results are part of a key."""
+    """Settings of the computation; only those that change results are part of a key."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device for training; auto chooses CUDA, else MPS, else the CPU."""
