@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def origin_of(run: Run, loaded: LoadedGenerator) -> dict[str, Any]:
             "chips": (trained.get("data") or {}).get("index"),
         },
         "generator": {
-            "part": loaded.folder.name,
+            "artifact": loaded.folder.name,
             "preset": trained.get("preset"),
             "images": trained.get("best_images"),
             "architecture": trained.get("architecture"),
@@ -79,11 +79,9 @@ def origin_of(run: Run, loaded: LoadedGenerator) -> dict[str, Any]:
 
 def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path) -> None:
     """Write the card as JSON for programs, and as a page for people with a head for the Hugging Face Hub."""
-    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
     data, settings = card["data"], card["settings"]
     simulated = ", which are themselves simulated" if data["simulated"] else ""
     screened = "screened" if settings["screened"] else "not screened"
-    warning = card["generator"]["warning"]
     head = {
         **licence_head(card["licences"]),
         "task_categories": ["image-classification"],
@@ -93,7 +91,7 @@ def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n",
         f"# {card['what']}",
         "",
-        *([f"**{warning}**", ""] if warning else []),
+        *warned(card),
         "**These chips are synthetic.** They were made by a generative adversarial network, show no real place, and",
         "must not be taken for observations.",
         "",
@@ -101,13 +99,24 @@ def write_card(card: Mapping[str, Any], columns: Mapping[str, str], folder: Path
         f"- Trained on: {', '.join(data['sources'])}{simulated} (run {data['run']}).",
         f"- Licence of that imagery, which applies to these chips: {'; '.join(card['licences'])}.",
         f"- Settings: seed {settings['seed']}, truncation {settings['truncation']:g}, {screened}.",
-        f"- Generator: preset {card['generator']['preset']}, part {card['generator']['part']}.",
+        f"- Generator: preset {card['generator']['preset']}, artifact {card['generator']['artifact']}.",
         f"- Software: {', '.join(f'{name} {number}' for name, number in card['software'].items())}.",
         "",
         "Columns of labels.csv:",
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in columns.items()),
         "",
-        "card.json holds this information and more.",
     ]
-    (folder / PAGE).write_text("\n".join(lines) + "\n", "utf-8")
+    write_both(card, lines, folder)
+
+
+def warned(card: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a page with what people must know of its generator first; none where there is nothing."""
+    warning = card["generator"]["warning"]
+    return [f"**{warning}**", ""] if warning else []
+
+
+def write_both(card: Mapping[str, Any], lines: Sequence[str], folder: Path) -> None:
+    """Write a card as JSON, and its page."""
+    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / PAGE).write_text("\n".join([*lines, "card.json holds this information and more."]) + "\n", "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from ....engine.runs import Run
 from ....formats.writers.base import Marks
-from ..card import CARD, PAGE, origin_of
+from ..card import origin_of, warned, write_both
 from ..loaded import LoadedGenerator
 
 
@@ -53,18 +52,13 @@ def write_card(
         "settings": dict(settings),
         **origin_of(run, loaded),
     }
-    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    warning = card["generator"]["warning"]
     labels_given = settings["labels_given"]
     lines = [
         f"# {card['what']}",
         "",
-        *([f"**{warning}**", ""] if warning else []),
-        (
-            "**These scenes hold synthetic objects.** They were made by a generative adversarial network and"
-            " inserted, so the"
-        ),
-        "scenes must not be taken for observations. All other pixels are unchanged.",
+        *warned(card),
+        "**These scenes hold synthetic objects.** They were made by a generative adversarial network and inserted, so",
+        "the scenes must not be taken for observations. All other pixels are unchanged.",
         "",
         "- `images/`: a GeoTIFF for each scene, with its bands, type, CRS and georeference; tags mark it as synthetic.",
         "- `annotations.json`: COCO, with a mask of each synthetic object; `labels/`: GeoJSON of each scene.",
@@ -77,6 +71,5 @@ def write_card(
         f"- Settings: seed {settings['seed']}, truncation {settings['truncation']:g}.",
         f"- Software: {', '.join(f'{name} {number}' for name, number in card['software'].items())}.",
         "",
-        "card.json holds this information and more.",
     ]
-    (folder / PAGE).write_text("\n".join(lines) + "\n", "utf-8")
+    write_both(card, lines, folder)
