@@ -28,10 +28,10 @@ def test_no_word_of_a_table_is_broken_on_a_narrow_terminal(
         print_table(head, rows)
     printed = ESCAPE.sub("", capsys.readouterr().out)
     assert max(map(len, printed.splitlines())) <= width
-    found = printed.split()
+    result = printed.split()
     words = [word for row in rows for cell in row for word in cell.split() if len(word) + 2 <= width]
     if max(map(len, words), default=0) + 12 <= width:
-        assert all(found.count(word) >= words.count(word) for word in words)
+        assert all(result.count(word) >= words.count(word) for word in words)
 
 
 def test_a_table_in_a_file_has_a_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:

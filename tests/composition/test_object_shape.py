@@ -63,7 +63,7 @@ def test_real_objects_are_usual_and_blobs_are_not() -> None:
     blob = np.exp(-(((rows - 16) / 6) ** 2) - ((cols - 32) / 18) ** 2).astype(np.float32)
     bent = np.maximum(np.roll(bar(20), (-7, -10), (0, 1)), np.roll(bar(20), (7, 10), (0, 1)))
     nothing = np.zeros_like(blob)
-    assert (typical.distance(np.stack([layer(one) for one in (blob, bent, nothing)])) > 1).all()
+    assert (typical.distance(np.stack([layer(item) for item in (blob, bent, nothing)])) > 1).all()
     lighter = bars() * np.array([1.05, 1.05, 1.05, 1.0], np.float32)
     assert (typical.distance(lighter[:, ::-1]) < 1).all()
 

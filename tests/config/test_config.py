@@ -17,13 +17,13 @@ SMALLEST: dict[str, Any] = {"ingest": {"sources": [{"type": "simulated"}]}}
 
 def sections() -> list[type[Section]]:
     """Every section of the configuration, sources included."""
-    found, pending = set(), list(Section.__subclasses__())
+    result, pending = set(), list(Section.__subclasses__())
     while pending:
         section = pending.pop()
-        found.add(section)
+        result.add(section)
         pending += section.__subclasses__()
-    assert {"SplitConfig", "YoloSource"} < {section.__name__ for section in found}
-    return sorted(found, key=lambda section: section.__name__)
+    assert {"SplitConfig", "YoloSource"} < {section.__name__ for section in result}
+    return sorted(result, key=lambda section: section.__name__)
 
 
 def where(error: ValidationError) -> list[tuple[Any, ...]]:

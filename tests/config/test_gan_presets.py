@@ -25,8 +25,8 @@ def test_the_default_is_layers_as_the_preset_has_them() -> None:
     [({"images": 600}, 600, 300), ({"images": 600, "whole_images": 900}, 600, 900), ({"images": 1}, 1, 1)],
 )
 def test_lengths_of_both_trainings(settings: dict[str, object], layer_images: int, whole_images: int) -> None:
-    found = resolved(**settings)
-    assert (found["layer_images"], found["whole_images"]) == (layer_images, whole_images)
+    result = resolved(**settings)
+    assert (result["layer_images"], result["whole_images"]) == (layer_images, whole_images)
 
 
 def test_layers_can_be_refused_or_added_to_a_preset() -> None:

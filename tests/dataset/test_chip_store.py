@@ -81,9 +81,9 @@ def test_a_store_is_appended_to_lazy_chips_as_to_others(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("lazily")
 def test_lazy_chips_of_several_sizes_are_refused(tmp_path: Path) -> None:
-    one, other = store(tmp_path), store(tmp_path, (2,), side=6, first=5)
+    item, other = store(tmp_path), store(tmp_path, (2,), side=6, first=5)
     with pytest.raises(StoreError, match="differ in size"):
-        ChipStore(pd.concat([one.index, other.index]), tmp_path).pixels()
+        ChipStore(pd.concat([item.index, other.index]), tmp_path).pixels()
 
 
 @settings(max_examples=60, deadline=None)

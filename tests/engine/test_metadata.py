@@ -55,23 +55,23 @@ def test_sound_metadata_pass(title: str) -> None:
 def test_a_value_of_another_type_is_named(title: str) -> None:
     for place in places(sound(title)):
         for odd in (True, "odd", -1, 1.5, 10**400, None, [], {}, [[]], {"a": {"b": []}}):
-            found = fault_of(title, changed(sound(title), place, odd))
+            result = fault_of(title, changed(sound(title), place, odd))
             value = sound(title)
             for key in place:
                 value = value[key]
             alike = type(odd) is type(value) or (isinstance(value, float) and odd == -1) or (odd is None)
             if not alike:
-                assert found is not None, (place, odd)
-                assert found.startswith(".".join(map(str, place))), (place, odd)
+                assert result is not None, (place, odd)
+                assert result.startswith(".".join(map(str, place))), (place, odd)
 
 
 @pytest.mark.parametrize("title", SOUND)
 def test_a_missing_key_is_named(title: str) -> None:
     stage, _, name = title.partition("/")
     for key in sound(title):
-        found = fault_of(title, changed(sound(title), (key,), remove=True))
+        result = fault_of(title, changed(sound(title), (key,), remove=True))
         needed = schema_of(stage, name).model_fields[key].is_required()
-        assert (found == f"{key}: Field required") == needed
+        assert (result == f"{key}: Field required") == needed
         assert needed or key in MAY_LACK
 
 

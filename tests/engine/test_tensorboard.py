@@ -23,9 +23,9 @@ accumulators = pytest.importorskip(
 
 
 def read(folder: Path) -> Any:
-    found = accumulators.EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
-    found.Reload()
-    return found
+    result = accumulators.EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    result.Reload()
+    return result
 
 
 def points(folder: Path, name: str) -> list[tuple[int, float]]:

@@ -117,8 +117,8 @@ def test_dead_rank_ends_the_job_and_one_process_resumes(
     os.kill(pid, signal.SIGKILL)
     _, err = run.communicate(timeout=60)  # the promise: within a minute
     assert run.returncode != 0
-    told = [line for line in err.splitlines() if line.startswith("satpipe: ")]
-    assert any("run the same command again to resume from the latest checkpoint" in line for line in told), err
+    reported = [line for line in err.splitlines() if line.startswith("satpipe: ")]
+    assert any("run the same command again to resume from the latest checkpoint" in line for line in reported), err
     shared.environment["LETTERS_SLEEP_S"] = "0"
     shared.run()
     assert any("r0 rank 0 of 1 from step" in line and "step 0" not in line for line in log(shared))

@@ -78,8 +78,8 @@ def test_a_world_file_places_an_image(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.prj").write_text(rasterio.CRS.from_string(UTM).to_wkt())
     write_geojson(tmp_path / "l.geojson", feature(square(20, 30)))
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
-    found = ingest(tmp_path, source)
-    assert found.boxes() == [(20, 30, 30, 40)] * 2
+    result = ingest(tmp_path, source)
+    assert result.boxes() == [(20, 30, 30, 40)] * 2
     (tmp_path / "in" / "b.pgw").write_text(world.replace(f"{c + a / 2}", f"{c + a / 2 + 30}"))
     assert sorted(ingest(tmp_path, source).boxes()) == [(20, 20, 30, 30), (20, 30, 30, 40)]
 
@@ -113,9 +113,9 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     made(tmp_path / "in")
     (tmp_path / "in" / "images").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "in", target_is_directory=True)
-    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
-    assert list(found.scenes["scene_id"]) == ["yolo/images/a.png"]
-    assert found.metadata["labels"] == {"ship": 1}
+    result = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
+    assert list(result.scenes["scene_id"]) == ["yolo/images/a.png"]
+    assert result.metadata["labels"] == {"ship": 1}
 
 
 # -------------------------------------------------------------------------------------------------- class columns
@@ -138,8 +138,8 @@ def test_the_class_column_is_seen_whatever_it_is_called(
         write_csv(folder / "l.csv", ["west", "south", "east", "north", column], rows)
     else:
         frame.to_file(folder / f"l.{suffix}")
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    assert found.metadata["labels"] == {str(value): SHIPS // 2 for value in values}
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    assert result.metadata["labels"] == {str(value): SHIPS // 2 for value in values}
 
 
 def test_columns_that_are_not_used_are_listed_with_the_command(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_layer_or_a_file_for_each_class(kind: str, tmp_path: Path) -> None:
     for name, part in (("ship", frame.iloc[::2]), ("buoy", frame.iloc[1::2])):
         path = folder / ("labels.gpkg" if kind == "layer" else f"{name}.gpkg")
         part.to_file(path, layer=name, driver="GPKG")
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    assert found.metadata["labels"] == {"buoy": SHIPS // 2, "ship": SHIPS // 2}
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    assert result.metadata["labels"] == {"buoy": SHIPS // 2, "ship": SHIPS // 2}
 
 
 def test_an_area_beside_the_labels_is_no_class(tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_an_area_beside_the_labels_is_no_class(tmp_path: Path) -> None:
     vectors().to_file(folder / "labels.gpkg", layer="ships", driver="GPKG")
     around = geopandas.GeoDataFrame(geometry=[shapely.box(*vectors().total_bounds).buffer(50)], crs=UTM)
     around.to_file(folder / "labels.gpkg", layer="aoi", driver="GPKG")
-    found, _, said = init_and_ingest(folder, tmp_path)
-    assert sum(found.metadata["labels"].values()) == SHIPS
+    result, _, said = init_and_ingest(folder, tmp_path)
+    assert sum(result.metadata["labels"].values()) == SHIPS
     assert "aoi" in said
 
 
@@ -182,8 +182,8 @@ def test_files_of_splits_are_no_classes(tmp_path: Path) -> None:
     frame = vectors()
     frame.iloc[::2].to_file(folder / "train.geojson")
     frame.iloc[1::2].to_file(folder / "val.geojson")
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    assert found.metadata["labels"] == {"ship": SHIPS}
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    assert result.metadata["labels"] == {"ship": SHIPS}
 
 
 # ----------------------------------------------------------------------------------------------------- coordinates
@@ -218,8 +218,8 @@ def test_a_csv_keeps_the_size_of_its_boxes(form: str, columns: list[str], tmp_pa
     folder = made(tmp_path / "set")
     pngs(folder, "images")
     write_csv(folder / "l.csv", ["image_path", *columns, "label"], csv_boxes(lambda n: f"port{n}.png", form))
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    own = found.labels[found.labels["scene_id"].str.endswith("port3.png")]
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    own = result.labels[result.labels["scene_id"].str.endswith("port3.png")]
     edges = own[["col_min", "row_min", "col_max", "row_max"]].to_numpy().tolist()
     assert [pytest.approx(box) for box in boxes(3)] == edges
 
@@ -232,10 +232,10 @@ def test_map_coordinates_beside_a_scene_column_are_no_pixels(crs: str, tmp_path:
     names = [f"port{number}.tif" for number in range(SCENES) for _ in range(6)]
     rows = [[name, f"{point.x:.8f}", f"{point.y:.8f}"] for name, point in zip(names, centres, strict=True)]
     write_csv(folder / "l.csv", ["scene", "X", "Y"], rows)
-    found, _, _ = init_and_ingest(folder, tmp_path)
+    result, _, _ = init_and_ingest(folder, tmp_path)
     left, top, right, bottom = boxes(0)[0]
-    assert found.boxes()[0][:2] == pytest.approx(((top + bottom) / 2, (left + right) / 2), abs=0.01)
-    assert len(found.boxes()) == SHIPS
+    assert result.boxes()[0][:2] == pytest.approx(((top + bottom) / 2, (left + right) / 2), abs=0.01)
+    assert len(result.boxes()) == SHIPS
 
 
 def test_parts_that_touch_are_one_object_and_others_are_not(tmp_path: Path) -> None:
@@ -243,17 +243,17 @@ def test_parts_that_touch_are_one_object_and_others_are_not(tmp_path: Path) -> N
     halves = [[square(5, 5, 4)], [square(5, 9, 4)], [square(30, 30, 4)]]
     points = [list(CORNER @ (70, 10)), list(CORNER @ (75, 50))]
     write_geojson(tmp_path / "l.geojson", feature(halves, "MultiPolygon"), feature(points, "MultiPoint"))
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
-    assert sorted(found.boxes()) == [(5, 5, 9, 13), (10, 70, 10, 70), (30, 30, 34, 34), (50, 75, 50, 75)]
-    assert found.labels["label_id"].is_unique
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
+    assert sorted(result.boxes()) == [(5, 5, 9, 13), (10, 70, 10, 70), (30, 30, 34, 34), (50, 75, 50, 75)]
+    assert result.labels["label_id"].is_unique
 
 
 def test_oriented_boxes_and_masks_keep_their_outline(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "a.txt").write_text("20 10 30 20 20 30 10 20 ship 0\n40 10 50 10 50 20 40 20 ship 0\n")
-    found = ingest(tmp_path, {"type": "dota", "path": str(tmp_path / "in")})
-    assert found.boxes() == [(10, 10, 30, 30), (10, 40, 20, 50)]
-    outlines = found.labels["outline"].to_list()
+    result = ingest(tmp_path, {"type": "dota", "path": str(tmp_path / "in")})
+    assert result.boxes() == [(10, 10, 30, 30), (10, 40, 20, 50)]
+    outlines = result.labels["outline"].to_list()
     assert shapely.from_wkt(outlines[0]).equals(shapely.Polygon([(20, 10), (30, 20), (20, 30), (10, 20)]))
     assert pd.isna(outlines[1])  # the box says all
 
@@ -266,13 +266,13 @@ def unusable(folder: Path) -> dict[str, Any]:
     tifs(folder / "in")
     features = []
     for number in range(SCENES):
-        for at, box in enumerate(boxes(number)):
+        for index, box in enumerate(boxes(number)):
             shape = polygon(number, box)
-            if at == 1:
+            if index == 1:
                 shape = shape.exterior
-            elif at == 3:
+            elif index == 3:
                 shape = shapely.GeometryCollection([shape, shape.exterior])
-            properties = {"class": "buoy" if at == 5 else "ship"}
+            properties = {"class": "buoy" if index == 5 else "ship"}
             features.append({"type": "Feature", "properties": properties, "geometry": shapely.geometry.mapping(shape)})
         features.append({"type": "Feature", "properties": {"class": "ship"}, "geometry": None})
     write_geojson(folder / "l.geojson", *features)
@@ -304,9 +304,9 @@ def test_coco_sizes_that_say_nothing(size: tuple[Any, Any], tmp_path: Path) -> N
     ring = [10, 10, 20, 10, 20, 30]
     image = {"id": 1, "file_name": "a.png", "height": size[0], "width": size[1]}
     path = coco(tmp_path, [image], [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [ring]}])
-    found = ingest(tmp_path, {"type": "coco", "path": str(tmp_path / "in"), "labels": str(path)})
-    assert found.boxes() == [(10, 10, 30, 20)]
-    assert found.labels["outline"][0].startswith("POLYGON")
+    result = ingest(tmp_path, {"type": "coco", "path": str(tmp_path / "in"), "labels": str(path)})
+    assert result.boxes() == [(10, 10, 30, 20)]
+    assert result.labels["outline"][0].startswith("POLYGON")
 
 
 def test_coco_masks_as_runs_of_pixels(tmp_path: Path) -> None:
@@ -318,8 +318,8 @@ def test_coco_masks_as_runs_of_pixels(tmp_path: Path) -> None:
         {"id": n, "image_id": 1, "category_id": 1, "segmentation": given} for n, given in enumerate([runs, text])
     ]
     path = coco(tmp_path, [{"id": 1, "file_name": "a.png"}], annotations)
-    found = ingest(tmp_path, {"type": "coco", "path": str(tmp_path / "in"), "labels": str(path)})
-    assert found.boxes()[0] == (1, 1, 4, 3)
+    result = ingest(tmp_path, {"type": "coco", "path": str(tmp_path / "in"), "labels": str(path)})
+    assert result.boxes()[0] == (1, 1, 4, 3)
 
 
 @pytest.mark.parametrize("place", ["beside", "instances"])
@@ -332,8 +332,8 @@ def test_coco_files_of_splits_with_the_same_names(place: str, tmp_path: Path) ->
         box = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [left, 10, 5, 5]}]
         name = "_annotations.coco.json" if place == "beside" else f"instances_{split}2017.json"
         coco(where, [{"id": 1, "file_name": "1.png"}], box, name)
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    placed = found.labels.set_index("scene_id")["col_min"].to_dict()
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    placed = result.labels.set_index("scene_id")["col_min"].to_dict()
     assert placed == {"coco/train/1.png": 10, "coco/val/1.png": 60}
 
 
@@ -343,8 +343,8 @@ def test_a_yolo_class_may_be_written_with_a_point(tmp_path: Path) -> None:
         "0.0 0.5 0.5 0.1 0.1\n1.000000000000000000e+00 0.2 0.2 0.1 0.1\n0.5 1 1 1 1\n"
     )
     source = {"type": "yolo", "path": str(tmp_path / "in"), "class_names": ["ship", "buoy"]}
-    found = ingest(tmp_path, source, classes=["sea", "ship", "buoy"])
-    assert found.metadata["labels"] == {"buoy": 1, "ship": 1}
+    result = ingest(tmp_path, source, classes=["sea", "ship", "buoy"])
+    assert result.metadata["labels"] == {"buoy": 1, "ship": 1}
 
 
 def test_an_empty_name_is_never_a_class(tmp_path: Path) -> None:
@@ -370,10 +370,10 @@ def test_masks_of_several_classes(kind: str, tmp_path: Path) -> None:
         for only, name in enumerate(("ship", "buoy")):
             path = f"masks/port{number}_{name}.png" if kind == "file" else f"masks/{name}/port{number}.png"
             write_png(folder / path, mask(number, 255, only))
-    found, source, said = init_and_ingest(folder, tmp_path)
+    result, source, said = init_and_ingest(folder, tmp_path)
     assert source == "mask", said
     names = {"class-1", "class-2"} if kind == "value" else {"ship", "buoy"}
-    assert found.metadata["labels"] == dict.fromkeys(sorted(names), SHIPS // 2)
+    assert result.metadata["labels"] == dict.fromkeys(sorted(names), SHIPS // 2)
 
 
 @pytest.mark.parametrize(("level", "ending"), [("R10m", "_TCI_10m"), ("", "_TCI")])
@@ -388,10 +388,10 @@ def test_of_a_sentinel_2_product_the_true_colour_image_is_read(level: str, endin
     write_image(bands.parents[1] / "QI_DATA" / "preview.jpg", driver="JPEG")
     shapes = [polygon(0, box) for box in boxes(0)]
     geopandas.GeoDataFrame({"class": ["ship"] * 6}, geometry=shapes, crs=UTM).to_file(folder / "ships.geojson")
-    found, _, said = init_and_ingest(folder, tmp_path)
-    assert len(found.scenes) == 1
-    assert found.scenes["path"][0].endswith(f"{ending}.jp2")
-    assert found.metadata["labels"] == {"ship": 6}
+    result, _, said = init_and_ingest(folder, tmp_path)
+    assert len(result.scenes) == 1
+    assert result.scenes["path"][0].endswith(f"{ending}.jp2")
+    assert result.metadata["labels"] == {"ship": 6}
     assert "true-colour image" in said
 
 
@@ -401,8 +401,8 @@ def test_a_csv_for_each_class(tmp_path: Path) -> None:
     centres = [(point.x, point.y) for point in vectors().geometry.centroid.to_crs("EPSG:4326")]
     write_csv(folder / "ship.csv", ["lon", "lat"], [list(point) for point in centres[::2]])
     write_csv(folder / "buoy.csv", ["lon", "lat"], [list(point) for point in centres[1::2]])
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    assert found.metadata["labels"] == {"buoy": SHIPS // 2, "ship": SHIPS // 2}
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    assert result.metadata["labels"] == {"buoy": SHIPS // 2, "ship": SHIPS // 2}
 
 
 def test_a_layer_without_geometries_is_passed_over(tmp_path: Path) -> None:
@@ -412,8 +412,8 @@ def test_a_layer_without_geometries_is_passed_over(tmp_path: Path) -> None:
     tifs(folder)
     vectors(label="ship").to_file(folder / "l.gpkg", layer="ships", driver="GPKG")
     pyogrio.write_dataframe(pd.DataFrame({"style": ["a"]}), folder / "l.gpkg", layer="layer_styles", driver="GPKG")
-    found, _, _ = init_and_ingest(folder, tmp_path)
-    assert found.metadata["labels"] == {"ship": SHIPS}
+    result, _, _ = init_and_ingest(folder, tmp_path)
+    assert result.metadata["labels"] == {"ship": SHIPS}
 
 
 def test_masks_in_folders_named_after_their_split(tmp_path: Path) -> None:
@@ -421,9 +421,9 @@ def test_masks_in_folders_named_after_their_split(tmp_path: Path) -> None:
         split = ("train", "val")[number % 2]
         write_png(tmp_path / "set" / "tiff" / split / f"{number}.png", scene(number))
         write_png(tmp_path / "set" / "tiff" / f"{split}_labels" / f"{number}.png", mask(number, 255))
-    found, source, said = init_and_ingest(tmp_path / "set", tmp_path)
+    result, source, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert source == "mask", said
-    assert found.metadata["labels"] == {"object": SHIPS}
+    assert result.metadata["labels"] == {"object": SHIPS}
 
 
 def test_what_a_world_file_holds_is_not_repeated(tmp_path: Path) -> None:
@@ -432,5 +432,5 @@ def test_what_a_world_file_holds_is_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("root:x:0:0\n")
     (tmp_path / "in" / "a.pgw").symlink_to(tmp_path / "secret")
     (tmp_path / "in" / "b.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
-    assert found.quarantined == {"yolo/a.png": "world file a.pgw does not hold six numbers, one per line"}
+    result = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
+    assert result.quarantined == {"yolo/a.png": "world file a.pgw does not hold six numbers, one per line"}

@@ -40,10 +40,10 @@ def source(folder: Path, function: str = "read", labels: str = "*.list") -> dict
 
 
 def test_rows_of_the_users_reader_are_labels_in_pixels(folder: Path) -> None:
-    found = ingest(folder, source(folder))
-    assert sorted(found.boxes()) == [(2, 1, 9, 11), (6, 5, 8, 7)]
-    assert found.metadata["labels_quarantined_by_reason"] == {"its image 'port9' is not among the scenes": 1}
-    assert found.metadata["unlabelled_scenes"] == 1
+    result = ingest(folder, source(folder))
+    assert sorted(result.boxes()) == [(2, 1, 9, 11), (6, 5, 8, 7)]
+    assert result.metadata["labels_quarantined_by_reason"] == {"its image 'port9' is not among the scenes": 1}
+    assert result.metadata["unlabelled_scenes"] == 1
 
 
 def test_a_failing_reader_takes_the_scenes_out(folder: Path) -> None:
@@ -53,9 +53,9 @@ def test_a_failing_reader_takes_the_scenes_out(folder: Path) -> None:
 
 
 def test_rows_of_another_form_are_told_and_the_others_kept(folder: Path) -> None:
-    found = ingest(folder, source(folder, "nonsense"))
-    assert found.boxes() == [(2, 1, 8, 9)]
-    assert sum(found.metadata["labels_quarantined_by_reason"].values()) == 3
+    result = ingest(folder, source(folder, "nonsense"))
+    assert result.boxes() == [(2, 1, 8, 9)]
+    assert sum(result.metadata["labels_quarantined_by_reason"].values()) == 3
 
 
 def test_an_edited_reader_reads_the_labels_again(folder: Path) -> None:

@@ -15,12 +15,12 @@ def test_each_format_is_recognised_and_gives_the_same_boxes(layout: str, tmp_pat
     make, kind = FURTHER[layout]
     (tmp_path / "set").mkdir()
     make(tmp_path / "set")
-    found, source, said = init_and_ingest(tmp_path / "set", tmp_path)
+    result, source, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert source == kind, said
-    assert sum(found.metadata["labels"].values()) == SCENES * 6
-    good = found.labels[found.labels["quarantined"].isna()]
+    assert sum(result.metadata["labels"].values()) == SCENES * 6
+    good = result.labels[result.labels["quarantined"].isna()]
     for number in range(SCENES):
-        scenes = found.scenes["scene_id"][found.scenes["scene_id"].str.contains(f"(?:port|scene){number}[.v]")]
+        scenes = result.scenes["scene_id"][result.scenes["scene_id"].str.contains(f"(?:port|scene){number}[.v]")]
         own = good[good["scene_id"].isin(scenes)][["col_min", "row_min", "col_max", "row_max"]]
         assert len(own) == 6
         for row, box in zip(sorted(own.to_numpy().tolist()), sorted(boxes(number)), strict=True):
@@ -28,5 +28,5 @@ def test_each_format_is_recognised_and_gives_the_same_boxes(layout: str, tmp_pat
 
 
 def test_every_format_has_its_own_name_and_a_model() -> None:
-    assert list(FORMATS) == [known.source.model_fields["type"].default for known in FORMATS.values()]
-    assert all(known.title and known.files and known.source.__doc__ for known in FORMATS.values())
+    assert list(FORMATS) == [reference.source.model_fields["type"].default for reference in FORMATS.values()]
+    assert all(reference.title and reference.files and reference.source.__doc__ for reference in FORMATS.values())

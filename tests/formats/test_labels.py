@@ -25,11 +25,11 @@ BOXES = [(10.0, 20.0, 22.0, 50.0), (30.0, 5.0, 44.0, 17.0)]
 
 
 def rings(transform: Any = CORNER) -> list[shapely.Polygon]:
-    found = []
+    result = []
     for top, left, bottom, right in BOXES:
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        found.append(shapely.Polygon([transform @ corner for corner in corners]))
-    return found
+        result.append(shapely.Polygon([transform @ corner for corner in corners]))
+    return result
 
 
 def frame(crs: str = UTM) -> geopandas.GeoDataFrame:
@@ -106,15 +106,15 @@ def write_labels(kind: str, folder: Path) -> dict[str, Any]:
 )
 def test_the_same_boxes_come_out_of_every_format(tmp_path: Path, kind: str) -> None:
     write_tif(tmp_path / "in" / "a.tif")
-    found = ingest(tmp_path, write_labels(kind, tmp_path))
+    result = ingest(tmp_path, write_labels(kind, tmp_path))
     # Box corners that went through longitude and latitude span a slightly turned box in UTM: here under 0.7 pixels.
     tolerance = 0.7 if kind == "csv lonlat" else 1e-3
-    for box, expected in zip(found.boxes(), BOXES, strict=True):
+    for box, expected in zip(result.boxes(), BOXES, strict=True):
         assert box == pytest.approx(expected, abs=tolerance)
-    assert set(found.labels["kind"]) == {"box"}
-    assert found.metadata["labels"] == {"ship": 2}
-    assert found.labels["label_id"].is_unique
-    assert found.labels["origin"].notna().all()
+    assert set(result.labels["kind"]) == {"box"}
+    assert result.metadata["labels"] == {"ship": 2}
+    assert result.labels["label_id"].is_unique
+    assert result.labels["origin"].notna().all()
 
 
 def test_points_and_polygons_of_any_shape(tmp_path: Path) -> None:
@@ -127,12 +127,12 @@ def test_points_and_polygons_of_any_shape(tmp_path: Path) -> None:
         feature([list(CORNER @ (1, 1)), list(CORNER @ (2, 2))], "LineString"),
     )
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
-    found = ingest(tmp_path, source)
-    good = found.labels[found.labels["quarantined"].isna()]
+    result = ingest(tmp_path, source)
+    good = result.labels[result.labels["quarantined"].isna()]
     assert list(good["kind"]) == ["point", "box", "box"]  # parts that do not touch are objects of their own
-    assert found.boxes() == [(12.25, 33.5, 12.25, 33.5), (5, 5, 8, 8), (5, 20, 8, 23)]
-    assert found.boxes(usable=False) == [(1, 1, 2, 2)]  # no background is cut there
-    assert found.metadata["labels_quarantined_by_reason"] == {"its geometry is LineString, not a polygon or point": 1}
+    assert result.boxes() == [(12.25, 33.5, 12.25, 33.5), (5, 5, 8, 8), (5, 20, 8, 23)]
+    assert result.boxes(usable=False) == [(1, 1, 2, 2)]  # no background is cut there
+    assert result.metadata["labels_quarantined_by_reason"] == {"its geometry is LineString, not a polygon or point": 1}
 
 
 def test_yolo_outlines_are_boxes_and_odd_lines_are_quarantined(tmp_path: Path) -> None:
@@ -141,20 +141,22 @@ def test_yolo_outlines_are_boxes_and_odd_lines_are_quarantined(tmp_path: Path) -
         "0 0.1 0.1 0.3 0.1 0.3 0.2\n0 0.5 0.5 0.1 0.1 0.93\n"
         "0 0.5 0.5\nship 1 1 1 1\n4 0.5 0.5 0.1 0.1\n0 0.5 0.5 0 0.1\n"
     )
-    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
-    assert found.boxes() == [pytest.approx((6, 8, 12, 24)), pytest.approx((27, 36, 33, 44))]
-    reasons = found.metadata["labels_quarantined_by_reason"]
+    result = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in")})
+    assert result.boxes() == [pytest.approx((6, 8, 12, 24)), pytest.approx((27, 36, 33, 44))]
+    reasons = result.metadata["labels_quarantined_by_reason"]
     assert sum(reasons.values()) == 4
     assert reasons["class index 4 has no name in class_names"] == 1
     assert reasons["the box has no area"] == 1
-    assert [name for name, _ in found.metadata["labels_quarantined"]] == [f"yolo/a.txt:{line}" for line in (3, 4, 5, 6)]
+    assert [name for name, _ in result.metadata["labels_quarantined"]] == [
+        f"yolo/a.txt:{line}" for line in (3, 4, 5, 6)
+    ]
 
 
 def test_yolo_labels_that_were_divided_by_another_side(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.png", pixels(50, 80))
     (tmp_path / "in" / "a.txt").write_text("0 0.5 0.25 0.25 0.125\n")
-    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in"), "normalised_by_px": 80})
-    assert found.boxes() == [(15, 30, 25, 50)]
+    result = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in"), "normalised_by_px": 80})
+    assert result.boxes() == [(15, 30, 25, 50)]
 
 
 @pytest.mark.parametrize("layout", ["beside", "images/labels", "folder"])
@@ -172,14 +174,15 @@ def test_a_class_may_have_another_name_in_the_label_file(tmp_path: Path) -> None
     write_tif(tmp_path / "in" / "a.tif")
     names = ["Vessel", "buoy", "ship"]
     write_geojson(
-        tmp_path / "l.geojson", *(feature(square(10, 10 * at), **{"class": name}) for at, name in enumerate(names))
+        tmp_path / "l.geojson",
+        *(feature(square(10, 10 * index), **{"class": name}) for index, name in enumerate(names)),
     )
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")}
-    found = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}})
-    assert found.metadata["labels"] == {"ship": 2}
-    assert found.metadata["labels_quarantined_by_reason"] == {"class 'buoy' is not in ingest.classes": 1}
-    found = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}}, classes=["sea", "ship", "buoy"])
-    assert found.metadata["labels"] == {"buoy": 1, "ship": 2}
+    result = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}})
+    assert result.metadata["labels"] == {"ship": 2}
+    assert result.metadata["labels_quarantined_by_reason"] == {"class 'buoy' is not in ingest.classes": 1}
+    result = ingest(tmp_path, source | {"class_map": {"Vessel": "ship"}}, classes=["sea", "ship", "buoy"])
+    assert result.metadata["labels"] == {"buoy": 1, "ship": 2}
 
 
 def test_a_missing_class_column_is_named_with_those_there(tmp_path: Path) -> None:
@@ -196,9 +199,9 @@ def test_class_numbers_stay_whole_where_one_is_missing(tmp_path: Path, suffix: s
     write_tif(tmp_path / "in" / "a.tif")
     frame().assign(**{"class": [7.0, None]}).to_file(tmp_path / f"l.{suffix}")
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / f"l.{suffix}")}
-    found = ingest(tmp_path, source | {"class_map": {"7": "ship"}, "default_class": "unknown"})
-    assert found.metadata["labels"] == {"ship": 1}
-    assert found.metadata["labels_quarantined_by_reason"] == {"class 'unknown' is not in ingest.classes": 1}
+    result = ingest(tmp_path, source | {"class_map": {"7": "ship"}, "default_class": "unknown"})
+    assert result.metadata["labels"] == {"ship": 1}
+    assert result.metadata["labels_quarantined_by_reason"] == {"class 'unknown' is not in ingest.classes": 1}
 
 
 def test_a_geopackage_with_two_layers_needs_the_name_of_one(tmp_path: Path) -> None:
@@ -220,19 +223,19 @@ def test_a_file_named_like_a_scene_is_for_that_scene_alone(tmp_path: Path) -> No
     write_tif(tmp_path / "in" / "june.tif", pixels(seed=2))
     write_geojson(tmp_path / "in" / "may.geojson", feature(square(10, 10)))
     write_geojson(tmp_path / "in" / "june.geojson", feature(square(30, 30)), feature(square(40, 60)))
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in")})
-    assert found.labels.groupby("scene_id").size().to_dict() == {"geojson/june.tif": 2, "geojson/may.tif": 1}
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in")})
+    assert result.labels.groupby("scene_id").size().to_dict() == {"geojson/june.tif": 2, "geojson/may.tif": 1}
 
 
 def test_an_object_is_a_label_in_each_scene_that_it_touches(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif", pixels(seed=1))
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=2), transform=CORNER @ Affine.translation(80, 0))
     write_geojson(tmp_path / "l.geojson", feature(square(10, 75)), feature(square(30, 100)))
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
-    placed = found.labels.set_index("scene_id")[["row_min", "col_min", "row_max", "col_max"]]
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
+    placed = result.labels.set_index("scene_id")[["row_min", "col_min", "row_max", "col_max"]]
     assert placed.loc["geojson/a.tif"].tolist() == [10, 75, 20, 85]  # what lies beyond the edge is kept
     assert sorted(placed.loc["geojson/b.tif"].to_numpy().tolist()) == [[10, -5, 20, 5], [30, 20, 40, 30]]
-    assert found.labels["label_id"].is_unique
+    assert result.labels["label_id"].is_unique
 
 
 def test_coordinates_in_pixels_need_a_file_of_the_scenes_own(tmp_path: Path) -> None:
@@ -254,10 +257,10 @@ def test_a_file_in_pixels_takes_no_scene_with_its_own(tmp_path: Path) -> None:
         if name != "gone":
             write_image(tmp_path / "in" / f"{name}.png", pixels(seed=seed))
     source = {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l"), "labels_crs": "pixel"}
-    found = ingest(tmp_path, source)
-    assert found.boxes() == [(20, 10, 40, 30)] * 2
-    assert found.quarantined == {}
-    assert found.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
+    result = ingest(tmp_path, source)
+    assert result.boxes() == [(20, 10, 40, 30)] * 2
+    assert result.quarantined == {}
+    assert result.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "geojson"])
@@ -276,9 +279,9 @@ def test_the_empty_file_of_a_scene_without_objects_adds_nothing(tmp_path: Path, 
     if suffix == "csv":
         own = {"columns": {"class": "kind"}, "labels": str(tmp_path / "l")}
     source = {"type": suffix, "path": str(tmp_path / "in"), "class_map": {"vessel": "ship"}} | own
-    found = ingest(tmp_path, source)
-    assert found.boxes() == [(20, 10, 40, 30)] * 2
-    assert found.quarantined == {}
+    result = ingest(tmp_path, source)
+    assert result.boxes() == [(20, 10, 40, 30)] * 2
+    assert result.quarantined == {}
 
 
 def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
@@ -286,9 +289,9 @@ def test_csv_points_with_and_without_a_file(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "y" / "a.tif", pixels(seed=2))
     (tmp_path / "l.csv").write_text("file,x,y\nx/a.tif,7,9\na.tif,1,1\ny/a.tif,nan,1\nx/a.tif,7,\nx/a.tif,7,99\n")
     source = {"type": "csv", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.csv")}
-    found = ingest(tmp_path, source)
-    assert found.boxes() == [(9, 7, 9, 7)]
-    assert found.metadata["labels_quarantined_by_reason"] == {
+    result = ingest(tmp_path, source)
+    assert result.boxes() == [(9, 7, 9, 7)]
+    assert result.metadata["labels_quarantined_by_reason"] == {
         "a coordinate is not a finite number": 1,
         "its file is not among the scenes": 1,  # the name alone could be either scene
         "outside every scene": 1,
@@ -306,20 +309,20 @@ def test_unusable_coco_objects_are_counted_with_reasons(tmp_path: Path) -> None:
     data = {
         "images": [{"id": 1, "file_name": "a.png"}],
         "categories": [{"id": 1, "name": "ship"}],
-        "annotations": [{"id": 5} | base, *({"id": 5} | base | one for one in odd)],
+        "annotations": [{"id": 5} | base, *({"id": 5} | base | item for item in odd)],
     }
     (tmp_path / "l.json").write_text(json.dumps(data))
     source = {"type": "coco", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.json")}
-    found = ingest(tmp_path, source)
-    assert found.boxes() == [(10, 10, 15, 15)]
-    assert found.metadata["labels_quarantined_by_reason"] == {
+    result = ingest(tmp_path, source)
+    assert result.boxes() == [(10, 10, 15, 15)]
+    assert result.metadata["labels_quarantined_by_reason"] == {
         "category 9 is not under `categories`": 1,
         "it marks a crowd and not a single object": 1,
         "its bbox is not four numbers": 1,
         "its image is not among the scenes": 1,
         "outside the scene": 1,
     }
-    assert found.labels["label_id"].is_unique
+    assert result.labels["label_id"].is_unique
 
 
 # ------------------------------------------------------------------------------------------------------------ geometry
@@ -357,10 +360,10 @@ def test_labels_on_both_sides_of_the_antimeridian(tmp_path: Path, west: float) -
     transform = from_origin(west, 0.1, 0.001, 0.001)
     write_tif(tmp_path / "in" / "a.tif", pixels(200, 200), crs="EPSG:4326", transform=transform)
     rows = [(179.95, 0.05), (-179.95, 0.05), (0.0, 0.05)]
-    write_geojson(tmp_path / "l.geojson", *(feature(list(at), "Point") for at in rows), crs=None)
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
-    assert found.boxes() == [pytest.approx((50, 50, 50, 50)), pytest.approx((50, 150, 50, 150))]
-    assert found.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
+    write_geojson(tmp_path / "l.geojson", *(feature(list(index), "Point") for index in rows), crs=None)
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
+    assert result.boxes() == [pytest.approx((50, 50, 50, 50)), pytest.approx((50, 150, 50, 150))]
+    assert result.metadata["labels_quarantined_by_reason"] == {"outside every scene": 1}
 
 
 def test_a_box_over_the_antimeridian_is_one_box_in_utm(tmp_path: Path) -> None:
@@ -371,8 +374,8 @@ def test_a_box_over_the_antimeridian_is_one_box_in_utm(tmp_path: Path) -> None:
     )
     ring = [[179.9995, 9.9995], [-179.9995, 9.9995], [-179.9995, 10.0005], [179.9995, 10.0005], [179.9995, 9.9995]]
     write_geojson(tmp_path / "l.geojson", feature(ring), crs=None)
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
-    ((top, left, bottom, right),) = found.boxes()
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
+    ((top, left, bottom, right),) = result.boxes()
     assert right - left == pytest.approx(0.001 * 111_320 * math.cos(math.radians(10)) / 3, abs=1.5)
     assert (top + bottom) / 2 == pytest.approx(100, abs=0.5)
     assert (left + right) / 2 == pytest.approx(100, abs=0.5)
@@ -381,6 +384,6 @@ def test_a_box_over_the_antimeridian_is_one_box_in_utm(tmp_path: Path) -> None:
 def test_quarantined_labels_stay_in_the_table_with_their_reason(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     write_geojson(tmp_path / "l.geojson", feature(square(10, 10)), feature(square(500, 500)))
-    found = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
-    assert list(found.labels["quarantined"].fillna("")) == ["", "outside every scene"]
-    assert pd.isna(found.labels["scene_id"][1])
+    result = ingest(tmp_path, {"type": "geojson", "path": str(tmp_path / "in"), "labels": str(tmp_path / "l.geojson")})
+    assert list(result.labels["quarantined"].fillna("")) == ["", "outside every scene"]
+    assert pd.isna(result.labels["scene_id"][1])

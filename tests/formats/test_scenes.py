@@ -55,11 +55,11 @@ def read(found: Ingested, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 @pytest.mark.parametrize("bands", [1, 3, 8])
 def test_a_geotiff_of_any_type_and_bands_keeps_its_pixels(tmp_path: Path, dtype: str, bands: int) -> None:
     image = write_tif(tmp_path / "in" / "a.tif", pixels(bands=bands, dtype=dtype))
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    row = found.scene("a.tif")
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    row = result.scene("a.tif")
     assert (row["dtype"], row["height"], row["width"]) == (dtype, 60, 80)
     assert json.loads(row["bands"]) == list(range(1, bands + 1))
-    seen, valid = read(found, "a.tif")
+    seen, valid = read(result, "a.tif")
     np.testing.assert_array_equal(seen, image)
     assert valid is None
 
@@ -88,10 +88,10 @@ def test_another_type_is_quarantined_with_what_to_do(tmp_path: Path, dtype: str)
 def test_a_scene_in_a_local_crs_is_one_without_georeference(tmp_path: Path) -> None:
     image = write_tif(tmp_path / "in" / "a.tif", crs='LOCAL_CS["site",UNIT["metre",1]]')
     (tmp_path / "in" / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n")
-    found = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in"), "gsd_m": 3})
-    assert found.quarantined == {}
-    assert found.scene("a.tif")["crs"] is None
-    np.testing.assert_array_equal(read(found, "a.tif")[0], image)
+    result = ingest(tmp_path, {"type": "yolo", "path": str(tmp_path / "in"), "gsd_m": 3})
+    assert result.quarantined == {}
+    assert result.scene("a.tif")["crs"] is None
+    np.testing.assert_array_equal(read(result, "a.tif")[0], image)
 
 
 def test_a_cloud_optimised_geotiff_is_read(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_a_cloud_optimised_geotiff_is_read(tmp_path: Path) -> None:
             transform=source.transform, **profile,
         ) as target:  # fmt: skip
             target.write(source.read())
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    np.testing.assert_array_equal(read(found, "a.tif")[0], pixels(600, 600))
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    np.testing.assert_array_equal(read(result, "a.tif")[0], pixels(600, 600))
 
 
 def test_chosen_bands_are_read_in_the_chosen_order(tmp_path: Path) -> None:
     image = write_tif(tmp_path / "in" / "a.tif", pixels(bands=8, dtype="uint16"))
-    found = ingest(tmp_path, labelled(tmp_path / "in"), bands=[6, 4, 2])
-    np.testing.assert_array_equal(read(found, "a.tif")[0], image[..., [5, 3, 1]])
+    result = ingest(tmp_path, labelled(tmp_path / "in"), bands=[6, 4, 2])
+    np.testing.assert_array_equal(read(result, "a.tif")[0], image[..., [5, 3, 1]])
 
 
 # --------------------------------------------------------------------------------------------------------- nodata
@@ -121,9 +121,9 @@ def test_nodata_by_tag(tmp_path: Path) -> None:
     image = pixels()
     image[:, :7] = 0
     write_tif(tmp_path / "in" / "a.tif", image, nodata=0)
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert (found.scene("a.tif")["mask"], found.scene("a.tif")["nodata"]) == ("nodata", 0)
-    valid = read(found, "a.tif")[1]
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    assert (result.scene("a.tif")["mask"], result.scene("a.tif")["nodata"]) == ("nodata", 0)
+    valid = read(result, "a.tif")[1]
     assert valid is not None
     assert not valid[:, :7].any()
     assert valid[:, 7:].all()
@@ -133,9 +133,9 @@ def test_nodata_by_tag_as_nan(tmp_path: Path) -> None:
     image = pixels(dtype="float32")
     image[:7] = np.nan
     write_tif(tmp_path / "in" / "a.tif", image, nodata=np.nan)
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert found.scene("a.tif")["mask"] == "nodata"
-    valid = read(found, "a.tif")[1]
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    assert result.scene("a.tif")["mask"] == "nodata"
+    valid = read(result, "a.tif")[1]
     assert valid is not None
     assert not valid[:7].any()
     assert valid[7:].all()
@@ -143,8 +143,8 @@ def test_nodata_by_tag_as_nan(tmp_path: Path) -> None:
 
 def test_a_nodata_value_that_the_type_cannot_hold_masks_nothing(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif", pixels(dtype="uint8"))
-    found = ingest(tmp_path, labelled(tmp_path / "in") | {"nodata": -9999})
-    assert pd.isna(found.scene("a.tif")["mask"])
+    result = ingest(tmp_path, labelled(tmp_path / "in") | {"nodata": -9999})
+    assert pd.isna(result.scene("a.tif")["mask"])
 
 
 def test_nodata_by_alpha_band(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_nodata_by_alpha_band(tmp_path: Path) -> None:
     image[..., 3] = 255
     image[:5, :, 3] = 0
     write_tif(tmp_path / "in" / "a.tif", image, photometric="RGB", alpha="YES")
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert found.scene("a.tif")["mask"] == "alpha"
-    seen, valid = read(found, "a.tif")
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    assert result.scene("a.tif")["mask"] == "alpha"
+    seen, valid = read(result, "a.tif")
     np.testing.assert_array_equal(seen, image[..., :3])
     assert valid is not None
     assert not valid[:5].any()
@@ -165,8 +165,8 @@ def test_a_fourth_band_that_is_no_alpha_is_data(tmp_path: Path) -> None:
     image = write_tif(tmp_path / "in" / "a.tif", pixels(bands=4, dtype="uint16"))
     with rasterio.open(tmp_path / "in" / "a.tif", "r+") as file:
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    np.testing.assert_array_equal(read(found, "a.tif")[0], image)
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    np.testing.assert_array_equal(read(result, "a.tif")[0], image)
 
 
 def test_nodata_by_internal_mask(tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_nodata_by_internal_mask(tmp_path: Path) -> None:
             mask = np.full((60, 80), True)
             mask[:, 60:] = False
             file.write_mask(mask)
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert found.scene("a.tif")["mask"] == "mask"
-    valid = read(found, "a.tif")[1]
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    assert result.scene("a.tif")["mask"] == "mask"
+    valid = read(result, "a.tif")[1]
     np.testing.assert_array_equal(valid, mask)
 
 
@@ -196,8 +196,8 @@ def test_nodata_that_only_the_configuration_knows(tmp_path: Path) -> None:
 def test_a_scene_without_a_valid_pixel_is_quarantined(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     write_tif(tmp_path / "in" / "b.tif", np.zeros((60, 80, 3), "uint8"), nodata=0)
-    found = ingest(tmp_path, labelled(tmp_path / "in"))
-    assert "no valid pixels" in found.quarantined["s/b.tif"]
+    result = ingest(tmp_path, labelled(tmp_path / "in"))
+    assert "no valid pixels" in result.quarantined["s/b.tif"]
 
 
 # ------------------------------------------------------------------------------------------------- PNG, JPEG, paths
@@ -208,12 +208,12 @@ def test_a_scene_without_a_valid_pixel_is_quarantined(tmp_path: Path) -> None:
 )
 def test_pictures_take_their_gsd_from_the_configuration(tmp_path: Path, name: str, driver: str) -> None:
     image = write_image(tmp_path / "in" / name, driver=driver)
-    found = ingest(tmp_path, pictures(tmp_path / "in") | {"gsd_m": 1.5})
-    row = found.scene(name)
+    result = ingest(tmp_path, pictures(tmp_path / "in") | {"gsd_m": 1.5})
+    row = result.scene(name)
     assert row["gsd_m"] == 1.5
     assert pd.isna(row["crs"])
     assert pd.isna(row["transform"])
-    seen, _ = read(found, name)
+    seen, _ = read(result, name)
     assert seen.shape == image.shape
     if driver == "PNG":
         np.testing.assert_array_equal(seen, image)
@@ -224,8 +224,8 @@ def test_a_png_with_alpha_is_three_bands_and_a_mask(tmp_path: Path) -> None:
     image[..., 3] = 255
     image[0, 0, 3] = 0
     write_image(tmp_path / "in" / "a.png", image)
-    found = ingest(tmp_path, pictures(tmp_path / "in"))
-    seen, valid = read(found, "a.png")
+    result = ingest(tmp_path, pictures(tmp_path / "in"))
+    seen, valid = read(result, "a.png")
     np.testing.assert_array_equal(seen, image[..., :3])
     assert valid is not None
     assert np.argwhere(~valid).tolist() == [[0, 0]]
@@ -255,32 +255,32 @@ def test_scenes_are_found_by_folder_glob_file_and_list(tmp_path: Path) -> None:
 
 def test_a_scene_says_where_it_is_how_fine_and_its_file(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
-    found = ingest(tmp_path, labelled(tmp_path / "in") | {"licence": "CC-BY-4.0"})
-    row = found.scene("a.tif")
+    result = ingest(tmp_path, labelled(tmp_path / "in") | {"licence": "CC-BY-4.0"})
+    row = result.scene("a.tif")
     assert row["crs"] == "EPSG:32610"
     assert json.loads(row["transform"]) == [3, 0, 550_000, 0, -3, 4_180_000]
     assert row["gsd_m"] == 3
     assert row["sha256"] == hashlib.sha256((tmp_path / "in" / "a.tif").read_bytes()).hexdigest()
     assert (row["licence"], row["source"], bool(row["simulated"])) == ("CC-BY-4.0", "s", False)
-    assert found.metadata["scenes"] == [["s/a.tif", row["sha256"]]]
-    assert found.metadata["licences"] == ["CC-BY-4.0"]
+    assert result.metadata["scenes"] == [["s/a.tif", row["sha256"]]]
+    assert result.metadata["licences"] == ["CC-BY-4.0"]
 
 
 def test_gsd_is_measured_on_the_ground(tmp_path: Path) -> None:
     transform = from_origin(-13_600_000, 4_540_000, 10, 10)
     write_tif(tmp_path / "in" / "a.tif", crs="EPSG:3857", transform=transform)
-    found = ingest(tmp_path, labelled(tmp_path / "in", transform, "EPSG:3857"))
-    assert found.scene("a.tif")["gsd_m"] == pytest.approx(10 * np.cos(np.radians(37.7)), rel=0.005)
+    result = ingest(tmp_path, labelled(tmp_path / "in", transform, "EPSG:3857"))
+    assert result.scene("a.tif")["gsd_m"] == pytest.approx(10 * np.cos(np.radians(37.7)), rel=0.005)
 
 
 def test_uneven_pixels_are_quarantined_unless_resampled(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif")
     write_tif(tmp_path / "in" / "b.tif", pixels(seed=2), transform=Affine(3, 0, 550_000, 0, -6, 4_180_000))
     source = labelled(tmp_path / "in")
-    found = ingest(tmp_path, source)
-    assert "3 m wide and 6 m high" in found.quarantined["s/b.tif"]
-    found = ingest(tmp_path, source, chips={"gsd_m": 3, "resampling": "bilinear"})
-    assert found.quarantined == {}
+    result = ingest(tmp_path, source)
+    assert "3 m wide and 6 m high" in result.quarantined["s/b.tif"]
+    result = ingest(tmp_path, source, chips={"gsd_m": 3, "resampling": "bilinear"})
+    assert result.quarantined == {}
 
 
 @pytest.mark.parametrize(
@@ -295,12 +295,12 @@ def test_uneven_pixels_are_quarantined_unless_resampled(tmp_path: Path) -> None:
 )
 def test_labels_find_their_pixels_in_a_rotated_scene(tmp_path: Path, transform: Affine) -> None:
     write_tif(tmp_path / "in" / "a.tif", transform=transform)
-    found = ingest(tmp_path, labelled(tmp_path / "in", transform))
-    assert found.boxes() == [pytest.approx((20, 30, 30, 40), abs=1e-3)]
-    assert found.scene("a.tif")["gsd_m"] == 3
+    result = ingest(tmp_path, labelled(tmp_path / "in", transform))
+    assert result.boxes() == [pytest.approx((20, 30, 30, 40), abs=1e-3)]
+    assert result.scene("a.tif")["gsd_m"] == 3
 
 
 def test_crs_without_transform_is_no_georeference(tmp_path: Path) -> None:
     write_tif(tmp_path / "in" / "a.tif", transform=Affine.identity())
-    found = ingest(tmp_path, pictures(tmp_path / "in"))
-    assert pd.isna(found.scene("a.tif")["crs"])
+    result = ingest(tmp_path, pictures(tmp_path / "in"))
+    assert pd.isna(result.scene("a.tif")["crs"])

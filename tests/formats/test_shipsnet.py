@@ -55,15 +55,15 @@ def item(found: Ingested, name: str) -> np.ndarray:
 
 def test_a_chip_is_a_scene_with_one_label_that_covers_it(tmp_path: Path) -> None:
     write_folder(tmp_path / "in")
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert found.metadata["labels"] == {"non-ship": 2, "ship": 1}
-    assert set(found.labels["kind"]) == {"scene"}
-    assert set(found.boxes()) == {(0, 0, 80, 80)}
-    row = found.scene(NAMES[0])
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
+    assert result.metadata["labels"] == {"non-ship": 2, "ship": 1}
+    assert set(result.labels["kind"]) == {"scene"}
+    assert set(result.boxes()) == {(0, 0, 80, 80)}
+    row = result.scene(NAMES[0])
     assert row["group_scene"] == "20170501_181321_0e1f"
     assert row["group_location"] == "-122.34_37.75"
     assert row["gsd_m"] == 3
-    assert found.metadata["groups"] == ["location", "scene"]
+    assert result.metadata["groups"] == ["location", "scene"]
 
 
 def test_the_centre_in_the_name_puts_the_chip_on_the_map(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_an_unknown_place_is_no_georeference() -> None:
 
 def test_names_of_another_form_are_quarantined(tmp_path: Path) -> None:
     write_folder(tmp_path / "in", [*NAMES, "sfbay_1.png", "7__scene__1_2.png"])
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert "is not named" in found.quarantined["shipsnet/sfbay_1.png"]
-    assert "not a class index from 0 to 1" in found.quarantined["shipsnet/7__scene__1_2.png"]
-    assert len(found.metadata["scenes"]) == 3
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
+    assert "is not named" in result.quarantined["shipsnet/sfbay_1.png"]
+    assert "not a class index from 0 to 1" in result.quarantined["shipsnet/7__scene__1_2.png"]
+    assert len(result.metadata["scenes"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_a_name_says_label_scene_and_centre(name: str, expected: Named | None) -
 
 def test_the_planar_json_gives_the_pixels_back(tmp_path: Path) -> None:
     write_json(tmp_path / "in" / "shipsnet.json", [3, 4, 5])
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in" / "shipsnet.json")})
-    assert list(found.scenes["scene_id"]) == [f"shipsnet/shipsnet.json#{at}" for at in range(3)]
-    for at, seed in enumerate([3, 4, 5]):
-        np.testing.assert_array_equal(item(found, f"#{at}"), chip(seed))
-    assert found.metadata["labels"] == {"non-ship": 1, "ship": 2}
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in" / "shipsnet.json")})
+    assert list(result.scenes["scene_id"]) == [f"shipsnet/shipsnet.json#{index}" for index in range(3)]
+    for index, seed in enumerate([3, 4, 5]):
+        np.testing.assert_array_equal(item(result, f"#{index}"), chip(seed))
+    assert result.metadata["labels"] == {"non-ship": 1, "ship": 2}
 
 
 def test_scene_ids_and_locations_are_groups_and_places(tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_scene_ids_and_locations_are_groups_and_places(tmp_path: Path) -> None:
         tmp_path / "in" / "shipsnet.json", [1, 2, 3], scene_ids=["a", "b", "a"],
         locations=[[-122.34, 37.755], [-122.36, 37.8], None],
     )  # fmt: skip
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert found.scenes["group_scene"].tolist() == ["a", "b", "a"]
-    assert found.scenes["group_location"].fillna("").tolist() == ["-122.34_37.75", "-122.36_37.80", ""]
-    assert found.scenes["crs"].fillna("").tolist() == ["EPSG:32610", "EPSG:32610", ""]
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
+    assert result.scenes["group_scene"].tolist() == ["a", "b", "a"]
+    assert result.scenes["group_location"].fillna("").tolist() == ["-122.34_37.75", "-122.36_37.80", ""]
+    assert result.scenes["crs"].fillna("").tolist() == ["EPSG:32610", "EPSG:32610", ""]
 
 
 @pytest.mark.parametrize("by", ["csv", "regex"])
@@ -133,22 +133,22 @@ def test_chips_of_a_json_get_groups_by_their_place_in_it(tmp_path: Path, by: str
     write_json(tmp_path / "in" / "shipsnet.json", [1, 2, 3])
     source = {"type": "shipsnet", "path": str(tmp_path / "in")}
     if by == "csv":
-        rows = ["file,port", *(f"shipsnet.json#{at},p{at % 2}" for at in range(3))]
+        rows = ["file,port", *(f"shipsnet.json#{index},p{index % 2}" for index in range(3))]
         (tmp_path / "groups.csv").write_text("\n".join(rows))
         source["groups_csv"] = str(tmp_path / "groups.csv")
     else:
         source["groups_regex"] = r"#(?P<port>\d)$"
-    found = ingest(tmp_path, source)
-    assert found.scenes["group_port"].tolist() == (["p0", "p1", "p0"] if by == "csv" else ["0", "1", "2"])
-    assert found.quarantined == {}
+    result = ingest(tmp_path, source)
+    assert result.scenes["group_port"].tolist() == (["p0", "p1", "p0"] if by == "csv" else ["0", "1", "2"])
+    assert result.quarantined == {}
 
 
 def test_a_chip_in_the_folder_and_in_the_json_is_used_once(tmp_path: Path) -> None:
     write_folder(tmp_path / "in" / "chips")
     write_json(tmp_path / "in" / "shipsnet.json", [0, 1, 7])
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")}, strict=True)
-    assert found.metadata["copies"] == 2
-    used = [name for name, _ in found.metadata["scenes"]]
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")}, strict=True)
+    assert result.metadata["copies"] == 2
+    used = [name for name, _ in result.metadata["scenes"]]
     # The folder's names say the scene, this JSON does not: the folder's are kept.
     assert used == [*(f"shipsnet/chips/{name}" for name in sorted(NAMES)), "shipsnet/shipsnet.json#2"]
 
@@ -182,9 +182,9 @@ def test_one_bad_chip_of_a_json_is_quarantined_alone(tmp_path: Path, bad: Any) -
     data = json.loads(path.read_text())
     data["data"][1] = bad
     path.write_text(json.dumps(data))
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert list(found.quarantined) == ["shipsnet/shipsnet.json#1"]
-    np.testing.assert_array_equal(item(found, "#2"), chip(3))
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
+    assert list(result.quarantined) == ["shipsnet/shipsnet.json#1"]
+    np.testing.assert_array_equal(item(result, "#2"), chip(3))
 
 
 def test_planar_means_all_red_then_all_green_then_all_blue() -> None:
@@ -226,10 +226,10 @@ def test_the_streaming_parser_ends_on_any_text(text: str) -> None:
 def test_class_folders(tmp_path: Path) -> None:
     for number, name in enumerate(["ship/a.png", "ship/deep/b.png", "non-ship/a.png", "whale/c.png", "loose.png"]):
         write_image(tmp_path / "in" / name, chip(number))
-    found = ingest(tmp_path, {"type": "folders", "path": str(tmp_path / "in"), "gsd_m": 3})
-    assert found.metadata["labels"] == {"non-ship": 1, "ship": 2}
-    assert "class 'whale' is not in ingest.classes" in found.quarantined["folders/whale/c.png"]
-    assert "folders/loose.png" in found.quarantined
+    result = ingest(tmp_path, {"type": "folders", "path": str(tmp_path / "in"), "gsd_m": 3})
+    assert result.metadata["labels"] == {"non-ship": 1, "ship": 2}
+    assert "class 'whale' is not in ingest.classes" in result.quarantined["folders/whale/c.png"]
+    assert "folders/loose.png" in result.quarantined
     source = {"type": "folders", "path": str(tmp_path / "in"), "class_map": {"whale": "non-ship"}}
     assert ingest(tmp_path, source).metadata["labels"] == {"non-ship": 2, "ship": 2}
 
@@ -256,13 +256,13 @@ def test_a_kaggle_data_set_is_fetched_once_and_read_as_shipsnet(
         return str(tmp_path / "cache")
 
     kagglehub_with(monkeypatch, download)
-    found = ingest(tmp_path, {"type": "kaggle", "version": 3, "licence": "CC0"})
+    result = ingest(tmp_path, {"type": "kaggle", "version": 3, "licence": "CC0"})
     assert calls == ["rhammell/ships-in-satellite-imagery/versions/3"]
-    assert found.metadata["labels"] == {"non-ship": 2, "ship": 1}
-    assert found.metadata["copies"] == 2
-    assert not list(found.store.rglob("readme.md"))
-    paths = [Path(row) for row in found.scenes["path"]]
-    assert all((found.store / path).is_file() and not path.is_absolute() for path in paths)
+    assert result.metadata["labels"] == {"non-ship": 2, "ship": 1}
+    assert result.metadata["copies"] == 2
+    assert not list(result.store.rglob("readme.md"))
+    paths = [Path(row) for row in result.scenes["path"]]
+    assert all((result.store / path).is_file() and not path.is_absolute() for path in paths)
     again = ingest(tmp_path, {"type": "kaggle", "version": 3, "licence": "CC0"})
     assert again.made == []
     assert len(calls) == 1
@@ -320,5 +320,5 @@ def test_a_dry_run_of_a_kaggle_source_downloads_nothing(monkeypatch: pytest.Monk
 
 def test_items_keep_missing_groups_missing(tmp_path: Path) -> None:
     write_json(tmp_path / "in" / "shipsnet.json", [1, 2])
-    found = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
-    assert pd.isna(found.scenes["group_scene"]).all()
+    result = ingest(tmp_path, {"type": "shipsnet", "path": str(tmp_path / "in")})
+    assert pd.isna(result.scenes["group_scene"]).all()

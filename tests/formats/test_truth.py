@@ -42,7 +42,7 @@ def test_label_files_of_each_format_are_taken(layout: str, tmp_path: Path) -> No
     truth, _ = read_truth(tmp_path / LABELS[layout], scenes(tmp_path), config)
     assert len(truth) == SCENES
     for number in range(SCENES):
-        own = next(found for name, found in truth.items() if name.startswith(f"port{number}."))
+        own = next(result for name, result in truth.items() if name.startswith(f"port{number}."))
         expected = sorted((top, left, bottom, right) for left, top, right, bottom in boxes(number))
         assert [pytest.approx(box, abs=0.02) for box in expected] == sorted(map(tuple, own.boxes.tolist()))
 

@@ -70,9 +70,9 @@ def write(kind: str, folder: Path, masks: bool = True) -> Path:
 @pytest.mark.parametrize("kind", sorted(set(WRITERS) - {"geojson"}))
 @pytest.mark.parametrize("masks", [True, False])
 def test_init_and_ingest_read_the_same_boxes(kind: str, masks: bool, tmp_path: Path) -> None:
-    found, source, said = init_and_ingest(write(kind, tmp_path / "set", masks), tmp_path)
+    result, source, said = init_and_ingest(write(kind, tmp_path / "set", masks), tmp_path)
     assert source == kind.partition("-")[0], said
-    labels = found.labels[found.labels["class"].isin(["ship", "tug boat", "tug-boat"])]
+    labels = result.labels[result.labels["class"].isin(["ship", "tug boat", "tug-boat"])]
     assert len(labels) == 6
     for number in range(2):
         own = labels[labels["scene_id"].str.contains(f"00000{number}")]
@@ -208,12 +208,12 @@ def test_geojson_lies_where_the_scene_lies(crs: str | None, wkt: bool, tmp_path:
     assert data["description"] == MARKS.description
     if crs is None:
         assert data["crs"] is None
-        found = sorted(shapely.geometry.shape(item["geometry"]).bounds for item in data["features"])
-        assert found == sorted((box[1], box[0], box[3], box[2]) for box in boxes())
+        result = sorted(shapely.geometry.shape(item["geometry"]).bounds for item in data["features"])
+        assert result == sorted((box[1], box[0], box[3], box[2]) for box in boxes())
         return
-    found, source, said = init_and_ingest(tmp_path, tmp_path / "out")
+    result, source, said = init_and_ingest(tmp_path, tmp_path / "out")
     assert source == "geojson", said
-    read = sorted(map(tuple, found.labels[["row_min", "col_min", "row_max", "col_max"]].to_numpy().tolist()))
+    read = sorted(map(tuple, result.labels[["row_min", "col_min", "row_max", "col_max"]].to_numpy().tolist()))
     assert read == [pytest.approx(box, abs=0.01) for box in boxes()]
 
 

@@ -88,10 +88,10 @@ PLACE_OF_PYTHON = {"docs/report.md": "reports/demo"}
 
 def blocks(path: Path) -> Iterator[tuple[str, str | None, str]]:
     """Language, title and text of each code block."""
-    for found in FENCE.finditer(path.read_text("utf-8")):
-        head = found[0].split("\n", 1)[0]
+    for result in FENCE.finditer(path.read_text("utf-8")):
+        head = result[0].split("\n", 1)[0]
         title = re.search(r'title="([^"]+)"', head)
-        yield found[1], title[1] if title else None, found[2]
+        yield result[1], title[1] if title else None, result[2]
 
 
 def lines(text: str) -> Iterator[str]:
@@ -143,15 +143,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REPOSITORY / "configs", folder / "configs")
     scenes = folder / "my-scenes" / "scenes"
     scenes.mkdir(parents=True)
-    source, found = SimulatedSource(size_px=256, seed=7), []
+    source, result = SimulatedSource(size_px=256, seed=7), []
     for number in range(8):
         made = folder / "made"
         made.mkdir()
         write_scene(source, number, made)
         next(made.glob("*.tif")).rename(scenes / f"port{number}.tif")
-        found.append(geopandas.read_file(next(made.glob("*.geojson"))))
+        result.append(geopandas.read_file(next(made.glob("*.geojson"))))
         shutil.rmtree(made)
-    together = pd.concat([frame.to_crs(found[0].crs) for frame in found])
+    together = pd.concat([frame.to_crs(result[0].crs) for frame in result])
     together[["geometry"]].to_file(folder / "my-scenes" / "ships.geojson", driver="GeoJSON")
     places = [f"port{number}.tif,{'north' if number % 2 else 'south'}" for number in range(8)]
     (folder / "my-scenes" / "sites.csv").write_text("\n".join(["file,site", *places]))

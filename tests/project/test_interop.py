@@ -220,9 +220,9 @@ def test_fiftyone_reads_labels(kind: str, bay: Run, boxes, tmp_path: Path) -> No
     read: dict[str, list[list[float]]] = {}
     with importer as samples:
         for path, _, label in samples:
-            found = [] if label is None else label.detections
-            assert {item.label for item in found} <= {"ship"}
-            read[Path(path).stem] = [[value * SIZE for value in item.bounding_box] for item in found]
+            result = [] if label is None else label.detections
+            assert {item.label for item in result} <= {"ship"}
+            read[Path(path).stem] = [[value * SIZE for value in item.bounding_box] for item in result]
     # FiftyOne takes the corners of VOC, which count pixels from 1, for edges.
     assert_same(read, boxes, pixels=1.01 if kind == "voc" else 0.01)
 

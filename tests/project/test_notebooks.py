@@ -33,11 +33,11 @@ def harbour(tmp_path_factory: pytest.TempPathFactory) -> Path:
             bars.append(feature([list(CORNER @ (left + x, y)) for x, y in corners]))
     write_geojson(root / "ships.geojson", *bars)
     source = {"type": "geojson", "path": str(root / "scenes"), "labels": str(root / "ships.geojson")}
-    found = ingest(root / "read", source)
+    result = ingest(root / "read", source)
 
     def write(folder: Path) -> dict[str, object]:
-        SCENES.write(found.scenes, folder / "scenes.parquet")
-        LABELS.write(found.labels, folder / "labels.parquet")
+        SCENES.write(result.scenes, folder / "scenes.parquet")
+        LABELS.write(result.labels, folder / "labels.parquet")
         return {}
 
     done = layered_generator.finished(root)
@@ -82,9 +82,9 @@ def test_notebook_runs_from_top_to_bottom(request: pytest.FixtureRequest, path: 
     said = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())]
     assert said
     if path.stem == "detector":
-        found = re.search(r"2 unseen scenes: (\d+) detections, 6 real objects, (\d+) of them found", said[-1])
-        assert found is not None
-        assert int(found[2]) >= 4
+        result = re.search(r"2 unseen scenes: (\d+) detections, 6 real objects, (\d+) of them found", said[-1])
+        assert result is not None
+        assert int(result[2]) >= 4
 
 
 def test_there_is_a_notebook_for_each_purpose() -> None:

@@ -117,19 +117,19 @@ def wedge(height, width):
 
 @pytest.mark.parametrize("kind", ["nodata", "alpha", "mask", "nan"])
 def test_pixels_without_data_count_as_such_and_are_filled(kind, tmp_path, small_steps):
-    known = wedge(150, 160)
+    reference = wedge(150, 160)
     pixels = noise(150, 160, 3, "float32" if kind == "nan" else "uint8")
     path = tmp_path / "a.tif"
     if kind == "nodata":
-        pixels[~known] = 0
+        pixels[~reference] = 0
         opened = scene(write_tif(path, pixels, nodata=0), pixels, "nodata", 0.0)
     elif kind == "nan":
-        pixels[~known] = np.nan
+        pixels[~reference] = np.nan
         opened = scene(write_tif(path, pixels), pixels)
     else:
-        opened = scene(write_tif(path, pixels, known, internal=kind == "mask"), pixels, kind)
+        opened = scene(write_tif(path, pixels, reference, internal=kind == "mask"), pixels, kind)
     windows = anywhere(150, 160, 32)
-    chips, share = expected(pixels, windows, 32, known)
+    chips, share = expected(pixels, windows, 32, reference)
     for workers in (1, 2):
         got = streamed(opened, windows, 32, workers=workers)
         assert got[1] == pytest.approx(share)

@@ -157,10 +157,10 @@ def test_a_jpeg_named_png_is_read_as_what_it_is(tmp_path: Path) -> None:
 def test_pixels_come_channels_last_in_their_own_type(tmp_path: Path) -> None:
     image = write_tif(tmp_path / "scene.tif", pixels(dtype="uint16", bands=4))
     with gdal.open_scene(tmp_path / "scene.tif") as dataset:
-        found, valid = gdal.read_window(dataset, scene_of(tmp_path / "scene.tif", (4, 2)), 10, 20, 7, 9)
+        result, valid = gdal.read_window(dataset, scene_of(tmp_path / "scene.tif", (4, 2)), 10, 20, 7, 9)
     assert valid is None
-    assert found.flags.c_contiguous
-    np.testing.assert_array_equal(found, image[10:17, 20:29, [3, 1]])
+    assert result.flags.c_contiguous
+    np.testing.assert_array_equal(result, image[10:17, 20:29, [3, 1]])
 
 
 def test_zero_in_one_band_is_a_value_and_zero_in_all_is_nodata(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ def scene(gsd, name="a.tif", height=512, width=300):
     ],
 )
 def test_target_grid(gsd, wanted, expected):
-    [found] = targets([scene(gsd)], wanted, "average")
-    assert (found.height, found.width) == (expected.height, expected.width)
-    assert (found.scale_row, found.scale_col) == pytest.approx((expected.scale_row, expected.scale_col), rel=1e-3)
-    assert found.resampled is (expected.scale_row != 1 or expected.scale_col != 1)
+    [result] = targets([scene(gsd)], wanted, "average")
+    assert (result.height, result.width) == (expected.height, expected.width)
+    assert (result.scale_row, result.scale_col) == pytest.approx((expected.scale_row, expected.scale_col), rel=1e-3)
+    assert result.resampled is (expected.scale_row != 1 or expected.scale_col != 1)
 
 
 def test_another_gsd_without_a_kernel_stops_with_a_sentence():

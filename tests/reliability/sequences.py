@@ -28,11 +28,11 @@ def explore(harness: Harness, folder: Path, copies: Path, begun: tuple[str, ...]
         if not begun and sys.argv[1:] and name not in sys.argv[1:]:
             continue
         restore(folder, pristine)
-        known = copy.deepcopy(kept)
-        lost = [f"{' > '.join(begun)} > {problem}" for problem in walk(harness, folder, (name,), known)]
+        reference = copy.deepcopy(kept)
+        lost = [f"{' > '.join(begun)} > {problem}" for problem in walk(harness, folder, (name,), reference)]
         for problem in lost:
             print(f"PROBLEM {problem}", flush=True)
-        count, later = explore(harness, folder, copies, (*begun, name), known)
+        count, later = explore(harness, folder, copies, (*begun, name), reference)
         total, problems = total + count, problems + lost + later
         if not begun:
             print(f"{name}: {count} sequences, {len(lost + later)} problems", flush=True)

@@ -97,8 +97,10 @@ def main() -> int:
                     where = place(fault.path, project)
                     places[f"{fault.operation} {where}"] += 1
                     stages[stage_of(fault.ran.out)] += 1
-            found = content(project)
-            for name in sorted(set(found) ^ set(expected)) + [one for one in found if found[one] != expected.get(one)]:
+            result = content(project)
+            for name in sorted(set(result) ^ set(expected)) + [
+                item for item in result if result[item] != expected.get(item)
+            ]:
                 problems += 1
                 print(f"PROBLEM other bytes after chain {seed}: {name}", flush=True)
             seed += 1
@@ -117,10 +119,10 @@ def stage_of(output: str) -> str:
 
 
 def _operations(places: Counter[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     for name, count in places.items():
-        found[name.split()[0]] += count
-    return found
+        result[name.split()[0]] += count
+    return result
 
 
 if __name__ == "__main__":

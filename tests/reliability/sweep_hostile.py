@@ -33,12 +33,12 @@ def main() -> int:
         for number, batch in enumerate(batches(canary)):
             if wanted and batch.kind not in wanted:
                 continue
-            found = check(harness, batch, folder / f"p{number}", canary)
+            result = check(harness, batch, folder / f"p{number}", canary)
             files[batch.kind] += len(batch.hostile)
-            refused[batch.kind] += len(found.refused)
-            for problem in found.problems:
+            refused[batch.kind] += len(result.refused)
+            for problem in result.problems:
                 print(f"PROBLEM {problem}", flush=True)
-            problems += found.problems
+            problems += result.problems
         for kind in KINDS:
             if wanted and kind not in wanted:
                 continue

@@ -13,8 +13,8 @@ def normal(name: str) -> str:
 
 
 def pinned(text: str) -> dict[str, str]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE)
-    return {normal(name): version for name, version in found}
+    result = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE)
+    return {normal(name): version for name, version in result}
 
 
 def locked() -> str:
@@ -29,8 +29,8 @@ def test_locked_files_hold_every_version_of_the_constraints() -> None:
 
 def test_locked_files_hold_every_dependency_of_the_project() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    named = [*project["dependencies"], *(one for group in project["optional-dependencies"].values() for one in group)]
-    names = {normal(re.split(r"[\s\[<>=!~;]", one)[0]) for one in named} - {"satpipe"}
+    named = [*project["dependencies"], *(item for group in project["optional-dependencies"].values() for item in group)]
+    names = {normal(re.split(r"[\s\[<>=!~;]", item)[0]) for item in named} - {"satpipe"}
     assert names - set(pinned(locked())) == set()
 
 

@@ -27,10 +27,10 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sample(canary: Path) -> dict[str, list[Batch]]:
-    found: dict[str, list[Batch]] = {}
+    result: dict[str, list[Batch]] = {}
     for batch in batches(canary, SAMPLE):
-        found.setdefault(batch.kind, []).append(batch)
-    return found
+        result.setdefault(batch.kind, []).append(batch)
+    return result
 
 
 @pytest.mark.parametrize("kind", ["image traps", *COUNTS])
@@ -39,10 +39,10 @@ def test_hostile_files_are_refused_one_by_one_and_let_nothing_in(
 ) -> None:
     refused = 0
     for batch in sample[kind]:
-        found = check(harness, batch, tmp_path / "project", canary)
-        assert found.problems == []
-        assert sorted([*found.refused, *found.used]) == sorted(batch.hostile)
-        refused += len(found.refused)
+        result = check(harness, batch, tmp_path / "project", canary)
+        assert result.problems == []
+        assert sorted([*result.refused, *result.used]) == sorted(batch.hostile)
+        refused += len(result.refused)
     assert refused > 0, "files that are all sound attack nothing"
 
 

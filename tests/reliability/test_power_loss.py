@@ -32,25 +32,25 @@ class Disk:
             self.unnamed.add(path)
         elif what == "sync":
             self.dirty.discard(path)
-            self.unnamed = {one for one in self.unnamed if str(Path(one).parent) != path}
+            self.unnamed = {item for item in self.unnamed if str(Path(item).parent) != path}
         elif what == "unlink":
             self.forget(path)
         elif what == "rename":
             self.forget(new)
             for kept in (self.dirty, self.unnamed, self.folders):
-                for one in [one for one in kept if one == path or one.startswith(path + "/")]:
-                    kept.discard(one)
-                    kept.add(new + one[len(path) :])
+                for item in [item for item in kept if item == path or item.startswith(path + "/")]:
+                    kept.discard(item)
+                    kept.add(new + item[len(path) :])
             self.unnamed.add(new)
 
     def forget(self, path: str) -> None:
         for kept in (self.dirty, self.unnamed, self.folders):
-            kept -= {one for one in kept if one == path or one.startswith(path + "/")}
+            kept -= {item for item in kept if item == path or item.startswith(path + "/")}
 
     def at_risk(self, path: str) -> list[str]:
         """What of ``path``, below it and above it is not on the disk for good."""
-        lost = [one for one in self.dirty | self.unnamed if one == path or one.startswith(path + "/")]
-        return sorted(lost + [one for one in self.unnamed if path.startswith(one + "/")])
+        lost = [item for item in self.dirty | self.unnamed if item == path or item.startswith(path + "/")]
+        return sorted(lost + [item for item in self.unnamed if path.startswith(item + "/")])
 
 
 def steps(undisturbed: Undisturbed) -> Iterator[tuple[str, str, str]]:
@@ -60,7 +60,7 @@ def steps(undisturbed: Undisturbed) -> Iterator[tuple[str, str, str]]:
 
 def risked(disk: Disk, path: str) -> list[str]:
     """What of ``path`` would be lost, but for what the library that writes weights renames behind the shim's back."""
-    return [one for one in disk.at_risk(path) if not Path(one).name.startswith(".tmp")]
+    return [item for item in disk.at_risk(path) if not Path(item).name.startswith(".tmp")]
 
 
 def test_record_is_written_after_all_that_it_records(undisturbed: Undisturbed) -> None:
@@ -83,7 +83,7 @@ def test_nothing_of_records_and_report_is_at_risk_after_the_run(undisturbed: Und
     for step in steps(undisturbed):
         disk.step(*step)
     for name in ("data/parts", "data/records", "data/runs", "data/store.json", "reports"):
-        assert [one for one in risked(disk, str(ground / "project" / name)) if "/.small." not in one] == []
+        assert [item for item in risked(disk, str(ground / "project" / name)) if "/.small." not in item] == []
 
 
 def test_checkpoint_is_written_after_what_it_refers_to(undisturbed: Undisturbed) -> None:
@@ -92,7 +92,7 @@ def test_checkpoint_is_written_after_what_it_refers_to(undisturbed: Undisturbed)
     for what, path, new in steps(undisturbed):
         if what == "rename" and new.endswith(("/good.safetensors", "/latest.safetensors")):
             seen += 1
-            lost = [Path(one).name for one in risked(disk, str(Path(new).parent)) if one != path]
+            lost = [Path(item).name for item in risked(disk, str(Path(new).parent)) if item != path]
             # The log is for people who watch; nothing is read back from there.
             assert [name for name in lost if not name.startswith(("progress.", "metrics."))] == []
             assert path not in disk.dirty

@@ -183,7 +183,7 @@ def test_names_in_the_report_are_text_and_nothing_else(odd: Path) -> None:
     tags = Tags()
     tags.feed(page)
     assert not {"script", "iframe", "object", "embed", "onerror", "onload"} & set(tags.found)
-    assert [one for one in tags.found if one.startswith(("http:", "https:", "javascript:", "x"))] == []
+    assert [item for item in tags.found if item.startswith(("http:", "https:", "javascript:", "x"))] == []
     assert "&lt;img src=x onerror" in page
     assert "49" not in re.findall(r"\{\{.*?\}\}|(?<=>)49(?=\d*\.png)", page)
     for drawing in (odd / "reports" / "small" / "figures").glob("*.svg"):

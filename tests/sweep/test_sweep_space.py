@@ -24,17 +24,17 @@ VALUES = st.one_of(st.integers(-5, 5), st.floats(1e-9, 1e9), st.text("abc-", min
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True), min_size=1, max_size=3))
 def test_a_grid_is_every_combination_once(columns: list[list[int]]) -> None:
     axes = [values_axis(f"gan.k{number}", values) for number, values in enumerate(columns)]
-    found = [tuple(point.values()) for point in grid(axes)]
-    assert found == list(itertools.product(*columns))
+    result = [tuple(point.values()) for point in grid(axes)]
+    assert result == list(itertools.product(*columns))
 
 
 @given(st.integers(1, 12), st.integers(0, 12), st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_more_draws_with_one_seed_keep_the_earlier_points(few: int, more: int, seed: int) -> None:
     axes = [range_axis("gan.r1", 0.01, 10, log=True), values_axis("gan.batch", [8, 16, 32])]
-    found = draws(axes, few + more, seed)
-    assert draws(axes, few, seed) == found[:few]
-    assert len(found) == few + more
+    result = draws(axes, few + more, seed)
+    assert draws(axes, few, seed) == result[:few]
+    assert len(result) == few + more
 
 
 @given(
@@ -62,9 +62,9 @@ def test_a_logarithmic_range_is_even_in_the_logarithm() -> None:
 
 
 def test_draws_from_few_combinations_never_repeat() -> None:
-    found = draws([values_axis("gan.batch", [8, 16]), values_axis("gan.balanced", [True, False])], 30, seed=3)
-    assert len(found) == 4
-    assert len({tuple(point.values()) for point in found}) == 4
+    result = draws([values_axis("gan.batch", [8, 16]), values_axis("gan.balanced", [True, False])], 30, seed=3)
+    assert len(result) == 4
+    assert len({tuple(point.values()) for point in result}) == 4
 
 
 def test_points_are_called_by_the_keys_in_which_they_differ() -> None:
@@ -95,9 +95,9 @@ def test_every_point_has_a_run_name_that_a_folder_may_have(shown: list[str], len
 @given(st.dictionaries(st.sampled_from(["a.b", "c", "d.0.e"]), VALUES, min_size=1))
 def test_changes_come_back_from_the_text_that_set_takes(changes: dict[str, Any]) -> None:
     pairs = [text.partition("=") for text in text_overrides(changes)]
-    found = {key: yaml.safe_load(value) for key, _, value in pairs}
-    assert found == changes
-    assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in changes.items()}
+    result = {key: yaml.safe_load(value) for key, _, value in pairs}
+    assert result == changes
+    assert {key: type(value) for key, value in result.items()} == {key: type(value) for key, value in changes.items()}
 
 
 def test_a_small_number_is_set_as_a_number() -> None:

@@ -37,9 +37,10 @@ def init(folder: Path, expected: int = 0) -> tuple[RunConfig | None, str]:
 
 def class_folders(folder: Path, path: str, names: tuple[str, str] = ("no-ship", "ship")) -> None:
     """Chips at ``path``, where {scene}, {name} (of the class) and {at} (a number) stand for what they are."""
-    for at, (number, label, pixels) in enumerate(chips()):
+    for index, (number, label, pixels) in enumerate(chips()):
         write_png(
-            folder / path.format(scene=number, name=names[label], at=at, split=("train", "val")[at % 5 == 0]), pixels
+            folder / path.format(scene=number, name=names[label], at=index, split=("train", "val")[index % 5 == 0]),
+            pixels,
         )
 
 
@@ -59,10 +60,10 @@ def class_folders(folder: Path, path: str, names: tuple[str, str] = ("no-ship", 
 )
 def test_classes_are_found_at_any_depth(path: str, tmp_path: Path) -> None:
     class_folders(tmp_path / "set", path)
-    found, source, said = init_and_ingest(tmp_path / "set", tmp_path)
+    result, source, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert source == "folders", said
-    assert found.metadata["labels"] == {"no-ship": 48, "ship": 48}
-    assert found.quarantined == {}
+    assert result.metadata["labels"] == {"no-ship": 48, "ship": 48}
+    assert result.quarantined == {}
 
 
 @pytest.mark.parametrize("path", ["{split}/{at}.png", "scene_{scene}/{at}.png", "2019-0{scene}-11/{at}.png"])
@@ -107,9 +108,9 @@ def test_a_guessed_background_is_said_with_the_remedy(tmp_path: Path) -> None:
 
 def test_the_scene_is_looked_for_below_the_class(tmp_path: Path) -> None:
     class_folders(tmp_path / "set", "{name}/port{scene}_{at}.png")
-    found, _, said = init_and_ingest(tmp_path / "set", tmp_path)
+    result, _, said = init_and_ingest(tmp_path / "set", tmp_path)
     assert "scene (8)" in said
-    assert found.scenes["group_scene"].nunique() == SCENES
+    assert result.scenes["group_scene"].nunique() == SCENES
 
 
 def test_tiles_of_namesake_scenes_in_several_folders_are_apart(tmp_path: Path) -> None:
@@ -117,8 +118,8 @@ def test_tiles_of_namesake_scenes_in_several_folders_are_apart(tmp_path: Path) -
         for number in range(SCENES):
             write_png(tmp_path / "set" / place / f"s{number % 4}_{number}.png", scene(number + 10 * len(place)))
             (tmp_path / "set" / place / f"s{number % 4}_{number}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-    found, _, _ = init_and_ingest(tmp_path / "set", tmp_path)
-    assert found.scenes["group_scene"].nunique() == 8
+    result, _, _ = init_and_ingest(tmp_path / "set", tmp_path)
+    assert result.scenes["group_scene"].nunique() == 8
 
 
 def test_variants_of_one_picture_are_a_group(tmp_path: Path) -> None:
@@ -193,12 +194,24 @@ def test_a_column_of_an_unknown_name_is_taken_with_a_note(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("own", "by"), [({"site": HARBOURS}, "site"), ({}, "source_scene")])
 def test_its_own_export_is_split_by_its_groups(own: dict[str, list[str]], by: str, tmp_path: Path) -> None:
     folder, rows = tmp_path / "set", []
-    for at, (number, label, pixels) in enumerate(chips()):
+    for index, (number, label, pixels) in enumerate(chips()):
         name = ("non-ship", "ship")[label]
-        write_png(folder / name / f"{at}.png", pixels)
+        write_png(folder / name / f"{index}.png", pixels)
         groups = [values[number] for values in own.values()]
         rows.append(
-            [f"{name}/{at}.png", f"c{at}", name, f"s/port{number}.tif", "label", at, at, 1.0, "CC0", "train", *groups]
+            [
+                f"{name}/{index}.png",
+                f"c{index}",
+                name,
+                f"s/port{number}.tif",
+                "label",
+                index,
+                index,
+                1.0,
+                "CC0",
+                "train",
+                *groups,
+            ]
         )
     columns = [
         "file",
@@ -215,18 +228,18 @@ def test_its_own_export_is_split_by_its_groups(own: dict[str, list[str]], by: st
     ]
     write_csv(folder / "labels.csv", columns, rows)
     write_csv(folder / "metadata.csv", ["file_name", *columns[1:]], rows)
-    found, source, said = init_and_ingest(folder, tmp_path)
+    result, source, said = init_and_ingest(folder, tmp_path)
     assert source == "folders", said
     assert load.load(tmp_path / "c.yaml").split.by == by
-    assert found.metadata["labels"] == {"non-ship": 48, "ship": 48}
+    assert result.metadata["labels"] == {"non-ship": 48, "ship": 48}
 
 
 def test_its_own_synthetic_chips_are_split_one_by_one(tmp_path: Path) -> None:
     folder, rows = tmp_path / "set", []
-    for at, (_, label, pixels) in enumerate(chips()):
+    for index, (_, label, pixels) in enumerate(chips()):
         name = ("non-ship", "ship")[label]
-        write_png(folder / name / f"{at:06d}.png", pixels)
-        rows.append([f"{name}/{at:06d}.png", at, name, label, 7, at, 0.5 + at / 200])
+        write_png(folder / name / f"{index:06d}.png", pixels)
+        rows.append([f"{name}/{index:06d}.png", index, name, label, 7, index, 0.5 + index / 200])
     columns = ["position", "class", "class_index", "seed", "number", "label_score"]
     write_csv(folder / "labels.csv", ["file", *columns], rows)
     write_csv(folder / "metadata.csv", ["file_name", *columns], rows)

@@ -24,8 +24,8 @@ PINNED = ComputeConfig(device="cpu", precision="fp32", memory_format="contiguous
 
 def only(findings: Iterable[Finding], topic: str) -> Finding:
     """Return the only finding about a topic."""
-    (found,) = [finding for finding in findings if finding.topic == topic]
-    return found
+    (result,) = [finding for finding in findings if finding.topic == topic]
+    return result
 
 
 def test_this_machine_is_ready_and_each_topic_is_reported(tmp_path: Path) -> None:
@@ -41,13 +41,13 @@ def test_this_machine_is_ready_and_each_topic_is_reported(tmp_path: Path) -> Non
         text=True,
         timeout=300,
     )
-    found = [Finding(**finding) for finding in json.loads(done.stdout)]
+    result = [Finding(**finding) for finding in json.loads(done.stdout)]
     busy = {"memory", "disk"}  # a machine that runs tests may be busy or nearly full
-    assert not [finding for finding in found if finding.state == "error" and finding.topic not in busy], done.stdout
+    assert not [finding for finding in result if finding.state == "error" and finding.topic not in busy], done.stdout
     assert {"Python", "libraries", "torch", "GDAL", "vector files", "PROJ", "threads", "profile", "memory", "disk"} <= {
-        finding.topic for finding in found
+        finding.topic for finding in result
     }
-    assert all(bool(finding.advice) == (finding.state != "ok") for finding in found)
+    assert all(bool(finding.advice) == (finding.state != "ok") for finding in result)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pinned.yaml"]  # it leaves nothing behind
 
 
@@ -64,18 +64,18 @@ def test_missing_and_outdated_libraries_come_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(libraries, "requires", lambda name: ["numpy>=999", "no-such-library>=1.0", "click>=8"])
-    found = [finding for finding in libraries.libraries() if finding.topic == "libraries"]
-    assert [finding.state for finding in found] == ["error", "error"]
-    assert "must be >=999" in found[0].message
-    assert found[1].advice == "`pip install 'no-such-library>=1.0'`"
+    result = [finding for finding in libraries.libraries() if finding.topic == "libraries"]
+    assert [finding.state for finding in result] == ["error", "error"]
+    assert "must be >=999" in result[0].message
+    assert result[1].advice == "`pip install 'no-such-library>=1.0'`"
 
 
 def test_a_library_that_cannot_be_imported_comes_with_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "requires", lambda name: ["pyproj>=3"])
     monkeypatch.setitem(sys.modules, "pyproj", None)
-    found = only(libraries.libraries(), "libraries")
-    assert found.state == "error"
-    assert "cannot be imported" in found.message
+    result = only(libraries.libraries(), "libraries")
+    assert result.state == "error"
+    assert "cannot be imported" in result.message
 
 
 def test_a_cpu_build_of_torch_beside_a_gpu_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,24 +85,24 @@ def test_a_cpu_build_of_torch_beside_a_gpu_is_a_warning(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(libraries.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    found = only(libraries.torch_build(), "torch")
-    assert found.state == "warning"
-    assert "CUDA build" in found.advice
+    result = only(libraries.torch_build(), "torch")
+    assert result.state == "warning"
+    assert "CUDA build" in result.advice
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     assert "driver" in only(libraries.torch_build(), "torch").advice
 
 
 def test_proj_of_another_installation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROJ_LIB", "/opt/other/share/proj")
-    found = only(libraries.proj(), "PROJ")
-    assert found.state in ("warning", "error")
-    assert "PROJ_LIB" in found.advice
+    result = only(libraries.proj(), "PROJ")
+    assert result.state in ("warning", "error")
+    assert "PROJ_LIB" in result.advice
 
 
 def test_unsafe_gdal_drivers_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rasterio.env.Env.drivers", lambda self: dict.fromkeys(("GTiff", "PNG", "JPEG", "VRT"), ""))
-    found = [finding for finding in libraries.gdal() if finding.state == "error"]
-    assert "VRT" in found[0].message
+    result = [finding for finding in libraries.gdal() if finding.state == "error"]
+    assert "VRT" in result[0].message
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_processors_of_a_container_are_known(files: dict[str, str], expected: fl
 def test_more_workers_than_the_container_allows_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(machine, "container_processors", lambda: 2.0)
-    found = only(machine.threads(ComputeConfig()), "threads")
-    assert found.state == "warning"
-    assert found.advice == "set compute.workers=2"
+    result = only(machine.threads(ComputeConfig()), "threads")
+    assert result.state == "warning"
+    assert result.advice == "set compute.workers=2"
     assert machine.processors() == 2
 
 
@@ -153,9 +153,9 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(machine, "_try_commit", refuse)
-    found = only(machine.folder(tmp_path / "new"), "folder")
-    assert found.state == "error"
-    assert "Permission denied" in found.message
+    result = only(machine.folder(tmp_path / "new"), "folder")
+    assert result.state == "error"
+    assert "Permission denied" in result.message
 
 
 def test_a_nearly_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +170,14 @@ def test_a_machine_that_was_timed_is_not_timed_again(tmp_path: Path, monkeypatch
     timings = {"bf16 contiguous": 0.1, "fp32 channels_last": 0.5, "fp32 contiguous": 0.6, "bf16 channels_last": 0.7}
     cache.write_text(json.dumps({key: {"devices": ["cpu"], "step_s": {"cpu": timings}}}))
     monkeypatch.setattr("satpipe.models.device._time_steps", lambda device, threads: pytest.fail("timed again"))
-    found = only(machine.profile(ComputeConfig(), cache), "profile")
-    assert found.message.startswith("cpu, bf16, contiguous, 1 thread")
-    assert "earlier run" in found.message
+    result = only(machine.profile(ComputeConfig(), cache), "profile")
+    assert result.message.startswith("cpu, bf16, contiguous, 1 thread")
+    assert "earlier run" in result.message
 
 
 def test_a_missing_device_is_an_error(tmp_path: Path) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES"):
         pytest.skip("this machine has a GPU")
-    found = only(machine.profile(PINNED.model_copy(update={"device": "mps"}), tmp_path / "none.json"), "profile")
-    assert found.state == "error"
-    assert "compute.device" in found.advice
+    result = only(machine.profile(PINNED.model_copy(update={"device": "mps"}), tmp_path / "none.json"), "profile")
+    assert result.state == "error"
+    assert "compute.device" in result.advice

@@ -21,24 +21,24 @@ def hill(centres: list[tuple[float, float]], step: int = 8, extent: int = 400) -
 
 
 def test_a_hill_of_windows_is_one_object_in_its_middle() -> None:
-    found = merge(*hill([(200, 163)]), SIZE, 8, 0.5)
-    assert len(found) == 1
-    np.testing.assert_allclose(found.centres[0], (200, 163), atol=3)
-    assert found.classes.tolist() == [1]
+    result = merge(*hill([(200, 163)]), SIZE, 8, 0.5)
+    assert len(result) == 1
+    np.testing.assert_allclose(result.centres[0], (200, 163), atol=3)
+    assert result.classes.tolist() == [1]
 
 
 def test_a_hill_that_is_flat_on_top_is_one_object() -> None:
     windows, probabilities = hill([(200, 200)])
     score = np.where(probabilities[:, 1] > 0.6, 1.0, probabilities[:, 1])
-    found = merge(windows, np.stack([1 - score, score], axis=1), SIZE, 8, 0.5)
-    assert len(found) == 1
-    np.testing.assert_allclose(found.centres[0], (200, 200), atol=5)
+    result = merge(windows, np.stack([1 - score, score], axis=1), SIZE, 8, 0.5)
+    assert len(result) == 1
+    np.testing.assert_allclose(result.centres[0], (200, 200), atol=5)
 
 
 def test_two_objects_a_window_apart_are_two() -> None:
-    found = merge(*hill([(120, 120), (120, 210)]), SIZE, 8, 0.5)
-    assert len(found) == 2
-    np.testing.assert_allclose(np.sort(found.centres[:, 1]), (120, 210), atol=5)
+    result = merge(*hill([(120, 120), (120, 210)]), SIZE, 8, 0.5)
+    assert len(result) == 2
+    np.testing.assert_allclose(np.sort(result.centres[:, 1]), (120, 210), atol=5)
 
 
 @settings(deadline=None, max_examples=20)
@@ -46,9 +46,9 @@ def test_two_objects_a_window_apart_are_two() -> None:
 def test_the_order_of_windows_does_not_matter(seed: int) -> None:
     windows, probabilities = hill([(120, 120), (250, 210)])
     order = np.random.default_rng(seed).permutation(len(windows))
-    one, other = merge(windows, probabilities, SIZE, 8, 0.1), merge(windows[order], probabilities[order], SIZE, 8, 0.1)
-    np.testing.assert_allclose(one.centres, other.centres)
-    np.testing.assert_allclose(one.scores, other.scores)
+    item, other = merge(windows, probabilities, SIZE, 8, 0.1), merge(windows[order], probabilities[order], SIZE, 8, 0.1)
+    np.testing.assert_allclose(item.centres, other.centres)
+    np.testing.assert_allclose(item.scores, other.scores)
 
 
 def test_classes_are_told_apart() -> None:
@@ -64,9 +64,9 @@ def test_nothing_is_nothing() -> None:
 
 def test_a_long_object_is_one_with_its_middle_in_the_middle() -> None:
     line = [(200.0, col) for col in np.arange(140.0, 261.0, 4)]
-    found = merge(*hill(line), SIZE, 8, 0.5)
-    assert len(found) == 1
-    np.testing.assert_allclose(found.centres[0], (200, 200), atol=5)
+    result = merge(*hill(line), SIZE, 8, 0.5)
+    assert len(result) == 1
+    np.testing.assert_allclose(result.centres[0], (200, 200), atol=5)
 
 
 def test_a_ripple_on_a_hill_is_no_object_and_a_saddle_parts_two() -> None:

@@ -63,10 +63,10 @@ def test_labels_come_back_as_they_went_in(kind: str, run: Run, tmp_path: Path) -
     assert (made.images, dict(made.objects)) == (2, {"ship": 2, "tug": 1})
     assert made.left_out["scenes with an object whose box is not known"] == 1
     assert made.left_out["labels: class 'whale' is not in ingest.classes"] == 1
-    found, source, said = init_and_ingest(tmp_path / "out", tmp_path / "again")
+    result, source, said = init_and_ingest(tmp_path / "out", tmp_path / "again")
     assert source == kind.partition("-")[0], said
-    assert sorted(found.scenes["scene_id"].str.rpartition("/")[2]) == ["a.tif", "b.tif"]
-    objects = found.labels[found.labels["class"].isin(CLASSES[1:])].sort_values("row_min")
+    assert sorted(result.scenes["scene_id"].str.rpartition("/")[2]) == ["a.tif", "b.tif"]
+    objects = result.labels[result.labels["class"].isin(CLASSES[1:])].sort_values("row_min")
     assert objects["quarantined"].isna().all()
     assert list(objects["class"]) == ["ship", "ship", "tug"]
     wanted = [(0, 60, 6, 70), (10, 12, 20, 22), (35, 20, 50, 35)]
@@ -149,15 +149,15 @@ WINDOWS = [(0, 60, 7, 70), (10, 12, 20, 22), (38, 22, 48, 32)]
 
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet", "lonlat"])
 def test_detections_lie_where_they_were_found(suffix: str, run: Run, tmp_path: Path) -> None:
-    found = [detection(*values) for values in FOUND]
+    result = [detection(*values) for values in FOUND]
     path = tmp_path / f"found{'.geojson' if suffix == 'lonlat' else suffix}"
     if suffix == ".gpkg":
-        write.write_geopackage(found, [UTM], False, path)
+        write.write_geopackage(result, [UTM], False, path)
     elif suffix == ".parquet":
-        write.write_geoparquet(found, UTM, False, path)
+        write.write_geoparquet(result, UTM, False, path)
     else:
         lonlat = suffix == "lonlat"
-        write.write_geojson(write.in_lonlat(found) if lonlat else found, write.LONLAT if lonlat else UTM, False, path)
+        write.write_geojson(write.in_lonlat(result) if lonlat else result, write.LONLAT if lonlat else UTM, False, path)
     made = export_detections(run, path, [tmp_path / "in" / "a.tif"], tmp_path / "out", "coco")
     assert dict(made.objects) == {"ship": 2, "tug": 1}
     coco = COCO(str(tmp_path / "out" / "annotations.json"))
@@ -187,9 +187,9 @@ def test_detections_in_plain_images_are_pixels(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.2\n")
     run = made_run(tmp_path / "run", {"type": "yolo", "path": str(tmp_path), "class_names": ["ship"]}, classes=CLASSES)
-    one = detection(15, 17, crs=None)
-    found = [write.Detection("a.png", *(getattr(one, name) for name in list(one.__dict__)[1:]))]
-    write.write_geojson(found, None, False, tmp_path / "found.geojson")
+    item = detection(15, 17, crs=None)
+    result = [write.Detection("a.png", *(getattr(item, name) for name in list(item.__dict__)[1:]))]
+    write.write_geojson(result, None, False, tmp_path / "found.geojson")
     export_detections(run, tmp_path / "found.geojson", [tmp_path / "a.png"], tmp_path / "out", "yolo")
     line = (tmp_path / "out" / "labels" / "a.txt").read_text().split()
     assert np.array(line, float) == pytest.approx([0, 17 / 80, 15 / 60, 10 / 80, 10 / 60])

@@ -37,7 +37,7 @@ def test_a_generator_from_a_folder_gives_the_same_chips(done: Finished, tmp_path
     for folder in (tmp_path / "out", str(tmp_path / "out")):
         exported, original = load_generator(folder), load_generator("harbour", done.root)
         assert (exported.licences, exported.classes) == (original.licences, original.classes)
-        both = [one.sample(5, "non-ship", seed=4) for one in (exported, original)]
+        both = [item.sample(5, "non-ship", seed=4) for item in (exported, original)]
         np.testing.assert_array_equal(both[0].read(), both[1].read())
 
 
@@ -64,9 +64,9 @@ def test_onnx_runtime_computes_what_torch_does(done: Finished, tmp_path: Path) -
     export(done, "classifier", tmp_path / "classifier")
     session = runtime.InferenceSession(tmp_path / "classifier" / "classifier.onnx")
     values = spots(np.arange(9) % 2, seed=7)
-    (found,) = session.run(None, {"chips": values.transpose(0, 3, 1, 2).astype(np.float32)})
+    (result,) = session.run(None, {"chips": values.transpose(0, 3, 1, 2).astype(np.float32)})
     classifier = load_classifier("harbour", done.root, model=MODEL)
-    np.testing.assert_allclose(found, classifier.probabilities(values), atol=1e-4)
+    np.testing.assert_allclose(result, classifier.probabilities(values), atol=1e-4)
     assert float(session.get_modelmeta().custom_metadata_map["threshold"]) == classifier.threshold
 
 
@@ -106,7 +106,7 @@ def test_the_card_is_one_of_the_hub(done: Finished, tmp_path: Path) -> None:
     card = hub.ModelCard.load(tmp_path / "out" / "README.md")
     assert (card.data.license, card.data.license_name) == ("other", "cc-by-4.0-the-test")
     assert (card.data.library_name, card.data.pipeline_tag) == ("satpipe", "unconditional-image-generation")
-    results = {(one.metric_type, one.metric_value) for one in card.data.eval_results}
+    results = {(item.metric_type, item.metric_value) for item in card.data.eval_results}
     assert results == {("kid", 1.5), ("precision", 0.7)}
     for heading in ("Intended use", "How to load it", "Data", "Licence", "Metrics", "Files"):
         assert f"\n## {heading}\n" in card.text

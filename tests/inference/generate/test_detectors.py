@@ -57,9 +57,9 @@ def test_coco_masks_are_the_objects(done: Finished, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", DETECTORS)
 def test_ingest_reads_the_folder_as_that_format(kind: str, done: Finished, tmp_path: Path) -> None:
     folder = generate(done, tmp_path / "set", kind)
-    found, source, said = init_and_ingest(folder, tmp_path)
+    result, source, said = init_and_ingest(folder, tmp_path)
     assert source == kind.partition("-")[0], said
-    ships = found.labels[found.labels["class"] == "ship"]
+    ships = result.labels[result.labels["class"] == "ship"]
     assert len(ships) == 6
     assert ships["quarantined"].isna().all()
     masks = json.loads((generate(done, tmp_path / "masks", "coco") / "annotations.json").read_text())
@@ -78,8 +78,8 @@ def test_chips_that_are_no_png_are_geotiffs(tmp_path: Path) -> None:
 
 
 def test_threads_change_nothing(done: Finished, tmp_path: Path) -> None:
-    one = tree(generate(done, tmp_path / "1", "coco", count=80))
-    assert one == tree(generate(done, tmp_path / "3", "coco", count=80, workers=3))
+    item = tree(generate(done, tmp_path / "1", "coco", count=80))
+    assert item == tree(generate(done, tmp_path / "3", "coco", count=80, workers=3))
 
 
 def test_whole_chips_have_no_boxes(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def test_labels_lie_on_the_objects(done: Finished, tmp_path: Path) -> None:
     source = write_scene(tmp_path / "bay.tif", ground((400, 500, 3), 2))
     put(done, tmp_path / "out", source)
     after = read(tmp_path / "out" / "images" / "bay.tif").mean(axis=0)
-    found, kind, _ = init_and_ingest(tmp_path / "out", tmp_path)
+    result, kind, _ = init_and_ingest(tmp_path / "out", tmp_path)
     assert kind in ("coco", "geojson")
-    assert len(found.labels) == 12
+    assert len(result.labels) == 12
     data = json.loads((tmp_path / "out" / "labels" / "bay.geojson").read_text())
     assert all(item["properties"]["synthetic"] for item in data["features"])
     with rasterio.open(source) as file:
@@ -193,8 +193,8 @@ def test_the_same_seed_gives_the_same_bytes(done: Finished, tmp_path: Path) -> N
     for name in ("a", "b"):
         write_scene(tmp_path / f"{name}.tif", ground((200, 300, 3), 7))
     pattern = tmp_path / "?.tif"
-    one = put(done, tmp_path / "1", pattern, count=5)
-    assert one.scenes == 2
+    item = put(done, tmp_path / "1", pattern, count=5)
+    assert item.scenes == 2
     first = tree(tmp_path / "1")
     put(done, tmp_path / "3", pattern, count=5, workers=3)
     assert first == tree(tmp_path / "3")

@@ -56,8 +56,8 @@ CHANGES = {
 def test_the_same_picture_is_found_under(change, tmp_path):
     chips = [picture(seed) for seed in range(12)]
     chips.append(np.ascontiguousarray(CHANGES[change](chips[4])))
-    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
-    assert pairs(found) == {("c004", "c012")}
+    result, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(result) == {("c004", "c012")}
     assert counts["compared"] == 13
 
 
@@ -65,12 +65,12 @@ def test_the_same_picture_is_found_under(change, tmp_path):
 @pytest.mark.parametrize("moved", [(0, 0), (0, 1), (-1, 0)])
 def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
     # Chips of the size at which they are compared, so nothing is averaged first.
-    one = picture(1, size=32, smooth=1.5)
-    noisy = one + np.random.default_rng(2).normal(0, 6, one.shape)
+    item = picture(1, size=32, smooth=1.5)
+    noisy = item + np.random.default_rng(2).normal(0, 6, item.shape)
     other = np.roll(np.rot90(noisy if turn < 4 else noisy[:, ::-1], turn), moved, axis=(0, 1))
     other = np.clip(other, 0, 255).astype(np.uint8)
-    found, _ = d.near_duplicates(stored(tmp_path, [one, other]), 0.5, 0.04)
-    first, second = (chip.mean(axis=-1) for chip in (one, other))
+    result, _ = d.near_duplicates(stored(tmp_path, [item, other]), 0.5, 0.04)
+    first, second = (chip.mean(axis=-1) for chip in (item, other))
     turns = [np.rot90(image, quarter) for image in (second, second[:, ::-1]) for quarter in range(4)]
     best = max(
         np.corrcoef(first[2:-2, 2:-2].ravel(), image[down : down + 28, along : along + 28].ravel())[0, 1]
@@ -78,7 +78,7 @@ def test_the_score_is_the_correlation_of_numpy(turn, moved, tmp_path):
         for down in range(5)
         for along in range(5)
     )
-    assert found["score"].tolist() == pytest.approx([best], abs=6e-5)
+    assert result["score"].tolist() == pytest.approx([best], abs=6e-5)
 
 
 def test_of_many_copies_every_pair_is_found(tmp_path):
@@ -86,19 +86,19 @@ def test_of_many_copies_every_pair_is_found(tmp_path):
     rng = np.random.default_rng(3)
     noisy = [np.clip(picture(1) + rng.normal(0, 5, (64, 64, 3)), 0, 255).astype(np.uint8) for _ in range(16)]
     copies = [np.rot90(copy if number < 8 else copy[:, ::-1], number).copy() for number, copy in enumerate(noisy)]
-    found, _ = d.near_duplicates(stored(tmp_path, [*copies, *(picture(seed) for seed in range(2, 12))]), 0.95, 0.04)
-    assert pairs(found) == {(f"c{one:03d}", f"c{other:03d}") for other in range(16) for one in range(other)}
+    result, _ = d.near_duplicates(stored(tmp_path, [*copies, *(picture(seed) for seed in range(2, 12))]), 0.95, 0.04)
+    assert pairs(result) == {(f"c{item:03d}", f"c{other:03d}") for other in range(16) for item in range(other)}
 
 
 def test_other_pictures_are_not(tmp_path):
-    found, _ = d.near_duplicates(stored(tmp_path, [picture(seed, smooth=6.0) for seed in range(80)]), 0.95, 0.04)
-    assert found.empty
+    result, _ = d.near_duplicates(stored(tmp_path, [picture(seed, smooth=6.0) for seed in range(80)]), 0.95, 0.04)
+    assert result.empty
 
 
 def test_flat_water_resembles_all_water_and_is_not_compared(tmp_path):
     water = [np.full((64, 64, 3), 60, np.uint8) + picture(seed) // 64 for seed in range(6)]
-    found, counts = d.near_duplicates(stored(tmp_path, water), 0.95, 0.04)
-    assert found.empty
+    result, counts = d.near_duplicates(stored(tmp_path, water), 0.95, 0.04)
+    assert result.empty
     assert counts["compared"] == 0
 
 
@@ -120,8 +120,8 @@ def test_ships_of_one_size_on_water_are_no_copies(sea, jpeg, tmp_path):
     chips = ships(sea, 5)
     if jpeg:
         chips = [cv2.imdecode(cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, jpeg])[1], 1) for chip in chips]
-    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
-    assert found.empty
+    result, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert result.empty
     assert counts["compared"] == 16
 
 
@@ -129,13 +129,13 @@ def test_ships_of_one_size_on_water_are_no_copies(sea, jpeg, tmp_path):
 def test_a_copy_of_a_ship_on_water_is_found(change, tmp_path):
     chips = ships(3, 6)
     chips.append(np.ascontiguousarray(CHANGES[change](chips[3])))
-    found, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
-    assert pairs(found) == {("c003", "c016")}
+    result, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(result) == {("c003", "c016")}
 
 
 def test_on_water_without_texture_nothing_can_be_told(tmp_path):
-    found, counts = d.near_duplicates(stored(tmp_path, ships(0, 7)), 0.95, 0.04)
-    assert found.empty
+    result, counts = d.near_duplicates(stored(tmp_path, ships(0, 7)), 0.95, 0.04)
+    assert result.empty
     assert counts["compared"] == 16
     assert counts["undecided"] >= 8, "each ship is another one's shape in some orientation"
 
@@ -149,14 +149,14 @@ def test_bright_rectangles_with_specks_around_are_no_copies(size, tmp_path):
         tall, wide = rng.integers(size // 3, size // 2 + 1, 2)
         chip[size // 4 : size // 4 + tall, size // 4 : size // 4 + wide] = 200
         chips.append(chip.astype(np.uint8)[..., None].repeat(3, axis=2))
-    found, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
-    assert found.empty
+    result, _ = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert result.empty
 
 
 def test_chips_of_one_scene_are_no_leak(tmp_path):
     chips = [picture(1), picture(1), picture(1)]
-    found, _ = d.near_duplicates(stored(tmp_path, chips, scenes=["a", "a", "b"]), 0.95, 0.04)
-    assert pairs(found) == {("c000", "c002"), ("c001", "c002")}
+    result, _ = d.near_duplicates(stored(tmp_path, chips, scenes=["a", "a", "b"]), 0.95, 0.04)
+    assert pairs(result) == {("c000", "c002"), ("c001", "c002")}
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
@@ -167,8 +167,8 @@ def test_other_dtypes_are_compared_over_their_own_range(dtype, tmp_path):
         else [picture(seed).astype(dtype) * 30 for seed in range(5)]
     )
     chips.append(chips[2][::-1])
-    found, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
-    assert pairs(found) == {("c002", "c005")}
+    result, counts = d.near_duplicates(stored(tmp_path, chips), 0.95, 0.04)
+    assert pairs(result) == {("c002", "c005")}
     assert counts["compared"] == 6
 
 
@@ -181,8 +181,8 @@ def test_low_frequencies_are_those_of_the_oriented_picture(orientation):
     basis = scale[:, None] * np.array([np.cos(np.pi * (2 * np.arange(n) + 1) * k / (2 * n)) for k in range(7)])
     turned = np.stack([np.rot90(thumb, orientation) for thumb in thumbs])
     turned = turned[:, :, ::-1] if orientation >= 4 else turned
-    found = d.oriented_frequencies(d.low_frequencies(thumbs), orientation)
-    assert found == pytest.approx(basis @ turned.astype(np.float64) @ basis.T, abs=1e-2)
+    result = d.oriented_frequencies(d.low_frequencies(thumbs), orientation)
+    assert result == pytest.approx(basis @ turned.astype(np.float64) @ basis.T, abs=1e-2)
 
 
 def test_grey_averages_equal_areas():
@@ -199,9 +199,9 @@ def square(lon, lat, side=0.01):
 def test_overlaps_across_the_antimeridian(tmp_path):
     outlines = [square(179.995, 0), square(-179.999, 0), square(-179.98, 0), square(180.002, 0)]
     chips = stored(tmp_path, [picture(1)] * 4, ["a", "b", "c", "d"], outlines)
-    found = d.overlaps(chips, pa.chunked_array([pa.array(shapely.to_wkb(shapely.from_wkt(outlines)), pa.binary())]))
+    result = d.overlaps(chips, pa.chunked_array([pa.array(shapely.to_wkb(shapely.from_wkt(outlines)), pa.binary())]))
     # The first ends at 180.005, which is -179.995; the last begins at -179.998.
-    assert pairs(found) == {("c000", "c001"), ("c000", "c003"), ("c001", "c003")}
+    assert pairs(result) == {("c000", "c001"), ("c000", "c003"), ("c001", "c003")}
 
 
 def test_overlaps_worked_out_by_hand(tmp_path):
@@ -210,8 +210,8 @@ def test_overlaps_worked_out_by_hand(tmp_path):
     chips = stored(tmp_path, [picture(1)] * 6, scenes, outlines)
     # In pieces, as a large table comes.
     halves = [pa.array(shapely.to_wkb(shapely.from_wkt(task)), pa.binary()) for task in (outlines[:2], outlines[2:])]
-    found = d.overlaps(chips, pa.chunked_array(halves))
+    result = d.overlaps(chips, pa.chunked_array(halves))
     # 0 and 2 share an edge; 0 and 5 are of one scene.
-    assert pairs(found) == {("c000", "c001"), ("c001", "c002"), ("c001", "c005"), ("c002", "c005")}
-    score = dict(zip(zip(found["chip_a"], found["chip_b"], strict=True), found["score"], strict=True))
+    assert pairs(result) == {("c000", "c001"), ("c001", "c002"), ("c001", "c005"), ("c002", "c005")}
+    score = dict(zip(zip(result["chip_a"], result["chip_b"], strict=True), result["score"], strict=True))
     assert score["c000", "c001"] == pytest.approx(0.5)

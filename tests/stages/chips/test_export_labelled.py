@@ -75,10 +75,10 @@ def test_backgrounds_have_no_objects(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["coco", "yolo", "voc", "dota"])
 def test_ingest_reads_exported_chips(kind: str, run: Run, tmp_path: Path) -> None:
     table, _ = export(run, tmp_path / "out", kind)
-    found, source, said = init_and_ingest(tmp_path / "out", tmp_path)
+    result, source, said = init_and_ingest(tmp_path / "out", tmp_path)
     assert source == kind, said
-    assert len(found.scenes) == len(table)
-    ships = found.labels[found.labels["class"] == "ship"]
+    assert len(result.scenes) == len(table)
+    ships = result.labels[result.labels["class"] == "ship"]
     assert ships["quarantined"].isna().all()
     boxes = sorted(map(tuple, ships[EDGES].to_numpy().tolist()))
     coco = COCO(str(export(run, tmp_path / "coco")[0].pipe(lambda _: tmp_path / "coco" / "annotations.json")))

@@ -50,9 +50,9 @@ def rows_of(tmp_path, images):
     """Rows of scenes named a, b, ..., on grids of their own."""
     rows = []
     for name, pixels in zip("abcdefghijkl", images, strict=False):
-        found = scene(write_tif(tmp_path / f"{name}.tif", pixels), pixels)
+        result = scene(write_tif(tmp_path / f"{name}.tif", pixels), pixels)
         grid = {"target_height": pixels.shape[0], "target_width": pixels.shape[1], "scale_row": 1.0, "scale_col": 1.0}
-        rows.append(scene_row(found, scene_id=name) | grid)
+        rows.append(scene_row(result, scene_id=name) | grid)
     return pd.DataFrame(rows)
 
 
@@ -164,10 +164,10 @@ def test_a_scene_of_several_blocks_is_searched_everywhere(tmp_path):
 def test_batches_and_threads_change_nothing(tmp_path):
     second, _ = turned(ground(1), 50, 1.1, np.array([30, 0]), ground(2))
     images = [ground(1), ground(3), second, ground(4)]
-    one, _ = searched(tmp_path, images)
+    item, _ = searched(tmp_path, images)
     other, _ = searched(tmp_path, images, batches=2, workers=2)
-    pd.testing.assert_frame_equal(one, other)
-    assert names(one) == [("a", "c")]
+    pd.testing.assert_frame_equal(item, other)
+    assert names(item) == [("a", "c")]
 
 
 def test_of_too_many_keypoints_the_strongest_are_compared(tmp_path, monkeypatch):
@@ -188,8 +188,8 @@ def test_matches_by_chance_do_not_hide_true_ones():
     points = Features(np.concatenate([places, places[:4], turned_places]), sizes, angles, np.zeros((14, 128), np.uint8))
     scene = np.repeat(np.array([0, 1], np.int32), 7)
     matches = np.stack([np.arange(7), np.arange(7, 14)], axis=1)
-    found = candidates(scene, points, points, matches, np.ones(7, np.float32))
-    assert [candidate.from_first.tolist() for candidate in found] == [[0, 1, 2, 3], [4, 5, 6]]
+    result = candidates(scene, points, points, matches, np.ones(7, np.float32))
+    assert [candidate.from_first.tolist() for candidate in result] == [[0, 1, 2, 3], [4, 5, 6]]
 
 
 def shifts(rows):
@@ -203,10 +203,10 @@ def test_overlaps_follow_from_others(tmp_path):
     # Of 100 x 100: 1 begins 60 right of 0, 2 begins 30 right of 1, so that 0 and 2 share the last ten columns of 0;
     # 3 begins 50 further right and shares nothing with 0. 4 and 5 are elsewhere.
     seen = shifts([(0, 1, -60, 0), (1, 2, -30, 0), (2, 3, -50, 0), (4, 5, 0, 0)])
-    found = implied_pairs(seen, np.full((6, 2), 100))
-    assert names(found) == [(0, 2), (1, 3)]
-    assert matrices(found)[:, :2, 2].tolist() == [[-90, 0], [-80, 0]]
-    assert found.dtypes.to_dict() == seen.dtypes.to_dict()
+    result = implied_pairs(seen, np.full((6, 2), 100))
+    assert names(result) == [(0, 2), (1, 3)]
+    assert matrices(result)[:, :2, 2].tolist() == [[-90, 0], [-80, 0]]
+    assert result.dtypes.to_dict() == seen.dtypes.to_dict()
 
 
 def test_chips_overlap_where_their_scenes_do(tmp_path):
@@ -216,7 +216,7 @@ def test_chips_overlap_where_their_scenes_do(tmp_path):
         {"scene_a": ["a"], "scene_b": ["b"]}
         | dict(zip(search.MATRIX, ([v] for v in (0, 1, -30, 1, 0, 0)), strict=True))
     )
-    found, share = overlapping_chips(chips, pairs, 16)
+    result, share = overlapping_chips(chips, pairs, 16)
     # Chip 1 of a covers columns 0 to 16 and rows 40 to 56: columns 10 to 26 and rows 0 to 16 of b.
-    assert found.tolist() == [[1, 2]]
+    assert result.tolist() == [[1, 2]]
     assert share == pytest.approx([6 / 16])

@@ -27,22 +27,22 @@ def test_chips_move_as_on_the_cpu_and_so_do_gradients() -> None:
     assert changes is not None
     chips = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     weights = torch.rand(chips.shape, generator=torch.Generator().manual_seed(1))
-    found = []
+    result = []
     for device in ("cpu", "cuda"):
         there = chips.to(device).detach().requires_grad_(True)
         moved = translate(there, changes.shift_px.to(device))
         (moved * weights.to(device)).sum().backward()
         assert there.grad is not None
-        found.append((moved.detach().cpu(), there.grad.cpu()))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+        result.append((moved.detach().cpu(), there.grad.cpu()))
+    torch.testing.assert_close(result[0], result[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("case", [{"preset": "dcgan"}, CASES["dcgan-r1"], CASES["lowdata"]])
 def test_recorded_steps_are_those_of_the_cpu(case: dict[str, Any], tmp_path: Path) -> None:
     # Twelve steps: three of each kind operation by operation, then recorded ones, with and without the penalty.
     section = {"images": 12 * BATCH, "r1_every": 2} | case
-    here, there = (run(ready(tmp_path / device, device=device, **section)) for device in ("cpu", "cuda"))
-    for mine, theirs in zip(here, there, strict=True):
+    subset, there = (run(ready(tmp_path / device, device=device, **section)) for device in ("cpu", "cuda"))
+    for mine, theirs in zip(subset, there, strict=True):
         for name in LOSSES:
             assert theirs[name] == pytest.approx(mine[name], rel=2e-3, abs=2e-3), (name, mine["images"])
     ends = [load_file(tmp_path / device / "end.safetensors") for device in ("cpu", "cuda")]

@@ -71,10 +71,13 @@ def test_scenes_of_a_source_lie_apart(tmp_path: Path) -> None:
     for number in (0, 1, 40, 41):
         with rasterio.open(tmp_path / write_scene(source(size_px=64), number, tmp_path)["scene"]) as file:
             bounds.append(file.bounds)
-    for i, one in enumerate(bounds):
+    for i, item in enumerate(bounds):
         for other in bounds[:i]:
             assert (
-                one.left >= other.right or other.left >= one.right or one.bottom >= other.top or other.bottom >= one.top
+                item.left >= other.right
+                or other.left >= item.right
+                or item.bottom >= other.top
+                or other.bottom >= item.top
             )
 
 

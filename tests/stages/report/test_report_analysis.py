@@ -70,12 +70,14 @@ def test_folds_of_repeats_are_those_of_the_predictions() -> None:
     assert answer["folds"] == 6
     assert answer["units"] == 12
     for fold in range(6):
-        here = rows[(rows["fold"] == fold) & (rows["arm"] == "classic")]
-        expected = here.groupby("replicate").apply(lambda one: balanced_accuracy_score(one["class"], one["predicted"]))
-        found = table[(table["fold"] == fold) & (table["kind"] == "arm") & (table["metric"] == "balanced_accuracy")]
-        row = found[found["arm"] == "classic"].iloc[0]
+        subset = rows[(rows["fold"] == fold) & (rows["arm"] == "classic")]
+        expected = subset.groupby("replicate").apply(
+            lambda one: balanced_accuracy_score(one["class"], one["predicted"])
+        )
+        result = table[(table["fold"] == fold) & (table["kind"] == "arm") & (table["metric"] == "balanced_accuracy")]
+        row = result[result["arm"] == "classic"].iloc[0]
         assert row["estimate"] == pytest.approx(expected.mean())
-        assert row["chips"] == here["chip_id"].nunique()
+        assert row["chips"] == subset["chip_id"].nunique()
 
 
 def test_a_class_that_nobody_knows_is_no_background() -> None:
@@ -96,14 +98,14 @@ def test_the_share_of_a_unit_is_its_mean_share_over_classes() -> None:
 def test_a_scene_with_most_of_the_chips_is_named_in_the_sentence() -> None:
     rows = predictions(3, classes=2)
     copies = [rows[rows["unit"] == "s0"].assign(chip_id=lambda one, n=n: one["chip_id"] + f"-{n}") for n in range(30)]
-    found, _ = analyse(pd.concat([rows, *copies], ignore_index=True), CLASSES[:2], ARMS, QUESTION)
+    result, _ = analyse(pd.concat([rows, *copies], ignore_index=True), CLASSES[:2], ARMS, QUESTION)
     share = np.array([31, *11 * [1]]) / 42
     worth = 1 / (share**2).sum()
-    assert found["verdict"] == "too little data to tell"
-    assert found["effective_units"] == pytest.approx(worth)
+    assert result["verdict"] == "too little data to tell"
+    assert result["effective_units"] == pytest.approx(worth)
     assert (
         f"so many of the chips that all are worth {worth:.1f}, where a verdict needs 6 and 10 worth 4"
-        in found["sentence"]
+        in result["sentence"]
     )
 
 

@@ -45,8 +45,8 @@ CONTRAST = """
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    with browsers.Browser(COMMAND, tmp_path_factory.mktemp("profile")) as one:
-        yield one
+    with browsers.Browser(COMMAND, tmp_path_factory.mktemp("profile")) as item:
+        yield item
 
 
 @pytest.fixture(scope="module")

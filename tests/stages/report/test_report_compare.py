@@ -43,7 +43,7 @@ def test_the_difference_is_that_of_the_predictions_recomputed(found, page_folder
         rows = pd.read_parquet(folder / "predictions.parquet")
         rows = rows[(rows["arm"] == arm) & (rows["role"] == "test")]
         return np.mean(
-            [balanced_accuracy_score(one["class"], one["predicted"]) for _, one in rows.groupby("replicate")]
+            [balanced_accuracy_score(item["class"], item["predicted"]) for _, item in rows.groupby("replicate")]
         )
 
     assert [row["arm"] for row in found.differences] == ["real", "classic", "gan", "classic+gan"]

@@ -45,8 +45,8 @@ def test_counted_metrics_are_scikit_learns_for_any_weights(name, classes):
         true, predicted, _, unit = table(seed, classes=classes)
         counts = metrics.confusion_counts(true, predicted, unit, UNITS, classes)[None]
         weights = np.random.default_rng(seed).integers(0, 4, (6, UNITS)).astype(float)
-        found = metrics.counted(counts, metrics.FORMULAS[name])(weights)[:, 0]
-        for value, weight in zip(found, weights, strict=True):
+        result = metrics.counted(counts, metrics.FORMULAS[name])(weights)[:, 0]
+        for value, weight in zip(result, weights, strict=True):
             chosen = weighted(weight, unit)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -58,8 +58,8 @@ def test_counted_metrics_are_scikit_learns_for_any_weights(name, classes):
 def test_average_precision_is_scikit_learns_for_any_weights(seed, ties):
     true, _, score, unit = table(seed, chips=60, ties=ties)
     weights = np.random.default_rng(seed).integers(0, 3, (4, UNITS)).astype(float)
-    found = metrics.average_precision(true > 0, score[None], unit)(weights)[:, 0]
-    for value, weight in zip(found, weights, strict=True):
+    result = metrics.average_precision(true > 0, score[None], unit)(weights)[:, 0]
+    for value, weight in zip(result, weights, strict=True):
         chosen = weighted(weight, unit)
         if true[chosen].any():
             assert value == pytest.approx(reference.average_precision_score(true[chosen] > 0, score[chosen]))
@@ -70,8 +70,8 @@ def test_average_precision_is_scikit_learns_for_any_weights(seed, ties):
 def test_average_precision_takes_only_chips_tested():
     true, _, score, unit = table(3, ties=False)
     present = np.random.default_rng(0).random(len(true)) < 0.5
-    found = metrics.average_precision(true > 0, score[None], unit, present[None])(np.ones((1, UNITS)))
-    assert found[0, 0] == pytest.approx(reference.average_precision_score(true[present] > 0, score[present]))
+    result = metrics.average_precision(true > 0, score[None], unit, present[None])(np.ones((1, UNITS)))
+    assert result[0, 0] == pytest.approx(reference.average_precision_score(true[present] > 0, score[present]))
 
 
 def test_average_precision_is_the_same_in_chunks(monkeypatch):
@@ -87,9 +87,9 @@ def plain_calibration_error(positive, score):
     error = 0.0
     bins = np.minimum((score * 10).astype(int), 9)
     for number in range(10):
-        here = bins == number
-        if here.any():
-            error += here.mean() * abs(score[here].mean() - positive[here].mean())
+        subset = bins == number
+        if subset.any():
+            error += subset.mean() * abs(score[subset].mean() - positive[subset].mean())
     return error
 
 
@@ -98,16 +98,16 @@ def test_calibration_error_is_its_definition_for_any_weights():
         true, _, score, unit = table(seed, ties=False)
         counts = metrics.calibration_counts(true > 0, score, unit, UNITS)[None]
         weights = np.random.default_rng(seed).integers(0, 4, (6, UNITS)).astype(float)
-        found = metrics.counted(counts, metrics.calibration_error)(weights)[:, 0]
-        for value, weight in zip(found, weights, strict=True):
+        result = metrics.counted(counts, metrics.calibration_error)(weights)[:, 0]
+        for value, weight in zip(result, weights, strict=True):
             chosen = weighted(weight, unit)
             assert value == pytest.approx(plain_calibration_error(true[chosen] > 0, score[chosen]))
 
 
 def test_a_score_of_one_belongs_to_the_last_bin():
-    found = metrics.calibration_counts(np.array([True]), np.array([1.0]), np.array([0]), 1)
-    assert found[0, :-1].sum() == 0.0
-    assert found[0, -1] == 1
+    result = metrics.calibration_counts(np.array([True]), np.array([1.0]), np.array([0]), 1)
+    assert result[0, :-1].sum() == 0.0
+    assert result[0, -1] == 1
 
 
 def test_recall_without_objects_and_precision_without_finds():
@@ -127,5 +127,5 @@ def test_recall_of_a_class_is_scikit_learns():
     true, predicted, _, unit = table(0, classes=3)
     counts = metrics.confusion_counts(true, predicted, unit, UNITS, 3)[None]
     for number in range(3):
-        found = metrics.counted(counts, metrics.class_recall(number))(np.ones((1, UNITS)))[0, 0]
-        assert found == pytest.approx(reference.recall_score(true, predicted, labels=[number], average="macro"))
+        result = metrics.counted(counts, metrics.class_recall(number))(np.ones((1, UNITS)))[0, 0]
+        assert result == pytest.approx(reference.recall_score(true, predicted, labels=[number], average="macro"))

@@ -60,9 +60,9 @@ def test_an_arm_without_a_gan_says_nothing_of_one(tmp_path):
 
 
 def test_where_it_helps_classifier_and_generator_are_used(page_folder):
-    found = commands((page_folder / "report.html").read_text("utf-8"))
-    assert found[0] == "satpipe detect SCENE.tif --to found.geojson --run harbours"
-    assert found[1] == "satpipe generate --count 1000 --to chips --run harbours"
+    result = commands((page_folder / "report.html").read_text("utf-8"))
+    assert result[0] == "satpipe detect SCENE.tif --to found.geojson --run harbours"
+    assert result[1] == "satpipe generate --count 1000 --to chips --run harbours"
 
 
 def test_too_few_replicates_are_run_to_what_a_verdict_needs(tmp_path):
