@@ -99,6 +99,12 @@ def test_every_spot_is_found_once_and_written_in_the_scenes_crs(done: Finished, 
         assert image.size == (3 * 192, 3 * 160)  # a small scene is magnified
 
 
+def test_an_object_is_found_wherever_the_windows_lie(done: Finished, tmp_path: Path) -> None:
+    spots = [(30 + 33 * i + i // 3, 30 + 34 * j) for i in range(6) for j in range(6)]
+    find(done, write(tmp_path / "scene.tif", sea(256, 256, spots)), tmp_path / "out.geojson", overview=False)
+    same_places(places(tmp_path / "out.geojson"), spots)
+
+
 def test_strips_and_blocks_change_nothing(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = sea(160, 192, SPOTS)
     tiled = write(tmp_path / "scene.tif", image)
