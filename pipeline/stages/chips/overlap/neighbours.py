@@ -55,13 +55,13 @@ class Space:
     def cells(self, points: Floats, count: int) -> Indices:
         """Return the cells (N, count) nearest to points (N, D), the nearest first."""
         count = min(count, len(self.centres))
-        found = np.empty((len(points), count), np.int32)
+        nearest_cells = np.empty((len(points), count), np.int32)
         half_norms = (self.centres**2).sum(axis=1) / 2
         step = max(1, _SIMILARITIES // len(self.centres))
         for start in range(0, len(points), step):
             similarity = points[start : start + step] @ self.centres.T - half_norms
-            found[start : start + step] = _largest(similarity, count)[0]
-        return found
+            nearest_cells[start : start + step] = _largest(similarity, count)[0]
+        return nearest_cells
 
 
 def learn_space(read: Read, count: int) -> Space:
@@ -124,7 +124,7 @@ def nearest_elsewhere(
     """
     count = int(max(held.cells.max(initial=0), asked.cells.max(initial=0))) + 1
     members = _by_cell(held.cells[:, 0], count)
-    found = np.full((len(held.codes), nearest), -1, np.int32)
+    positions = np.full((len(held.codes), nearest), -1, np.int32)
     best = np.full((len(held.codes), nearest), -np.inf, np.float32)
 
     def compare(inside: Indices, who: Indices) -> None:
@@ -135,17 +135,17 @@ def nearest_elsewhere(
             similarity = asked.codes[rows].astype(np.float32) @ codes.T - half_norms
             similarity[scene[rows][:, None] == scene[inside]] = -np.inf
             place, value = _largest(similarity, min(nearest, len(inside)))
-            place, value = np.hstack([found[rows], inside[place]]), np.hstack([best[rows], value])
+            place, value = np.hstack([positions[rows], inside[place]]), np.hstack([best[rows], value])
             order = np.argsort(-value, axis=1, kind="stable")[:, :nearest]
             best[rows] = np.take_along_axis(value, order, axis=1)
-            found[rows] = np.take_along_axis(place, order, axis=1)
+            positions[rows] = np.take_along_axis(place, order, axis=1)
 
     with ThreadPoolExecutor(workers) as pool:
         # Each vector asks in one cell at a time, so that no two threads change what was found for it.
         for rank in range(asked.cells.shape[1]):
             for _ in pool.map(compare, members, _by_cell(asked.cells[:, rank], count)):
                 pass
-    return np.where(np.isfinite(best), found, -1), best
+    return np.where(np.isfinite(best), positions, -1), best
 
 
 def _by_cell(cells: Indices, count: int) -> list[Indices]:

@@ -73,12 +73,12 @@ class Evidence:
         return self.correlation >= least and self.prominence >= MIN_PROMINENCE and not ruled_by_objects
 
 
-def fitted(one: Floats, other: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
+def fitted(first: Floats, second: Floats, tolerance: float) -> tuple[Array, npt.NDArray[np.bool_]] | None:
     """Return the similarity (2, 3) from places (N, 2) to others (N, 2) by RANSAC, and which follow it, or None."""
-    found, follow = cv2.estimateAffinePartial2D(
-        one.astype(np.float64), other.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
+    estimate, follow = cv2.estimateAffinePartial2D(
+        first.astype(np.float64), second.astype(np.float64), method=cv2.RANSAC, ransacReprojThreshold=tolerance
     )
-    matrix = np.asarray(found, np.float64)  # None, for no transform, has no two axes
+    matrix = np.asarray(estimate, np.float64)  # None, for no transform, has no two axes
     if matrix.ndim != 2 or follow.sum() < LEAST_VOTES or not 0.5 < scale_of(matrix) < 2:
         return None
     return matrix, follow.ravel().astype(bool)
@@ -95,34 +95,38 @@ def moved(places: npt.NDArray[np.floating], matrix: Array) -> Array:
 
 
 def examine(
-    first: tuple[Features, Picture], second: tuple[Features, Picture], one: Floats, other: Floats, mirrored: bool
+    first: tuple[Features, Picture],
+    second: tuple[Features, Picture],
+    first_places: Floats,
+    second_places: Floats,
+    mirrored: bool,
 ) -> Evidence | None:
     """Return what speaks for two scenes showing the same ground.
 
     Args:
         first: Keypoints, mirrored if ``mirrored``, and picture, as it is, of the first scene.
         second: Keypoints and picture of the second scene.
-        one: Places (N, 2) of the first scene's keypoints that agree.
-        other: Places (N, 2) of the second scene's that they match.
+        first_places: Places (N, 2) of the first scene's keypoints that agree.
+        second_places: Places (N, 2) of the second scene's that they match.
         mirrored: Whether the first scene is taken as mirrored across its upper edge.
 
     Returns:
         The evidence, None where fewer than :data:`LEAST_MATCHES` places match under a transform, or the scenes share
         next to nothing by it.
     """
-    fit = fitted(one, other, _FIRST_TOLERANCE_PX)
+    fit = fitted(first_places, second_places, _FIRST_TOLERANCE_PX)
     if fit is None:
         return None
     matrix = fit[0]
-    near = first[0].take(np.abs(first[0].places - np.median(one, axis=0)).max(axis=1) <= _REACH_PX)
-    there = second[0].take(np.abs(second[0].places - np.median(other, axis=0)).max(axis=1) <= 2 * _REACH_PX)
+    near = first[0].take(np.abs(first[0].places - np.median(first_places, axis=0)).max(axis=1) <= _REACH_PX)
+    there = second[0].take(np.abs(second[0].places - np.median(second_places, axis=0)).max(axis=1) <= 2 * _REACH_PX)
     held = np.zeros((0, 2), np.float32)
     for radius in _RADII_PX:
-        here, found = _guided_matches(matrix, near, there, radius)
-        fit = fitted(near.places[here], there.places[found], radius / 2) if len(here) >= LEAST_VOTES else None
+        own, matched = _guided_matches(matrix, near, there, radius)
+        fit = fitted(near.places[own], there.places[matched], radius / 2) if len(own) >= LEAST_VOTES else None
         if fit is None:
             return None
-        matrix, held = fit[0], near.places[here[fit[1]]]
+        matrix, held = fit[0], near.places[own[fit[1]]]
     if mirrored:
         matrix, held = matrix @ np.diag([1.0, -1.0, 1.0]), held * np.array([1, -1], np.float32)
     spots = len(np.unique(held // 8, axis=0))
@@ -176,26 +180,28 @@ def _common_window(
     if (high - low).min() < _SMALLEST_SIDE:
         return None
     matrix[:, 2] += matrix[:, :2] @ low
-    here = first[low[1] : high[1], low[0] : high[0]]
+    first_window = first[low[1] : high[1], low[0] : high[0]]
     size, flags = (high - low).tolist(), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    there = cv2.warpAffine(second, matrix, size, flags=flags).astype(np.uint8)
-    known = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
-    known &= here > 0
-    return (here, there, known) if known.sum() >= _SMALLEST_SIDE**2 else None
+    second_window = cv2.warpAffine(second, matrix, size, flags=flags).astype(np.uint8)
+    has_data = cv2.warpAffine((second > 0).astype(np.uint8) * 255, matrix, size, flags=flags) == 255
+    has_data &= first_window > 0
+    return (first_window, second_window, has_data) if has_data.sum() >= _SMALLEST_SIDE**2 else None
 
 
-def _centred(picture: Picture, known: npt.NDArray[np.bool_]) -> Array:
-    """Return a picture less its mean, and 0 where it is not known."""
-    return np.where(known, picture - picture[known].mean(), 0)
+def _centred(picture: Picture, has_data: npt.NDArray[np.bool_]) -> Array:
+    """Return a picture less its mean, and 0 where it holds no data."""
+    return np.where(has_data, picture - picture[has_data].mean(), 0)
 
 
-def _correlations(here: Picture, there: Picture, known: npt.NDArray[np.bool_]) -> tuple[float, float, tuple[int, int]]:
+def _correlations(
+    first: Picture, second: Picture, has_data: npt.NDArray[np.bool_]
+) -> tuple[float, float, tuple[int, int]]:
     """Return the correlation of two pictures (H, W) near no shift, the largest elsewhere, and the first one's shift.
 
     The shift is by how many rows and columns the first picture's content lies further than the second's.
     """
-    values = [_centred(picture, known) for picture in (here, there)]
-    shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in here.shape]
+    values = [_centred(picture, has_data) for picture in (first, second)]
+    shape = [cv2.getOptimalDFTSize(side + _SEARCHED) for side in first.shape]
     spectra = [fft.rfft2(value.astype(np.float32), shape) for value in values]
     shifts = np.arange(-_SEARCHED, _SEARCHED + 1)
     common = fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)[np.ix_(shifts, shifts)]
@@ -209,18 +215,21 @@ def _correlations(here: Picture, there: Picture, known: npt.NDArray[np.bool_]) -
 
 
 def _agreeing_tiles(
-    here: Picture, there: Picture, known: npt.NDArray[np.bool_], shift: tuple[int, int]
+    first: Picture, second: Picture, has_data: npt.NDArray[np.bool_], shift: tuple[int, int]
 ) -> tuple[int, float]:
     """Return in how many tiles two pictures (H, W) agree, the first shifted back, and their share of those compared."""
     rows, cols = (
         (slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size + min(-by, 0)))
-        for by, size in zip(shift, here.shape, strict=True)
+        for by, size in zip(shift, first.shape, strict=True)
     )
-    both = known[rows[0], cols[0]] & known[rows[1], cols[1]]
-    one, other = _centred(here, known)[rows[0], cols[0]] * both, _centred(there, known)[rows[1], cols[1]] * both
-    covariance, first, second = (_tile_means(values) for values in (one * other, one**2, other**2))
-    held = (_tile_means(both.astype(np.float64)) > 0.5) & (np.minimum(first, second) > _CONTRAST**2)
-    agree = held & (covariance > _AGREES * np.sqrt(first * second))
+    both = has_data[rows[0], cols[0]] & has_data[rows[1], cols[1]]
+    a, b = (
+        _centred(picture, has_data)[row, col] * both
+        for picture, row, col in zip((first, second), rows, cols, strict=True)
+    )
+    covariance, first_variance, second_variance = (_tile_means(product) for product in (a * b, a**2, b**2))
+    held = (_tile_means(both.astype(np.float64)) > 0.5) & (np.minimum(first_variance, second_variance) > _CONTRAST**2)
+    agree = held & (covariance > _AGREES * np.sqrt(first_variance * second_variance))
     return int(agree.sum()), float(agree.sum() / max(held.sum(), 1))
 
 

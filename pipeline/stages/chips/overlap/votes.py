@@ -99,16 +99,16 @@ def _sets(agree: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.bool_]]:
 
 
 def _agreement(
-    lower: Features, upper: Features, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
+    lower: Features, upper: Features, lower_rows: npt.NDArray[np.int64], upper_rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Return which of matches (G, M) agree (G, M, M): what lies between them is scaled and turned as they are."""
-    length, direction = _segments(lower.places[one])
-    length_there, direction_there = _segments(upper.places[other])
+    length, direction = _segments(lower.places[lower_rows])
+    length_there, direction_there = _segments(upper.places[upper_rows])
     agree = (length > _SHORTEST_PX) & (length_there > _SHORTEST_PX)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log(length_there / length)
-    log_scale = np.log(upper.sizes[other] / lower.sizes[one])
-    turned, angle = direction_there - direction, upper.angles[other] - lower.angles[one]
+    log_scale = np.log(upper.sizes[upper_rows] / lower.sizes[lower_rows])
+    turned, angle = direction_there - direction, upper.angles[upper_rows] - lower.angles[lower_rows]
     for axis in (1, 2):
         agree &= np.abs(scaled - np.expand_dims(log_scale, axis)) < _LOG_SCALE
         agree &= np.abs(wrapped(turned - np.expand_dims(angle, axis))) < _ANGLE
