@@ -31,7 +31,7 @@ from .truth import Truth, read_truth
 
 FORMATS = (".geojson", ".json", ".gpkg", ".parquet")
 STRIDES_PER_SIDE = 5
-"""Windows of the first scan along a window's side, unless the user says otherwise."""
+"""Windows along a window's side, unless the user says otherwise."""
 LEAST = 0.05
 """Objects of no higher score are not kept for measuring either."""
 RARER = 8.0
