@@ -9,6 +9,8 @@ FINAL_REPLICATE = 1_000_003
 """Replaces the replicate in the seeds of the final split; no run has as many replicates."""
 METRICS = "metrics.jsonl"
 """A training's log: one JSON object per evaluation, with the number of `images` shown so far."""
+LOSSES = "losses.jsonl"
+"""A training's losses: one JSON object for each of some equal parts of it, more often than it is evaluated."""
 SHEETS = "sheets"
 """Folder of a training's sample sheets, each named after the number of images shown so far."""
 

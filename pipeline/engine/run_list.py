@@ -68,9 +68,11 @@ def _verdict(store: Store, result: Result) -> str | None:
     if PAGE not in result.digests:
         return None
     try:
-        return str(read_metadata(store.open(page_of(result)))["verdict"])
+        page = read_metadata(store.open(page_of(result)))
     except StoreError:
         return f"not verified: {result.verdict or result.sentence}"
+    # A verdict on a generator that did not learn is no verdict on GANs, as its sentence says first.
+    return f"the generator did not learn; {page['verdict']}" if page.get("learned") is False else str(page["verdict"])
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -24,10 +24,15 @@ CONFIG = {"ingest": {"sources": [{"type": "simulated"}]}, "gan": {"preset": "lay
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """Return a root folder with a run whose report says that it helps."""
-    store, key = Store(tmp_path / "data"), digest_of({"of": "page"})
+    return finish(tmp_path, {})
+
+
+def finish(root: Path, metadata: dict[str, object]) -> Path:
+    """Write a run whose report says that it helps, with more metadata; return the root folder."""
+    store, key = Store(root / "data"), digest_of({"of": "page"})
     store.create()
     with store.staging(key) as staged:
-        (staged / METADATA).write_text(json.dumps(sound("report/page")))
+        (staged / METADATA).write_text(json.dumps(sound("report/page") | metadata))
         (staged / "report.html").write_text("<p>It helps.</p>")
         record = store.commit(staged, Task("report", "page", "satpipe:nothing"), key, {}, 1.0)
     result = Result(
@@ -35,7 +40,7 @@ def finished(tmp_path: Path) -> Path:
         digests={PAGE: record.digest}, verdict="helps", seconds=12.0,
     )  # fmt: skip
     Results(store.root).record(result)
-    return tmp_path
+    return root
 
 
 def verdict(root: Path) -> str:
@@ -56,6 +61,13 @@ def test_a_verdict_without_its_report_is_not_verified(finished: Path) -> None:
     metadata.chmod(0o644)
     metadata.write_text(metadata.read_text().replace("helps", "hurts"))
     assert verdict(finished) == "not verified: helps"
+
+
+@pytest.mark.parametrize(
+    ("learned", "listed"), [(False, "the generator did not learn; helps"), (True, "helps"), (None, "helps")]
+)
+def test_a_generator_that_did_not_learn_is_listed_so(learned: bool | None, listed: str, tmp_path: Path) -> None:
+    assert verdict(finish(tmp_path, {"learned": learned})) == listed
 
 
 def test_a_quick_look_is_listed_as_no_verdict(finished: Path) -> None:

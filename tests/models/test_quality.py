@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from satpipe.models.quality import experiment_verdict, generator_verdict, mean_of, tstr_share
+from satpipe.models.quality import experiment_verdict, generator_verdict, mean_of, narrow, tstr_share
 
 REAL, CHANCE = 0.95, 0.5
 
@@ -59,6 +59,19 @@ def test_chips_like_real_ones_under_any_label_are_not_learned():
     assert generator_verdict(AT_6000).reasons == (
         "a classifier trained only on its chips learns 2 % of what one trained on real chips does",
     )
+
+
+def test_little_variety_is_a_property_and_no_failure():
+    quality = {label: values | {"recall": 0.03, "recall_floor": 0.89} for label, values in ENOUGH["quality"].items()}
+    assert generator_verdict(ENOUGH | {"quality": quality}).learned is True
+
+
+@pytest.mark.parametrize(
+    ("recall", "floor", "missing"), [(0.11, 0.47, True), (0.13, 0.47, False), (0.74, 0.74, False), (0.0, 0.2, False)]
+)
+def test_kinds_are_missing_below_a_quarter_of_real_recall(recall, floor, missing):
+    assert narrow({"recall": recall, "recall_floor": floor}) is missing
+    assert not narrow({"kid": 1.0})
 
 
 def test_measures_that_real_chips_fail_too_say_nothing():

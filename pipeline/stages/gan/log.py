@@ -42,6 +42,7 @@ class Log:
     Attributes:
         step: Steps done.
         lines: One per evaluation, as `metrics.jsonl` gets them.
+        losses: Number of `images` and mean losses since the previous of them, as `losses.jsonl` gets them.
         best: The line of the best generator so far, or None before the first evaluation.
         restarts: One per restart: `images` at which it was needed, `reason`, `resumed_from` and `learning_rate`.
         stopped: Why the training ended, or None while it has not.
@@ -50,14 +51,16 @@ class Log:
 
     step: int = 0
     lines: list[Line] = field(default_factory=list)
+    losses: list[Line] = field(default_factory=list)
     best: Line | None = None
     restarts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
     ranks: list[int] = field(default_factory=list)
 
-    def as_text(self) -> str:
-        """Return the lines as `metrics.jsonl` has them."""
-        return "".join(json.dumps(line) + "\n" for line in self.lines)
+
+def as_text(lines: Sequence[Line]) -> str:
+    """Return lines as JSON, one below the other."""
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def is_better(lines: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, images: int) -> bool:

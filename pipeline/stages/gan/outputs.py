@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...dataset.names import METRICS, SHEETS
+from ...dataset.names import LOSSES, METRICS, SHEETS
 from ...engine.task import TaskContext
 from ...models.generator import SCALING, save
 from ...models.layered import LayerGenerator
 from ...models.networks import GeneratorNetwork
 from .inputs import Inputs
-from .log import Log
+from .log import Log, as_text
 
 WHOLE_METRICS = "metrics-whole.jsonl"
 """Log of the classes that are generated whole beside layers."""
@@ -75,8 +75,9 @@ def write_outputs(context: TaskContext, inputs: Inputs, trained: Trained, measur
     }
     save(trained.network, inputs.classes, card, context.out, trained.layers)
     inputs.scaling.save(context.out / SCALING)
-    (context.out / METRICS).write_text(log.as_text(), "utf-8")
+    (context.out / METRICS).write_text(as_text(log.lines), "utf-8")
+    (context.out / LOSSES).write_text(as_text(log.losses), "utf-8")
     if log is not trained.log:
-        (context.out / WHOLE_METRICS).write_text(trained.log.as_text(), "utf-8")
+        (context.out / WHOLE_METRICS).write_text(as_text(trained.log.lines), "utf-8")
     shutil.copytree(folder / SHEETS, context.out / SHEETS)
     return metadata

@@ -25,7 +25,7 @@ from ...utils.plural import plural
 from . import checkpoint
 from .cuda_graph import GraphedStep
 from .distributed import broadcast_state, check, share_statistics
-from .log import LOWER, MEASURES, Line, Log, divergence, is_better, over_trained, training_failure
+from .log import LOWER, MEASURES, Line, Log, as_text, divergence, is_better, over_trained, training_failure
 from .step import Networks, StepInputs, train_step
 from .training_config import TrainingConfig
 from .validation import Measure, validate, write_sheet
@@ -54,11 +54,16 @@ def train(config: TrainingConfig, measure: Measure, progress: Progress) -> tuple
     log = agree(config, networks, resume(config, networks) if config.ranks.first else Log())
     size, steps = config.preset.batch, config.steps
     sums, since = torch.zeros(len(MEASURES), device=device), log.step
+    logged, logged_at = sums.clone(), since
     while log.stopped is None:
         _set_learning_rate(networks, learning_rate(config, log))
         sums += train_step(config, networks, log.step, device)
         log.step += 1
         progress.update(log.step * size, steps * size, "images", _note(log))
+        if config.logs_losses_at(log.step):
+            means = config.ranks.all_reduce(sums - logged) / ((log.step - logged_at) * config.ranks.size)
+            log.losses.append(_line(log.step * size, means[:2].tolist()))
+            logged, logged_at = sums.clone(), log.step
         if not config.evaluates_at(log.step):
             continue
         means = config.ranks.all_reduce(sums) / ((log.step - since) * config.ranks.size)
@@ -73,6 +78,7 @@ def train(config: TrainingConfig, measure: Measure, progress: Progress) -> tuple
             show(config, log)
         log = agree(config, networks, log)
         sums, since = torch.zeros(len(MEASURES), device=device), log.step
+        logged, logged_at = sums.clone(), since
     if not config.ranks.first:
         return networks.average.eval(), log
     best = checkpoint.read(config.folder / BEST)
@@ -149,7 +155,7 @@ def show(config: TrainingConfig, log: Log) -> None:
     """Leave the log where whoever watches the training finds it; nothing is read back from there."""
     path = config.folder / METRICS
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(log.as_text(), "utf-8")
+    temporary.write_text(as_text(log.lines), "utf-8")
     os.replace(temporary, path)
 
 
@@ -225,8 +231,9 @@ def _set_learning_rate(networks: Networks, rate: float) -> None:
                 group["lr"] = rate
 
 
-def _line(images: int, sums: list[float]) -> Line:
-    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(MEASURES, sums, strict=True)}
+def _line(images: int, means: list[float]) -> Line:
+    """Return the line of the first of :data:`MEASURES`."""
+    return {"images": images} | {name: float(f"{value:.6g}") for name, value in zip(MEASURES, means, strict=False)}
 
 
 def _note(log: Log) -> str:

@@ -10,6 +10,9 @@ from ...models.device import Profile
 from ...models.ranks import ALONE, Ranks
 from .batches import Batches
 
+LOSS_POINTS = 24
+"""Parts of a training whose mean losses are logged: a curve, also where it is evaluated only at its end."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -62,3 +65,7 @@ class TrainingConfig:
         """Return whether so many steps end in an evaluation: the last ones, and regularly while the end is not near."""
         left = self.steps - step
         return left <= 0 or (step % self.steps_between == 0 and 2 * left >= self.steps_between)
+
+    def logs_losses_at(self, step: int) -> bool:
+        """Return whether the losses of the last steps are logged: at evaluations, and in equal parts of a training."""
+        return self.evaluates_at(step) or step % max(1, self.steps // LOSS_POINTS) == 0

@@ -6,11 +6,12 @@ from ...engine.metadata import Schema
 
 
 class Verdict(Schema):
-    """Answer, and the arm that the final classifier is trained with."""
+    """Answer, the arm that the final classifier is trained with, and whether the generators behind it learned."""
 
     verdict: str
     sentence: str
     favoured: str
+    learned: bool | None = None
 
 
 class Page(Verdict):

@@ -216,4 +216,5 @@ def make_page(context: TaskContext) -> dict[str, Any]:
 
 def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run prints of its answer, and what decides the final classifier."""
-    return {key: answer[key] for key in ("verdict", "sentence", "favoured")}
+    learned = (answer.get("generator") or {}).get("learned")
+    return {key: answer[key] for key in ("verdict", "sentence", "favoured")} | {"learned": learned}

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -74,6 +75,14 @@ def test_the_task_function_leaves_a_generator_that_samples(context: MakeContext)
     assert (made.scratch / "metrics.jsonl").read_text() == (
         made.out / "metrics.jsonl"
     ).read_text()  # seen while it grew
+    losses = [json.loads(line) for line in (made.out / "losses.jsonl").read_text().splitlines()]
+    names = ("images", "loss_discriminator", "loss_generator")
+    assert [line["images"] for line in losses] == list(range(8, 65, 8))
+    # The mean over equal parts up to an evaluation is what the evaluation logs.
+    for evaluation, parts in zip(lines, (losses[:4], losses[4:]), strict=True):
+        assert [fmean(part[name] for part in parts) for name in names[1:]] == pytest.approx(
+            [evaluation[name] for name in names[1:]], rel=1e-4
+        )
     sheets = sorted((made.out / "sheets").iterdir())
     assert Image.open(sheets[0]).size == (10 * 18 + 2, 4 * 18 + 2)
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from ....dataset.names import METRICS
+from ....dataset.names import LOSSES, METRICS
 from ....engine.task import read_metadata
-from ....models.quality import experiment_verdict, mean_of
+from ....models.quality import experiment_verdict, mean_of, narrow
 from ....utils.plural import plural
 from ..gather import ReportData, Split, json_lines
 from ..html import blocks, figures
@@ -60,14 +60,18 @@ def section_gan(data: ReportData) -> blocks.Section | None:
         section.blocks.append(blocks.warning(warning))
     drawings = [score_figure(splits, histories)]
     drawings += [distance_figure(label, splits, histories) for label in [*data.classes[1:], data.classes[0]]]
-    drawings += [loss_figure(histories)]
+    drawings += [loss_figure([json_lines(split.gan / LOSSES) for split in splits if split.gan is not None])]
     shown = [drawing for drawing in drawings if drawing is not None]
     text = f"{plural(generators, 'generator')}, one per split, each trained only on that split's training chips. "
-    text += curves_in_words(splits[0].metadata["replicate"]) if shown else "Each was evaluated once, at its end."
+    several = any(len(history) > 1 for history in histories.values())
+    text += curves_in_words(splits[0].metadata["replicate"]) if several else "Each was evaluated once, at its end."
     section.blocks += [blocks.text(text), *([blocks.figures(shown)] if shown else [])]
     quality = mean_quality(data)
     if quality:
         section.blocks += [quality_table(quality, bool(shown)), blocks.terms("What the measures mean", MEANINGS)]
+        section.blocks += [
+            blocks.text(missing_kinds(label, quality[label])) for label in quality if narrow(quality[label])
+        ]
     usefulness = mean_usefulness(data)
     if "real_to_real" in usefulness:
         section.blocks += [
@@ -89,6 +93,14 @@ def curves_in_words(replicate: int) -> str:
         " the mean kernel distance of the classes plus twice the gap of a classifier trained only on its chips to an"
         " average precision of 1. A score that stays above the ring means over-training."
         f" The curves are those of replicate {replicate}."
+    )
+
+
+def missing_kinds(label: str, values: Mapping[str, float]) -> str:
+    """Return that kinds of a class's real chips are missing among the generated ones."""
+    return (
+        f"Most kinds of real {label} chips are missing among the generated ones: recall is {values['recall']:.2f}, where"
+        f" real training chips have {values['recall_floor']:.2f}. More images or more labels of such kinds may help."
     )
 
 
@@ -166,12 +178,12 @@ def score_figure(splits: Sequence[Split], histories: Mapping[str, History]) -> b
     return blocks.figure("gan-score", svg, caption)
 
 
-def loss_figure(histories: Mapping[str, History]) -> blocks.Block | None:
-    """Return both losses, mean over the shown trainings."""
+def loss_figure(histories: Sequence[History]) -> blocks.Block | None:
+    """Return both losses, mean over the shown trainings, of which each is logged at the same numbers of images."""
     curves = []
     for series, (key, label) in enumerate((("loss_discriminator", "discriminator"), ("loss_generator", "generator"))):
         by_images: dict[float, list[float]] = {}
-        for history in histories.values():
+        for history in histories:
             for line in history:
                 if (value := _number(line.get(key))) is not None:
                     by_images.setdefault(float(line["images"]), []).append(value)
