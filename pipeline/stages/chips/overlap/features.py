@@ -21,9 +21,15 @@ REDUCTION = 0.75
 """Picture pixels per chip pixel: finer detail is what re-encoding changes first."""
 ALIGNED = 4
 """Sides and corners of blocks are multiples of this, so that they fall on whole picture pixels."""
-DENSITY = 2000 / 512**2
+DENSITY = 3000 / 512**2
 """Keypoints per chip pixel, at most."""
-FEWEST_KEYPOINTS = 60
+SIFT = 128
+"""Length of a SIFT descriptor."""
+DESCRIPTOR = 2 * SIFT
+"""Length of a descriptor: SIFT of a keypoint, then SIFT of surroundings twice as wide, which tells waves apart."""
+_WIDE = np.float32(0.2)
+"""Weight of the wider surroundings: less than of the keypoint itself, since they may lie beyond what scenes share."""
+FEWEST_KEYPOINTS = 90
 """A scene with fewer is too small or too plain for an overlap of a tenth to be seen, and is paired with none."""
 _SMOOTHING_SIGMA, _CONTRAST_SIGMA = 1.0, 5.0
 """Gaussians, in picture pixels: against noise, and for the surroundings that contrast is relative to."""
@@ -45,7 +51,7 @@ class Features:
         places: Column and row (N, 2) of each in chip pixels; the scene's upper left corner is (0, 0).
         sizes: Diameters (N,) in chip pixels.
         angles: Directions (N,) in radians, from the columns towards the rows.
-        descriptors: SIFT descriptors (N, 128).
+        descriptors: SIFT descriptors (N, 256): of the keypoint, then of surroundings twice as wide.
     """
 
     places: Floats
@@ -70,7 +76,7 @@ def concatenated(parts: list[Features]) -> Features:
 
 def _none() -> Features:
     empty = np.zeros(0, np.float32)
-    return Features(np.zeros((0, 2), np.float32), empty, empty, np.zeros((0, 128), np.uint8))
+    return Features(np.zeros((0, 2), np.float32), empty, empty, np.zeros((0, DESCRIPTOR), np.uint8))
 
 
 def picture_shape(height: int, width: int) -> tuple[int, int]:
@@ -124,30 +130,41 @@ def find_features(picture: Picture, most: int) -> Features:
     beside = np.ones((2 * _NODATA_MARGIN + 1,) * 2, np.uint8)
     searched = (cv2.dilate((picture == 0).astype(np.uint8), beside) == 0).astype(np.uint8)
     plain = np.where(picture == 0, 128, picture).astype(np.uint8)
-    sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=_CONTRAST_THRESHOLD, edgeThreshold=_EDGE_THRESHOLD)
-    keypoints, descriptors = sift.detectAndCompute(plain, searched)
+    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST_THRESHOLD, edgeThreshold=_EDGE_THRESHOLD)
+    keypoints = sift.detect(plain, searched)
     if not keypoints:
         return _none()
     place = np.array([point.pt for point in keypoints])
     angle = np.deg2rad([point.angle for point in keypoints])
-    response = np.array([point.response for point in keypoints])
-    order = np.lexsort((angle, place[:, 0], place[:, 1], -response))[:most]
     size = np.array([point.size for point in keypoints])
+    # Re-encoding and rescaling spare one in five of the smallest keypoints, and half of those twice as large.
+    strength = size * [point.response for point in keypoints]
+    order = np.lexsort((angle, place[:, 0], place[:, 1], -strength))[:most]
     return Features(
         ((place[order] + 0.5) / REDUCTION).astype(np.float32),
         (size[order] / REDUCTION).astype(np.float32),
         angle[order].astype(np.float32),
-        np.asarray(descriptors)[order].astype(np.uint8),
+        _descriptors(sift, plain, [keypoints[position] for position in order]),
     )
 
 
-def mirrored(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the descriptors (N, 128) that keypoints have in the mirrored scene.
+def _descriptors(sift: cv2.SIFT, picture: Picture, keypoints: list[cv2.KeyPoint]) -> npt.NDArray[np.uint8]:
+    """Return the descriptors (N, 256) of keypoints of a picture."""
+    own = np.asarray(sift.compute(picture, keypoints)[1])
+    for point in keypoints:
+        point.size *= 2
+        # OpenCV packs the octave into the lowest byte: twice the size is the next one.
+        point.octave = point.octave & ~0xFF | (point.octave + 1) & 0xFF
+    return np.hstack([own, np.asarray(sift.compute(picture, keypoints)[1])]).astype(np.uint8)
 
-    A descriptor is a grid of 4 x 4 histograms of 8 directions, in the keypoint's own frame: rows and directions turn.
+
+def mirrored(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the descriptors (N, 256) that keypoints have in the mirrored scene.
+
+    SIFT is a grid of 4 x 4 histograms of 8 directions, in the keypoint's own frame: rows and directions turn.
     """
     cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
-    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(-1, 128)
+    return np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(descriptors.shape)
 
 
 def turned_over(features: Features) -> Features:
@@ -170,3 +187,9 @@ def root_sift(descriptors: npt.NDArray[np.uint8]) -> Floats:
     values = descriptors.astype(np.float32)
     roots: Floats = np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1))
     return roots
+
+
+def search_vectors(descriptors: npt.NDArray[np.uint8]) -> Floats:
+    """Return descriptors (N, 256) as the vectors by whose distance keypoints of all scenes are matched."""
+    own, wide = descriptors[:, :SIFT], descriptors[:, SIFT:]
+    return np.hstack([root_sift(own), _WIDE**0.5 * root_sift(wide)])

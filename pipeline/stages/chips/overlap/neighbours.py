@@ -22,7 +22,7 @@ Read = Callable[[Rows], Floats]
 
 NEAREST = 3
 """Neighbours that are kept of a vector."""
-_COMPONENTS = 48
+_COMPONENTS = 64
 _PROBED_CELLS = 4
 _SAMPLE = 1 << 16
 """Vectors that components and cells are learned from."""

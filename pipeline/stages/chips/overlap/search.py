@@ -18,7 +18,17 @@ import pyarrow.parquet as pq
 
 from ....dataset.parquet import checked
 from .extract import DESCRIPTORS, KEYPOINTS, PICTURES, SCENES
-from .features import FEWEST_KEYPOINTS, Features, Picture, flipped, mirrored, picture_shape, root_sift, turned_over
+from .features import (
+    DESCRIPTOR,
+    FEWEST_KEYPOINTS,
+    Features,
+    Picture,
+    flipped,
+    mirrored,
+    picture_shape,
+    search_vectors,
+    turned_over,
+)
 from .mosaic import implied_pairs
 from .neighbours import coded, learn_space, nearest_elsewhere
 from .verify import Evidence, examine
@@ -28,7 +38,7 @@ SCENE_PAIRS = "scene_pairs.parquet"
 MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
 """Columns of a transform from the first scene's column and row to the second's, row by row."""
 MOST_KEYPOINTS = 6_000_000
-"""Keypoints of all scenes that are compared, for 1.5 GB of memory; of more the strongest of each scene."""
+"""Keypoints of all scenes that are compared, for 1.7 GB of memory; of more the strongest of each scene."""
 _NAMED = 100
 """Scenes too plain to be compared that metadata name."""
 
@@ -131,7 +141,11 @@ def read_pool(folders: Sequence[Path], file: BinaryIO) -> tuple[Pool, float]:
     file.flush()
     held = np.concatenate(keypoints)
     # An empty file cannot be mapped.
-    mapped = np.memmap(file, np.uint8, "r", shape=(len(held), 128)) if len(held) else np.zeros((0, 128), np.uint8)
+    mapped = (
+        np.memmap(file, np.uint8, "r", shape=(len(held), DESCRIPTOR))
+        if len(held)
+        else np.zeros((0, DESCRIPTOR), np.uint8)
+    )
     return Pool(
         [str(name) for name in scenes["scene_id"]],
         scenes[["height", "width"]].to_numpy(np.int64),
@@ -150,12 +164,12 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
     if len(pool.features) and len(pool.names) > 1:
         descriptors, scene, points = pool.features.descriptors, pool.scene, pool.features
         plain = pool.plain
-        space = learn_space(lambda rows: root_sift(descriptors[rows]), len(descriptors))
-        held = coded(lambda rows: root_sift(descriptors[rows]), len(descriptors), space)
+        space = learn_space(lambda rows: search_vectors(descriptors[rows]), len(descriptors))
+        held = coded(lambda rows: search_vectors(descriptors[rows]), len(descriptors), space)
         for mirror in (False, True):
             asked = held
             if mirror:
-                asked = coded(lambda rows: root_sift(mirrored(descriptors[rows])), len(descriptors), space)
+                asked = coded(lambda rows: search_vectors(mirrored(descriptors[rows])), len(descriptors), space)
             neighbours, similarity = nearest_elsewhere(held, asked, scene, workers=workers)
             keypoint, rank = np.nonzero(neighbours >= 0)
             matches = np.stack([keypoint, neighbours[keypoint, rank]], axis=1).astype(np.int64)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from .features import REDUCTION, Features, Floats, Picture, root_sift
+from .features import REDUCTION, SIFT, Features, Floats, Picture, root_sift
 from .votes import LEAST_VOTES, wrapped
 
 Array = npt.NDArray[np.float64]
@@ -152,7 +152,9 @@ def _guided_matches(
     alike = np.abs(np.log(there.sizes[other] / near.sizes[one] / scale_of(matrix))) < _LOG_SCALE
     alike &= np.abs(wrapped(angle)) < _ANGLE
     one, other = one[alike], other[alike]
-    similarity = (root_sift(near.descriptors[one]) * root_sift(there.descriptors[other])).sum(axis=1)
+    # Of the keypoints alone: wider surroundings reach beyond the ground that a small overlap shares.
+    of_one, of_other = near.descriptors[one, :SIFT], there.descriptors[other, :SIFT]
+    similarity = (root_sift(of_one) * root_sift(of_other)).sum(axis=1)
     order = np.lexsort((other, -similarity, one))
     order = order[similarity[order] > _LEAST_SIMILARITY]
     best = order[np.diff(one[order], prepend=-1) > 0]
