@@ -68,7 +68,7 @@ def section_gan(data: ReportData) -> blocks.Section | None:
     section.blocks += [blocks.text(text), *([blocks.figures(shown)] if shown else [])]
     quality = mean_quality(data)
     if quality:
-        section.blocks += [quality_table(quality, bool(shown)), blocks.terms("What the measures mean", MEANINGS)]
+        section.blocks += [quality_table(quality, several), blocks.terms("What the measures mean", MEANINGS)]
         section.blocks += [
             blocks.text(missing_kinds(label, quality[label])) for label in quality if narrow(quality[label])
         ]
@@ -99,8 +99,8 @@ def curves_in_words(replicate: int) -> str:
 def missing_kinds(label: str, values: Mapping[str, float]) -> str:
     """Return that kinds of a class's real chips are missing among the generated ones."""
     return (
-        f"Most kinds of real {label} chips are missing among the generated ones: recall is {values['recall']:.2f}, where"
-        f" real training chips have {values['recall_floor']:.2f}. More images or more labels of such kinds may help."
+        f"Most kinds of real {label} chips are missing among the generated ones: recall is {values['recall']:.2f},"
+        f" and {values['recall_floor']:.2f} for real training chips. More images or labels of such kinds may help."
     )
 
 
