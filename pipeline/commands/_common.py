@@ -67,7 +67,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> 
 
     terminal = console()
     given = [list(row) for row in rows]
-    numeric = [bool(given) and isinstance(given[0][number], int) for number in range(len(columns))]
+    # A row may end before the last columns.
+    numeric = [isinstance(cell, int) for cell, _ in zip_longest(next(iter(given), []), columns)]
     cells = [[f"{cell:,}" if isinstance(cell, int) else without_controls(cell) for cell in row] for row in given]
     width = terminal.width if terminal.is_terminal else WIDE
     widths = _column_widths(columns, cells, width) if width >= NARROW else None
