@@ -125,6 +125,20 @@ def test_other_test_chips_are_compared_apart_or_in_common(root):
     assert "note: The runs were tested on different chips (240, 200; 200 in common)" in done.output
 
 
+@pytest.mark.parametrize(("key", "value", "said"), [("seed", 2, False), ("chips", {"size_px": 64}, True)])
+def test_chips_look_different_after_other_cutting_not_another_seed(tmp_path, key, value, said):
+    for name in ("first", "second"):
+        write_run(tmp_path, name, wrong=3)
+    file = tmp_path / "reports" / "second" / "report.json"
+    report = json.loads(file.read_text())
+    report["provenance"]["configuration"][key] = value
+    report["provenance"]["artifacts"]["chips/index"] = "c" * 64
+    file.write_text(json.dumps(report))
+    done = invoke(tmp_path, "first", "second")
+    assert done.exit_code == 0, done.output
+    assert ("may look different" in " ".join(done.output.split())) == said
+
+
 def test_what_was_edited_into_a_report_is_not_printed(root):
     done = invoke(root, "first", "second")
     assert "What first says." not in done.output

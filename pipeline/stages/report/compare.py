@@ -252,7 +252,8 @@ def compare(folders: Sequence[Path], common: bool = False, root: Path | None = N
                 " compares them on the chips they share."
             )
         )
-    if "chips/index" in comparison.data:
+    other_pixels = any(key.startswith(("ingest.", "chips.")) for key in comparison.configuration)
+    if "chips/index" in comparison.data and (other_pixels or any(key != "chips/index" for key in comparison.data)):
         comparison.warnings.append(
             "The chips were cut from other data or with other settings, so the same chip may look different."
         )
