@@ -92,9 +92,11 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path, text: str) -> None:
 
 
 STEPS = """
-import resource, sys
+import ctypes, resource, sys
 import torch
 from satpipe.models.device import Profile, prepare
+
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: with huge pages there is a fault for every 512
 
 def step():
     tensors = [torch.ones(1 << 20) for _ in range(8)]

@@ -144,7 +144,7 @@ def test_the_score_is_kernel_distance_plus_the_tstr_gap(
 def test_a_generator_that_ignores_the_label_scores_worse(
     evaluator: Evaluator, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "STEPS", 60)
+    monkeypatch.setattr(probe, "STEPS", 100)
     right = evaluator.evaluate(sampler(inputs, fresh))
     wrong = evaluator.evaluate(sampler(inputs, lambda label, count: pictures(count, 3, False)))
     assert right["tstr"]["ship"] > 0.8 > 0.65 > wrong["tstr"]["ship"]
