@@ -89,9 +89,8 @@ def _grounds(store: ChipStore, rows: npt.NDArray[np.int64]) -> tuple[Chips, list
         rows = rows[np.linspace(0, len(rows) - 1, MOST_BACKGROUNDS).astype(np.int64)]
     chips = store.read(rows)
     turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
-    return np.concatenate([oriented(chips, turn) for turn in turns]), [
-        str(name) for name in store.index["chip_id"].iloc[rows]
-    ] * len(turns)
+    chip_ids = [str(name) for name in store.index["chip_id"].iloc[rows]] * len(turns)
+    return np.concatenate([oriented(chips, turn) for turn in turns]), chip_ids
 
 
 def behind(by_class: Mapping[int, Composer], count: int, seed: int) -> Chips:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .chip_store import SHARD_COLUMNS, ChipStore
-from .tables import CHIPS, SPLIT, UNLABELLED
+from .tables import CHIPS, SPLIT, UNLABELLED, UNLABELLED_ROLE
 
 Labels = npt.NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class RealChips:
     @property
     def unlabelled(self) -> ChipStore:
         """Return the windows of scenes without labels, on which objects may be composed."""
-        return self._chips("unlabelled")
+        return self._chips(UNLABELLED_ROLE)
 
     def _chips(self, role: str) -> ChipStore:
         return self.store.take(self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)])

@@ -238,6 +238,8 @@ OBJECT_COLUMNS = {
 
 UNLABELLED = "(unlabelled)"
 """Class of windows of scenes without labels: nobody knows it."""
+UNLABELLED_ROLE = "unlabelled"
+"""Their role in a split that may use them, which is as backgrounds of composites alone."""
 
 CHIPS = Table(
     "chip",

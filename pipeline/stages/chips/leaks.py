@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
-from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT, UNLABELLED
+from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT, UNLABELLED, UNLABELLED_ROLE
 from ...engine.task import read_metadata
 from . import split as splitting
 from .components import components
@@ -127,8 +127,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     result = splitting.split(chips, request)
     frame = pd.DataFrame({"chip_id": chips.chip_id, "role": result.role, "unit": chips.unit})
     SPLIT.write(frame, out / "split.parquet")
-    unlabelled = int((result.role == splitting.UNLABELLED_ROLE).sum())
-    roles = sorted(set(pd.unique(result.role)) - {splitting.UNLABELLED_ROLE})
+    unlabelled = int((result.role == UNLABELLED_ROLE).sum())
+    roles = sorted(set(pd.unique(result.role)) - {UNLABELLED_ROLE})
     labelled = chips.label != UNLABELLED
     counted = {
         role: pd.Series(chips.label[labelled & (result.role == role)]).value_counts().to_dict() for role in roles

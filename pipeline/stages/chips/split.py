@@ -25,15 +25,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ...dataset.tables import UNLABELLED
+from ...dataset.tables import UNLABELLED, UNLABELLED_ROLE
 from ...utils.errors import TooLittleDataError
 from ...utils.plural import plural
 from .components import components
 from .hashing import numbers
 
 TRAIN, VALIDATION, TEST, UNUSED, DROPPED = "train", "validation", "test", "unused", "dropped"
-UNLABELLED_ROLE = "unlabelled"
-"""Windows of scenes without labels, which only serve as backgrounds of composites."""
 LEAST = {TRAIN: 8, VALIDATION: 2, TEST: 4}
 """Background and foreground chips that a role must have at least: with fewer there is nothing to learn or to score."""
 MIN_UNITS = 4
