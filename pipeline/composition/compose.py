@@ -249,6 +249,10 @@ class Composer:
         unusual = np.zeros(len(numbers)) if layers is None else self.law.unusual(layers)
         return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours, unusual)
 
+    def on_labelled_scenes(self) -> Composer:
+        """Return what composes the same objects on backgrounds of labelled scenes alone, where there are any."""
+        return replace(self, backgrounds=self.backgrounds.of_labelled_scenes())
+
     def without_objects(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> Chips:
         """Return what lies behind composites of the given numbers (N, H, W, C): chips like them that show no object.
 

@@ -58,6 +58,7 @@ def composers(
     layered: Sequence[int],
     seed: int,
     settings: Settings,
+    extra: ChipStore | None = None,
     unlabelled: ChipStore | None = None,
 ) -> dict[int, Composer]:
     """Return what composes the objects of each class on the split's own backgrounds, with one canvas for all.
@@ -68,10 +69,11 @@ def composers(
         layered: Class indices that have layers.
         seed: Seed of all draws.
         settings: How objects are composed.
+        extra: Windows of labelled scenes without objects that are backgrounds like those among the training chips.
         unlabelled: Windows of scenes without labels that objects are composed on, too; None where there are none.
     """
-    chips, chip_ids = _grounds(store, np.flatnonzero(labels == 0))
-    windows, window_ids = _grounds(unlabelled, np.arange(len(unlabelled))) if unlabelled else (chips[:0], [])
+    chips, chip_ids = _grounds([store.where(labels == 0), *([extra] if extra else [])])
+    windows, window_ids = _grounds([unlabelled]) if unlabelled else (chips[:0], [])
     backgrounds = Backgrounds.of(np.concatenate([chips, windows]), chip_ids + window_ids, len(windows))
     masked = store.has_masks
     objects = {label: objects_of(store, np.flatnonzero(masked & (labels == label))) for label in layered}
@@ -80,24 +82,29 @@ def composers(
     return {label: Composer.fit(own, backgrounds, canvas, seed + label, settings) for label, own in objects.items()}
 
 
-def _grounds(store: ChipStore, rows: npt.NDArray[np.int64]) -> tuple[Chips, list[str]]:
-    """Return some chips of a store and their names, at most :data:`MOST_BACKGROUNDS`.
+def _grounds(stores: Sequence[ChipStore]) -> tuple[Chips, list[str]]:
+    """Return the chips of some stores and their names, at most :data:`MOST_BACKGROUNDS`.
 
     From above there is no upright: where they are few, each is there in all orientations.
     """
-    if len(rows) > MOST_BACKGROUNDS:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_BACKGROUNDS).astype(np.int64)]
-    chips = store.read(rows)
+    most = MOST_BACKGROUNDS // len(stores)
+    rows = [np.linspace(0, len(store) - 1, min(len(store), most)).astype(np.int64) for store in stores]
+    chips = np.concatenate([store.read(own) for store, own in zip(stores, rows, strict=True)])
     turns = range(ORIENTATIONS if len(chips) * ORIENTATIONS <= MOST_BACKGROUNDS else 1)
-    chip_ids = [str(name) for name in store.index["chip_id"].iloc[rows]] * len(turns)
+    names = [store.index["chip_id"].iloc[own] for store, own in zip(stores, rows, strict=True)]
+    chip_ids = [str(name) for own in names for name in own] * len(turns)
     return np.concatenate([oriented(chips, turn) for turn in turns]), chip_ids
 
 
 def behind(by_class: Mapping[int, Composer], count: int, seed: int) -> Chips:
-    """Return what lies behind ``count`` composites (N, H, W, C), of each class in turn; it shows no object."""
+    """Return what lies behind ``count`` composites (N, H, W, C), of each class in turn; it shows no object.
+
+    Scenes without labels may show some, so that none of it is of them.
+    """
     labels = np.resize(sorted(by_class), count)
     numbers = seed + np.arange(count)
-    return np.concatenate([by_class[label].without_objects(numbers[labels == label]) for label in sorted(by_class)])
+    composers = {label: by_class[label].on_labelled_scenes() for label in sorted(by_class)}
+    return np.concatenate([own.without_objects(numbers[labels == label]) for label, own in composers.items()])
 
 
 def objects_of(store: ChipStore, rows: npt.NDArray[np.int64]) -> Objects:

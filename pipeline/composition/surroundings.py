@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -135,6 +135,13 @@ class Backgrounds:
         return cls(
             chips, features, middle, spread, (raw.shape[1], raw.shape[2]), tuple(chip_ids), len(raw) - unlabelled
         )
+
+    def of_labelled_scenes(self) -> Backgrounds:
+        """Return those of labelled scenes; all, where there are no others or none."""
+        if self.labelled in (0, len(self.chips)):
+            return self
+        chips, features = self.chips[: self.labelled], self.features[: self.labelled]
+        return replace(self, chips=chips, features=features, chip_ids=self.chip_ids[: self.labelled])
 
     def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw the positions (count,) of candidates; in half of the draws of unlabelled scenes, where there are any."""

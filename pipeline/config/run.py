@@ -79,6 +79,9 @@ class NegativesConfig(Section):
     """A window that holds part of an object: not used, or a background chip as in shipsnet."""
     near_miss_share: Fraction = 0.0
     """Share of the drawn chips that are near misses, if `near_miss` is `background`."""
+    extra_per_positive: Annotated[float, Field(ge=0.0)] = 0.0
+    """Further windows for each labelled object that nothing is trained on as background: objects of composites lie on
+    them too, in splits that train on chips of the same unit. None holds a part of an object. For `sampled`."""
     grid_stride_px: PositiveCount | None = None
     """Step of the grid, for `grid`; null takes the chip size."""
 
@@ -88,6 +91,8 @@ class NegativesConfig(Section):
             raise ValueError("near_miss_share draws near misses, but near_miss is drop: set near_miss to background")
         if self.textured_share + self.near_miss_share > 1:
             raise ValueError("textured_share and near_miss_share together are larger than 1")
+        if self.extra_per_positive and self.method == "grid":
+            raise ValueError("extra_per_positive draws further windows, but method is grid, which takes every window")
         return self
 
 

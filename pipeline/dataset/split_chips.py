@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .chip_store import SHARD_COLUMNS, ChipStore
-from .tables import CHIPS, SPLIT, UNLABELLED, UNLABELLED_ROLE
+from .tables import CHIPS, EXTRA_KINDS, SPLIT, UNLABELLED, UNLABELLED_ROLE
 
 Labels = npt.NDArray[np.int64]
 
@@ -51,7 +51,8 @@ class RealChips:
             root: Folder that the index names shards relative to.
             classes: Class names.
         """
-        columns, texts = ["chip_id", "class", "shard", "position", *CHIPS.optional], ["class", *SHARD_COLUMNS]
+        columns = ["chip_id", "class", "kind", "shard", "position", *CHIPS.optional]
+        texts = ["class", "kind", *SHARD_COLUMNS]
         store = ChipStore.open(lambda path: CHIPS.read_columns(path, columns, texts), index / "index.parquet", root)
         return cls(store, SPLIT.read(split / "split.parquet"), tuple(classes))
 
@@ -63,7 +64,14 @@ class RealChips:
     @property
     def unlabelled(self) -> ChipStore:
         """Return the windows of scenes without labels, on which objects may be composed."""
-        return self._chips(UNLABELLED_ROLE)
+        windows = self._chips(UNLABELLED_ROLE)
+        return windows.where(~windows.index["kind"].isin(EXTRA_KINDS).to_numpy(bool))
+
+    @property
+    def extra(self) -> ChipStore:
+        """Return further windows of labelled scenes that show no object, on which objects may be composed."""
+        windows = self._chips(UNLABELLED_ROLE)
+        return windows.where(windows.index["kind"].isin(EXTRA_KINDS).to_numpy(bool))
 
     def _chips(self, role: str) -> ChipStore:
         return self.store.take(self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)])

@@ -237,9 +237,11 @@ OBJECT_COLUMNS = {
 """The mask and the pose of the object that a chip is labelled for; tables of runs without masks lack them."""
 
 UNLABELLED = "(unlabelled)"
-"""Class of windows of scenes without labels: nobody knows it."""
+"""Class of windows that no label is known of: of scenes without labels, or drawn for composites alone."""
 UNLABELLED_ROLE = "unlabelled"
 """Their role in a split that may use them, which is as backgrounds of composites alone."""
+EXTRA_KINDS = ("extra_random", "extra_textured")
+"""Kinds of those that are windows of labelled scenes, away from every object."""
 
 CHIPS = Table(
     "chip",
@@ -247,7 +249,7 @@ CHIPS = Table(
         "chip_id": "string",
         "scene_id": "string",
         "class": "string",
-        "kind": "string",  # `label`, `random`, `textured`, `near_miss`, `grid`, `unlabelled`; `synthetic`
+        "kind": "string",  # label, random, textured, near_miss, grid, unlabelled, extra_random or _textured, synthetic
         "label_id": "string",
         "row": "Int64",  # top left pixel in the scene at the chips' GSD; may be negative at an edge
         "col": "Int64",
@@ -285,8 +287,8 @@ def write_synthetic(columns: Mapping[str, Any], path: Path) -> None:
 
 
 SPLIT = Table("split", {"chip_id": "string", "role": "string", "unit": "string"})
-"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction), `dropped` (a leak) or `unlabelled` (of a
-scene without labels: objects may be composed on it)."""
+"""role: `train`, `validation`, `test`, `unused` (outside the drawn fraction), `dropped` (a leak) or `unlabelled` (of
+the class `(unlabelled)`: objects may be composed on it)."""
 
 PREDICTIONS = Table(
     "prediction",

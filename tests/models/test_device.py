@@ -115,7 +115,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeps memory where malloc is glibc's")
 def test_a_training_gets_back_freed_memory() -> None:
     def fresh_pages(how: str) -> int:
-        # Whether malloc gives memory back depends on what lies at the end of the heap; from these limits it always does.
+        # Else what lies at the end of the heap decides whether malloc gives memory back.
         limits = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
         done = subprocess.run(
             [sys.executable, "-c", STEPS, how], env=os.environ | limits, capture_output=True, text=True, check=True

@@ -81,11 +81,12 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         target_width=[grid.width for grid in grids],
         scale_row=[grid.scale_row for grid in grids],
         scale_col=[grid.scale_col for grid in grids],
-        background=background_counts(scenes, labels, grids, settings, unlabelled),
+        background=background_counts(scenes, labels, grids, settings, settings.per_positive, unlabelled),
+        extra=background_counts(scenes, labels, grids, settings, settings.extra_per_positive, unlabelled),
         unlabelled=unlabelled_counts(scenes, grids, unlabelled),
     )
     batch = assign_batches((scenes["height"] * scenes["width"]).to_numpy(np.float64), list(scenes["scene_id"]))
-    batches = []
+    batches, drawn = [], ["background", "extra", "unlabelled"]
     planned, dropped, candidates = Counter[str](), Counter[str](), 0
     if len(spare):
         dropped["labelled: more than chips.max_per_class"] = len(spare)
@@ -93,12 +94,12 @@ def plan_batches(tables: Path, config: dict[str, Any], store: Path, out: Path) -
         rows = np.flatnonzero(batch == name)
         chosen, own = scenes.iloc[rows], [grids[row] for row in rows]
         labelled, blocked = (table[table["scene_id"].isin(chosen["scene_id"])] for table in (labels, set_aside))
-        counts = chosen["background"].tolist(), chosen["unlabelled"].tolist()
-        plans = plan(chosen, labelled, blocked, own, *counts, settings)
+        background, extra, windows = (chosen[name].tolist() for name in drawn)
+        plans = plan(chosen, labelled, blocked, own, background, extra, windows, settings)
         dropped.update(plans.dropped)
         if plans.windows.empty:
             continue
-        _write(chosen.drop(columns=["background", "unlabelled"]), out / f"scenes-{name}.parquet")
+        _write(chosen.drop(columns=drawn), out / f"scenes-{name}.parquet")
         _write(plans.windows, out / f"windows-{name}.parquet")
         _write(_objects(pd.concat([labels, spare]), chosen, config["classes"][0]), out / f"objects-{name}.parquet")
         megapixels = float((chosen["height"] * chosen["width"]).sum()) / 1e6

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...dataset.chip_store import LOCAL, ShardWriter
-from ...dataset.tables import CHIPS
+from ...dataset.tables import CHIPS, EXTRA_KINDS
 from ...raster import cut
 from ...raster.footprints import footprints
 from ...raster.gdal import SceneFile, scene_file
@@ -123,7 +123,7 @@ def _why_not(missing: pd.DataFrame, scenes: pd.DataFrame, size: int) -> list[str
     """Return why each of the windows is not used."""
     sides = scenes.set_index("scene_id")[["target_height", "target_width"]].min(axis=1)
     small = missing["scene_id"].map(sides) < size
-    names = {"label": "labelled", "unlabelled": "unlabelled"}
+    names = {"label": "labelled", "unlabelled": "unlabelled"} | dict.fromkeys(EXTRA_KINDS, "extra")
     groups = (names.get(kind, "background") for kind in missing["kind"])
     return [f"{group}: {TOO_SMALL if is_small else TOO_FEW}" for group, is_small in zip(groups, small, strict=True)]
 
@@ -157,7 +157,7 @@ def _cut_scene(
         chosen: Position in the table of each slot's window; updated.
     """
     slot, rank, ordinal = (part[name].to_numpy(np.int64) for name in ("slot", "rank", "position"))
-    textured = (part["kind"] == "textured").to_numpy()
+    textured = part["kind"].isin(["textured", "extra_textured"]).to_numpy()
     first = int(slot.min())
     alone = np.bincount(slot - first)[slot - first] == 1
     merit = np.full(int(slot.max()) - first + 1, -np.inf)

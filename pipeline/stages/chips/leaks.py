@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...dataset.chip_store import ChipStore
 from ...dataset.parquet import checked
-from ...dataset.tables import CHIPS, GROUP_PREFIX, SPLIT, UNLABELLED, UNLABELLED_ROLE
+from ...dataset.tables import CHIPS, EXTRA_KINDS, GROUP_PREFIX, SPLIT, UNLABELLED, UNLABELLED_ROLE
 from ...engine.task import read_metadata
 from . import split as splitting
 from .components import components
@@ -127,7 +127,8 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
     result = splitting.split(chips, request)
     frame = pd.DataFrame({"chip_id": chips.chip_id, "role": result.role, "unit": chips.unit})
     SPLIT.write(frame, out / "split.parquet")
-    unlabelled = int((result.role == UNLABELLED_ROLE).sum())
+    windows = result.role == UNLABELLED_ROLE
+    counts = {"unlabelled": int((windows & ~chips.extra).sum()), "extra": int((windows & chips.extra).sum())}
     roles = sorted(set(pd.unique(result.role)) - {UNLABELLED_ROLE})
     labelled = chips.label != UNLABELLED
     counted = {
@@ -145,7 +146,7 @@ def make_roles(index: Path, duplicates: Path, config: dict[str, Any], out: Path)
         "drawn_by": result.drawn_by,
         "validated_by": result.validated_by,
         "dropped": result.dropped,
-        **({"unlabelled": unlabelled} if not labelled.all() else {}),
+        **(counts if not labelled.all() else {}),
     }
 
 
@@ -154,10 +155,14 @@ def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting
     names = CHIPS.read_columns(path, ["chip_id"])["chip_id"]
     chip_id = names.array
     label = CHIPS.read_repeated(path, "class")
+    kinds, kind = CHIPS.read_codes(path, "kind")
+    extra = np.isin(kind, [kinds.index(name) for name in EXTRA_KINDS if name in kinds])
     if config["test_share"] is not None:
         # A random split ignores groups and leaks: that is what it shows.
         each = np.arange(len(names))
-        return splitting.Chips(chip_id, label, each, chip_id, each, np.zeros((0, 2), np.int64), np.zeros(0, bool))
+        return splitting.Chips(
+            chip_id, label, each, chip_id, each, np.zeros((0, 2), np.int64), np.zeros(0, bool), extra
+        )
     involved = names[names.isin(pd.concat([pairs["chip_a"], pairs["chip_b"]]))]
     places, number = involved.index.to_numpy(np.int64), pd.Index(involved)
     leaks = np.stack([places[number.get_indexer(pairs[side])] for side in ("chip_a", "chip_b")], axis=1)
@@ -178,4 +183,5 @@ def _chips(path: Path, pairs: pd.DataFrame, config: dict[str, Any]) -> splitting
         ),
         leaks=leaks.astype(np.int64),
         copies=copies,
+        extra=extra,
     )

@@ -92,6 +92,7 @@ class Split(Schema):
     validated_by: str
     dropped: Counts
     unlabelled: Count = 0
+    extra: Count = 0
 
 
 SCHEMAS = {

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...dataset.tables import UNLABELLED
+from ...dataset.tables import EXTRA_KINDS, UNLABELLED
 from ...raster.grid import Target, Windows
 from . import windows as geometry
 from .hashing import number
 from .windows import Boxes, Policy
 
 LETTERS = {"label": "l", "random": "r", "textured": "t", "near_miss": "n", "grid": "g", "unlabelled": "u"}
+LETTERS |= dict(zip(EXTRA_KINDS, "xy", strict=True))
 """Letter of each kind in a chip's name."""
 COLUMNS = ["chip_id", "scene_id", "class", "kind", "label_id", "row", "col", "slot", "rank"]
 
@@ -31,6 +32,7 @@ class Settings:
     shift: int
     method: str
     per_positive: float
+    extra_per_positive: float
     policy: Policy
     near_miss: str
     grid_stride: int
@@ -47,6 +49,7 @@ class Settings:
             shift=size // 4 if chips["edge_shift_px"] is None else chips["edge_shift_px"],
             method=negatives["method"],
             per_positive=negatives["per_positive"],
+            extra_per_positive=negatives["extra_per_positive"],
             policy=Policy(
                 negatives["textured_share"],
                 negatives["near_miss_share"],
@@ -86,6 +89,7 @@ def plan(
     set_aside: pd.DataFrame,
     targets: Sequence[Target],
     counts: Sequence[int],
+    extra: Sequence[int],
     unlabelled: Sequence[int],
     settings: Settings,
 ) -> Planned:
@@ -97,6 +101,7 @@ def plan(
         set_aside: Labels that cannot be used: no chip is cut for them, and no background where they lie.
         targets: Target grid of each scene.
         counts: Background chips to draw from each scene, see :func:`background_counts`.
+        extra: Further windows to draw from each scene for composites alone.
         unlabelled: Windows to draw from each scene of a source without labels, 0 for all others.
         settings: What is wanted.
     """
@@ -104,8 +109,8 @@ def plan(
     columns: list[Columns] = []
     slots = 0
     blocked_by_scene = _by_scene(set_aside, scenes)
-    for scene_id, frame, blocked, target, count, drawn in zip(
-        scenes["scene_id"], _by_scene(labels, scenes), blocked_by_scene, targets, counts, unlabelled, strict=True
+    for scene_id, frame, blocked, target, count, further, drawn in zip(
+        scenes["scene_id"], _by_scene(labels, scenes), blocked_by_scene, targets, counts, extra, unlabelled, strict=True
     ):
         scale = np.array([target.scale_row, target.scale_col] * 2)
         boxes = frame[_BOX].to_numpy(np.float64) / scale
@@ -115,6 +120,8 @@ def plan(
         elif not _ready_cut(frame):
             objects = np.concatenate([_objects(frame, boxes, settings), _blocked(blocked, scale, settings)])
             own.append(_background(str(scene_id), objects, target, count, settings, dropped))
+            if further:
+                own.append(_extra(str(scene_id), objects, target, further, settings, dropped))
         for part in own:
             part["scene_id"] = np.full(len(part["row"]), scene_id, dtype=object)
             part["slot"] = part["slot"] + slots
@@ -148,9 +155,10 @@ def background_counts(
     labels: pd.DataFrame,
     targets: Sequence[Target],
     settings: Settings,
+    per_positive: float,
     unlabelled: Collection[str] = (),
 ) -> list[int]:
-    """Return how many background chips to draw from each scene: shares of the whole by area.
+    """Return how many background windows to draw from each scene: shares of the whole by area.
 
     No background is drawn from the sources ``unlabelled``.
     """
@@ -159,7 +167,7 @@ def background_counts(
     areas = [target.height * target.width * (not cut) for target, cut in zip(targets, ready_cut, strict=True)]
     drawn = labels["scene_id"].isin(scenes.loc[~ready_cut, "scene_id"])
     positive = int((drawn & (labels["class"] != settings.classes[0])).sum())
-    return [int(share) for share in geometry.shares(areas, round(settings.per_positive * positive))]
+    return [int(share) for share in geometry.shares(areas, round(per_positive * positive))]
 
 
 def _ready_cut(labels: pd.DataFrame) -> bool:
@@ -227,11 +235,32 @@ def _background(
         drawn = geometry.background_slots(shape, settings.size, objects, count, settings.policy, rng)
         if drawn.missing:
             dropped["background: no room beside the objects"] += drawn.missing
-        kinds = np.array(drawn.kind, dtype=object)
-        columns = _columns(drawn.windows, kinds[drawn.slot], _counted(kinds)[drawn.slot], drawn.slot, drawn.rank)
-    count = len(columns["row"])
-    return columns | {
-        "class": np.full(count, settings.classes[0], dtype=object),
+        columns = _slots(drawn, np.array(drawn.kind, dtype=object))
+    return columns | _without_label(len(columns["row"]), settings.classes[0])
+
+
+def _extra(
+    scene_id: str, objects: Boxes, target: Target, count: int, settings: Settings, dropped: Counter[str]
+) -> Columns:
+    """Return candidate windows of one scene for composites alone: drawn as background is, without near misses."""
+    rng = np.random.default_rng([settings.seed, number("extra", scene_id)])
+    policy = replace(settings.policy, near_miss_share=0.0)
+    drawn = geometry.background_slots((target.height, target.width), settings.size, objects, count, policy, rng)
+    if drawn.missing:
+        dropped["extra: no room beside the objects"] += drawn.missing
+    columns = _slots(drawn, np.array([f"extra_{kind}" for kind in drawn.kind], dtype=object))
+    return columns | _without_label(len(columns["row"]), UNLABELLED)
+
+
+def _slots(drawn: geometry.Slots, kinds: npt.NDArray[Any]) -> Columns:
+    """Return the candidate windows of slots, of which each has a kind."""
+    return _columns(drawn.windows, kinds[drawn.slot], _counted(kinds)[drawn.slot], drawn.slot, drawn.rank)
+
+
+def _without_label(count: int, class_name: str) -> Columns:
+    """Return the class and the label of windows that no label belongs to."""
+    return {
+        "class": np.full(count, class_name, dtype=object),
         "label_id": np.full(count, None, dtype=object),
     }
 
@@ -244,10 +273,9 @@ def _unlabelled(scene_id: str, target: Target, count: int, settings: Settings, d
         dropped["unlabelled: no room"] += count - len(windows)
     each = np.arange(len(windows))
     kinds = np.full(len(windows), "unlabelled", dtype=object)
-    return _columns(windows, kinds, each, each, np.zeros(len(windows), np.int64)) | {
-        "class": np.full(len(windows), UNLABELLED, dtype=object),
-        "label_id": np.full(len(windows), None, dtype=object),
-    }
+    return _columns(windows, kinds, each, each, np.zeros(len(windows), np.int64)) | _without_label(
+        len(windows), UNLABELLED
+    )
 
 
 def _grid(shape: tuple[int, int], objects: Boxes, settings: Settings, dropped: Counter[str]) -> Columns:

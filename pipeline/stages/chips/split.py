@@ -78,6 +78,7 @@ class Chips:
         cluster: Chips that share pixels have one cluster; where units are too few, clusters are drawn.
         leaks: Pairs (M, 2) of positions of chips of which one must not train where the other one is evaluated.
         copies: Which pairs (M,) are near-duplicates; the others overlap on the ground.
+        extra: Which chips (N,) are windows of labelled scenes for composites alone; their class is ``(unlabelled)``.
     """
 
     chip_id: npt.NDArray[Any]
@@ -87,6 +88,7 @@ class Chips:
     cluster: npt.NDArray[Any]
     leaks: npt.NDArray[np.int64]
     copies: Flags
+    extra: Flags
 
 
 @dataclass
@@ -145,12 +147,17 @@ def split(chips: Chips, request: Request) -> Split:
 
 
 def _assign_unlabelled(chips: Chips, result: Split, unlabelled: Flags) -> None:
-    """Assign the windows without labels, but for those that show ground or a unit of chips that are evaluated."""
+    """Assign the windows without labels, but for those that show ground or a unit of chips that are evaluated.
+
+    Those of labelled scenes belong to their unit: where none of its chips trains, neither do they serve.
+    """
     evaluated = (result.role == TEST) | (result.role == VALIDATION)
-    near = _beside(chips.leaks, evaluated) | pd.Series(chips.unit).isin(pd.unique(chips.unit[evaluated])).to_numpy(bool)
-    result.role[unlabelled] = np.where(near[unlabelled], DROPPED, UNLABELLED_ROLE)
-    if (near & unlabelled).any():
-        result.dropped["unlabelled window of a place that is evaluated"] = int((near & unlabelled).sum())
+    unit = pd.Series(chips.unit)
+    candidates = unlabelled & (~chips.extra | unit.isin(pd.unique(chips.unit[result.role == TRAIN])).to_numpy(bool))
+    near = _beside(chips.leaks, evaluated) | unit.isin(pd.unique(chips.unit[evaluated])).to_numpy(bool)
+    result.role[candidates] = np.where(near[candidates], DROPPED, UNLABELLED_ROLE)
+    if (near & candidates).any():
+        result.dropped["unlabelled window of a place that is evaluated"] = int((near & candidates).sum())
 
 
 def _test(chips: Chips, request: Request) -> Flags:

@@ -95,7 +95,7 @@ def _composers(
         return {}
     train, labels = real.of("train")
     settings = Settings(config.in_place, config.in_place_crowded, value_range=scaling.width)
-    return composers(train, labels, layered, context.config["seed"], settings, real.unlabelled)
+    return composers(train, labels, layered, context.config["seed"], settings, real.extra, real.unlabelled)
 
 
 def _make(

@@ -22,7 +22,7 @@ def chips(groups=6, units=4, ships=6, sea=12):
         for number in range(count)
     ]
     group, unit, label, name = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
-    return s.Chips(name, label, group, unit, name.copy(), np.zeros((0, 2), np.int64), np.zeros(0, bool))
+    return s.Chips(name, label, group, unit, name.copy(), np.zeros((0, 2), np.int64), *np.zeros((2, 0), bool))
 
 
 def with_leaks(data, pairs, copies=True):

@@ -114,7 +114,7 @@ def test_half_of_the_composites_lie_on_windows_without_labels(made):
     real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
     train, labels = real.of("train")
     settings = Settings(in_place=0, in_place_crowded=0, neighbours=0)
-    composer = composers(train, labels, [1], 1, settings, real.unlabelled)[1]
+    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
     composites = composer.compose(range(400))
     names = np.array(composer.backgrounds.chip_ids)[composites.grounds]
     share = pd.Series(names).str.contains("apart|same").mean()
@@ -127,5 +127,7 @@ def test_without_such_scenes_composites_are_as_before(made):
     project, done = made
     real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
     train, labels = real.of("train")
-    alone, none = (composers(train, labels, [1], 1, Settings(), windows)[1] for windows in (None, train.take([])))
+    alone, none = (
+        composers(train, labels, [1], 1, Settings(), unlabelled=windows)[1] for windows in (None, train.take([]))
+    )
     np.testing.assert_array_equal(alone.compose(range(20)).chips, none.compose(range(20)).chips)

@@ -111,7 +111,7 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     rows = zip(*(tiles(column) for column in columns.values()), strict=True)
     return [
         blocks.heading("How composites are made"),
-        blocks.text(f"Left to right: {'; '.join(columns)}. Drawn at random from one split.{_unlabelled(data)}"),
+        blocks.text(f"Left to right: {'; '.join(columns)}. Drawn at random from one split.{_windows(data)}"),
         blocks.rows(
             [
                 {"pictures": list(zip(row, columns, strict=True)), "text": str(label)}
@@ -121,15 +121,22 @@ def composites(data: ReportData, scaling: Scaling) -> list[blocks.Block]:
     ]
 
 
-def _unlabelled(data: ReportData) -> str:
-    """Return a sentence on the scenes without labels that composites lie on, or nothing."""
-    windows = max((split.metadata.get("unlabelled", 0) for split in data.splits.values()), default=0)
-    if not windows:
-        return ""
-    return (
-        f" Half of the objects that are not in the place of a labelled one lie on up to {plural(windows, 'window')} of"
-        " scenes without labels; none of them shows ground on which the classifier is evaluated."
+def _windows(data: ReportData) -> str:
+    """Return sentences on the windows that composites lie on beside the training chips, or nothing."""
+    unlabelled, extra = (
+        max((split.metadata.get(key, 0) for split in data.splits.values()), default=0)
+        for key in ("unlabelled", "extra")
     )
+    text = ""
+    if extra:
+        text += f" Backgrounds are training chips and up to {plural(extra, 'further window')} of their scenes."
+    if unlabelled:
+        text += (
+            " Half of the objects that are not in the place of a labelled one lie on up to"
+            f" {plural(unlabelled, 'window')} of scenes without labels; none of them shows ground on which the"
+            " classifier is evaluated."
+        )
+    return text
 
 
 def acceptance(data: ReportData, results: dict[str, Any]) -> list[blocks.Block]:
