@@ -29,7 +29,7 @@ WARM = 25
 
 def step_ms(preset: str, profile: Profile, size: int, steps: int, graph: bool) -> float:
     """Return the mean milliseconds of a step."""
-    setting = make_setting(PRESETS[preset], size, profile, Path())
+    setting = make_setting(PRESETS[preset], (size, size), False, profile, Path())
     device = prepare(profile)
     networks = start(setting, device)
     if not graph:

@@ -328,17 +328,17 @@ def contest(
         data = ChipDataset(first.batches.chips, first.batches.labels)
         loops = {PLAIN: plain_steps(first.preset, *plain, data)}
         loops |= {title: our_steps(setting) for title, setting in settings.items()}
-        seconds: dict[str, list[float]] = {title: [] for title in loops}
+        timed: dict[str, list[float]] = {title: [] for title in loops}
         for turn in range(turns + 1):
             for title, loop in loops.items():
                 torch.use_deterministic_algorithms(title != PLAIN)
                 took = seconds_per_step(loop, seconds if turn else seconds / 4)
                 if turn:  # the first turn warms up
-                    seconds[title].append(took)
+                    timed[title].append(took)
         alone = {title: arithmetic_alone(settings[title]) for title in ("ours, fp32", "ours, bf16")}
         last = [*settings][-1]
         notes = [f"Where a step of {name}, {last.removeprefix('ours, ')}, goes: {where_it_goes(settings[last])}."]
-    steps = {title: statistics.median(times) for title, times in seconds.items()}
+    steps = {title: statistics.median(times) for title, times in timed.items()}
     rows = []
     for title, step in steps.items():
         share = f"{alone[title] / step:.0%}" if title in alone else ""
