@@ -36,6 +36,7 @@ class Settings:
             the others lie on a background.
         in_place_crowded: The same for objects beside structures or other objects: what surrounds those is part of what
             tells them from the background, and no background without an object looks like it.
+        unlabelled_share: Share of the other objects that lie on scenes without labels, where there are any.
         candidates: Backgrounds of which the one that looks most like the surroundings of a labelled object is taken.
         scale: Largest relative change of an object's size.
         colour: Strength of changes of an object's gain, offset, saturation and contrast, 0 to 1.
@@ -45,6 +46,7 @@ class Settings:
 
     in_place: float = 0.1
     in_place_crowded: float = 0.8
+    unlabelled_share: float = 0.5
     candidates: int = 64
     scale: float = 0.12
     colour: float = 0.2
@@ -294,7 +296,7 @@ class Composer:
             scale *= 1 + 0.25 * change
         else:
             pose = self._turned(labelled, draw[6])
-            drawn = self.backgrounds.draw(self.settings.candidates, rng)
+            drawn = self.backgrounds.draw(self.settings.candidates, self.settings.unlabelled_share, rng)
             background = self.backgrounds.most_alike(drawn, pose, self.law.around[source])
             ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
             rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours

@@ -31,8 +31,6 @@ CROWDED = 0.18
 """Share of edges around an object from which it lies beside structures or other objects."""
 LEAST_RING = 40
 """Pixels around an object that tell whether it lies beside something."""
-UNLABELLED_SHARE = 0.5
-"""Share of the composites that lie on scenes without labels, where there are any."""
 REACH_PX = 9.0
 """How far surroundings reach from an object's edge, beyond a gap of two pixels."""
 
@@ -143,12 +141,12 @@ class Backgrounds:
         chips, features = self.chips[: self.labelled], self.features[: self.labelled]
         return replace(self, chips=chips, features=features, chip_ids=self.chip_ids[: self.labelled])
 
-    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draw the positions (count,) of candidates; in half of the draws of unlabelled scenes, where there are any."""
+    def draw(self, count: int, unlabelled_share: float, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Draw the positions (count,) of candidates; in a share of the draws, of unlabelled scenes, if there are any."""
         every = len(self.chips)
         if self.labelled in (0, every):
             return rng.integers(0, every, count)
-        first, stop = (self.labelled, every) if rng.random() < UNLABELLED_SHARE else (0, self.labelled)
+        first, stop = (self.labelled, every) if rng.random() < unlabelled_share else (0, self.labelled)
         return rng.integers(first, stop, count)
 
     def surroundings(self, chips: Chips, poses: list[Pose]) -> Floats:

@@ -274,6 +274,8 @@ class SynthConfig(Section):
     on a background that looks like the surroundings of a labelled one."""
     in_place_crowded: Fraction = 0.8
     """The same for objects beside structures or other objects."""
+    unlabelled_share: Fraction = 0.5
+    """Share of the other objects that lie on windows of scenes without labels, where there are any."""
     oversample: Annotated[float, Field(ge=1.0)] = 2.0
     """At most this many candidates are made for each accepted chip."""
     screen: bool = True

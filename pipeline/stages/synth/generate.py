@@ -94,7 +94,8 @@ def _composers(
     if not layered:
         return {}
     train, labels = real.of("train")
-    settings = Settings(config.in_place, config.in_place_crowded, value_range=scaling.width)
+    shares = config.in_place, config.in_place_crowded, config.unlabelled_share
+    settings = Settings(*shares, value_range=scaling.width)
     return composers(train, labels, layered, context.config["seed"], settings, real.extra, real.unlabelled)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from fixtures.chip_project import ChipProject, scene, scene_row, write_tif
 from satpipe.composition.compose import Settings
-from satpipe.composition.split_objects import composers
+from satpipe.composition.split_objects import behind, composers
 from satpipe.dataset.chip_store import ChipStore
 from satpipe.dataset.split_chips import RealChips, labelled
 from satpipe.dataset.tables import CHIPS, SPLIT, UNLABELLED
@@ -121,6 +121,27 @@ def test_half_of_the_composites_lie_on_windows_without_labels(made):
     assert 0.42 < share < 0.58  # two standard errors of a half in 400, and a little
     bright = composites.chips[:, :3].mean(axis=(1, 2, 3)) > 150
     assert (bright == pd.Series(names).str.contains("apart|same").to_numpy()).mean() > 0.95
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_share_of_windows_without_labels_is_the_one_asked_for(made, share):
+    project, done = made
+    real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
+    train, labels = real.of("train")
+    settings = Settings(in_place=0, in_place_crowded=0, unlabelled_share=share, neighbours=0)
+    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
+    names = np.array(composer.backgrounds.chip_ids)[composer.compose(range(50)).grounds]
+    assert pd.Series(names).str.contains("apart|same").mean() == share
+
+
+def test_what_lies_behind_composites_is_of_labelled_scenes(made):
+    project, done = made
+    real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
+    train, labels = real.of("train")
+    settings = Settings(in_place=0, in_place_crowded=0, unlabelled_share=1.0)
+    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
+    assert composer.without_objects(range(20)).mean(axis=(1, 2, 3)).min() > 150  # windows without labels are bright
+    assert behind({1: composer}, 20, 0).mean(axis=(1, 2, 3)).max() < 150
 
 
 def test_without_such_scenes_composites_are_as_before(made):

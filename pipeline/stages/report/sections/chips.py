@@ -130,9 +130,10 @@ def _windows(data: ReportData) -> str:
     text = ""
     if extra:
         text += f" Backgrounds are training chips and up to {plural(extra, 'further window')} of their scenes."
-    if unlabelled:
+    share = data.config["synth"]["unlabelled_share"]
+    if unlabelled and share:
         text += (
-            " Half of the objects that are not in the place of a labelled one lie on up to"
+            f" Of the objects that are not in the place of a labelled one, {100 * share:.0f} % lie on up to"
             f" {plural(unlabelled, 'window')} of scenes without labels; none of them shows ground on which the"
             " classifier is evaluated."
         )
