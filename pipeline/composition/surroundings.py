@@ -142,7 +142,7 @@ class Backgrounds:
         return replace(self, chips=chips, features=features, chip_ids=self.chip_ids[: self.labelled])
 
     def draw(self, count: int, unlabelled_share: float, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draw the positions (count,) of candidates; in a share of the draws, of unlabelled scenes, if there are any."""
+        """Draw the positions (count,) of candidates; in a share of the draws, of unlabelled scenes."""
         every = len(self.chips)
         if self.labelled in (0, every):
             return rng.integers(0, every, count)
