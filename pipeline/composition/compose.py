@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,11 @@ class Law:
         typical = data.get("typical")
         return cls(poses, around, float(data["neighbour_rate"]), typical and TypicalObject.from_json(typical))
 
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.float64]:
+        """Return the length of each labelled object."""
+        return np.array([pose.length for pose in self.poses])
+
     def unusual(self, layers: Layers) -> npt.NDArray[np.float64]:
         """Return how unusual objects of layers (N, rows, cols, C + 1) are (N,); above 1, no real one is like them."""
         return np.zeros(len(layers)) if self.typical is None else self.typical.distance(layers)
@@ -143,7 +149,6 @@ class Composites:
         sources: Which labelled object gave pose and surroundings (N,).
         grounds: Which background it lies on, -1 in place (N,).
         neighbours: Alphas (H, W) of the further objects that were composed before the main one, in their order.
-        unusual: How unusual each object is (N,), see :meth:`Law.unusual`; 0 for real ones.
     """
 
     chips: Chips
@@ -153,7 +158,6 @@ class Composites:
     sources: npt.NDArray[np.int64]
     grounds: npt.NDArray[np.int64]
     neighbours: list[list[Alpha]]
-    unusual: npt.NDArray[np.float64]
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
@@ -248,8 +252,7 @@ class Composer:
             neighbours.append(others)
             origins.append(origin)
         source, ground = np.array(origins, np.int64).reshape(-1, 2).T
-        unusual = np.zeros(len(numbers)) if layers is None else self.law.unusual(layers)
-        return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours, unusual)
+        return Composites(chips, alphas, poses, ground < 0, source, ground, neighbours)
 
     def on_labelled_scenes(self) -> Composer:
         """Return what composes the same objects on backgrounds of labelled scenes alone, where there are any."""
@@ -298,7 +301,9 @@ class Composer:
             pose = self._turned(labelled, draw[6])
             drawn = self.backgrounds.draw(self.settings.candidates, self.settings.unlabelled_share, rng)
             background = self.backgrounds.most_alike(drawn, pose, self.law.around[source])
-            ground = np.nan_to_num(self.backgrounds.chips[background].astype(np.float32))
+            ground = self.backgrounds.chips[background].astype(np.float32)
+            if not np.issubdtype(self.backgrounds.chips.dtype, np.integer):
+                ground = np.nan_to_num(ground)
             rate = self.law.neighbour_rate if self.settings.neighbours is None else self.settings.neighbours
             for _ in range(0 if alone else int(rng.poisson(rate))):
                 ground, other = self._with_neighbour(ground, pose, rng)
@@ -318,7 +323,7 @@ class Composer:
         Objects larger than a canvas have been made smaller to fit: a layer that fills its canvas may stand for them.
         """
         most = self.canvas[1] - MARGIN_PX
-        lengths = np.minimum([pose.length for pose in self.law.poses], most)
+        lengths = np.minimum(self.law.lengths, most)
         chances = np.exp(-0.5 * (np.log(lengths / min(length, most)) / SIZE_SPREAD) ** 2) + 1e-9
         return int(np.searchsorted(np.cumsum(chances), draw * chances.sum(), side="right").clip(0, len(lengths) - 1))
 
@@ -371,15 +376,17 @@ def recoloured(layer: Floats, strength: float, value_range: float, draw: npt.NDA
             the bands' own gains in turn.
     """
     change = (2 * draw - 1) * strength
-    bands, share = layer[..., :-1], layer[..., -1:]
-    grey = bands.mean(axis=-1, keepdims=True)
-    middle = grey.sum() / max(float(share.sum()), 1.0)
+    bands, pixels = layer.shape[-1] - 1, layer.reshape(-1, layer.shape[-1])
+    sums = np.ones(len(pixels), np.float32) @ pixels
+    middle = float(sums[:-1].mean()) / max(float(sums[-1]), 1.0)
     saturation, contrast = 1 + change[0], 1 + change[1]
-    changed = contrast * saturation * bands + contrast * (1 - saturation) * grey
-    changed = changed + share * ((1 - contrast) * middle + value_range / 2 * change[2])
     # Bands hardly change against each other: hulls would turn violet.
-    gains = (1 + 0.5 * change[3]) * (1 + 0.15 * np.resize(change[4:], bands.shape[-1]))
-    return np.concatenate([changed * gains, share], axis=-1).astype(np.float32)
+    gains = (1 + 0.5 * change[3]) * (1 + 0.15 * np.resize(change[4:], bands))
+    # All of it is linear in bands and alpha, so that one matrix does it.
+    matrix = np.eye(bands + 1)
+    matrix[:-1, :-1] = contrast * (saturation * np.eye(bands) + (1 - saturation) / bands) * gains
+    matrix[-1, :-1] = ((1 - contrast) * middle + value_range / 2 * change[2]) * gains
+    return (pixels @ matrix.astype(np.float32)).reshape(layer.shape)
 
 
 def as_dtype(values: Floats, dtype: np.dtype[Any]) -> npt.NDArray[np.generic]:

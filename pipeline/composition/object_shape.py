@@ -41,13 +41,16 @@ def figures_of(layers: Layers, value_range: float) -> Floats:
     Area, length and width are logarithms; brightness, saturation, contrast and detail are shares of the value range.
     Softness is 0 where every pixel is covered fully or not at all; fill is the area over length times width.
     """
-    alphas = layers[..., -1].astype(np.float64)
-    area = np.maximum(alphas.sum(axis=(1, 2)), 1e-6)
+    count, rows, cols, channels = layers.shape
+    pixels = layers.reshape(count, -1, channels).astype(np.float64)
+    sums, alphas = np.ones(rows * cols) @ pixels, np.ascontiguousarray(pixels[..., -1]).reshape(count, rows, cols)
+    area = np.maximum(sums[:, -1], 1e-6)
     length, width = (_extent(alphas.sum(axis=axis), area) for axis in (1, 2))
-    bands = layers[..., :-1].astype(np.float64) / value_range
-    mean = bands.sum(axis=(1, 2)) / area[:, None]
-    softness = 4 * (alphas * (1 - alphas)).sum(axis=(1, 2)) / area
-    brightness, each = mean.mean(axis=1), zip(bands.mean(axis=-1), alphas, mean.mean(axis=1), strict=True)
+    mean = sums[:, :-1] / (area[:, None] * value_range)
+    softness = 4 * (sums[:, -1] - np.einsum("nrc,nrc->n", alphas, alphas)) / area
+    brightness = mean.mean(axis=1)
+    grey = (pixels[..., :-1] @ np.full(channels - 1, 1 / ((channels - 1) * value_range))).reshape(alphas.shape)
+    each = zip(grey, alphas, brightness, strict=True)
     contrast, detail, largest = np.array([_texture(*item) for item in each]).reshape(-1, 3).T
     logs = [np.log(np.maximum(item, 1e-3)) for item in (area, length, width)]
     fill = area / np.maximum(length * width, 1)

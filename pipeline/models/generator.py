@@ -8,6 +8,7 @@ reads that folder with :func:`load` and calls :func:`generate`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -90,31 +91,37 @@ class Generator:
         return self.sample_objects(z, labels, numbers)[0]
 
     def sample_objects(
-        self, z: npt.ArrayLike, labels: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
+        self,
+        z: npt.ArrayLike,
+        labels: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.int64],
+        most_unusual: float = math.inf,
     ) -> tuple[Values, list[list[Alpha]], npt.NDArray[np.float64]]:
         """Return chips (N, H, W, C) in [-1, 1] of at most a block of latents, and what is known of their objects.
 
         That is the alphas (H, W) of the objects of each chip, which are of its class, the farthest back first; and how
-        unusual its main object is (N,), see :meth:`~satpipe.composition.compose.Law.unusual`. A chip that is generated
-        whole has no object, and NaN.
+        unusual its main object is (N,), see :meth:`~satpipe.composition.compose.Law.unusual`, or NaN without
+        ``most_unusual``. A chip that is generated whole has no object, and NaN.
 
         Args:
             z: Latents (N, z_dim).
             labels: Class indices (N,).
             numbers: Pose and background of a composite follow from its number (N,); whole chips do not need one.
+            most_unusual: Composites whose main object is more unusual stay blank and show no object.
         """
         objects: list[list[Alpha]] = [[] for _ in labels]
         unusual = np.full(len(objects), np.nan)
         z = np.asarray(z, np.float32)
         is_whole = np.isin(labels, self.whole)
         own = np.array([self.whole.index(label) if label in self.whole else 0 for label in labels.tolist()], np.int64)
-        values = sample(self.network, z, own) if is_whole.any() else np.empty((len(z), *self.shape), np.float32)
+        values = sample(self.network, z, own) if is_whole.any() else np.zeros((len(z), *self.shape), np.float32)
         if self.layers is not None and not is_whole.all():
             rows = np.flatnonzero(~is_whole)
-            composed = self.layers.compose(self.composers, z[rows], labels[rows], numbers[rows])
+            composed, unusual[rows] = self.layers.compose(
+                self.composers, z[rows], labels[rows], numbers[rows], most_unusual
+            )
             for some, composites in composed.values():
                 values[rows[some]] = self.layers.scaling.apply(composites.chips)
-                unusual[rows[some]] = composites.unusual
                 for row, others, alpha in zip(rows[some], composites.neighbours, composites.alphas, strict=True):
                     objects[row] = [*others, alpha]
         return values, objects, unusual

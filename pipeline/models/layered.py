@@ -7,6 +7,7 @@ no pixel of the chips that it was learned from. A saved generator composes on ba
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,8 +62,13 @@ class LayerGenerator:
         return np.concatenate([self.layers(block, np.full(len(block), label)) for block in blocks])
 
     def compose(
-        self, composers: Mapping[int, Composer], z: npt.NDArray[np.float32], labels: Labels, numbers: Labels
-    ) -> dict[int, tuple[Labels, Composites]]:
+        self,
+        composers: Mapping[int, Composer],
+        z: npt.NDArray[np.float32],
+        labels: Labels,
+        numbers: Labels,
+        most_unusual: float = math.inf,
+    ) -> tuple[dict[int, tuple[Labels, Composites]], npt.NDArray[np.float64]]:
         """Compose layers of at most a block of latents.
 
         Args:
@@ -70,15 +76,21 @@ class LayerGenerator:
             z: Latents (N, z_dim).
             labels: Class indices (N,).
             numbers: Number of each composite (N,): its pose and background follow from it.
+            most_unusual: Objects that are more unusual are not composed.
 
         Returns:
-            For each class its positions in the block, and its composites.
+            For each class the positions in the block of its composites, and these; and how unusual each object is (N,),
+            see :meth:`~satpipe.composition.compose.Law.unusual`, or NaN without ``most_unusual``.
         """
-        layers = self.layers(z, labels)
-        positions = {label: np.flatnonzero(labels == label) for label in np.unique(labels).tolist()}
-        return {
-            label: (rows, composers[label].compose(numbers[rows], layers[rows])) for label, rows in positions.items()
-        }
+        layers, unusual = self.layers(z, labels), np.full(len(labels), np.nan)
+        composites = {}
+        for label in np.unique(labels).tolist():
+            rows = np.flatnonzero(labels == label)
+            if most_unusual < math.inf:
+                unusual[rows] = self.laws[label].unusual(layers[rows])
+                rows = rows[~(unusual[rows] > most_unusual)]
+            composites[label] = rows, composers[label].compose(numbers[rows], layers[rows])
+        return composites, unusual
 
 
 def save(generator: LayerGenerator, names: tuple[str, ...], folder: Path) -> None:

@@ -172,6 +172,7 @@ class GeneratorNetwork(nn.Module):
         x = x.float()
         if not self.architecture.layer:
             return torch.tanh(x)
+        x = x.contiguous()  # bands first: three of four channels beside each other take several times as long
         alpha = torch.sigmoid(2 * x[:, -1:])
         return torch.cat([torch.tanh(x[:, :-1]) * alpha, alpha], dim=1)
 

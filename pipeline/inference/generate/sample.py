@@ -7,6 +7,7 @@ beside it. Each block is computed by one thread, so that the number of threads c
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from ...composition.pose import Alpha
 from ...models.device import Profile
 from ...models.generator import Generator
 from ...models.networks import BLOCK, latents
+from ...stages.synth.filters import MOST_UNUSUAL, OBJECT
 from ...stages.synth.screening import Screening
 
 Floats = npt.NDArray[np.float64]
@@ -176,13 +178,16 @@ def _block(
     seeds, labels = start + np.arange(BLOCK), np.full(BLOCK, label)
     z = latents(seeds, generator.z_dim, truncation)
     with precision_of(generator).autocast():
-        values, alphas, unusual = generator.sample_objects(z, labels, seeds)
+        most_unusual = math.inf if screening is None else MOST_UNUSUAL
+        values, alphas, unusual = generator.sample_objects(z, labels, seeds, most_unusual)
     objects = [visible(each) for each in alphas]
-    if screening is None:
-        nothing = np.full(BLOCK, np.nan)
-        return Block(label, values, seeds, nothing, nothing, objects), np.full(BLOCK, "", object)
-    measures, why = screening.screen(values, labels, unusual)
-    return Block(label, values, seeds, measures.label_score, measures.distance, objects), why
+    score, distance, why = np.full(BLOCK, np.nan), np.full(BLOCK, np.nan), np.full(BLOCK, "", object)
+    why[unusual > MOST_UNUSUAL] = OBJECT  # of composites, which have not been composed
+    rows = np.flatnonzero(why == "")
+    if screening is not None and len(rows):
+        measures, why[rows] = screening.screen(values[rows], labels[rows], unusual[rows])
+        score[rows], distance[rows] = measures.label_score, measures.distance
+    return Block(label, values, seeds, score, distance, objects), why
 
 
 def visible(alphas: Sequence[Alpha]) -> list[npt.NDArray[np.bool_]]:

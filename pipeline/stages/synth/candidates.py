@@ -29,12 +29,15 @@ class Made:
         chips: The same in the chips' own dtype.
         composites: What they show, where they are composites.
         background_ids: Real chip that each composite lies on, perhaps turned; None where it took an object's place.
+        unusual: How unusual the object of each composite is (N,), see
+            :meth:`~satpipe.composition.compose.Law.unusual`; None for whole chips.
     """
 
     values: npt.NDArray[np.float32]
     chips: Chips
     composites: Composites | None = None
     background_ids: Sequence[str | None] = ()
+    unusual: npt.NDArray[np.float64] | None = None
 
 
 Source = Callable[[Labels], Made]
@@ -75,10 +78,10 @@ class Candidates:
         return [None] * len(self.labels) if self.made.composites is None else self.made.composites.poses
 
 
-def _composed(composer: Composer, composites: Composites, scaling: Scaling) -> Made:
+def _composed(composer: Composer, composites: Composites, scaling: Scaling, unusual: npt.NDArray[np.float64]) -> Made:
     names = composer.backgrounds.chip_ids
     ids = [names[ground] if names and ground >= 0 else None for ground in composites.grounds]
-    return Made(scaling.apply(composites.chips), composites.chips, composites, ids)
+    return Made(scaling.apply(composites.chips), composites.chips, composites, ids, unusual)
 
 
 def whole_chips(generator: Generator, label: int, scaling: Scaling, truncation: float) -> Source:
@@ -98,7 +101,7 @@ def generated_objects(
 
     def make(seeds: Labels) -> Made:
         layers = generator.draw(label, seeds, truncation)
-        return _composed(composer, composer.compose(seeds, layers), scaling)
+        return _composed(composer, composer.compose(seeds, layers), scaling, composer.law.unusual(layers))
 
     return make
 
@@ -107,7 +110,7 @@ def real_objects(composer: Composer, scaling: Scaling) -> Source:
     """Return what composes the real objects of a class, cut out, in the same way."""
 
     def make(seeds: Labels) -> Made:
-        return _composed(composer, composer.compose(seeds), scaling)
+        return _composed(composer, composer.compose(seeds), scaling, np.zeros(len(seeds)))
 
     return make
 
@@ -132,7 +135,7 @@ def candidates_of(
         count = min(wanted - accepted, limit - tried)
         labels, seeds = np.full(count, label), seed + tried + np.arange(count)
         drawn = source(seeds)
-        unusual = drawn.composites.unusual if drawn.composites else np.full(count, np.nan)
+        unusual = np.full(count, np.nan) if drawn.unusual is None else drawn.unusual
         measures, why = None, np.full(count, "", object)
         if screening:
             measures, why = screening.screen(drawn.values, labels, unusual, real_backgrounds=True)

@@ -7,6 +7,7 @@ chips get. Candidates are measured against that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from ...dataset.orientations import ORIENTATIONS, oriented
 from ...dataset.scaling import Scaling
-from ...models.classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, place, to_tensor
+from ...models.classifier import BLOCK, SHIP_CONVNET, Architecture, ShipConvNet, build, place, standardised, to_tensor
 from ...models.device import Profile, prepare
 from ...models.probe import drawn_equally
 
@@ -54,11 +55,10 @@ class Scorer:
     width: Floats
     typical: Floats
 
-    def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
-        """Return probability of the own class (N,) and relative distance (N,) of scaled chips (N, H, W, C)."""
-        raw, probabilities = _forward(self.network, chips)
+    def measure(self, raw: Floats, labels: Labels) -> Floats:
+        """Return the relative distance (N,) of chips with features (N, D)."""
         distance = nearest((raw - self.mean) / self.width, labels, self.features, self.labels)
-        return probabilities[np.arange(len(labels)), labels], distance / self.typical[labels]
+        return np.asarray(distance / self.typical[labels])
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ class Ensemble:
 
     def measure(self, chips: npt.NDArray[np.float32], labels: Labels) -> tuple[Floats, Floats]:
         """Return the mean over the networks of probability and distance (N,) of scaled chips (N, H, W, C)."""
-        pairs = [scorer.measure(chips, labels) for scorer in self.scorers]
-        return np.mean([score for score, _ in pairs], axis=0), np.mean([distance for _, distance in pairs], axis=0)
+        outputs = _forward([scorer.network for scorer in self.scorers], chips)
+        scores = [probabilities[np.arange(len(labels)), labels] for _, probabilities in outputs]
+        distances = [scorer.measure(raw, labels) for scorer, (raw, _) in zip(self.scorers, outputs, strict=True)]
+        return np.mean(scores, axis=0), np.mean(distances, axis=0)
 
 
 def train_ensemble(
@@ -109,9 +111,9 @@ def train_ensemble(
     for number in range(folds):
         trained_on, held_out = fold != number, fold == number
         network = _train(scaled[trained_on], labels[trained_on], architecture, profile, [seed, number])
-        raw, _ = _forward(network, scaled[trained_on])
+        raw, _ = _forward([network], scaled[trained_on])[0]
         mean, width = raw.mean(axis=0), raw.std(axis=0) + 1e-6
-        left_out, probabilities = _forward(network, scaled[held_out])
+        left_out, probabilities = _forward([network], scaled[held_out])[0]
         away = nearest((left_out - mean) / width, labels[held_out], (raw - mean) / width, labels[trained_on])
         typical = np.array([np.median(away[labels[held_out] == label]) for label in range(len(classes))]) + 1e-9
         scorers.append(Scorer(network, (raw - mean) / width, labels[trained_on], mean, width, typical))
@@ -170,13 +172,16 @@ def _train(
     return network.eval()
 
 
-def _forward(network: ShipConvNet, scaled: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Compute features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C)."""
-    device = next(network.parameters()).device
-    features, probabilities = [], []
+def _forward(networks: Sequence[ShipConvNet], scaled: npt.NDArray[np.float32]) -> list[tuple[Floats, Floats]]:
+    """Compute features (N, D), free of place, and class probabilities (N, K) of scaled chips (N, H, W, C) by each."""
+    device = next(networks[0].parameters()).device
+    blocks: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in networks]
     with torch.inference_mode():
         for start in range(0, len(scaled), BLOCK):
-            maps = network.maps(to_tensor(scaled[start : start + BLOCK]).to(device)).float()
-            features.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).cpu())
-            probabilities.append(functional.softmax(network.classify(maps), dim=1).cpu())
-    return torch.cat(features).double().numpy(), torch.cat(probabilities).double().numpy()
+            chips = standardised(to_tensor(scaled[start : start + BLOCK]).to(device))  # once for all networks
+            for network, block in zip(networks, blocks, strict=True):
+                maps = network.body(chips).float()
+                features = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+                block.append((features.cpu(), functional.softmax(network.classify(maps), dim=1).cpu()))
+    joined = [[torch.cat(each).double().numpy() for each in zip(*block, strict=True)] for block in blocks]
+    return [(features, probabilities) for features, probabilities in joined]

@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ...models.classifier import SHIP_CONVNET, Architecture, ShipConvNet, build
 from ...models.device import Profile, prepare
 from ...utils.bounded_files import read_json
 from ...utils.errors import StoreError, TooLittleDataError, first_line
-from .filters import Chips, Limits, Measures, copy_correlation, reasons, shrunk
+from .filters import Chips, Limits, Measures, copy_correlation, reasons, shrunk, unit_vectors
 from .scorer import BASE_CHANNELS, Ensemble, Scorer, train_ensemble
 from .seeds import first_seed
 
@@ -60,6 +61,11 @@ class Screening:
     size_px: int
     min_texture: float = MIN_TEXTURE
 
+    @cached_property
+    def training(self) -> npt.NDArray[np.float32]:
+        """Return the training chips as vectors (M, D) that copies are found with."""
+        return unit_vectors(self.thumbnails.astype(np.float64))
+
     def screen(
         self,
         values: npt.NDArray[np.float32],
@@ -80,7 +86,7 @@ class Screening:
         compared = np.isnan(unusual) if real_backgrounds else np.ones(len(labels), bool)
         correlation = nothing.copy()
         if compared.any():
-            correlation[compared] = copy_correlation(values[compared], self.thumbnails, self.min_texture, 2.0)
+            correlation[compared] = copy_correlation(values[compared], self.training, self.min_texture, 2.0)
         measures = Measures(score, distance, correlation, unusual)
         return measures, reasons(measures, labels, self.limits)
 
