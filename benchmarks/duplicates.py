@@ -7,7 +7,9 @@ chips are added as chips of other scenes, one kind of change after the other. FO
 labels beside them and ``tiles.csv`` (file, site, overlap_group); it is not part of satpipe. Without it scenes are
 simulated. Pairs of chips of different sites that are no planted copy are counted as false.
 
-For the time, chips are noise smoothed by different amounts, one in a hundred of them a changed copy of another one.
+For the time, textured chips are cut at random places of the scenes, in any direction and at any scale, so that they are
+as alike as those of one kind of imagery, and one in a hundred is a changed copy of another one. They are cut when they
+are read, and the time that takes is left out: reading chips from disk is not measured.
 """
 
 from __future__ import annotations
@@ -33,10 +35,9 @@ from satpipe.stages.ingest.simulator.scene import simulate
 from section import processor, write_section
 
 Pixels = npt.NDArray[np.uint8]
-SIDE, SMALL = 80, 32
-"""Sides of the chips for the recall, and of those for the time."""
+SIDE = 80
+"""Side of the chips."""
 MIN_CORRELATION, MIN_TEXTURE = 0.95, 0.04
-SHARD = 50_000
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ CUTS: dict[str, Callable[[Place], Pixels]] = {
     **{f"rescaled by {scale}": partial(Place.cut, scale=scale) for scale in (0.9, 1.1)},
 }
 """How else a copy is cut from its scene."""
+SHIFTS = {f"shifted by {shift} px both ways": shift for shift in (1, 2, 4)}
+"""Shifts of copies among many chips."""
 
 
 def main() -> None:
@@ -130,13 +133,15 @@ def main() -> None:
     parser.add_argument("--chips", type=int, nargs="+", default=[50_000, 200_000], help="chips to take time for")
     parser.add_argument("--docs", type=Path, help="file whose sections are replaced by the result")
     asked = parser.parse_args()
+    cv2.setNumThreads(1)
+    places = labelled(asked.tiles) if asked.tiles else simulated()
     for name in asked.only or ("recall", "time"):
         if name == "recall":
-            lines = recall_table(labelled(asked.tiles) if asked.tiles else simulated(), asked.copies)
+            lines = recall_table(places, asked.copies)
         else:
-            lines = time_table(asked.chips)
+            lines = time_table(list({id(place.scene): place.scene for place in places[1]}.values()), asked.chips)
         load = "" if name == "recall" else f", {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
-        tiles = " --tiles FOLDER" if asked.tiles and name == "recall" else ""
+        tiles = " --tiles FOLDER" if asked.tiles else ""
         command = f"`python benchmarks/duplicates.py{tiles} --only {name}`: {processor()}{load}."
         write_section(f"Near-duplicates: {name}", [command, "", *lines], asked.docs)
 
@@ -224,40 +229,78 @@ def _index(shards: Sequence[Pixels] | Iterator[Pixels], scenes: Sequence[str], r
     return pd.DataFrame({"chip_id": chip_id, "scene_id": scenes, "shard": names, "position": positions})
 
 
-def time_table(counts: Sequence[int]) -> list[str]:
+@dataclass(frozen=True)
+class Cuts(ChipStore):
+    """Textured chips that are cut when they are read: at random places of scenes, in any direction, at any scale.
+
+    The last of them are copies of the first, each changed in one way or shifted.
+
+    Attributes:
+        scenes: Pixels (H, W, 3) of the scenes.
+        copies: How many chips are copies.
+        seconds: Seconds that cutting has taken so far, by thread and call.
+    """
+
+    scenes: list[Pixels]
+    copies: int
+    seconds: list[float]
+
+    @classmethod
+    def of(cls, scenes: list[Pixels], count: int, copies: int) -> Cuts:
+        """Return ``count`` chips, each of a scene of its own."""
+        names = [f"{number:09d}" for number in range(count)]
+        return cls(pd.DataFrame({"chip_id": names, "scene_id": names}), Path(), scenes, copies, [])
+
+    def read(self, rows: npt.ArrayLike | None = None) -> Pixels:
+        """Cut the chips (N, H, W, 3) at the given positions."""
+        began = time.thread_time()
+        chips = np.stack([self._cut(int(row)) for row in np.asarray(rows)])
+        self.seconds.append(time.thread_time() - began)
+        return chips
+
+    def _cut(self, row: int) -> Pixels:
+        number = row - (len(self) - self.copies)
+        if number < 0:
+            return self._chip(row, 0)
+        kinds = [*CHANGES, *SHIFTS]
+        kind = kinds[number % len(kinds)]
+        return CHANGES[kind](self._chip(number, 0)) if kind in CHANGES else self._chip(number, SHIFTS[kind])
+
+    def _chip(self, number: int, shift: int) -> Pixels:
+        rng = np.random.default_rng(number)
+        while True:
+            scene = self.scenes[rng.integers(len(self.scenes))]
+            scale, degrees = rng.uniform(0.7, 1.4), rng.uniform(0, 360)
+            margin = SIDE / scale / 2**0.5
+            place = Place(scene, "", *(rng.uniform(margin, side - margin) for side in scene.shape[:2]))
+            reach = int(SIDE / scale / 2)
+            row, col = int(place.row), int(place.col)
+            around = scene[row - reach : row + reach : 4, col - reach : col + reach : 4, 1]
+            if around.std() >= 1.2 * MIN_TEXTURE * 255:
+                return place.cut(shift, degrees, scale)
+
+
+def time_table(scenes: list[Pixels], counts: Sequence[int]) -> list[str]:
     """Return the lines of the table of times."""
-    lines = ["| textured chips | wall s | processor s | planted copies | found | GiB at most |", "|---:|" + "---:|" * 5]
+    lines = [
+        "| textured chips | wall s | processor s | a chip, ms | planted copies | found | GiB at most |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     for count in counts:
-        with tempfile.TemporaryDirectory() as temporary:
-            root, copies = Path(temporary), count // 100
-            scenes = [f"{number:09d}" for number in range(count)]
-            store = ChipStore(_index(_textures(count - copies, copies), scenes, root), root)
-            wall, spent = time.perf_counter(), time.process_time()
-            pairs, compared = near_duplicates(store, MIN_CORRELATION, MIN_TEXTURE)
-            wall, spent = time.perf_counter() - wall, time.process_time() - spent
+        copies = count // 100
+        store = Cuts.of(scenes, count, copies)
+        wall, spent = time.perf_counter(), time.process_time()
+        pairs, compared = near_duplicates(store, MIN_CORRELATION, MIN_TEXTURE)
+        wall, spent = time.perf_counter() - wall, time.process_time() - spent - sum(store.seconds)
         true_pairs = set(pairs[["chip_a", "chip_b"]].itertuples(index=False, name=None))
         hits = sum((f"{n:09d}", f"{count - copies + n:09d}") in true_pairs for n in range(copies))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         lines.append(
-            f"| {compared['compared']:,} | {wall:.0f} | {spent:.0f} | {copies:,} | {hits:,} | {peak:.1f} |",
+            f"| {compared['compared']:,} | {wall:.0f} | {spent:.0f} | {1000 * spent / count:.2f}"
+            f" | {copies:,} | {hits:,} | {peak:.1f} |",
         )
         print(lines[-1], flush=True)
     return lines
-
-
-def _textures(count: int, copies: int) -> Iterator[Pixels]:
-    """Yield shards of smoothed noise, and in the last one changed copies of the first chips."""
-    changes, first = list(CHANGES.values()), np.zeros((0, SMALL, SMALL, 3), np.uint8)
-    for start in range(0, count, SHARD):
-        rng = np.random.default_rng(start)
-        noise = rng.standard_normal((min(SHARD, count - start), SMALL, SMALL), np.float32)
-        smooth = np.stack([cv2.GaussianBlur(chip, (0, 0), rng.uniform(0.7, 3)) for chip in noise])
-        grey = np.clip(120 + 40 * smooth / smooth.std(axis=(1, 2), keepdims=True), 0, 255).astype(np.uint8)
-        chips = np.repeat(grey[..., None], 3, axis=-1)
-        first = np.concatenate([first, chips[: copies - len(first)]])
-        yield chips
-    if copies:
-        yield np.stack([changes[number % len(changes)](chip) for number, chip in enumerate(first)])
 
 
 if __name__ == "__main__":

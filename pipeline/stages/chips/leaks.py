@@ -17,9 +17,10 @@ from ...dataset.tables import CHIPS, EXTRA_KINDS, GROUP_PREFIX, SPLIT, UNLABELLE
 from ...engine.task import read_metadata
 from . import split as splitting
 from .components import components
-from .duplicates import near_duplicates, overlaps
+from .duplicates import near_duplicates
 from .index import SCENE, group_columns, group_name, group_of
 from .overlap.chips import overlapping_chips
+from .overlap.outlines import overlaps
 from .overlap.search import SCENE_PAIRS
 from .summary import PAIRS
 

@@ -108,24 +108,31 @@ def coded(read: Read, count: int, space: Space) -> Coded:
 
 
 def nearest_elsewhere(
-    held: Coded, asked: Coded, scene: npt.NDArray[np.integer], nearest: int = NEAREST, workers: int = 1
+    held: Coded,
+    asked: Coded,
+    scene: npt.NDArray[np.integer],
+    nearest: int = NEAREST,
+    workers: int = 1,
+    asked_scene: npt.NDArray[np.integer] | None = None,
 ) -> tuple[Indices, Floats]:
     """Find the most similar vectors of other scenes.
 
     Args:
         held: The vectors.
-        asked: What to look for in place of each: the vectors themselves, or for instance those of mirror images.
-        scene: Scene (N,) of each.
+        asked: What to look for: the vectors themselves, or for instance those of mirror images.
+        scene: Scene (N,) of each vector.
         nearest: How many to find of each.
         workers: Threads.
+        asked_scene: Scene (A,) of what is looked for; by default one of each vector is, and of its scene.
 
     Returns:
-        Positions (N, nearest), -1 where there are fewer; and their similarity, larger for nearer ones.
+        Positions (A, nearest), -1 where there are fewer; and their similarity, larger for nearer ones.
     """
     count = int(max(held.cells.max(initial=0), asked.cells.max(initial=0))) + 1
     members = _by_cell(held.cells[:, 0], count)
-    positions = np.full((len(held.codes), nearest), -1, np.int32)
-    best = np.full((len(held.codes), nearest), -np.inf, np.float32)
+    positions = np.full((len(asked.codes), nearest), -1, np.int32)
+    best = np.full((len(asked.codes), nearest), -np.inf, np.float32)
+    asked_scene = scene if asked_scene is None else asked_scene
 
     def compare(inside: Indices, who: Indices) -> None:
         codes = held.codes[inside].astype(np.float32)
@@ -133,7 +140,7 @@ def nearest_elsewhere(
         step = max(1, _SIMILARITIES // max(1, len(inside)))
         for rows in (who[start : start + step] for start in range(0, len(who) if len(inside) else 0, step)):
             similarity = asked.codes[rows].astype(np.float32) @ codes.T - half_norms
-            similarity[scene[rows][:, None] == scene[inside]] = -np.inf
+            np.copyto(similarity, -np.inf, where=asked_scene[rows][:, None] == scene[inside])
             place, value = _largest(similarity, min(nearest, len(inside)))
             place, value = np.hstack([positions[rows], inside[place]]), np.hstack([best[rows], value])
             order = np.argsort(-value, axis=1, kind="stable")[:, :nearest]
