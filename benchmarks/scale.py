@@ -328,7 +328,7 @@ def projection(scenes: Sequence[dict[str, Any]], chips: Sequence[dict[str, Any]]
             f"The planning process grows to {planner:,.1f} GB." if planner >= 0.1 else "The planner does not grow.",
         ),
         said(
-            "- The search for near-duplicates grows with the 1.5th power of the textured chips:",
+            "- The search for near-duplicates grows with the 1.5th power of the textured chips at most:",
             f"{seconds('duplicates')(pictures):,.0f} s for {pictures['textured']:,} of them. If one chip in a hundred",
             f"is textured, {textured:,} of them take {pairs_s * textured**1.5 / 3600:,.1f} hours of one core.",
         ),

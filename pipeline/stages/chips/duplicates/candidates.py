@@ -32,8 +32,8 @@ _NEAREST = 6
 """Neighbours of a picture that are proposed, those in another orientation counted anew."""
 _FARTHEST = 0.4
 """Squared distance of the low frequencies up to which a pair is proposed; of two unlike pictures it is up to 2."""
-_ROWS = 1 << 14
-"""Pictures that are in memory at a time."""
+_ROWS, _ASKERS = 1 << 14, 1 << 17
+"""Pictures that are in memory at a time, and those for which neighbours are searched at a time."""
 
 
 def _compositions() -> npt.NDArray[np.int64]:
@@ -131,43 +131,54 @@ class Candidates:
             yield Candidates(self.first[part], self.second[part], self.turn[part])
 
 
-def proposed(thumbs: Pictures, scenes: npt.NDArray[np.int64], workers: int) -> Candidates:
+def proposed(thumbs: Pictures, scenes: npt.NDArray[np.int32], workers: int) -> Candidates:
     """Return pairs of pictures of different scenes (N,) whose low frequencies are near to each other's."""
     none = np.zeros(0, np.int64)
     if len(np.unique(scenes)) < 2:
         return Candidates(none, none, none)
 
     def canonical_vectors(rows: Rows) -> Floats:
-        low = low_frequencies(thumbs.read(rows))
-        return _vectors(low, canonical(low).argmax(axis=1))
+        positions = np.arange(len(thumbs))[rows]
+        lows = (low_frequencies(thumbs.read(positions[part])) for part in _slices(0, len(positions), _ROWS))
+        return np.concatenate([_vectors(low, canonical(low).argmax(axis=1)) for low in lows])
 
     space = learn_space(canonical_vectors, len(thumbs))
     held = coded(canonical_vectors, len(thumbs), space)
     nearest = _Nearest(len(thumbs))
-    for shift in _SHIFTS:
-        asked, asker, turn = _asked(thumbs, shift, space)
-        near, similarity = nearest_elsewhere(held, asked, scenes, _ASKED, workers, scenes[asker])
-        nearest.add(asker, near.astype(np.int64) * ORIENTATIONS + turn[:, None], _distances(asked, similarity, space))
+    for rows in _slices(0, len(thumbs), _ASKERS):
+        for shift in _SHIFTS:
+            asked, asker, turn = _asked(thumbs, rows, shift, space)
+            near, similarity = nearest_elsewhere(held, asked, scenes, _ASKED, workers, scenes[asker])
+            nearest.add(rows, asker, near.astype(np.int64) * ORIENTATIONS + turn[:, None],
+                        _distances(asked, similarity, space))  # fmt: skip
     held_turn = np.concatenate(
-        [canonical(low_frequencies(thumbs.read(rows))).argmax(axis=1) for rows in _slices(len(thumbs))]
+        [
+            canonical(low_frequencies(thumbs.read(rows))).argmax(axis=1).astype(np.int8)
+            for rows in _slices(0, len(thumbs), _ROWS)
+        ]
     )
     return nearest.pairs(held_turn)
 
 
-def _slices(count: int) -> Iterator[slice]:
-    """Yield the rows that are in memory at a time."""
-    for start in range(0, count, _ROWS):
-        yield slice(start, min(start + _ROWS, count))
+def _slices(start: int, stop: int, length: int) -> Iterator[slice]:
+    """Yield slices of at most some length that make up a range."""
+    for begin in range(start, stop, length):
+        yield slice(begin, min(begin + length, stop))
 
 
 def _asked(
-    thumbs: Pictures, shift: tuple[int, int], space: Space
+    thumbs: Pictures, asking: slice, shift: tuple[int, int], space: Space
 ) -> tuple[Coded, npt.NDArray[np.int32], npt.NDArray[np.int8]]:
-    """Return the shifted parts in all orientations that may be canonical, whose they are (A,), and those (A,)."""
+    """Return the shifted parts of some pictures in all orientations that may be canonical.
+
+    Returns:
+        The parts (A,), whose they are (A,), in ascending order, and the orientation (A,) of each.
+    """
+    tolerance = _AMBIGUOUS_SHIFTED if any(shift) else _AMBIGUOUS
     codes, cells, asker, orientation = [], [], [], []
-    for rows in _slices(len(thumbs)):
+    for rows in _slices(asking.start, asking.stop, _ROWS):
         low = low_frequencies(thumbs.read(rows), shift)
-        row, turn = np.nonzero(canonical(low, _AMBIGUOUS_SHIFTED if any(shift) else _AMBIGUOUS))
+        row, turn = np.nonzero(canonical(low, tolerance))
         part = coded(_vectors(low[row], turn).__getitem__, len(row), space)
         codes.append(part.codes)
         cells.append(part.cells)
@@ -183,7 +194,7 @@ def _distances(asked: Coded, similarity: Floats, space: Space) -> Floats:
 
 
 class _Nearest:
-    """The nearest neighbours of each picture so far, each once in an orientation.
+    """Nearest neighbours of each picture so far, each once in an orientation.
 
     Attributes:
         match: Position of each neighbour (N, 6), times 8, plus the orientation of the picture that resembles it.
@@ -194,9 +205,9 @@ class _Nearest:
         self.match = np.zeros((count, _NEAREST), np.int64)
         self.distance = np.full((count, _NEAREST), np.inf, np.float32)
 
-    def add(self, asker: npt.NDArray[np.int32], match: npt.NDArray[np.int64], distance: Floats) -> None:
-        """Add matches (A, K) of pictures (A,), which are in ascending order."""
-        for rows in _slices(len(self.match)):
+    def add(self, asking: slice, asker: npt.NDArray[np.int32], match: npt.NDArray[np.int64], distance: Floats) -> None:
+        """Add matches (A, K) of some pictures (A,), which are in ascending order."""
+        for rows in _slices(asking.start, asking.stop, _ROWS):
             part = slice(*np.searchsorted(asker, (rows.start, rows.stop)))
             held = np.repeat(np.arange(rows.start, rows.stop), _NEAREST)
             owner = np.concatenate([held, np.repeat(asker[part], match.shape[1])])
@@ -213,13 +224,17 @@ class _Nearest:
             self.match[owner[order], rank] = matches[order]
             self.distance[owner[order], rank] = distances[order]
 
-    def pairs(self, canonical_turn: npt.NDArray[np.int64]) -> Candidates:
+    def pairs(self, canonical_turn: npt.NDArray[np.int8]) -> Candidates:
         """Return the pairs; neighbours were searched for in their canonical orientations (N,)."""
-        asker, rank = np.nonzero(np.isfinite(self.distance))
-        near, turn = np.divmod(self.match[asker, rank], ORIENTATIONS)
-        # One orientation of the asker resembles the canonical one of its neighbour.
-        turn = COMPOSED[INVERSES[canonical_turn[near]], turn]
-        turn = np.where(near < asker, turn, INVERSES[turn])
-        key = (np.minimum(asker, near) * len(self.match) + np.maximum(asker, near)) * ORIENTATIONS + turn
-        pair, turn = np.divmod(np.unique(key), ORIENTATIONS)
+        keys = [np.zeros(0, np.int64)]
+        for rows in _slices(0, len(self.match), _ROWS):
+            row, rank = np.nonzero(np.isfinite(self.distance[rows]))
+            asker = rows.start + row
+            near, turn = np.divmod(self.match[asker, rank], ORIENTATIONS)
+            # One orientation of the asker resembles the canonical one of its neighbour.
+            turn = COMPOSED[INVERSES[canonical_turn[near]], turn]
+            turn = np.where(near < asker, turn, INVERSES[turn])
+            pair = np.minimum(asker, near) * len(self.match) + np.maximum(asker, near)
+            keys.append(pair * ORIENTATIONS + turn)
+        pair, turn = np.divmod(np.unique(np.concatenate(keys)), ORIENTATIONS)
         return Candidates(*np.divmod(pair, len(self.match)), turn)

@@ -50,7 +50,7 @@ def near_duplicates(
     workers = workers or os.cpu_count() or 1
     with TemporaryFile() as file:
         thumbs = textured_pictures(chips, min_texture, file, workers)
-        scenes, _ = pd.factorize(chips.index[SCENE].iloc[thumbs.rows])
+        scenes = pd.factorize(chips.index[SCENE].iloc[thumbs.rows])[0].astype(np.int32)
         examine = partial(_examined, chips, thumbs, min_correlation=min_correlation, workers=workers)
         same, undecided = examine(proposed(thumbs, scenes, workers))
         for _ in range(_CHAINED):
@@ -102,7 +102,7 @@ def _keys(
     return np.asarray(first, np.int64) * count + np.asarray(second, np.int64)
 
 
-def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int64]) -> Candidates:
+def _chained(pairs: pd.DataFrame, scenes: npt.NDArray[np.int32]) -> Candidates:
     """Return pairs of different scenes that are both pairs with a third, and no pair yet.
 
     Where there are more copies of a picture than neighbours are searched for, these are the others.

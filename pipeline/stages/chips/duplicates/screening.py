@@ -28,7 +28,7 @@ _PLAINER = 0.75
 
 @dataclass(frozen=True)
 class Screened:
-    """What small pictures say of some pairs.
+    """Result of comparing some pairs by their small pictures.
 
     Attributes:
         promising: Which of them (M,) may be the same picture.
@@ -43,7 +43,7 @@ class Screened:
 
 def screen(thumbs: Pictures, pairs: Candidates, min_correlation: float) -> Screened:
     """Return which pairs may correlate by at least ``min_correlation`` with the same detail."""
-    # In canonical order of rows each picture is read once.
+    # Each picture is read once, in the order of the file.
     held, place = np.unique(np.stack([pairs.first, pairs.second], axis=1), return_inverse=True)
     small, place = thumbs.read(held), place.reshape(-1, 2)
     first = small[place[:, 0], EDGE:-EDGE, EDGE:-EDGE]
