@@ -126,8 +126,7 @@ class Candidates:
 
     def blocks(self, count: int) -> Iterator[Candidates]:
         """Yield ``count`` pairs at a time."""
-        for start in range(0, len(self), count):
-            part = slice(start, start + count)
+        for part in _slices(0, len(self), count):
             yield Candidates(self.first[part], self.second[part], self.turn[part])
 
 
@@ -149,8 +148,8 @@ def proposed(thumbs: Pictures, scenes: npt.NDArray[np.int32], workers: int) -> C
         for shift in _SHIFTS:
             asked, asker, turn = _asked(thumbs, rows, shift, space)
             near, similarity = nearest_elsewhere(held, asked, scenes, _ASKED, workers, scenes[asker])
-            nearest.add(rows, asker, near.astype(np.int64) * ORIENTATIONS + turn[:, None],
-                        _distances(asked, similarity, space))  # fmt: skip
+            match = near.astype(np.int64) * ORIENTATIONS + turn[:, None]
+            nearest.add(rows, asker, match, _distances(asked, similarity, space))
     held_turn = np.concatenate(
         [
             canonical(low_frequencies(thumbs.read(rows))).argmax(axis=1).astype(np.int8)
