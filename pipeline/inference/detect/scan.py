@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import as_strided
 from scipy.ndimage import binary_dilation
 
 from ...dataset.orientations import BY_FLIPS
-from ...models.classifier import Classifier, in_memory_order, oriented, softmax, to_tensor
+from ...models.classifier import Classifier, softmax, summed_logits, to_tensor
 from ...raster.cut import grid_rows, panel_columns
 from ...stages.chips.windows import starts
 from .scenes import Scene
@@ -127,7 +127,8 @@ class Scorer:
             if not len(orientations) or not len(places):
                 break
             done += len(orientations)
-            sums[places] += self._sums(chips[places], orientations)
+            some = chips if len(places) == len(chips) else chips[places]
+            sums[places] += self._sums(some, orientations)
             probabilities[places] = softmax(sums[places] / done, self.classifier.temperature)
             places = places[1.0 - probabilities[places, 0] >= least]
         return probabilities
@@ -140,10 +141,7 @@ class Scorer:
     def _sums_of_batch(self, chips: Values, orientations: Sequence[int]) -> Values:
         with torch.inference_mode():
             batch = to_tensor(chips).to(self.device)
-            views = (in_memory_order(oriented(batch, number)) for number in orientations)
-            logits: Values = (
-                torch.stack([self.classifier.network(view).float() for view in views]).sum(dim=0).cpu().numpy()
-            )
+            logits: Values = summed_logits(self.classifier.network, batch, orientations).cpu().numpy()
         return logits
 
 
@@ -258,6 +256,7 @@ def _scores(canvas: Canvas, scorer: Scorer, windows: Windows, min_valid: float) 
     # A few batches at a time, so that the copies stay small.
     for start in range(0, len(windows), PIECE):
         chips, share = canvas.cut(windows[start : start + PIECE], size)
-        places = start + np.flatnonzero(share >= min_valid)
-        probabilities[places], valid[places] = scorer(chips[share >= min_valid]), True
+        known = share >= min_valid
+        places = start + np.flatnonzero(known)
+        probabilities[places], valid[places] = scorer(chips if known.all() else chips[known]), True
     return probabilities, valid
