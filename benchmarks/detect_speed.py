@@ -16,6 +16,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def main() -> None:
         classifier.scaling.dtype,
         gsd_m,
         run.config.chips.resampling,
-        reading_of(run.config, None, None),
+        replace(reading_of(run.config, None, None), nodata=None),  # the plain ways know no missing pixels
     )
     with tempfile.TemporaryDirectory() as scratch:
         path = options.scene or simulated(Path(scratch), options.side, gsd_m or 1.0)
