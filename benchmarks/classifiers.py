@@ -138,7 +138,7 @@ def evaluation_split(chips: SplitChips, fraction: float, seed: Sequence[int], ba
         return SplitChips(rows, chips.chips, chips.classes)
     pool = rows[rows["role"] == "train"]
     names, labels, units = (pool[name].to_numpy(object) for name in ("chip_id", "class", "unit"))
-    none = np.zeros((0, 2), np.int64), np.zeros(0, bool)
+    none = np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(len(pool), bool)
     asked = Request(frozenset(), 1.0, 1.0, 0.25, background, seed[0], seed[1])
     again = split(Chips(names, labels, units, units, units, *none), asked)
     rows.loc[rows["role"] == "validation", "role"] = "test"
