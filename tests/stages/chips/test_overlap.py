@@ -127,6 +127,12 @@ def test_scenes_of_other_ground_are_not_paired(tmp_path):
     assert metadata["seen"] == 0
 
 
+def test_a_place_seen_in_a_dozen_scenes_is_found_in_all(tmp_path):
+    # More copies than neighbours that are looked for: what a match is weighed against is the same ground, too.
+    pairs, _ = searched(tmp_path, [ground(1, 160)] * 12)
+    assert len(pairs) == 66
+
+
 def test_waves_alike_everywhere_are_not_paired(tmp_path):
     rng = np.random.default_rng(5)
     wave = 20 * np.sin(2 * np.pi * (np.arange(SIDE)[:, None] * 0.08 + np.arange(SIDE)[None] * 0.05))

@@ -23,7 +23,7 @@ Read = Callable[[Rows], Floats]
 NEAREST = 3
 """Neighbours that are kept of a vector."""
 _COMPONENTS = 64
-_PROBED_CELLS = 4
+PROBED_CELLS = 4
 _SAMPLE = 1 << 16
 """Vectors that components and cells are learned from."""
 _ITERATIONS = 6
@@ -95,15 +95,15 @@ class Coded:
     cells: Indices
 
 
-def coded(read: Read, count: int, space: Space) -> Coded:
-    """Return ``count`` vectors as they are compared."""
+def coded(read: Read, count: int, space: Space, probed: int = PROBED_CELLS) -> Coded:
+    """Return ``count`` vectors as they are compared, each with the members of the ``probed`` cells nearest to it."""
     codes = np.empty((count, space.components.shape[1]), np.int8)
-    cells = np.empty((count, min(_PROBED_CELLS, len(space.centres))), np.int32)
+    cells = np.empty((count, min(probed, len(space.centres))), np.int32)
     for start in range(0, count, _ROWS):
         rows = slice(start, min(start + _ROWS, count))
         points = space.project(read(rows))
         codes[rows] = np.clip(np.rint(points * space.code_scale), -127, 127)
-        cells[rows] = space.cells(points, _PROBED_CELLS)
+        cells[rows] = space.cells(points, probed)
     return Coded(codes, cells)
 
 
@@ -140,12 +140,20 @@ def nearest_elsewhere(
         step = max(1, _SIMILARITIES // max(1, len(inside)))
         for rows in (who[start : start + step] for start in range(0, len(who) if len(inside) else 0, step)):
             similarity = asked.codes[rows].astype(np.float32) @ codes.T - half_norms
-            np.copyto(similarity, -np.inf, where=asked_scene[rows][:, None] == scene[inside])
-            place, value = _largest(similarity, min(nearest, len(inside)))
-            place, value = np.hstack([positions[rows], inside[place]]), np.hstack([best[rows], value])
-            order = np.argsort(-value, axis=1, kind="stable")[:, :nearest]
-            best[rows] = np.take_along_axis(value, order, axis=1)
-            positions[rows] = np.take_along_axis(place, order, axis=1)
+            if not np.isfinite(best[rows, -1]).all():
+                np.copyto(similarity, -np.inf, where=asked_scene[rows][:, None] == scene[inside])
+            row, column = _better(similarity, best[rows, -1], nearest)
+            other = asked_scene[rows[row]] != scene[inside[column]]
+            row, column = row[other], column[other]
+            changed, row = np.unique(row, return_inverse=True)
+            rows, similarity = rows[changed], similarity[changed[row], column]
+            rank = np.concatenate([np.repeat(np.arange(len(rows)), nearest), row])
+            place = np.concatenate([positions[rows].ravel(), inside[column]])
+            value = np.concatenate([best[rows].ravel(), similarity])
+            # Stable: of equally similar ones those found first.
+            order = np.lexsort((-value, rank))
+            kept = order[np.searchsorted(rank[order], np.arange(len(rows)))[:, None] + np.arange(nearest)]
+            positions[rows], best[rows] = place[kept], value[kept]
 
     with ThreadPoolExecutor(workers) as pool:
         # Each vector asks in one cell at a time, so that no two threads change what was found for it.
@@ -159,6 +167,19 @@ def _by_cell(cells: Indices, count: int) -> list[Indices]:
     """Return the positions of vectors, whose cells (N,) are given, in each of ``count`` cells."""
     order = np.argsort(cells, kind="stable").astype(np.int32)
     return np.split(order, np.cumsum(np.bincount(cells, minlength=count))[:-1])
+
+
+def _better(values: Floats, least: Floats, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return rows and columns of values (N, M) above the least one (N,) of their row that matters.
+
+    Where that is not known yet (-inf), of the ``count`` largest of the row and those equal to the last of them.
+    """
+    if not np.isfinite(least).all() and count < values.shape[1]:
+        last = _largest(values.copy(), count)[1][:, -1]
+        least = np.maximum(least, np.nextafter(last, np.float32(-np.inf)))
+    # Three times as fast as np.nonzero of two axes.
+    row, column = np.divmod(np.flatnonzero(values > least[:, None]), values.shape[1])
+    return row, column
 
 
 def _largest(values: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from .features import (
     turned_over,
 )
 from .mosaic import implied_pairs
-from .neighbours import coded, learn_space, nearest_elsewhere
+from .neighbours import PROBED_CELLS, Rows, coded, learn_space, nearest_elsewhere
 from .verify import Evidence, examine
 from .votes import Candidate, candidates
 
@@ -39,6 +39,14 @@ MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
 """Columns of a transform from the first scene's column and row to the second's, row by row."""
 MOST_KEYPOINTS = 6_000_000
 """Keypoints of all scenes that are compared, for 1.7 GB of memory; of more the strongest of each scene."""
+_NEAREST = 8
+"""Neighbours of a keypoint that are matches."""
+_COMPARED = 5000
+"""Keypoints that one is compared with, at least: of up to a million and a half in more than the fewest cells."""
+_LEAST_REFERENCE = 0.1
+"""Of the median distance to the neighbour that others are weighed against, squared, the least that counts."""
+_MATCHES = 1 << 22
+"""Matches that votes are counted of at a time."""
 _NAMED = 100
 """Scenes too plain to be compared that metadata name."""
 
@@ -162,23 +170,7 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
     """Return pairs of scenes that show the same ground by their pixels: numbers, transform, matches, correlation."""
     best: dict[tuple[int, int], Evidence] = {}
     if len(pool.features) and len(pool.names) > 1:
-        descriptors, scene, points = pool.features.descriptors, pool.scene, pool.features
-        plain = pool.plain
-        space = learn_space(lambda rows: search_vectors(descriptors[rows]), len(descriptors))
-        held = coded(lambda rows: search_vectors(descriptors[rows]), len(descriptors), space)
-        for mirror in (False, True):
-            asked = held
-            if mirror:
-                asked = coded(lambda rows: search_vectors(mirrored(descriptors[rows])), len(descriptors), space)
-            neighbours, similarity = nearest_elsewhere(held, asked, scene, workers=workers)
-            keypoint, rank = np.nonzero(neighbours >= 0)
-            matches = np.stack([keypoint, neighbours[keypoint, rank]], axis=1).astype(np.int64)
-            lower = turned_over(points) if mirror else points
-            proposed = [
-                candidate
-                for candidate in candidates(scene, lower, points, matches, similarity[keypoint, rank])
-                if not plain[candidate.first] and not plain[candidate.second]
-            ]
+        for mirror, lower, proposed in _proposed(pool, workers):
             with ThreadPoolExecutor(workers) as threads:
                 examined = threads.map(partial(_examine, pool, lower, mirror), proposed)
                 for done, (candidate, evidence) in enumerate(zip(proposed, examined, strict=True)):
@@ -187,6 +179,84 @@ def seen_pairs(pool: Pool, workers: int, progress: Callable[[int, int], None]) -
                     if evidence and (pair not in best or evidence.correlation > best[pair].correlation):
                         best[pair] = evidence
     return pair_table([(*pair, best[pair].matrix, best[pair].matches, best[pair].correlation) for pair in sorted(best)])
+
+
+def _proposed(pool: Pool, workers: int) -> Iterator[tuple[bool, Features, list[Candidate]]]:
+    """Yield candidates of scenes as they are, then with the lower ones mirrored, and the keypoints of the lower ones.
+
+    Of the mirrored the stronger half of keypoints alone is looked for: half the time, for what is rare.
+    """
+    points, scene, plain = pool.features, pool.scene, pool.plain
+    read = partial(_vectors, points.descriptors)
+    space = learn_space(read, len(points))
+    probed = max(PROBED_CELLS, -(-_COMPARED * len(space.centres) // len(points)))
+    held = coded(read, len(points), space, probed)
+    stronger = np.flatnonzero(np.arange(len(points)) - pool.ends[scene] < (np.diff(pool.ends) / 2)[scene])
+    for mirror in (False, True):
+        rows = stronger if mirror else np.arange(len(points))
+        asked = held
+        if mirror:
+            asked = coded(partial(_mirrored_vectors, points.descriptors, rows), len(rows), space, probed)
+        neighbours, similarity = nearest_elsewhere(held, asked, scene, _NEAREST + 1, workers, scene[rows])
+        weights = _weights(asked.codes, similarity)
+        lower = turned_over(points) if mirror else points
+        for matches, weight in _by_lower_scene(rows, neighbours[:, :-1], weights, scene):
+            yield (
+                mirror,
+                lower,
+                [
+                    candidate
+                    for candidate in candidates(scene, lower, points, matches, weight)
+                    if not plain[candidate.first] and not plain[candidate.second]
+                ],
+            )
+
+
+def _vectors(descriptors: npt.NDArray[np.uint8], rows: Rows) -> npt.NDArray[np.float32]:
+    """Return the vectors by which some descriptors are matched."""
+    return search_vectors(descriptors[rows])
+
+
+def _mirrored_vectors(
+    descriptors: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64], rows: Rows
+) -> npt.NDArray[np.float32]:
+    """Return the vectors of some of the chosen descriptors in the mirrored scene."""
+    return search_vectors(mirrored(descriptors[chosen[rows]]))
+
+
+def _weights(codes: npt.NDArray[np.int8], similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return how much the neighbours (A, K) of vectors say, by how much nearer they are than another one is.
+
+    Jegou et al., "Exploiting descriptor distances for precise image search" (2011), use the same difference.
+
+    Args:
+        codes: What was looked for (A, D).
+        similarity: Of its neighbours (A, K + 1), the last one a reference that is most likely other ground.
+    """
+    squared = np.einsum("nd,nd->n", codes, codes, dtype=np.int32)[:, None] - 2 * similarity
+    reference = squared[:, -1:]
+    # Where a scene comes many times the reference is the same ground too, and its distance may be 0.
+    finite = reference[np.isfinite(reference)]
+    least = _LEAST_REFERENCE * float(np.median(finite)) if finite.size else 1.0
+    with np.errstate(invalid="ignore"):
+        ratio = squared[:, :-1] / np.maximum(reference, max(least, 1.0))
+    return np.asarray(np.clip(1 - np.nan_to_num(ratio, nan=1.0), 0, 1), np.float32)
+
+
+def _by_lower_scene(
+    asking: npt.NDArray[np.int64],
+    neighbours: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float32],
+    scene: npt.NDArray[np.int32],
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Yield matches (M, 2) and their weights (M,), all of some lower scenes at a time: of memory for a few million."""
+    lower = np.minimum(scene[asking][:, None], np.where(neighbours >= 0, scene[neighbours], -1))
+    counts = np.bincount(lower[weights > 0], minlength=int(scene.max()) + 1)
+    part = np.cumsum(counts) // _MATCHES
+    for number in np.unique(part):
+        low, high = np.searchsorted(part, [number, number + 1])
+        keypoint, rank = np.nonzero((lower >= low) & (lower < high) & (weights > 0))
+        yield np.stack([asking[keypoint], neighbours[keypoint, rank]], axis=1), weights[keypoint, rank]
 
 
 def _examine(pool: Pool, lower: Features, mirror: bool, candidate: Candidate) -> Evidence | None:
