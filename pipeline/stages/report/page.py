@@ -92,7 +92,7 @@ def key_figures(data: ReportData, gains: Sequence[Mapping[str, Any]] = ()) -> li
         (
             "Difference",
             f"{points(content['estimate'])} points",
-            f"{100 * content['confidence']:g} % interval {ends(content)}",
+            ends(content) if content["low"] is None else f"{100 * content['confidence']:g} % interval {ends(content)}",
         ),
     ]
     if before < 1:

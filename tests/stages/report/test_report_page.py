@@ -102,6 +102,15 @@ def test_few_replicates_are_too_little_data(tmp_path):
     assert "3 replicates, 12 test scenes, where a verdict needs 6 and 10" in metadata["sentence"]
 
 
+def test_a_single_replicate_has_no_interval(tmp_path):
+    effects = {"classic": 0.6, "classic+cutpaste": 0.8, "classic+gan": 1.1}
+    folder, _ = FakeRun(tmp_path, SimulatedRun(effects, replicates=1, chips=8)).report()
+    text = (folder / "report.html").read_text()
+    assert "– to –" not in text
+    assert "– – –" not in text
+    assert "points (no interval). An interval needs at least two replicates" in text
+
+
 def test_what_was_left_out_is_counted_with_its_reason(page):
     text = " ".join(page.text)
     assert "1 scene quarantined" in text

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .drawing import ACCENT, DASHES, GRID, GROUND, INK, MARKERS, MUTED, SERIES, SOFT, drawn, svg
-from .words import number, points
+from .words import ends, number, points
 
 NEAR = 0.03
 """Strokes that are nearer than this share of all their range would cover each other."""
@@ -105,7 +105,11 @@ def intervals(name: str, title: str, bars: Sequence[Bar], axis: str, signed: boo
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         _rows(axes, len(bars), axis, signed)
         says = points if signed else (lambda value: number(100 * value, 1) if value is not None else "–")
-        text = "; ".join(f"{bar.label}: {says(bar.estimate)} ({says(bar.low)} to {says(bar.high)})" for bar in bars)
+        text = "; ".join(
+            f"{bar.label}: {says(bar.estimate)}"
+            + (" (no interval)" if bar.low is None else f" ({says(bar.low)} to {says(bar.high)})")
+            for bar in bars
+        )
         return svg(figure, name, title, f"{axis}. {text}.")
 
 
@@ -139,8 +143,8 @@ def verdict(answer: Mapping[str, Any]) -> str:
         for side, text, align in ((0.01, "◀ hurts", "left"), (0.99, "helps ▶", "right")):
             axes.text(side, 0.99, text, transform=axes.transAxes, ha=align, va="top", color=MUTED, fontsize=8.5)
         description = (
-            f"Difference {points(difference['estimate'])} points, interval {points(difference['low'])} to"
-            f" {points(difference['high'])}; replicates {', '.join(points(value) for value in values)}."
+            f"Difference {points(difference['estimate'])} points ({ends(difference)});"
+            f" replicates {', '.join(points(value) for value in values)}."
         )
         return svg(figure, "verdict", "The difference that determines the verdict", description)
 

@@ -37,7 +37,9 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def ends(row: Mapping[Any, Any]) -> str:
-    """Return the ends of an interval (`low` and `high`) in percentage points."""
+    """Return the ends of an interval (`low` and `high`) in percentage points, or that there is none."""
+    if row["low"] is None or not math.isfinite(row["low"]):
+        return "no interval"
     return f"{points(row['low'])} to {points(row['high'])}"
 
 

@@ -25,7 +25,8 @@ def _of(metrics: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 
 
 def _value(row: Mapping[str, Any]) -> dict[str, str]:
-    return blocks.cell(number(row["estimate"]), f"{number(row['low'])} – {number(row['high'])}")
+    interval = "no interval" if pd.isna(row["low"]) else f"{number(row['low'])} – {number(row['high'])}"
+    return blocks.cell(number(row["estimate"]), interval)
 
 
 def arms_table(data: ReportData) -> blocks.Block:
@@ -174,11 +175,14 @@ def composition(data: ReportData) -> list[blocks.Block]:
         return []
     shares = [(name, rows[pair]) for name, pair in steps.items()]
     text = "; ".join(f"{name} {points(row['estimate'])} points ({ends(row)})" for name, row in shares)
+    without = ""
+    if any(pd.isna(row["low"]) for _, row in shares):
+        without = " An interval needs at least two replicates and two test groups: both may be chance."
     return [
         blocks.heading("Composition or GAN"),
         blocks.text(
             "Pasting objects onto other backgrounds can help by itself. The gain of classic+gan over classic is"
-            f" divided: {text}. Exploratory."
+            f" divided: {text}.{without} Exploratory."
         ),
     ]
 

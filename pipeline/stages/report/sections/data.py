@@ -30,6 +30,11 @@ def section_left_out(data: ReportData) -> blocks.Section:
     if leaks:
         counted = "; ".join(f"{reason} {number:,}" for reason, number in leaks.items())
         lines.append(f"Training chips removed because they would leak into the test, over all splits: {counted}.")
+    elif data.config["chips"]["duplicates"]["enabled"]:
+        lines.append(
+            "No training chip had to be removed because it would leak into the test, as far as the search shows: ground"
+            " without texture or that has changed since cannot be recognised."
+        )
     ask = ask_for_sites(data)
     section.blocks = [blocks.bullets(lines), *([blocks.warning(ask)] if ask else [])]
     for title, entries in (("Quarantined scenes", scenes), ("Quarantined labels", labels)):
