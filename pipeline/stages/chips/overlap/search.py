@@ -38,7 +38,7 @@ SCENE_PAIRS = "scene_pairs.parquet"
 MATRIX = ("xx", "xy", "x0", "yx", "yy", "y0")
 """Columns of a transform from the first scene's column and row to the second's, row by row."""
 MOST_KEYPOINTS = 6_000_000
-"""Keypoints of all scenes that are compared, for 1.7 GB of memory; of more the strongest of each scene."""
+"""Keypoints of all scenes that are compared, for about 3.5 GB of memory; of more the strongest of each scene."""
 _NEAREST = 8
 """Neighbours of a keypoint that are matches."""
 _COMPARED = 5000
