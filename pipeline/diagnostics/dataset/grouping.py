@@ -292,7 +292,7 @@ def _warn(
     if grouped and without:
         split.warnings.append(f"{without:,} of {len(summary.good):,} have no {by}, so each is its own group")
     if by == "scene_id" and len(summary.good) > 1 and not grouping.columns:
-        what = "chip is" if summary.cut else "scene is"
+        what = "chip" if summary.cut else "scene"
         unplaced = sum(not row["crs"] for row in summary.good)
         hidden = (
             f" ({unplaced:,} have no georeference, and another date or angle can hide shared ground)"
