@@ -64,14 +64,16 @@ class RealChips:
     @property
     def unlabelled(self) -> ChipStore:
         """Return the windows of scenes without labels, on which objects may be composed."""
-        windows = self._chips(UNLABELLED_ROLE)
-        return windows.where(~windows.index["kind"].isin(EXTRA_KINDS).to_numpy(bool))
+        return self._windows(extra=False)
 
     @property
     def extra(self) -> ChipStore:
         """Return further windows of labelled scenes that show no object, on which objects may be composed."""
+        return self._windows(extra=True)
+
+    def _windows(self, extra: bool) -> ChipStore:
         windows = self._chips(UNLABELLED_ROLE)
-        return windows.where(windows.index["kind"].isin(EXTRA_KINDS).to_numpy(bool))
+        return windows.where(windows.index["kind"].isin(EXTRA_KINDS).to_numpy(bool) == extra)
 
     def _chips(self, role: str) -> ChipStore:
         return self.store.take(self.store.positions(self.split["chip_id"])[(self.split["role"] == role).to_numpy(bool)])

@@ -109,12 +109,17 @@ def test_chips_of_a_run_are_those_with_labels(made):
     assert set(labelled(store).index["class"]) == set(CLASSES)
 
 
-def test_half_of_the_composites_lie_on_windows_without_labels(made):
+def composer_of(made, **settings):
+    """What composes the ships of the final split on backgrounds, with the windows without labels."""
     project, done = made
     real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
     train, labels = real.of("train")
-    settings = Settings(in_place=0, in_place_crowded=0, neighbours=0)
-    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
+    law = Settings(in_place=0, in_place_crowded=0, **settings)
+    return composers(train, labels, [1], 1, law, unlabelled=real.unlabelled)[1]
+
+
+def test_half_of_the_composites_lie_on_windows_without_labels(made):
+    composer = composer_of(made, neighbours=0)
     composites = composer.compose(range(400))
     names = np.array(composer.backgrounds.chip_ids)[composites.grounds]
     share = pd.Series(names).str.contains("apart|same").mean()
@@ -125,21 +130,13 @@ def test_half_of_the_composites_lie_on_windows_without_labels(made):
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_share_of_windows_without_labels_is_the_one_asked_for(made, share):
-    project, done = made
-    real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
-    train, labels = real.of("train")
-    settings = Settings(in_place=0, in_place_crowded=0, unlabelled_share=share, neighbours=0)
-    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
+    composer = composer_of(made, unlabelled_share=share, neighbours=0)
     names = np.array(composer.backgrounds.chip_ids)[composer.compose(range(50)).grounds]
     assert pd.Series(names).str.contains("apart|same").mean() == share
 
 
 def test_what_lies_behind_composites_is_of_labelled_scenes(made):
-    project, done = made
-    real = RealChips.open(done["index"].path, done["split-final"].path, project.root, CLASSES)
-    train, labels = real.of("train")
-    settings = Settings(in_place=0, in_place_crowded=0, unlabelled_share=1.0)
-    composer = composers(train, labels, [1], 1, settings, unlabelled=real.unlabelled)[1]
+    composer = composer_of(made, unlabelled_share=1.0)
     assert composer.without_objects(range(20)).mean(axis=(1, 2, 3)).min() > 150  # windows without labels are bright
     assert behind({1: composer}, 20, 0).mean(axis=(1, 2, 3)).max() < 150
 
